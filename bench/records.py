@@ -1,0 +1,113 @@
+"""One row per run: every column's name, Arrow type, unit and meaning, in one place.
+
+:class:`RunRecord` is the row as Python values; :data:`SCHEMA` is the same as an Arrow schema, with
+each column's description in its metadata, so that a parquet file explains itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+#: Raised when a column changes its name, type or meaning.
+SCHEMA_VERSION = 1
+
+OK, DIVERGED, FAILED = "ok", "diverged", "failed"
+STATUSES = (OK, DIVERGED, FAILED)
+
+
+def _column(arrow_type: pa.DataType, description: str) -> Any:
+    return field(metadata={"arrow": arrow_type, "description": description})
+
+
+def _measured(arrow_type: pa.DataType, description: str) -> Any:
+    """A column that is None where a run failed before it could be measured."""
+    return field(default=None, metadata={"arrow": arrow_type, "description": description})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One finished run. What a failed run could not measure is None."""
+
+    run_key: str = _column(pa.string(), "SHA-256 of the run's specification, in hexadecimal")
+    # the run's specification
+    optimizer: str = _column(pa.string(), "the variant's name, such as adam[lr=0.003]")
+    algorithm: str = _column(pa.string(), "import path of the optimizer's class")
+    hyperparameters: str = _column(pa.string(), "JSON object of all hyperparameters")
+    seed: int = _column(pa.int64(), "seed of the initial weights and of the data order")
+    dataset: str = _column(pa.string(), "name of the dataset")
+    network: str = _column(pa.string(), "name of the network")
+    batch_size: int = _column(pa.int64(), "images per update")
+    iterations: int = _column(pa.int64(), "updates in the budget")
+    eval_every: int = _column(pa.int64(), "updates between two evaluations")
+    # what proves the pairing
+    initial_weights_sha256: str | None = _measured(
+        pa.string(), "hash of the initial float32 weights"
+    )
+    data_order_sha256: str | None = _measured(
+        pa.string(), "hash of the int32 indices of all images used"
+    )
+    # the outcome
+    status: str = _column(pa.string(), "ok, diverged (a loss was not finite) or failed (an error)")
+    error: str | None = _measured(pa.string(), "what went wrong, else null")
+    diverged_at: int | None = _measured(pa.int64(), "first update whose loss was not finite")
+    test_correct: int | None = _measured(pa.int64(), "test images classified correctly at the end")
+    test_total: int | None = _measured(pa.int64(), "test images")
+    test_accuracy: float | None = _measured(pa.float64(), "test_correct / test_total, a fraction")
+    test_loss: float | None = _measured(pa.float64(), "mean cross entropy on the test images, nats")
+    train_loss: float | None = _measured(
+        pa.float64(),
+        "mean cross entropy over the updates since the evaluation before the last, nats",
+    )
+    eval_iterations: list[int] | None = _measured(
+        pa.list_(pa.int64()), "updates done at each evaluation"
+    )
+    eval_test_accuracy: list[float] | None = _measured(
+        pa.list_(pa.float64()), "fraction, per evaluation"
+    )
+    eval_test_loss: list[float | None] | None = _measured(
+        pa.list_(pa.float64()), "nats, per evaluation"
+    )
+    eval_train_loss: list[float | None] | None = _measured(
+        pa.list_(pa.float64()), "mean over the updates since the previous evaluation, nats"
+    )
+    correct_bits: bytes | None = _measured(
+        pa.binary(),
+        "one bit per test image, first image in the highest bit: 1 = correct at the end",
+    )
+    # what it cost, and where it ran
+    eval_train_seconds: list[float] | None = _measured(
+        pa.list_(pa.float64()), "seconds of training before each evaluation"
+    )
+    train_seconds: float | None = _measured(
+        pa.float64(), "wall time of training, evaluations left out"
+    )
+    eval_seconds: float | None = _measured(pa.float64(), "wall time of all evaluations")
+    started_at: datetime = _column(pa.timestamp("us", tz="UTC"), "when the run started")
+    device: str = _column(pa.string(), "cpu or cuda")
+    device_name: str = _column(pa.string(), "model of the processor or GPU")
+    cores: int = _column(pa.int64(), "processor cores this sweep was allowed to use")
+    n_jobs: int = _column(pa.int64(), "workers that ran side by side")
+    torch_version: str = _column(pa.string(), "version of PyTorch")
+    numpy_version: str = _column(pa.string(), "version of NumPy")
+    python_version: str = _column(pa.string(), "version of Python")
+    git_commit: str | None = _measured(
+        pa.string(), "commit of this program, with -dirty where changed"
+    )
+    schema_version: int = _column(pa.int64(), "version of this table's layout")
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field(
+            f.name,
+            f.metadata["arrow"],
+            nullable="None" in str(f.type),
+            metadata={"description": f.metadata["description"]},
+        )
+        for f in fields(RunRecord)
+    ]
+)

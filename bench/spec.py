@@ -1,0 +1,413 @@
+"""What a sweep is: frozen settings, the plan of runs that follows from them, and their identity.
+
+Nothing here trains, reads or writes. A run is identified by the content of its specification, so
+the same question asked twice is the same run, whatever the order or the number of workers.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from bench.errors import SpecError
+
+#: A hyperparameter's value: what a Python literal can say without a name.
+Literal = bool | int | float | str | None | tuple["Literal", ...]
+
+#: Seeds are 32-bit: the whole range that torch's CPU generator tells apart.
+MAX_SEED = 2**32 - 1
+#: A plan is listed before it starts; more seeds than this are a slip of the keyboard.
+MAX_SEEDS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What every run of a sweep trains: data, network and budget.
+
+    Attributes
+    ----------
+    dataset, network
+        Names known to :mod:`bench.datasets` and :mod:`bench.networks`.
+    batch_size
+        Images per update.
+    iterations
+        Updates per run: the budget.
+    eval_every
+        Updates between two evaluations on the test images. The last update is always evaluated.
+    """
+
+    dataset: str = "mnist"
+    network: str = "mlp"
+    batch_size: int = 100
+    iterations: int = 3000
+    eval_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "iterations", "eval_every"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SpecError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+    @property
+    def eval_iterations(self) -> tuple[int, ...]:
+        """The updates after which the test images are evaluated, ascending."""
+        regular = range(self.eval_every, self.iterations + 1, self.eval_every)
+        return tuple(sorted({*regular, self.iterations}))
+
+    @property
+    def default_sweep_name(self) -> str:
+        """The dataset's name, followed by whatever differs from the default workload.
+
+        >>> Workload(iterations=300).default_sweep_name
+        'mnist-iterations300'
+        """
+        changed = (
+            f"{f.name.replace('_', '-')}{getattr(self, f.name)}"
+            for f in fields(self)
+            if f.name != "dataset" and getattr(self, f.name) != f.default
+        )
+        return "-".join([self.dataset, *changed])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """A variant: an optimizer with all of its hyperparameters, defaults included.
+
+    Attributes
+    ----------
+    name
+        The variant's name in tables and figures, such as ``adam`` or ``adam[lr=0.003]``.
+    algorithm
+        The import path of the class, such as ``torch.optim.Adam``.
+    hyperparameters
+        (name, value) pairs in the order of their names.
+    """
+
+    name: str
+    algorithm: str
+    hyperparameters: tuple[tuple[str, Literal], ...]
+
+    @classmethod
+    def from_json(cls, name: str, algorithm: str, hyperparameters: str) -> OptimizerSpec:
+        """From what a stored row holds: `hyperparameters` is a JSON object.
+
+        Raises
+        ------
+        SpecError
+            If it is not, or holds what is no hyperparameter.
+        """
+        try:
+            pairs = sorted(json.loads(hyperparameters).items())
+            values = tuple((key, _checked_literal(value)) for key, value in pairs)
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise SpecError(f"not the hyperparameters of {name[:80]!r}: {error!r}") from error
+        return cls(name=name, algorithm=algorithm, hyperparameters=values)
+
+    @property
+    def content(self) -> tuple[str, tuple[tuple[str, Literal], ...]]:
+        """What the variant does, whatever it is called."""
+        return self.algorithm, self.hyperparameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One run: one optimizer with one seed on one workload."""
+
+    workload: Workload
+    optimizer: OptimizerSpec
+    seed: int
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the specification, in hexadecimal: the identity of the run.
+
+        The keys of stored rows must stay valid: a setting that a later version adds enters the
+        hash only where it differs from what this version does.
+        """
+        content = {
+            "workload": asdict(self.workload),
+            "optimizer": asdict(self.optimizer),
+            "seed": self.seed,
+        }
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What is fixed before the data are seen, stored with the sweep and printed in the report.
+
+    Attributes
+    ----------
+    alpha
+        Family-wise error rate of the pairwise tests.
+    margin
+        Equivalence margin as a fraction of the test images: differences inside +-margin do not
+        matter in practice.
+    target
+        Test accuracy (fraction) that counts as having learned the task.
+    """
+
+    alpha: float = 0.05
+    margin: float = 0.002
+    target: float = 0.95
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "margin", "target"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 < value < 1):
+                raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSpec:
+    """All runs of one question: optimizers x seeds on a workload, and how they will be judged."""
+
+    name: str
+    optimizers: tuple[OptimizerSpec, ...]
+    seeds: tuple[int, ...]
+    workload: Workload = field(default_factory=Workload)
+    declaration: Declaration = field(default_factory=Declaration)
+
+    def __post_init__(self) -> None:
+        check_sweep_name(self.name)
+        if not self.optimizers:
+            raise SpecError("a sweep needs at least one optimizer, got none")
+        if not self.seeds:
+            raise SpecError("a sweep needs at least one seed, got none")
+        for seed in self.seeds:
+            if not 0 <= seed <= MAX_SEED:
+                raise SpecError(f"a seed must lie between 0 and {MAX_SEED}, got {seed}")
+        if len(set(self.seeds)) < len(self.seeds):
+            twice = next(s for s in self.seeds if self.seeds.count(s) > 1)
+            raise SpecError(f"every seed may be given once, got {twice} twice")
+        self._refuse_duplicate_variants()
+
+    def _refuse_duplicate_variants(self) -> None:
+        seen: dict[object, str] = {}
+        for optimizer in self.optimizers:
+            if optimizer.content in seen:
+                raise SpecError(
+                    f"every variant may be given once, but {seen[optimizer.content]!r} and "
+                    f"{optimizer.name!r} are both {optimizer.algorithm} with the same "
+                    "hyperparameters"
+                )
+            seen[optimizer.content] = optimizer.name
+
+    def plan(self) -> tuple[RunSpec, ...]:
+        """Every run, seed by seed, so that slow drift of the machine hits all optimizers alike."""
+        return tuple(
+            RunSpec(workload=self.workload, optimizer=optimizer, seed=seed)
+            for seed in self.seeds
+            for optimizer in self.optimizers
+        )
+
+    def to_json(self) -> str:
+        """Strict JSON that :meth:`from_json` reads back to an equal object."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> SweepSpec:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        SpecError
+            If the text is not the JSON of a sweep specification.
+        """
+        try:
+            content = json.loads(text)
+            return cls(
+                name=content["name"],
+                optimizers=tuple(_optimizer_from_dict(o) for o in content["optimizers"]),
+                seeds=tuple(content["seeds"]),
+                workload=Workload(**content["workload"]),
+                declaration=Declaration(**content["declaration"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise SpecError(f"not a sweep specification: {error!r}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerExpression:
+    """An optimizer as it is written on the command line: a name and overrides, not yet resolved."""
+
+    text: str
+    name: str
+    overrides: Mapping[str, Literal]
+
+
+def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
+    """Read a comma-separated list of optimizer expressions.
+
+    Values are Python literals or bare words; they are parsed, never evaluated.
+
+    >>> [e.name for e in parse_optimizers("sgd,adam[lr=0.003,betas=(0.9,0.99)]")]
+    ['sgd', 'adam']
+    >>> parse_optimizers("adam[lr=0.003]")[0].overrides
+    {'lr': 0.003}
+
+    Raises
+    ------
+    SpecError
+        If an expression is not of the form ``name`` or ``name[key=value,...]``.
+    """
+    return tuple(_parse_expression(part) for part in _split_outside_brackets(text))
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read a list of seeds and inclusive ranges.
+
+    >>> parse_seeds("0-3,15")
+    (0, 1, 2, 3, 15)
+
+    Raises
+    ------
+    SpecError
+        If a part is neither a whole number nor an ascending range, or too many seeds are named.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,10})(?:\s*-\s*(\d{1,10}))?\s*", part, re.ASCII)
+        if not match:
+            raise SpecError(
+                f"seeds must be whole numbers or ranges such as 0-9,15, got {part!r} in {text!r}"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise SpecError(f"a range of seeds must ascend, got {part.strip()!r}")
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise SpecError(f"a sweep may have at most {MAX_SEEDS} seeds, got {text!r}")
+        seeds.extend(range(first, last + 1))
+    return tuple(seeds)
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """The shortest text that :func:`parse_seeds` reads as these seeds.
+
+    >>> format_seeds((0, 1, 2, 3, 15))
+    '0-3,15'
+    """
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and seed == ranges[-1][1] + 1:
+            ranges[-1][1] = seed
+        else:
+            ranges.append([seed, seed])
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+def variant_name(name: str, overrides: Mapping[str, Literal]) -> str:
+    """How a variant is written: the expression that names it, in one canonical form.
+
+    >>> variant_name("adam", {"lr": 0.003, "betas": (0.9, 0.99)})
+    'adam[betas=(0.9,0.99),lr=0.003]'
+    """
+    if not overrides:
+        return name
+    inside = ",".join(f"{key}={_compact(value)}" for key, value in sorted(overrides.items()))
+    return f"{name}[{inside}]"
+
+
+def check_sweep_name(name: str) -> str:
+    """Return `name` if it can name a directory and an HTML file anywhere.
+
+    Raises
+    ------
+    SpecError
+        If it is empty, longer than 100 characters, or has anything but letters, digits and
+        ``. _ -`` in it, or does not start with a letter or digit.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise SpecError(
+            "a sweep's name must be 1 to 100 letters, digits, '.', '_' or '-' and start with a "
+            f"letter or digit, got {name[:120]!r}"
+        )
+    return name
+
+
+def canonical_json(content: object) -> str:
+    """JSON with one spelling for equal content: sorted keys, no spaces, no NaN."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    """Split at commas that stand outside brackets, parentheses and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "[({":
+            depth += 1
+        elif character in "])}":
+            depth -= 1
+        if character == "," and depth == 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _parse_expression(text: str) -> OptimizerExpression:
+    match = re.fullmatch(r"\s*([A-Za-z_][\w.:-]*)\s*(?:\[(.*)\])?\s*", text, re.ASCII | re.DOTALL)
+    if not match:
+        raise SpecError(f"an optimizer is written name or name[key=value,...], got {text!r}")
+    return OptimizerExpression(
+        text=text.strip(), name=match[1], overrides=_parse_overrides(match[2] or "", text.strip())
+    )
+
+
+def _parse_overrides(inside: str, expression: str) -> dict[str, Literal]:
+    try:
+        call = ast.parse(f"_({inside})", mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        call = None
+    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+        raise SpecError(f"hyperparameters are written key=value,..., got {expression!r}")
+    values = {str(k.arg): _literal(k.value, f"{k.arg} in {expression!r}") for k in call.keywords}
+    if len(values) < len(call.keywords):
+        raise SpecError(f"every hyperparameter may be given once, got {expression!r}")
+    return values
+
+
+def _literal(node: ast.expr, where: str) -> Literal:
+    if isinstance(node, ast.Name):
+        return node.id
+    try:
+        value = _checked_literal(ast.literal_eval(node))
+    except (ValueError, TypeError, OverflowError, RecursionError, MemoryError):
+        raise SpecError(
+            f"{where} must be a finite number, True, False, None, a word or a tuple of these, "
+            f"got {ast.unparse(node)[:80]}"
+        ) from None
+    return value
+
+
+def _checked_literal(value: object) -> Literal:
+    if isinstance(value, tuple | list):
+        return tuple(_checked_literal(item) for item in value)
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float) and math.isfinite(value):  # a huge int overflows here
+        return value
+    raise ValueError(value)
+
+
+def _compact(value: Literal) -> str:
+    return repr(value).replace(", ", ",")
+
+
+def _optimizer_from_dict(content: Mapping[str, Any]) -> OptimizerSpec:
+    return OptimizerSpec(
+        name=content["name"],
+        algorithm=content["algorithm"],
+        hyperparameters=tuple((k, _checked_literal(v)) for k, v in content["hyperparameters"]),
+    )

@@ -1,0 +1,299 @@
+"""Train a stack of runs that differ only in their seed.
+
+The workload is the tutorial's: pixels are byte / 255, cross entropy, one optimizer step per batch,
+a fresh permutation of the training images in every epoch. A seed gives two random streams, one
+for the initial weights and one for the order of the images; the optimizer is in neither, so runs
+of one seed are paired, and the hashes in :class:`TrainedRun` prove it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.datasets import N_CLASSES, Dataset
+from bench.networks import MLP, CrossEntropyGradient, flatten, make_network
+from bench.optimizers import build
+from bench.spec import OptimizerSpec, Workload
+
+#: Test images per forward pass: large enough for the product, small enough for the cache.
+EVALUATION_CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One run after some of its updates.
+
+    Attributes
+    ----------
+    iteration
+        Updates done.
+    correct
+        Whether each test image is classified correctly, bool (n_test,).
+    test_loss
+        Mean cross entropy on the test images in nats; None where not finite.
+    train_loss
+        Mean loss over the updates since the previous evaluation in nats; None where not finite.
+    train_seconds
+        Seconds of training so far, evaluations left out, shared out over the stack.
+    """
+
+    iteration: int
+    correct: NDArray[np.bool_]
+    test_loss: float | None
+    train_loss: float | None
+    train_seconds: float
+
+    @property
+    def test_accuracy(self) -> float:
+        """Share of the test images that are classified correctly."""
+        return int(self.correct.sum()) / len(self.correct)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """One run of a stack, finished.
+
+    Attributes
+    ----------
+    seed
+        The seed of the run.
+    initial_weights_sha256, data_order_sha256
+        Hashes of what the seed decided: float32 weights, and int32 indices of all images used.
+    evaluations
+        In the order of their iterations; a diverged run ends with the one at which it was found.
+    diverged_at
+        The first update, counted from 1, whose loss was not finite or after which the test loss
+        was not; None if there was none.
+    train_seconds, eval_seconds
+        Wall time of this run's stack, divided by the number of runs in it.
+    """
+
+    seed: int
+    initial_weights_sha256: str
+    data_order_sha256: str
+    evaluations: tuple[Evaluation, ...]
+    diverged_at: int | None
+    train_seconds: float
+    eval_seconds: float
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """A dataset on a device: images (n, D) as bytes, classes (n,) as int64."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, device: torch.device) -> DeviceData:
+        """Wrap the arrays on CPU without a copy of the images; copy them to other devices."""
+        return cls(
+            train_images=torch.from_numpy(dataset.train_images).to(device),
+            train_labels=torch.from_numpy(dataset.train_labels).to(device, torch.int64),
+            test_images=torch.from_numpy(dataset.test_images).to(device),
+            test_labels=torch.from_numpy(dataset.test_labels).to(device, torch.int64),
+        )
+
+
+def train(
+    workload: Workload, optimizer: OptimizerSpec, seeds: Sequence[int], data: DeviceData
+) -> tuple[TrainedRun, ...]:
+    """Train one run for each seed, as one stack, on the device that holds `data`."""
+    stack = Stack(workload, optimizer, seeds, data)
+    for start, end in pairwise((0, *workload.eval_iterations)):
+        stack.advance(start, end)
+        if stack.all_diverged:
+            break
+    return stack.finish()
+
+
+def initial_weights(network: MLP, seed: int) -> Tensor:
+    """torch's default initialisation of `network` from the weight stream of `seed`, (P,)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed("weights", seed))
+        return flatten(network.module())
+
+
+def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Tensor:
+    """Indices of the images of every update, int32 (iterations, batch_size).
+
+    Every epoch is a new permutation from the order stream of `seed`. Where the batch size does
+    not divide the number of images, the remainder of an epoch is left out, so that every update
+    averages over the same number of images.
+    """
+    per_epoch = n_images // batch_size
+    generator = torch.Generator().manual_seed(stream_seed("order", seed))
+    epochs = [
+        torch.randperm(n_images, generator=generator, dtype=torch.int32)[: per_epoch * batch_size]
+        for _ in range(math.ceil(iterations / per_epoch))
+    ]
+    return torch.cat(epochs).view(-1, batch_size)[:iterations].contiguous()
+
+
+def stream_seed(purpose: str, seed: int) -> int:
+    """The seed of one random stream of a run.
+
+    torch's CPU generator keeps 32 bits of its seed, so a longer hash would let two seeds collide
+    unnoticed. XOR with a constant of the purpose is one-to-one on 32 bits.
+    """
+    return seed ^ int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
+
+
+@dataclass
+class _Progress:
+    """What is known of one run of a stack while it trains."""
+
+    seed: int
+    weights_sha256: str
+    order_sha256: str
+    evaluations: list[Evaluation] = field(default_factory=list)
+    diverged_at: int | None = None
+
+
+class Stack:
+    """K runs in training: one optimizer over all their parameters, buffers for a batch of each.
+
+    Attributes
+    ----------
+    parameters
+        The current weights, (K, P): one row for each seed.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        optimizer: OptimizerSpec,
+        seeds: Sequence[int],
+        data: DeviceData,
+    ) -> None:
+        started = time.perf_counter()
+        self._data = data
+        device = data.train_images.device
+        n_images, n_pixels = data.train_images.shape
+        self._network = make_network(workload.network, n_pixels, N_CLASSES)
+        weights = torch.stack([initial_weights(self._network, seed) for seed in seeds])
+        orders = torch.stack(
+            [data_order(n_images, workload.batch_size, workload.iterations, seed) for seed in seeds]
+        )
+        self._runs = [
+            _Progress(seed, _sha256(w), _sha256(o))
+            for seed, w, o in zip(seeds, weights, orders, strict=True)
+        ]
+        # (iterations, K * B): one row holds the images of one update of all runs
+        self._order = orders.transpose(0, 1).flatten(1).to(device)
+        parameter = torch.nn.Parameter(weights.to(device))
+        parameter.grad = torch.zeros_like(parameter)
+        self.parameters = parameter.detach()
+        self._optimizer = build(optimizer, parameter)
+        self._gradient = CrossEntropyGradient(
+            self._network, self.parameters, parameter.grad, workload.batch_size
+        )
+        self._bytes = data.train_images.new_empty(self._order.shape[1], n_pixels)
+        self._pixels = parameter.new_empty(self._bytes.shape)
+        self._images = self._pixels.view(len(seeds), workload.batch_size, n_pixels)
+        self._train_seconds = time.perf_counter() - started
+        self._eval_seconds = 0.0
+
+    @property
+    def all_diverged(self) -> bool:
+        """Whether further updates would be of no use."""
+        return all(run.diverged_at is not None for run in self._runs)
+
+    @torch.no_grad()
+    def advance(self, start: int, end: int) -> None:
+        """Do the updates `start` + 1 to `end` and evaluate the runs that have not diverged."""
+        before = time.perf_counter()
+        losses = self._update(start, end)
+        between = time.perf_counter()
+        correct, test_loss = self._evaluate()
+        self._train_seconds += between - before
+        self._eval_seconds += time.perf_counter() - between
+        for i, run in enumerate(self._runs):
+            if run.diverged_at is None:
+                run.evaluations.append(
+                    Evaluation(
+                        iteration=end,
+                        correct=correct[i],
+                        test_loss=_finite(test_loss[i]),
+                        train_loss=_finite(losses[i].mean()),
+                        train_seconds=self._train_seconds / len(self._runs),
+                    )
+                )
+                run.diverged_at = _first_not_finite([*losses[i], test_loss[i]], start, end)
+
+    def finish(self) -> tuple[TrainedRun, ...]:
+        """The runs, in the order of the seeds."""
+        return tuple(
+            TrainedRun(
+                seed=run.seed,
+                initial_weights_sha256=run.weights_sha256,
+                data_order_sha256=run.order_sha256,
+                evaluations=tuple(run.evaluations),
+                diverged_at=run.diverged_at,
+                train_seconds=self._train_seconds / len(self._runs),
+                eval_seconds=self._eval_seconds / len(self._runs),
+            )
+            for run in self._runs
+        )
+
+    def _update(self, start: int, end: int) -> NDArray[np.float64]:
+        """Losses before each update, float64 (K, end - start)."""
+        n, (stack, batch, _) = end - start, self._images.shape
+        order = self._order[start:end]
+        labels = self._data.train_labels[order].view(n, stack, batch, 1)
+        log_likelihood = self._images.new_empty(n, stack)
+        # one call makes all the views that the loop needs: indexing would make them one by one
+        for rows, classes, mean in zip(
+            order.unbind(), labels.unbind(), log_likelihood.unbind(), strict=True
+        ):
+            # gathering bytes and converting the batch moves a quarter of what float rows would
+            torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
+            self._pixels.copy_(self._bytes).div_(255)
+            self._gradient(self._images, classes, mean)
+            self._optimizer.step()
+        return -log_likelihood.T.cpu().double().numpy()
+
+    def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Correctness of every test image (K, n_test), and mean test losses (K,)."""
+        layers = self._network.layers(self.parameters)
+        stack, images, labels = len(self._runs), self._data.test_images, self._data.test_labels
+        correct, losses = [], []
+        for chunk, truth in zip(
+            torch.split(images, EVALUATION_CHUNK),
+            torch.split(labels, EVALUATION_CHUNK),
+            strict=True,
+        ):
+            pixels = chunk.to(self.parameters.dtype).div_(255).expand(stack, -1, -1)
+            logits = self._network.logits(layers, pixels)
+            correct.append(logits.argmax(-1) == truth)
+            log_probability = logits.log_softmax(-1)
+            target = truth.expand(stack, -1).unsqueeze(-1)
+            losses.append(-log_probability.gather(-1, target).sum(dim=(1, 2), dtype=torch.float64))
+        mean = torch.stack(losses).sum(0) / len(images)
+        return torch.cat(correct, dim=1).cpu().numpy(), mean.cpu().numpy()
+
+
+def _sha256(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _first_not_finite(losses: Sequence[float], start: int, end: int) -> int | None:
+    """The update of the first loss that is not finite; the last loss is that after `end`."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    return min(start + int(bad[0]) + 1, end) if len(bad) else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

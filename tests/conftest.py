@@ -1,0 +1,129 @@
+"""Fixtures that are worth sharing: the real dataset, unpacked once, and one small real sweep."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from bench import datasets
+from bench.datasets import DATA_DIR_VARIABLE
+from bench.optimizers import resolve
+from bench.runner import load_data, use_one_thread
+from bench.spec import OptimizerSpec, parse_optimizers
+from bench.training import DeviceData
+
+#: A sweep that takes seconds: enough updates for every optimizer to learn something.
+SMALL_SWEEP = ("--iterations", "120", "--eval-every", "50", "--seeds", "3")
+
+
+settings.register_profile("local", deadline=None)  # a test never asserts a time
+settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples every time
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: then those that start processes or browsers, then the slow ones."""
+    items.sort(key=_slowness)
+
+
+def _slowness(item: pytest.Item) -> int:
+    if item.get_closest_marker("slow"):
+        return 2
+    starts_others = {"run_command", "small_sweep", "browser"} & set(_fixtures(item))
+    return 1 if starts_others else 0
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+
+class CommandLine:
+    """The program as a user starts it, in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(
+        self, *arguments: str | Path, environment: Mapping[str, str] | None = None
+    ) -> Finished:
+        with self.start(*arguments, environment=environment) as process:
+            out, err = process.communicate(timeout=240)
+        return Finished(process.returncode, out, err)
+
+    def start(
+        self, *arguments: str | Path, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bench", *map(str, arguments)],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+
+
+@pytest.fixture
+def run_command(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache for this session, so that the tests neither use nor touch the user's."""
+    directory = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DATA_DIR_VARIABLE, str(directory))
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def arrays(data_dir: Path) -> Path:
+    return datasets.prepare("mnist", data_dir)
+
+
+@pytest.fixture(scope="session")
+def mnist(arrays: Path) -> DeviceData:
+    use_one_thread()
+    return load_data(arrays, "cpu")
+
+
+@pytest.fixture(scope="session")
+def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which all eight optimizers were swept over three seeds, with the report."""
+    directory = tmp_path_factory.mktemp("sweep")
+    finished = CommandLine(directory)("sweep", *SMALL_SWEEP, "--name", "small")
+    assert finished.code == 0, finished.err
+    (directory / "stdout.txt").write_text(finished.out)
+    return directory
+
+
+def resolve_all(text: str) -> tuple[OptimizerSpec, ...]:
+    return tuple(map(resolve, parse_optimizers(text)))
+
+
+def resolve_one(text: str) -> OptimizerSpec:
+    (spec,) = resolve_all(text)
+    return spec
+
+
+def names(specs: Sequence[OptimizerSpec]) -> list[str]:
+    return [spec.name for spec in specs]

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from conftest import resolve_all, resolve_one
+
+from bench import runner
+from bench.errors import StoreError
+from bench.machine import describe_machine
+from bench.records import DIVERGED, FAILED, OK
+from bench.runner import Site, do_run, estimate_seconds, run_plan
+from bench.spec import SweepSpec, Workload
+from bench.store import Store
+from bench.training import DeviceData
+
+#: Columns that may differ between two runs of the same specification.
+TIMINGS = ("train_seconds", "eval_seconds", "eval_train_seconds", "started_at", "n_jobs")
+
+SPEC = SweepSpec(
+    name="x",
+    optimizers=resolve_all("sgd,adam,adadelta"),
+    seeds=(0, 1),
+    workload=Workload(iterations=60, eval_every=25),
+)
+
+
+def make_site(directory: Path, arrays: Path, n_jobs: int = 1) -> Site:
+    store = Store(directory)
+    store.create()
+    return Site(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
+
+
+def timeless(site: Site) -> pa.Table:
+    rows = site.store.read_rows().drop_columns(list(TIMINGS))
+    return rows.sort_by([("optimizer", "ascending"), ("seed", "ascending")])
+
+
+def test_rows_do_not_depend_on_workers_order_or_interruption(arrays: Path, tmp_path: Path) -> None:
+    plan = SPEC.plan()
+    one, two, resumed = (
+        make_site(tmp_path / name, arrays, n) for name, n in (("1", 1), ("2", 2), ("r", 2))
+    )
+    assert len(list(run_plan(plan, one))) == len(plan)
+    assert len(list(run_plan(plan, two))) == len(plan)
+    events = run_plan(plan[::-1], resumed)
+    next(events)
+    events.close()  # as Ctrl-C does
+    done = set(resumed.store.read_rows()["run_key"].to_pylist())
+    assert 0 < len(done) < len(plan)
+    list(run_plan([run for run in plan if run.key not in done], resumed))
+
+    assert timeless(one).equals(timeless(two))
+    assert timeless(one).equals(timeless(resumed))
+
+
+def test_a_row_holds_what_the_run_was(arrays: Path, tmp_path: Path) -> None:
+    site = make_site(tmp_path, arrays)
+    (run, *_) = SPEC.plan()
+    event = do_run(run, site)
+    (row,) = site.store.read_rows().to_pylist()
+    assert (event.status, event.optimizer, event.seed) == (OK, "sgd", 0)
+    assert event.test_accuracy == row["test_accuracy"] == row["test_correct"] / 10_000
+    assert row["eval_iterations"] == [25, 50, 60]
+    assert row["eval_test_accuracy"][-1] == row["test_accuracy"]
+    assert row["eval_test_loss"][-1] == row["test_loss"]
+    assert row["eval_train_loss"][-1] == row["train_loss"]
+    assert row["eval_train_seconds"] == sorted(row["eval_train_seconds"])
+    assert row["eval_train_seconds"][-1] == row["train_seconds"] > 0
+    bits = "".join(f"{byte:08b}" for byte in row["correct_bits"])
+    assert len(bits) == 10_000
+    assert bits.count("1") == row["test_correct"]
+    assert row["hyperparameters"].startswith('{"dampening":')
+    assert row["error"] is row["diverged_at"] is None
+
+
+def test_a_diverged_run_is_a_row(arrays: Path, tmp_path: Path) -> None:
+    site = make_site(tmp_path, arrays)
+    spec = SweepSpec(name="x", optimizers=(resolve_one("sgd[lr=1e9]"),), seeds=(0,))
+    event = do_run(spec.plan()[0], site)
+    (row,) = site.store.read_rows().to_pylist()
+    assert event.status == row["status"] == DIVERGED
+    assert row["error"] == f"loss not finite at update {row['diverged_at']}"
+    assert row["test_loss"] is None
+    assert row["eval_test_loss"] == [None]
+    assert row["test_accuracy"] < 0.2
+
+
+def test_an_error_in_training_is_a_row_with_its_traceback(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_arguments: object) -> None:
+        raise RuntimeError(f"the optimizer in {Path.home()}/x exploded")
+
+    monkeypatch.setattr(runner, "train", explode)
+    site = make_site(tmp_path, arrays)
+    event = do_run(SPEC.plan()[0], site)
+    (row,) = site.store.read_rows().to_pylist()
+    assert event.status == row["status"] == FAILED
+    assert row["error"].startswith("Traceback")
+    assert row["error"].strip().endswith("RuntimeError: the optimizer in ~/x exploded")
+    assert str(Path.home()) not in row["error"]
+    assert row["test_accuracy"] is row["eval_iterations"] is None
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_row_that_cannot_be_written_ends_the_sweep(
+    arrays: Path, tmp_path: Path, n_jobs: int
+) -> None:
+    site = make_site(tmp_path / "gone", arrays, n_jobs)
+    (tmp_path / "gone" / "runs").rmdir()
+    (tmp_path / "gone" / "runs").write_text("a file where a directory should be")
+    with pytest.raises(StoreError, match=r"cannot write .*sgd-seed0000\.parquet: "):
+        list(run_plan(SPEC.plan()[:1] * 2, site))
+
+
+def test_estimates_are_for_whole_runs(mnist: DeviceData) -> None:
+    workload = Workload(iterations=600)
+    estimates = estimate_seconds(workload, SPEC.optimizers, mnist)
+    assert list(estimates) == ["sgd", "adam", "adadelta"]
+    assert all(0.05 < seconds < 60 for seconds in estimates.values())
