@@ -1,0 +1,72 @@
+"""Tables of runs in, named results out: which optimizers truly differ?
+
+Runs with the same seed are paired: they start from the same weights and see the same data in the
+same order. The unit of every test is therefore the seed, and the procedure
+(:mod:`bench.analysis.comparison`) is fixed before the data are seen.
+
+>>> import pandas as pd
+>>> runs = pd.DataFrame({
+...     "optimizer": ["adam", "sgd"] * 6,
+...     "seed": [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5],
+...     "test_accuracy": [.972, .958, .971, .957, .974, .956, .970, .960, .973, .957, .975, .958],
+... })
+>>> comparison = compare(runs)
+>>> [t.name for t in comparison.treatments]
+['adam', 'sgd']
+>>> pair, = comparison.pairs
+>>> f"{pair.a} is {pair.verdict} than {pair.b} by {pair.mean_difference:.4f}, {pair.pvalue_holm=}"
+'adam is better than sgd by 0.0148, pair.pvalue_holm=0.03125'
+
+Any long table will do: name its columns, and say which values are better.
+
+>>> compare(runs.rename(columns={"test_accuracy": "score"}), value="score", direction="lower",
+...         margin=0.01).treatments[0].name
+'sgd'
+
+This package reads no file, draws nothing, and imports neither torch nor matplotlib.
+"""
+
+from bench.analysis.comparison import compare
+from bench.analysis.export import to_dict, to_json
+from bench.analysis.results import (
+    Band,
+    Comparison,
+    Direction,
+    Incident,
+    LearningCurve,
+    Omnibus,
+    Pair,
+    Parameters,
+    Power,
+    Provenance,
+    RunScore,
+    SweepAnalysis,
+    Timing,
+    Treatment,
+    Variant,
+    Verdict,
+)
+from bench.analysis.sweep import analyse_sweep
+
+__all__ = [
+    "Band",
+    "Comparison",
+    "Direction",
+    "Incident",
+    "LearningCurve",
+    "Omnibus",
+    "Pair",
+    "Parameters",
+    "Power",
+    "Provenance",
+    "RunScore",
+    "SweepAnalysis",
+    "Timing",
+    "Treatment",
+    "Variant",
+    "Verdict",
+    "analyse_sweep",
+    "compare",
+    "to_dict",
+    "to_json",
+]

@@ -1,0 +1,155 @@
+"""What a reader must know before reading the numbers, as plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.analysis.descriptives import count_outliers
+from bench.analysis.power import smallest_pvalue
+from bench.analysis.results import Pair, Parameters, Power, Treatment
+from bench.analysis.rounding import FloatArray
+from bench.analysis.table import PairedTable, is_fraction
+
+
+def cautions(
+    paired: PairedTable,
+    parameters: Parameters,
+    treatments: tuple[Treatment, ...],
+    pairs: tuple[Pair, ...],
+    power: Power,
+) -> tuple[str, ...]:
+    """All warnings, the most important first.
+
+    First what limits every verdict (too few blocks), then what limits some of them (runs that
+    diverged, failed or are missing), then what an average would hide (outliers, constants).
+    """
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    runs = [_Runs.of(t, column[t.name], paired, parameters) for t in treatments]
+    return (
+        *_too_few_blocks(parameters, pairs, power),
+        *_outside_the_family(pairs),
+        *(
+            sentence
+            for caution in (_diverged, _missing, _outliers, _constant)
+            for r in runs
+            for sentence in caution(r)
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    """The runs of one treatment, and what a sentence about them needs to know.
+
+    `converged` has shape (n_converged,); `blocks` counts all blocks, `complete` those in which no
+    treatment is missing; `fractions` says whether the scores are accuracies as fractions.
+    """
+
+    treatment: Treatment
+    converged: FloatArray
+    sign: int
+    blocks: int
+    complete: int
+    fractions: bool
+    parameters: Parameters
+
+    @classmethod
+    def of(
+        cls, treatment: Treatment, column: int, paired: PairedTable, parameters: Parameters
+    ) -> _Runs:
+        values = paired.values[:, column]
+        return cls(
+            treatment=treatment,
+            converged=values[~np.isnan(values) & ~paired.diverged[:, column]],
+            sign=paired.sign,
+            blocks=len(paired.blocks),
+            complete=len(paired.complete),
+            fractions=is_fraction(parameters.value, paired.values),
+            parameters=parameters,
+        )
+
+    def score(self, value: float) -> str:
+        """A score for a sentence: an accuracy in per cent, as everywhere else on the page."""
+        return f"{100 * value:.2f} %" if self.fractions else f"{value:.6g}"
+
+
+def _too_few_blocks(parameters: Parameters, pairs: tuple[Pair, ...], power: Power) -> Iterator[str]:
+    if power.seeds_to_reject is None:
+        return
+    common = max(pair.n for pair in pairs)
+    needed = f"Holm's method over {_count(len(pairs), 'pair')} needs {power.seeds_to_reject}"
+    if common < 2:
+        yield (
+            f"Nothing can be tested: no pair has more than {_count(common, parameters.block)} in "
+            f"common, and one run says nothing about the spread of its kind; {needed}."
+        )
+    elif common < power.seeds_to_reject:
+        yield (
+            f"No difference can be significant with {_count(common, parameters.block)}: the "
+            f"smallest attainable p is {smallest_pvalue(common):.3g}, and {needed}."
+        )
+
+
+def _outside_the_family(pairs: tuple[Pair, ...]) -> Iterator[str]:
+    tested = sum(pair.pvalue is not None for pair in pairs)
+    if 0 < tested < len(pairs):
+        yield (
+            f"Holm's family has {tested} of {len(pairs)} pairs: "
+            "the others have too few runs in common for a p-value."
+        )
+
+
+def _diverged(runs: _Runs) -> Iterator[str]:
+    t, converged = runs.treatment, runs.converged
+    if not t.n_diverged:
+        return
+    start = f"{t.name}: {t.n_diverged} of {_count(t.n + t.n_failed, 'run')} diverged"
+    with_them = (
+        f"they rank worst in {runs.parameters.value}, and a mean with them is undefined"
+        if t.mean is None
+        else f"the mean with them is {runs.score(t.mean)}"
+    )
+    if len(converged):
+        mean = runs.score(converged.mean())
+        yield f"{start}: the mean of the {len(converged)} that converged is {mean}; {with_them}."
+    else:
+        yield f"{start}: none converged; {with_them}."
+
+
+def _missing(runs: _Runs) -> Iterator[str]:
+    failed, absent = runs.treatment.n_failed, runs.blocks - runs.treatment.n
+    reasons = [f"{failed} failed"] if failed else []
+    reasons += [f"{absent - failed} missing"] if absent > failed else []
+    if reasons:
+        friedman = f", Friedman's test the {runs.complete} that all have"
+        yield (
+            f"{runs.treatment.name}: {' and '.join(reasons)} of {_count(runs.blocks, 'run')}; each "
+            f"of its pairs uses the {runs.parameters.block}s that both sides have"
+            f"{friedman if runs.parameters.k > 2 else ''}."
+        )
+
+
+def _outliers(runs: _Runs) -> Iterator[str]:
+    n = count_outliers(runs.converged, runs.sign)
+    if n:
+        side, quartile = ("below", "first") if runs.sign > 0 else ("above", "third")
+        verb, them = ("lies", "it") if n == 1 else ("lie", "them")
+        yield (
+            f"{runs.treatment.name}: {n} of {_count(len(runs.converged), 'run')} {verb} far {side} "
+            f"the others (more than three interquartile ranges {side} the {quartile} quartile); "
+            f"the median and the interquartile mean hide {them}."
+        )
+
+
+def _constant(runs: _Runs) -> Iterator[str]:
+    t = runs.treatment
+    if t.n > 1 and t.std == 0 and t.mean is not None:
+        score = runs.score(t.mean)
+        yield f"{t.name}: all {t.n} runs have the same {runs.parameters.value}, {score}."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,81 @@
+"""How each treatment learned: the mean over seeds at every evaluation, with a pointwise interval.
+
+A run that diverged ends early. It is in the band up to its end and left out after it, so a band
+may rest on fewer runs to the right; the number is kept for every point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.results import Band, LearningCurve
+from bench.analysis.student import Moments, t_interval
+from bench.analysis.table import require_columns
+
+CURVE_COLUMNS = ("eval_iterations", "eval_test_accuracy", "eval_test_loss", "eval_train_loss")
+
+
+def learning_curves(
+    table: pd.DataFrame, treatments: Sequence[str], *, alpha: float = 0.05
+) -> tuple[LearningCurve, ...]:
+    """One curve per treatment that was evaluated at all, in the order of `treatments`.
+
+    Parameters
+    ----------
+    table
+        One row per run with `optimizer` and the list columns :data:`CURVE_COLUMNS`; a run that
+        has none holds null there.
+    treatments
+        Names to draw.
+    alpha
+        The pointwise t intervals have level 1 - `alpha`.
+
+    Raises
+    ------
+    TableError
+        If a column is missing.
+    """
+    require_columns(table, ("optimizer", *CURVE_COLUMNS))
+    evaluated = table[table["eval_iterations"].notna()]
+    names = evaluated["optimizer"].astype(str)
+    return tuple(
+        _learning_curve(name, evaluated[names == name], alpha)
+        for name in treatments
+        if (names == name).any()
+    )
+
+
+def _learning_curve(name: str, evaluated: pd.DataFrame, alpha: float) -> LearningCurve:
+    iterations = sorted({int(i) for run in evaluated["eval_iterations"] for i in run})
+    accuracy, test_loss, train_loss = (
+        _band(evaluated["eval_iterations"], evaluated[column], iterations, alpha)
+        for column in CURVE_COLUMNS[1:]
+    )
+    return LearningCurve(
+        treatment=name,
+        iterations=tuple(iterations),
+        test_accuracy=accuracy,
+        test_loss=test_loss,
+        train_loss=train_loss,
+    )
+
+
+def _band(at: pd.Series, series: pd.Series, iterations: Sequence[int], alpha: float) -> Band:
+    values: dict[int, list[float]] = defaultdict(list)
+    for run_at, run in zip(at, series, strict=True):
+        for iteration, value in zip(run_at, () if run is None else run, strict=False):
+            if value is not None and math.isfinite(value):
+                values[int(iteration)].append(float(value))
+    moments = [Moments.of(np.array(values[iteration])) for iteration in iterations]
+    intervals = [t_interval(m, alpha) for m in moments]
+    return Band(
+        mean=tuple(m.mean for m in moments),
+        low=tuple(interval.low for interval in intervals),
+        high=tuple(interval.high for interval in intervals),
+        n=tuple(m.n for m in moments),
+    )

@@ -1,0 +1,40 @@
+"""Results as strict JSON: what is undefined is null, and there is no NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Any
+
+
+def to_dict(result: object) -> Any:
+    """A result dataclass as dicts, lists, text, numbers and None.
+
+    A number that is not finite becomes None, a time its ISO 8601 text.
+
+    Raises
+    ------
+    TypeError
+        If something else is inside.
+    """
+    if is_dataclass(result) and not isinstance(result, type):
+        return {f.name: to_dict(getattr(result, f.name)) for f in fields(result)}
+    if isinstance(result, Mapping):
+        return {str(key): to_dict(value) for key, value in result.items()}
+    if isinstance(result, tuple | list):
+        return [to_dict(item) for item in result]
+    if isinstance(result, datetime):
+        return result.isoformat()
+    if isinstance(result, float):
+        return float(result) if math.isfinite(result) else None
+    if result is None or isinstance(result, str | int):
+        return result
+    raise TypeError(f"a result may not hold a {type(result).__name__}, got {result!r}")
+
+
+def to_json(result: object, *, indent: int | None = 2) -> str:
+    """A result dataclass as JSON text, ending in a newline."""
+    return json.dumps(to_dict(result), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,31 @@
+"""Adjustment of p-values for many tests.
+
+References
+----------
+.. [1] Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian
+   Journal of Statistics 6, 65-70.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def holm(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Holm's step-down adjusted p-values, in the order given.
+
+    Rejecting what is at most alpha keeps the family-wise error rate at alpha, whatever the
+    dependence. An undefined p-value (None) stays None and is no member of the family.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, None, 0.03, 0.005])
+    (0.03, 0.06, None, 0.06, 0.02)
+    """
+    tested = sorted((p, i) for i, p in enumerate(pvalues) if p is not None)
+    adjusted: list[float | None] = [None] * len(pvalues)
+    largest = 0.0
+    for rank, (p, i) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[i] = largest
+    return tuple(adjusted)

@@ -1,0 +1,294 @@
+"""What an analysis returns: named, frozen results with a stated type, shape and unit.
+
+Undefined is ``None``, never 0 and never NaN. Scores carry the unit of the compared column
+(``test_accuracy``: a fraction between 0 and 1); differences are always "a minus b" in that unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Direction = Literal["higher", "lower"]
+Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", "not testable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What was declared before the comparison.
+
+    Attributes
+    ----------
+    alpha
+        Family-wise error rate.
+    margin
+        Equivalence margin in the unit of `value`, or None where none was declared.
+    direction
+        Whether a higher or a lower value is better.
+    value, treatment, block
+        The columns that were compared, that name the treatment, and that pair the runs.
+    n_blocks
+        Number of different blocks (seeds) in the table.
+    k
+        Number of treatments (optimizers).
+    """
+
+    alpha: float
+    margin: float | None
+    direction: Direction
+    value: str
+    treatment: str
+    block: str
+    n_blocks: int
+    k: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment:
+    """One treatment described over its own runs.
+
+    `n` counts the runs that have a value: diverged ones do, failed ones do not. `std` uses
+    ddof=1; quartiles interpolate linearly (type 7); `iqm` is the mean of the middle half; the
+    interval is Student's t interval of the mean at level 1 - alpha. `mean_rank` is the mean of
+    the ranks within complete blocks, 1 for the best.
+    """
+
+    name: str
+    n: int
+    n_diverged: int
+    n_failed: int
+    mean: float | None
+    std: float | None
+    median: float | None
+    q1: float | None
+    q3: float | None
+    iqm: float | None
+    min: float | None
+    max: float | None
+    ci_low: float | None
+    ci_high: float | None
+    mean_rank: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Omnibus:
+    """Friedman's test over complete blocks: context only, it gates nothing.
+
+    `chi2` is corrected for ties and has `df` degrees of freedom; `f_statistic` is Iman and
+    Davenport's F with (df, df * (n_blocks - 1)) degrees of freedom.
+    """
+
+    chi2: float | None
+    df: int
+    pvalue: float | None
+    f_statistic: float | None
+    f_pvalue: float | None
+    n_blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Treatment `a` against treatment `b` over the blocks that both have.
+
+    Attributes
+    ----------
+    n
+        Number of common blocks.
+    mean_difference, ci_low, ci_high
+        Mean of a minus b and its t interval at level 1 - alpha.
+    simultaneous_ci_low, simultaneous_ci_high
+        The t interval at Bonferroni's level 1 - alpha / (number of pairs).
+    statistic, pvalue, pvalue_holm
+        Sum of the differences, the exact paired sign-flip p-value, and Holm's adjustment of it
+        over the family of all testable pairs. Only `pvalue_holm` decides.
+    pvalue_t, pvalue_wilcoxon
+        Paired t test and exact Wilcoxon signed-rank test: sensitivity columns, unadjusted.
+    pvalue_equivalence, pvalue_equivalence_holm
+        Two one-sided paired t tests against +-margin (the larger p), and Holm's adjustment in a
+        family of their own.
+    dz, gz
+        Mean difference in standard deviations of the differences; the same with Hedges'
+        small-sample correction.
+    win_rate, win_rate_low, win_rate_high
+        Share of blocks where a is better (ties count half), with Wilson's interval.
+    a12
+        Probability that a run of a is better than an unpaired run of b (ties count half).
+    correlation
+        Pearson's correlation of the paired values.
+    verdict
+        Of a against b.
+    seeds_needed
+        For an inconclusive pair, how many blocks the observed effect would need (power 0.8).
+    """
+
+    a: str
+    b: str
+    n: int
+    mean_difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    simultaneous_ci_low: float | None
+    simultaneous_ci_high: float | None
+    statistic: float | None
+    pvalue: float | None
+    pvalue_holm: float | None
+    pvalue_t: float | None
+    pvalue_wilcoxon: float | None
+    pvalue_equivalence: float | None
+    pvalue_equivalence_holm: float | None
+    dz: float | None
+    gz: float | None
+    win_rate: float | None
+    win_rate_low: float | None
+    win_rate_high: float | None
+    a12: float | None
+    correlation: float | None
+    verdict: Verdict
+    seeds_needed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What this number of seeds can show at all.
+
+    `smallest_pvalue` is the least p-value that the sign-flip test can give with this number of
+    seeds, None below two; `seeds_to_reject` the number of seeds from which Holm can reject
+    anything, None where there is no pair to test; `minimum_detectable_dz` the effect that this
+    number of seeds finds with power 0.8 at level alpha / pairs, None below two seeds.
+    """
+
+    smallest_pvalue: float | None
+    seeds_to_reject: int | None
+    minimum_detectable_dz: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The answer of :func:`bench.analysis.compare`.
+
+    `treatments` are sorted from best to worst mean, those without a mean last; `pairs` holds every
+    unordered pair once, `a` ahead of `b` in that order. `warnings` are sentences for the reader,
+    the most important first.
+    """
+
+    parameters: Parameters
+    treatments: tuple[Treatment, ...]
+    omnibus: Omnibus | None
+    pairs: tuple[Pair, ...]
+    power: Power
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScore:
+    """One dot of the report: the score of one run, None where it failed or was never measured."""
+
+    treatment: str
+    seed: int
+    value: float | None
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A mean over seeds at each evaluation, with its pointwise t interval.
+
+    All tuples have one entry per evaluation. `n` counts the runs with a finite value, and the
+    mean is over these: None where there are none, as the interval is below two.
+    """
+
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    n: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurve:
+    """How one treatment learned: bands over the updates at which it was evaluated.
+
+    Accuracies are fractions, losses are nats.
+    """
+
+    treatment: str
+    iterations: tuple[int, ...]
+    test_accuracy: Band
+    test_loss: Band
+    train_loss: Band
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Seconds that a run of one treatment took: medians over the `n` runs that ended well.
+
+    None where there are none: a run that diverged or failed stopped early.
+    """
+
+    treatment: str
+    n: int
+    train_seconds: float | None
+    eval_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """A run that diverged or failed.
+
+    `iteration` is the first update whose loss was not finite, None for a failed run; `error` what
+    went wrong, for a failed run as a rule a whole traceback.
+    """
+
+    treatment: str
+    seed: int
+    status: str
+    iteration: int | None
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where the rows come from.
+
+    `facts` holds (column, distinct values as text) for the columns that describe the workload
+    and the machine; more than one value in an environment column means a mixed sweep. `started_at`
+    and `finished_at` span the runs, None where no row says when it started.
+    """
+
+    facts: tuple[tuple[str, tuple[str, ...]], ...]
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """What one treatment stands for.
+
+    `algorithm` is the import path of the optimizer's class; `hyperparameters` holds (name, value
+    as text) of all its hyperparameters, defaults included.
+    """
+
+    treatment: str
+    algorithm: str
+    hyperparameters: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepAnalysis:
+    """Everything that the report of a sweep shows, computed from its stored rows.
+
+    `variants`, `curves` and `timings` follow the order of `comparison.treatments`, and so do
+    `scores` and `incidents`, then that of the seeds. `target` is a test accuracy as a fraction.
+    """
+
+    name: str
+    command: str
+    target: float
+    comparison: Comparison
+    variants: tuple[Variant, ...]
+    scores: tuple[RunScore, ...]
+    curves: tuple[LearningCurve, ...]
+    timings: tuple[Timing, ...]
+    incidents: tuple[Incident, ...]
+    provenance: Provenance
+    is_source_workload: bool

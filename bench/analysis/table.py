@@ -1,0 +1,282 @@
+"""From a long table of runs to a block x treatment matrix: every check of the input is here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis.results import Direction
+from bench.analysis.rounding import FloatArray
+from bench.errors import SpecError, TableError
+from bench.records import DIVERGED, FAILED, STATUSES
+
+#: The store's column with the path of the file that a row was read from, for messages.
+FILE_COLUMN = "run_file"
+
+#: Losses: a run that diverged has none, whatever number was left behind.
+LOSSES = ("test_loss", "train_loss")
+
+#: The equivalence margin of an accuracy: 0.2 percentage points.
+ACCURACY_MARGIN = 0.002
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedTable:
+    """One number per (block, treatment).
+
+    Attributes
+    ----------
+    treatments
+        The k names, in alphabetical order.
+    blocks
+        The n blocks, ascending.
+    values
+        Shape (n, k), in the unit of the compared column. NaN where a run is missing or failed; the
+        worst infinity where a run diverged and so has no value.
+    diverged, failed
+        Shape (n, k), True where a run has that status.
+    total
+        Where the values are counts of `total` test images, that number; else None.
+    direction
+        Whether a higher or a lower value is better.
+    """
+
+    treatments: tuple[str, ...]
+    blocks: tuple[Hashable, ...]
+    values: FloatArray
+    diverged: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    total: int | None
+    direction: Direction
+
+    @property
+    def sign(self) -> int:
+        """+1 where higher is better, -1 where lower is."""
+        return sign_of(self.direction)
+
+    @property
+    def complete(self) -> FloatArray:
+        """The rows of `values` in which no treatment is missing, shape (n_complete, k)."""
+        return self.values[~np.isnan(self.values).any(axis=1)]
+
+    def runs_of(self, column: int) -> FloatArray:
+        """The values of one treatment over the blocks it has, shape (n_own,)."""
+        values = self.values[:, column]
+        return values[~np.isnan(values)]
+
+
+def sign_of(direction: Direction) -> int:
+    """+1 where higher is better, -1 where lower is."""
+    return 1 if direction == "higher" else -1
+
+
+def pair_up(
+    table: pd.DataFrame,
+    *,
+    treatment: str = "optimizer",
+    block: str = "seed",
+    value: str = "test_accuracy",
+    direction: Direction | None = None,
+) -> PairedTable:
+    """Pivot a long table (one row per run) to block x treatment.
+
+    Pairing is by the block's value, never by the order of the rows. A row whose `status` is
+    ``failed`` has no value. A row whose status is ``diverged`` keeps the accuracy that was
+    measured; where nothing finite was measured, and for every loss, it ranks worst.
+
+    Parameters
+    ----------
+    table
+        Needs the three columns named next; `status`, `test_correct`, `test_total` and
+        :data:`FILE_COLUMN` are used where present.
+    treatment, block, value
+        Columns that name the treatment, pair the runs, and hold the number to compare.
+    direction
+        Which values are better; may be left out for the columns of a sweep.
+
+    Raises
+    ------
+    TableError
+        If a column is missing or holds what it may not, a (treatment, block) occurs twice, or
+        there is nothing to compare.
+    SpecError
+        If `direction` is neither ``"higher"`` nor ``"lower"``.
+    """
+    require_columns(table, [treatment, block, value])
+    if table.empty:
+        raise TableError("the table has no rows: it needs one row per run")
+    direction = _direction(value, direction)
+    names = [str(name) for name in _filled(table, treatment)]
+    keys = [_plain(key) for key in _filled(table, block)]
+    _refuse_duplicates(table, treatment, block, names, keys)
+    status = _status(table)
+    numbers = _numbers(table, value, status, sign_of(direction))
+    treatments, columns = np.unique(np.array(names, dtype=object), return_inverse=True)
+    blocks, rows = _blocks(keys)
+
+    def pivot(x: NDArray[np.generic], empty: object) -> NDArray[np.generic]:
+        matrix = np.full((len(blocks), len(treatments)), empty, dtype=x.dtype)
+        matrix[rows, columns] = x
+        return matrix
+
+    counts, total = _as_counts(table, value, numbers)
+    return PairedTable(
+        treatments=tuple(treatments),
+        blocks=blocks,
+        values=pivot(counts, np.nan).astype(np.float64),
+        diverged=pivot(status == DIVERGED, False).astype(np.bool_),
+        failed=pivot(status == FAILED, False).astype(np.bool_),
+        total=total,
+        direction=direction,
+    )
+
+
+def default_margin(value: str, values: FloatArray) -> float | None:
+    """The equivalence margin of a column: 0.2 percentage points for an accuracy, else none."""
+    if not _is_accuracy(value):
+        return None
+    return ACCURACY_MARGIN if is_fraction(value, values) else 100 * ACCURACY_MARGIN
+
+
+def is_fraction(value: str, values: FloatArray) -> bool:
+    """Whether a column holds accuracies as fractions: one above 1 can only be in per cent."""
+    return _is_accuracy(value) and bool(values[np.isfinite(values)].max(initial=0.0) <= 1)
+
+
+def require_columns(table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Raise TableError for the first of `columns` that the table does not have."""
+    for column in columns:
+        if column not in table.columns:
+            raise TableError(
+                f"the table has no column {column!r}: its columns are "
+                f"{', '.join(map(str, table.columns)) or 'none'}"
+            )
+
+
+def _is_accuracy(value: str) -> bool:
+    return value == "accuracy" or value.endswith("_accuracy")
+
+
+def _direction(value: str, direction: Direction | None) -> Direction:
+    if direction in ("higher", "lower"):
+        return direction
+    if direction is not None:
+        raise SpecError(f"direction must be 'higher' or 'lower', got {direction!r}")
+    if _is_accuracy(value):
+        return "higher"
+    if value in LOSSES or value.endswith("_seconds"):
+        return "lower"
+    raise TableError(
+        f"direction must be given for column {value!r}: 'higher' or 'lower' values are better "
+        "(known without it: accuracies, losses and seconds of a sweep)"
+    )
+
+
+def _filled(table: pd.DataFrame, column: str) -> list[Hashable]:
+    empty = np.flatnonzero(table[column].isna())
+    if len(empty):
+        raise TableError(f"column {column!r} has an empty cell in row {empty[0] + 1}")
+    cells: list[Hashable] = table[column].tolist()
+    return cells
+
+
+def _plain(key: Hashable) -> Hashable:
+    """A whole number as int: a column with gaps, such as seeds read from a CSV, holds floats."""
+    return int(key) if isinstance(key, float) and key.is_integer() else key
+
+
+def _blocks(keys: list[Hashable]) -> tuple[tuple[Hashable, ...], list[int]]:
+    """The distinct blocks, ascending (numbers before text), and each row's position in them."""
+    blocks = tuple(sorted(set(keys), key=lambda key: (isinstance(key, str), key)))
+    position = {key: i for i, key in enumerate(blocks)}
+    return blocks, [position[key] for key in keys]
+
+
+def _refuse_duplicates(
+    table: pd.DataFrame, treatment: str, block: str, names: list[str], keys: list[Hashable]
+) -> None:
+    first: dict[tuple[str, Hashable], int] = {}
+    for row, run in enumerate(zip(names, keys, strict=True)):
+        if run in first:
+            raise TableError(
+                f"{treatment} {run[0]!r} has more than one run for {block} {run[1]!r}: "
+                f"{_origin(table, first[run])} and {_origin(table, row)}"
+            )
+        first[run] = row
+
+
+def _origin(table: pd.DataFrame, row: int) -> str:
+    if FILE_COLUMN in table.columns:
+        return str(table[FILE_COLUMN].iloc[row])
+    return f"row {row + 1}"
+
+
+def _status(table: pd.DataFrame) -> NDArray[np.object_]:
+    """Each row's status, ``ok`` throughout where the table has no such column."""
+    if "status" not in table.columns:
+        return np.full(len(table), STATUSES[0], dtype=object)
+    status = np.array(_filled(table, "status"), dtype=object)
+    for row, found in enumerate(status):
+        if found not in STATUSES:
+            raise TableError(
+                f"column 'status' must hold {', '.join(STATUSES)}, got {found!r} in row {row + 1}"
+            )
+    return status
+
+
+def _numbers(table: pd.DataFrame, value: str, status: NDArray[np.object_], sign: int) -> FloatArray:
+    """One float per row: NaN where there is no value, the worst infinity where it diverged."""
+    numbers = _parsed(table[value], value)
+    numbers[status == FAILED] = np.nan
+    diverged = status == DIVERGED
+    worst = diverged if value in LOSSES else diverged & ~np.isfinite(numbers)
+    _refuse_infinite(numbers, worst, value)
+    numbers[worst] = -sign * np.inf
+    if np.isnan(numbers).all():
+        raise TableError(f"column {value!r} has no value in any of the {len(table)} rows")
+    return numbers
+
+
+def _parsed(cells: pd.Series, value: str) -> FloatArray:
+    numbers = pd.to_numeric(cells, errors="coerce")
+    text = np.flatnonzero(numbers.isna() & cells.notna())
+    if len(text):
+        raise TableError(
+            f"column {value!r} must hold numbers, got {cells.iloc[text[0]]!r} in row {text[0] + 1}"
+        )
+    return np.array(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _refuse_infinite(numbers: FloatArray, worst: NDArray[np.bool_], value: str) -> None:
+    infinite = np.flatnonzero(np.isinf(numbers) & ~worst)
+    if len(infinite):
+        row = infinite[0]
+        raise TableError(
+            f"column {value!r} must hold finite numbers, got {numbers[row]} in row {row + 1} "
+            "(a run that diverged says so in column 'status')"
+        )
+
+
+def _as_counts(
+    table: pd.DataFrame, value: str, numbers: FloatArray
+) -> tuple[FloatArray, int | None]:
+    """Accuracies as exact fractions of the test images, where the table has the counts.
+
+    The counts only sharpen what `value` says. Where they do not agree with it (an edited table,
+    per cent), `value` is what was asked for and what is analysed.
+    """
+    if value != "test_accuracy" or not {"test_correct", "test_total"} <= set(table.columns):
+        return numbers, None
+    used = np.isfinite(numbers)
+    correct = _parsed(table["test_correct"], "test_correct")
+    total = _parsed(table["test_total"], "test_total")[used]
+    if not used.any() or not total[0] >= 1 or (total != total[0]).any():
+        return numbers, None
+    if not np.allclose(correct[used] / total[0], numbers[used], rtol=0, atol=1e-6):
+        return numbers, None
+    return np.where(used, correct / total[0], numbers), math.floor(total[0])

@@ -1,0 +1,489 @@
+"""The whole comparison: verdicts, degenerate cases, warnings, and what must not matter."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from _tables import long_table
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.analysis import Comparison, Pair, compare
+from bench.analysis.multiplicity import holm
+from bench.analysis.permutation import sign_flip_pvalue
+from bench.analysis.power import seeds_needed
+
+TOTAL = 10_000
+
+
+long = partial(long_table, total=TOTAL)
+
+
+def pair_of(comparison: Comparison, a: str, b: str) -> Pair:
+    return next(p for p in comparison.pairs if {p.a, p.b} == {a, b})
+
+
+def noisy(mean: int, n: int, seed: int, spread: float = 15.0) -> list[int]:
+    rng = np.random.default_rng([seed, n])
+    return np.rint(rng.normal(mean, spread, n)).astype(int).tolist()
+
+
+# --- verdicts --------------------------------------------------------------------------------
+
+BASE = noisy(9700, 20, 0)
+SHIFTED = {
+    "better": (np.array(BASE) + noisy(60, 20, 1)).tolist(),
+    "worse": (np.array(BASE) - noisy(60, 20, 1)).tolist(),
+    "equivalent": (np.array(BASE) + noisy(0, 20, 5)).tolist(),
+    "inconclusive": (np.array(BASE) + noisy(15, 20, 3, spread=80.0)).tolist(),
+    "identical": BASE,
+}
+
+
+@pytest.mark.parametrize("verdict", SHIFTED)
+def test_verdicts(verdict: str) -> None:
+    pair = compare(long({"x": SHIFTED[verdict], "y": BASE})).pairs[0]
+    flipped = {"better": "worse", "worse": "better"}.get(verdict, verdict)
+    assert pair.verdict == (verdict if pair.a == "x" else flipped)
+    assert (pair.seeds_needed is not None) == (verdict == "inconclusive")
+
+
+def test_a_lower_loss_is_better() -> None:
+    table = long({"x": SHIFTED["better"], "y": BASE}).rename(columns={"test_accuracy": "test_loss"})
+    comparison = compare(table, value="test_loss")
+    (pair,) = comparison.pairs
+    assert [t.name for t in comparison.treatments] == ["y", "x"]
+    assert (pair.a, pair.verdict, pair.win_rate) == ("y", "better", 1.0)
+    assert pair.mean_difference < 0
+    assert pair.a12 > 0.5
+
+
+def test_a_small_but_certain_difference_is_better_and_lies_inside_the_margin() -> None:
+    x = (np.array(BASE) + noisy(5, 20, 1, spread=2.0)).tolist()
+    pair = compare(long({"x": x, "y": BASE})).pairs[0]
+    assert (pair.a, pair.verdict) == ("x", "better")
+    assert -0.002 < pair.simultaneous_ci_low < pair.simultaneous_ci_high < 0.002
+
+
+def test_without_a_margin_nothing_is_equivalent() -> None:
+    pair = compare(long({"x": SHIFTED["equivalent"], "y": BASE}), margin=None).pairs[0]
+    assert (pair.verdict, pair.pvalue_equivalence) == ("inconclusive", None)
+
+
+def test_a_large_p_is_never_called_the_same() -> None:
+    """Symmetric differences: the p-value is 1, and still nothing is shown."""
+    pair = compare(long({"x": [9700, 9800] * 10, "y": [9800, 9700] * 10})).pairs[0]
+    assert (pair.pvalue, pair.verdict, pair.seeds_needed) == (1.0, "inconclusive", None)
+
+
+def test_only_the_adjusted_p_decides() -> None:
+    """Seven blocks reach p = 1/64 alone; among ten pairs that is not enough."""
+    x = {"x": [9800 + i for i in range(7)]}
+    others = {f"y{i}": [9700 + (3 * i + j) % 7 for j in range(7)] for i in range(4)}
+    alone = pair_of(compare(long(x | {"y0": others["y0"]})), "x", "y0")
+    among = pair_of(compare(long(x | others)), "x", "y0")
+    assert alone.pvalue == among.pvalue == 1 / 64
+    assert (alone.verdict, among.verdict) == ("better", "inconclusive")
+    assert among.pvalue_holm == 10 / 64
+
+
+def test_seeds_needed_is_at_the_level_of_one_among_all_pairs() -> None:
+    columns = {f"o{i}": noisy(9700 + 3 * i, 20, i, spread=60.0) for i in range(4)}
+    pairs = [p for p in compare(long(columns)).pairs if p.verdict == "inconclusive"]
+    assert len(pairs) > 1
+    for p in pairs:
+        assert p.seeds_needed == seeds_needed(p.dz, 0.05 / 6, more_than=20) > 20
+
+
+def test_seeds_that_were_not_enough_are_not_called_enough() -> None:
+    """One small setback among nine: a t test would do with these seeds, the sign flips do not."""
+    lead = [90, 95, 100, 105, 110, 97, 103, 99, -1]
+    columns = {f"y{i}": [9700 + (i + j) % 2 for j in range(9)] for i in range(4)}
+    comparison = compare(long({"x": [9700 + d for d in lead]} | columns))
+    pair = pair_of(comparison, "x", "y0")
+    assert (pair.pvalue, pair.verdict, pair.seeds_needed) == (4 / 2**9, "inconclusive", 10)
+
+
+def test_both_families_are_adjusted_over_all_pairs() -> None:
+    columns = {f"o{i}": noisy(9700 + 3 * i, 12, i) for i in range(5)}
+    pairs = compare(long(columns)).pairs
+    assert [p.pvalue_holm for p in pairs] == list(holm([p.pvalue for p in pairs]))
+    assert [p.pvalue_equivalence_holm for p in pairs] == list(
+        holm([p.pvalue_equivalence for p in pairs])
+    )
+    for p in pairs:
+        low, high = p.simultaneous_ci_low, p.simultaneous_ci_high
+        assert low < p.ci_low < p.mean_difference < p.ci_high < high
+
+
+def test_the_test_is_two_sided_whoever_leads() -> None:
+    """autorank looks at who won and then tests one side."""
+    pair = compare(long({"x": [9701, 9702, 9703, 9704, 9705, 9706], "y": [9700] * 6})).pairs[0]
+    assert pair.pvalue == 2 / 2**6
+
+
+# --- degenerate cases ------------------------------------------------------------------------
+
+
+def test_one_seed() -> None:
+    """deep-significance gave a verdict from one run of each."""
+    comparison = compare(long({"x": [9800], "y": [9700], "z": [9600]}))
+    assert {p.verdict for p in comparison.pairs} == {"not testable"}
+    for p in comparison.pairs:
+        assert {p.pvalue, p.pvalue_holm, p.pvalue_t, p.pvalue_wilcoxon, p.pvalue_equivalence} == {
+            None
+        }
+        assert {p.ci_low, p.simultaneous_ci_high, p.win_rate_low, p.dz, p.gz} == {None}
+        assert p.mean_difference == pytest.approx(0.01 if p.a != "x" or p.b != "z" else 0.02)
+    assert {t.std for t in comparison.treatments} == {None}
+    assert comparison.warnings == (
+        "Nothing can be tested: no pair has more than 1 seed in common, and one run says nothing "
+        "about the spread of its kind; Holm's method over 3 pairs needs 7.",
+    )
+    assert comparison.power.smallest_pvalue is comparison.power.minimum_detectable_dz is None
+
+
+def test_below_the_attainable_minimum_everything_is_shown_under_a_banner() -> None:
+    columns = {f"o{i}": noisy(9000 + 100 * i, 10, i) for i in range(8)}
+    comparison = compare(long(columns))
+    assert comparison.power.seeds_to_reject == 11
+    assert {p.verdict for p in comparison.pairs} <= {"inconclusive", "equivalent"}
+    assert all(p.pvalue is not None and p.seeds_needed >= 11 for p in comparison.pairs)
+    assert comparison.warnings[0] == (
+        "No difference can be significant with 10 seeds: the smallest attainable p is 0.00195, "
+        "and Holm's method over 28 pairs needs 11."
+    )
+    enough = {name: [*column, column[0]] for name, column in columns.items()}
+    assert compare(long(enough)).pairs[0].verdict == "better"
+    assert not any("No difference" in warning for warning in compare(long(enough)).warnings)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 1000])
+def test_all_differences_zero(n: int) -> None:
+    comparison = compare(long({"x": noisy(9700, n, 0), "y": noisy(9700, n, 0)}))
+    (pair,) = comparison.pairs
+    assert (pair.pvalue, pair.verdict, pair.dz) == (1.0, "identical", None)
+    assert pair.pvalue_t is pair.pvalue_equivalence is None
+    assert (pair.win_rate, pair.a12) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("n", [2, 5, 6, 30, 1500])
+def test_constant_non_zero_difference(n: int) -> None:
+    base = np.array(noisy(9700, n, 0))
+    pair = compare(long({"x": (base + 2).tolist(), "y": base.tolist()})).pairs[0]
+    assert pair.pvalue == pytest.approx(max(2.0 ** (1 - n), sys.float_info.min), rel=1e-12)
+    assert pair.pvalue > 0
+    assert pair.dz is pair.gz is pair.pvalue_t is pair.pvalue_equivalence is None
+    expected = {2: "not testable", 5: "inconclusive"}.get(n, "better")
+    assert pair.verdict == expected
+    assert pair.seeds_needed == (6 if n == 5 else None)
+    assert pair.ci_low == pair.ci_high == pair.mean_difference == 0.0002
+
+
+class TestDiverged:
+    columns: ClassVar = {"x": [1135, *noisy(9800, 19, 1)], "y": noisy(9700, 20, 2)}
+
+    def table(self) -> pd.DataFrame:
+        table = long(self.columns, status="ok", test_loss=0.1)
+        table.loc[0, ["status", "test_loss"]] = ["diverged", np.nan]
+        return table
+
+    def test_accuracy_is_as_measured_and_the_count_is_shown(self) -> None:
+        comparison = compare(self.table())
+        x = next(t for t in comparison.treatments if t.name == "x")
+        assert (x.n, x.n_diverged, x.n_failed, x.min) == (20, 1, 0, 0.1135)
+        assert x.mean == pytest.approx(np.mean(self.columns["x"]) / TOTAL)
+        assert comparison.warnings[0] == (
+            "x: 1 of 20 runs diverged: the mean of the 19 that converged is "
+            f"{np.mean(self.columns['x'][1:]) / TOTAL * 100:.2f} %; the mean with them is "
+            f"{x.mean * 100:.2f} %."
+        )
+
+    def test_its_loss_ranks_worst(self) -> None:
+        table = self.table()
+        table["test_loss"] = table["test_loss"] + table["seed"] * (table["optimizer"] == "y")
+        comparison = compare(table, value="test_loss")
+        x = next(t for t in comparison.treatments if t.name == "x")
+        assert (x.mean, x.std, x.max) == (None, None, None)
+        assert (x.median, x.min) == (0.1, 0.1)
+        (pair,) = comparison.pairs
+        assert pair.mean_difference is pair.ci_low is pair.dz is pair.statistic is None
+        assert pair.pvalue_t is pair.correlation is None
+        assert pair.n == 20
+        assert (pair.a, pair.b) == ("y", "x")  # without a mean, last
+        assert (pair.win_rate, pair.a12) == (1 / 20, pytest.approx((20 + 19 / 2) / 400))
+        assert "a mean with them is undefined" in comparison.warnings[0]
+
+    def test_a_diverged_loss_outweighs_whatever_the_others_gain(self) -> None:
+        table = pd.DataFrame(
+            {
+                "optimizer": ["x"] * 8 + ["y"] * 8,
+                "seed": [*range(8)] * 2,
+                "test_loss": [*np.linspace(0.1, 0.2, 7), None] + [90.0] * 7 + [0.3],
+                "status": ["ok"] * 7 + ["diverged"] + ["ok"] * 8,
+            }
+        )
+        (pair,) = compare(table, value="test_loss").pairs
+        assert (pair.a, pair.verdict) == ("y", "inconclusive")
+        assert pair.pvalue == sign_flip_pvalue([*[-1] * 7, 1000])
+
+    def test_all_diverged(self) -> None:
+        table = long({"x": [1000] * 8, "y": noisy(9700, 8, 2)}, status="ok", test_loss=0.1)
+        table.loc[:7, "status"] = "diverged"
+        assert "x: 8 of 8 runs diverged: none converged;" in compare(table).warnings[0]
+        (pair,) = compare(table, value="test_loss").pairs
+        assert (pair.a, pair.verdict, pair.pvalue) == ("y", "better", 2 / 2**8)
+
+
+class TestFailed:
+    columns: ClassVar = {f"o{i}": noisy(9700 + 40 * i, 20, i) for i in range(3)}
+
+    def table(self) -> pd.DataFrame:
+        table = long(self.columns, status="ok")
+        columns = ["test_correct", "test_accuracy"]
+        table.loc[3, "status"], table.loc[3, columns] = "failed", np.nan
+        return table.drop(index=25)
+
+    def test_pairs_use_their_common_seeds_and_friedman_the_complete_blocks(self) -> None:
+        comparison = compare(self.table())
+        assert {(p.a, p.b): p.n for p in comparison.pairs} == {
+            ("o2", "o1"): 19,
+            ("o2", "o0"): 19,
+            ("o1", "o0"): 18,
+        }
+        assert comparison.omnibus.n_blocks == 18
+        assert [t.n for t in comparison.treatments] == [20, 19, 19]
+        assert [t.n_failed for t in comparison.treatments] == [0, 0, 1]
+        assert comparison.parameters.n_blocks == 20
+
+    def test_it_is_said(self) -> None:
+        assert compare(self.table()).warnings == (
+            "o1: 1 missing of 20 runs; each of its pairs uses the seeds that both sides have, "
+            "Friedman's test the 18 that all have.",
+            "o0: 1 failed of 20 runs; each of its pairs uses the seeds that both sides have, "
+            "Friedman's test the 18 that all have.",
+        )
+
+    def test_a_pair_equals_the_comparison_of_its_common_seeds(self) -> None:
+        whole = pair_of(compare(self.table()), "o1", "o0")
+        common = self.table().query("seed not in (3, 5) and optimizer != 'o2'")
+        alone = pair_of(compare(common), "o1", "o0")
+        assert (whole.pvalue, whole.dz, whole.a12) == (alone.pvalue, alone.dz, alone.a12)
+
+
+def test_an_undefined_p_is_left_out_of_the_family() -> None:
+    columns = {f"o{i}": noisy(9700 + 40 * i, 20, i) for i in range(3)} | {"once": [9999]}
+    comparison = compare(long(columns))
+    tested = [p.pvalue for p in comparison.pairs if "once" not in (p.a, p.b)]
+    assert [p.pvalue_holm for p in comparison.pairs if p.pvalue is not None] == list(holm(tested))
+    assert {p.verdict for p in comparison.pairs if "once" in (p.a, p.b)} == {"not testable"}
+    assert comparison.warnings[0] == (
+        "Holm's family has 3 of 6 pairs: the others have too few runs in common for a p-value."
+    )
+
+
+def test_no_common_seed() -> None:
+    comparison = compare(long({"x": [9700, 9701, None, None], "y": [None, None, 9800, 9801]}))
+    (pair,) = comparison.pairs
+    assert (pair.n, pair.verdict) == (0, "not testable")
+    assert pair.mean_difference is pair.pvalue is pair.win_rate is pair.a12 is None
+    assert "no pair has more than 0 seeds in common" in comparison.warnings[0]
+    assert [t.mean_rank for t in comparison.treatments] == [None, None]
+
+
+def test_an_optimizer_without_any_value_stays_in_the_table() -> None:
+    table = long({"x": BASE, "y": SHIFTED["better"], "z": BASE}, status="ok")
+    table.loc[table["optimizer"] == "z", "status"] = "failed"
+    comparison = compare(table)
+    assert [t.name for t in comparison.treatments] == ["y", "x", "z"]
+    assert comparison.treatments[-1].mean is None
+    assert comparison.omnibus.chi2 is None
+    assert pair_of(comparison, "x", "y").verdict == "better"
+    assert pair_of(comparison, "x", "z").n == 0
+
+
+def test_one_optimizer_alone() -> None:
+    comparison = compare(long({"x": BASE}))
+    assert (comparison.pairs, comparison.omnibus) == ((), None)
+    assert (comparison.power.seeds_to_reject, comparison.warnings) == (None, ())
+    assert comparison.treatments[0].mean_rank == 1.0
+
+
+def test_two_optimizers_have_no_omnibus_test() -> None:
+    assert compare(long({"x": BASE, "y": SHIFTED["better"]})).omnibus is None
+
+
+def test_constant_columns_are_pointed_out() -> None:
+    comparison = compare(long({"x": [1135] * 20, "y": BASE}))
+    assert "x: all 20 runs have the same test_accuracy, 11.35 %." in comparison.warnings
+    assert pair_of(comparison, "x", "y").correlation is None
+
+
+def test_outliers_are_pointed_out_on_the_bad_side_alone() -> None:
+    table = long_table({"x": [0.05, 0.06, *np.linspace(0.97, 0.98, 18)]})
+    end = "; the median and the interquartile mean hide them."
+    assert compare(table).warnings == (
+        "x: 2 of 20 runs lie far below the others (more than three interquartile ranges below the "
+        f"first quartile){end}",
+    )
+    assert compare(table, direction="lower").warnings == ()
+    mirrored = table.assign(test_loss=1 - table["test_accuracy"])
+    assert compare(mirrored, value="test_loss").warnings == (
+        "x: 2 of 20 runs lie far above the others (more than three interquartile ranges above the "
+        f"third quartile){end}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "printed"),
+    [("test_accuracy", 1, "97.05 %"), ("test_accuracy", 100, "97.05"), ("test_loss", 1, "0.9705")],
+)
+def test_warnings_give_accuracies_in_per_cent_and_others_as_they_are(
+    value: str, scale: float, printed: str
+) -> None:
+    table = pd.DataFrame({"optimizer": "x", "seed": range(3), value: 0.9705 * scale})
+    assert compare(table, value=value).warnings == (
+        f"x: all 3 runs have the same {value}, {printed}.",
+    )
+
+
+# --- what must not matter --------------------------------------------------------------------
+
+tables = st.integers(3, 7).flatmap(
+    lambda n: st.lists(
+        st.lists(st.integers(9600, 9640), min_size=n, max_size=n), min_size=2, max_size=4
+    )
+)
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def named(columns: list[list[int]]) -> pd.DataFrame:
+    return long({f"o{i}": column for i, column in enumerate(columns)})
+
+
+def test_differences_that_cancel_have_mean_zero_not_almost_zero() -> None:
+    table = named([[9600, 9600, 9605, 9634], [9600, 9606, 9631, 9602]])
+    plain = table[["optimizer", "seed", "test_accuracy"]]
+    for pair in (*compare(table).pairs, *compare(plain).pairs):
+        assert pair.mean_difference == 0.0
+        assert pair.statistic == 0.0
+        assert pair.dz == 0.0
+
+
+@few
+@given(tables, st.integers(0, 2**32 - 1))
+def test_the_order_of_the_rows_does_not_matter(columns: list[list[int]], seed: int) -> None:
+    table = named(columns)
+    assert compare(table.sample(frac=1, random_state=seed)) == compare(table)
+
+
+@few
+@given(tables)
+def test_the_names_of_the_seeds_do_not_matter(columns: list[list[int]]) -> None:
+    table = named(columns)
+    assert compare(table.assign(seed=1000 - 7 * table["seed"])) == compare(table)
+    assert compare(table.assign(seed=[f"s{s}" for s in table["seed"]])) == compare(table)
+
+
+@few
+@given(tables)
+def test_the_names_of_the_optimizers_do_not_matter(columns: list[list[int]]) -> None:
+    table = named(columns)
+    renamed = compare(table.assign(optimizer="other " + table["optimizer"]))
+    assert [replace(p, a=p.a[6:], b=p.b[6:]) for p in renamed.pairs] == list(compare(table).pairs)
+
+
+SCALE_FREE = [
+    "n",
+    "pvalue",
+    "pvalue_holm",
+    "pvalue_wilcoxon",
+    "win_rate",
+    "win_rate_low",
+    "a12",
+    "verdict",
+    "a",
+    "b",
+]
+
+
+@few
+@given(tables, st.sampled_from([100, 0.5, 3, 1 / 7]), st.sampled_from([0, 1, -0.25]))
+def test_scale_and_shift_do_not_matter(
+    columns: list[list[int]], scale: float, shift: float
+) -> None:
+    """Plain floats, here, give what the counts give: fractions, per cent or anything else."""
+    table = named(columns)
+    moved = table[["optimizer", "seed"]].assign(score=scale * (table["test_accuracy"] + shift))
+    there = compare(moved, value="score", direction="higher", margin=0.002 * scale)
+    here = compare(table)
+    names = [t.name for t in here.treatments]
+    for p in there.pairs:
+        q = pair_of(here, p.a, p.b)
+        if (q.a, q.b) == (p.a, p.b):  # equal means may swap two optimizers
+            assert [getattr(p, f) for f in SCALE_FREE] == [getattr(q, f) for f in SCALE_FREE]
+            assert p.mean_difference == pytest.approx(scale * q.mean_difference, abs=1e-12)
+            for field in ("dz", "pvalue_equivalence", "correlation"):
+                x, y = getattr(p, field), getattr(q, field)
+                assert x is y is None or x == pytest.approx(y, rel=1e-6, abs=1e-7)
+    assert {t.name for t in there.treatments} == set(names)
+
+
+@few
+@given(tables)
+def test_reversing_the_direction_mirrors_everything(columns: list[list[int]]) -> None:
+    table = named(columns)
+    up, down = compare(table), compare(table, direction="lower")
+    mirror = {"better": "worse", "worse": "better"}
+    for p in up.pairs:
+        q = pair_of(down, p.a, p.b)
+        assert (p.pvalue, p.pvalue_holm, p.pvalue_t) == (q.pvalue, q.pvalue_holm, q.pvalue_t)
+        sign = 1 if p.a == q.a else -1
+        assert p.mean_difference == sign * q.mean_difference
+        assert p.win_rate == pytest.approx(q.win_rate if sign < 0 else 1 - q.win_rate)
+        assert p.a12 == pytest.approx(q.a12 if sign < 0 else 1 - q.a12)
+        assert p.verdict == (q.verdict if sign < 0 else mirror.get(q.verdict, q.verdict))
+
+
+@few
+@given(tables, st.integers(1, 9999))
+def test_another_optimizer_does_not_change_a_pair(columns: list[list[int]], other: int) -> None:
+    """Post-hoc tests on mean ranks do depend on the pool (Benavoli et al., 2016)."""
+    before = compare(named(columns))
+    after = compare(named([*columns, [other + i for i in range(len(columns[0]))]]))
+    unadjusted = [
+        "n",
+        "mean_difference",
+        "ci_low",
+        "pvalue",
+        "pvalue_t",
+        "pvalue_wilcoxon",
+        "dz",
+        "win_rate",
+        "a12",
+    ]
+    for p in before.pairs:
+        q = pair_of(after, p.a, p.b)
+        assert [getattr(p, f) for f in unadjusted] == [getattr(q, f) for f in unadjusted]
+
+
+@few
+@given(tables)
+def test_every_pvalue_is_a_pvalue(columns: list[list[int]]) -> None:
+    comparison = compare(named(columns))
+    k = len(comparison.treatments)
+    assert len(comparison.pairs) == k * (k - 1) // 2
+    for p in comparison.pairs:
+        assert 0 < p.pvalue <= p.pvalue_holm <= 1
+        for other in (p.pvalue_t, p.pvalue_wilcoxon, p.pvalue_equivalence):
+            assert other is None or 0 < other <= 1
+        assert p.mean_difference >= 0
+        assert p.win_rate_low <= p.win_rate <= p.win_rate_high
+        significant = p.pvalue_holm <= 0.05
+        assert (p.verdict in ("better", "worse")) == significant

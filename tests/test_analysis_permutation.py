@@ -1,0 +1,173 @@
+"""The sign-flip and the signed-rank test against scipy and against brute force."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.analysis import permutation
+from bench.analysis.differences import paired_differences
+from bench.analysis.permutation import (
+    MONTE_CARLO_DRAWS,
+    flip_pvalue,
+    sign_flip_pvalue,
+)
+from bench.analysis.wilcoxon import wilcoxon_pvalue
+
+whole_differences = st.lists(st.integers(-60, 60), min_size=2, max_size=10)
+
+
+def brute_force(d: np.ndarray) -> float:
+    """Share of all sign patterns at least as far from zero as `d`, whole numbers."""
+    patterns = np.array(list(itertools.product([-1, 1], repeat=len(d))))
+    return float(np.mean(np.abs(patterns @ np.abs(d)) >= abs(d.sum())))
+
+
+def brute_force_wilcoxon(d: np.ndarray) -> float:
+    d = d[d != 0]
+    return brute_force(np.sign(d) * 2 * stats.rankdata(np.abs(d))) if len(d) else 1.0
+
+
+@given(whole_differences)
+def test_sign_flip_equals_brute_force(d: list[int]) -> None:
+    assert sign_flip_pvalue(d) == brute_force(np.array(d))
+
+
+@given(whole_differences)
+def test_wilcoxon_with_ties_and_zeros_equals_brute_force(d: list[int]) -> None:
+    assert wilcoxon_pvalue(np.array(d) // 20) == brute_force_wilcoxon(np.array(d) // 20)
+
+
+@pytest.mark.parametrize("n", [2, 5, 11])
+def test_sign_flip_equals_scipy(n: int) -> None:
+    d = np.random.default_rng(n).normal(0.5, 1, n)
+    oracle = stats.permutation_test(
+        (d,), np.mean, permutation_type="samples", n_resamples=math.inf, vectorized=True
+    )
+    held = paired_differences(d, np.zeros(n))
+    assert sign_flip_pvalue(held.units, held.slack) == pytest.approx(oracle.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 7, 20, 45])
+def test_wilcoxon_without_ties_equals_scipy(n: int) -> None:
+    d = np.random.default_rng(n).normal(0.3, 1, n)
+    assert wilcoxon_pvalue(d) == pytest.approx(stats.wilcoxon(d, method="exact").pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [3, 10, 17, 22])
+def test_enumeration_and_convolution_agree_exactly(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    d = np.random.default_rng(n).integers(-300, 400, n).astype(float)
+    enumerated = flip_pvalue(d)
+    monkeypatch.setattr(permutation, "MAX_ENUMERATED", -1)
+    assert flip_pvalue(d) == enumerated
+
+
+def test_convolution_and_enumeration_are_each_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> float:
+        raise AssertionError("not this way")
+
+    few, many = np.array([5e9, -3e9, 2e9 + 1, 1, 7]), np.tile([3.0, -2.0, 4.0], 20)
+    monkeypatch.setattr(permutation, "_light_share_by_convolution", refuse)
+    assert flip_pvalue(few) == brute_force(few)
+    monkeypatch.undo()
+    monkeypatch.setattr(permutation, "_light_share_by_enumeration", refuse)
+    monkeypatch.setattr(permutation, "_monte_carlo_pvalue", refuse)
+    assert 0 < flip_pvalue(many) < 1
+
+
+def test_monte_carlo_is_close_fixed_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    d = np.random.default_rng(3).integers(-90, 110, 60).astype(float)
+    exact = flip_pvalue(d)
+    monkeypatch.setattr(permutation, "MAX_CELLS", -1)
+    drawn = flip_pvalue(d)
+    assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / MONTE_CARLO_DRAWS))
+    assert drawn == flip_pvalue(d) == flip_pvalue(-d[::-1])
+    assert flip_pvalue(np.arange(100.0, 160.0)) == 1 / (MONTE_CARLO_DRAWS + 1)
+
+
+def test_floats_beyond_enumeration_are_drawn() -> None:
+    d = np.random.default_rng(5).normal(0.05, 1, 40)
+    held = paired_differences(d, np.zeros(40))
+    p = sign_flip_pvalue(held.units, held.slack)
+    assert p == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.03)
+    assert p * (MONTE_CARLO_DRAWS + 1) == pytest.approx(round(p * (MONTE_CARLO_DRAWS + 1)))
+
+
+@pytest.mark.parametrize("n", [2, 10, 500, 1000, 1074, 2500])
+def test_the_smallest_pvalue_is_never_zero(n: int) -> None:
+    assert sign_flip_pvalue(np.full(n, 2.0)) == max(permutation.TINY, math.ldexp(1, 1 - n))
+
+
+@pytest.mark.parametrize("n", [1000, 1500, 2100])
+def test_many_seeds_neither_overflow_nor_lose_the_centre(n: int) -> None:
+    """With unit differences the sum is a binomial in disguise."""
+    heads = n // 2 + 40
+    d = np.repeat([1.0, -1.0], [heads, n - heads])
+    assert sign_flip_pvalue(d) == pytest.approx(stats.binomtest(heads, n).pvalue, rel=1e-10)
+
+
+@pytest.mark.parametrize("d", [[0, 0], [0] * 30, [5, -5], [1, 2, -3]])
+def test_a_sum_of_zero_is_no_evidence(d: list[int]) -> None:
+    assert sign_flip_pvalue(d) == 1.0
+
+
+@pytest.mark.parametrize("d", [[], [3.0]])
+def test_one_seed_tests_nothing(d: list[float]) -> None:
+    assert sign_flip_pvalue(d) is None
+    assert wilcoxon_pvalue(d) is None
+
+
+@given(whole_differences, st.randoms())
+def test_order_and_direction_do_not_matter(d: list[int], random: object) -> None:
+    shuffled = list(d)
+    random.shuffle(shuffled)
+    for pvalue in (sign_flip_pvalue, wilcoxon_pvalue):
+        assert pvalue(d) == pvalue(shuffled) == pvalue([-x for x in d])
+        assert 0 < pvalue(d) <= 1
+
+
+@given(whole_differences, st.integers(1, 10**9))
+def test_the_unit_does_not_matter(d: list[int], factor: int) -> None:
+    assert sign_flip_pvalue([x * factor for x in d]) == sign_flip_pvalue(d)
+
+
+@given(whole_differences)
+def test_zeros_change_nothing(d: list[int]) -> None:
+    for pvalue in (sign_flip_pvalue, wilcoxon_pvalue):
+        assert pvalue([*d, 0, 0]) == pvalue(d)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.integers(-50, 50), min_size=2, max_size=9),
+    st.sampled_from([1, 100, 1 / 3, 0.7, 1e-9, 1e12]),
+)
+def test_fractions_per_cent_and_any_other_unit_give_the_same(d: list[int], unit: float) -> None:
+    b = np.linspace(9000, 9100, len(d)).round()
+    a = b + np.array(d)
+    held = paired_differences(a / 10_000 * unit, b / 10_000 * unit)
+    assert sign_flip_pvalue(held.units, held.slack) == brute_force(np.array(d))
+    assert wilcoxon_pvalue(held.values) == brute_force_wilcoxon(np.array(d))
+
+
+@given(whole_differences, st.integers(0, 9))
+def test_an_infinite_difference_outweighs_all_others(d: list[int], where: int) -> None:
+    assume(where < len(d))
+    a = np.array(d, dtype=float)
+    a[where] = np.inf
+    huge = np.where(np.isinf(a), 10_000, a)
+    held = paired_differences(a, np.zeros(len(a)))
+    assert np.isinf(held.values[where])
+    assert sign_flip_pvalue(held.units, held.slack) == brute_force(huge)
+
+
+def test_two_runs_without_a_value_tie() -> None:
+    held = paired_differences(np.array([np.inf, 1.0]), np.array([np.inf, np.inf]))
+    assert held.values.tolist() == [0.0, -np.inf]
+    assert held.sign == -1
