@@ -1,0 +1,20 @@
+"""Result dataclasses in, one HTML file out; no statistics here.
+
+``render`` and ``write`` make the page, ``verdict`` its opening sentences, ``runs_figure`` and
+``curves_figure`` its figures as matplotlib Figures.
+"""
+
+from bench.report.figures import NARROW, WIDE, Layout, curves_figure, runs_figure
+from bench.report.page import render, write
+from bench.report.wording import verdict
+
+__all__ = [
+    "NARROW",
+    "WIDE",
+    "Layout",
+    "curves_figure",
+    "render",
+    "runs_figure",
+    "verdict",
+    "write",
+]

@@ -1,0 +1,238 @@
+"""Numbers as a reader should see them: sensible digits, units, and nothing that is not known.
+
+None becomes a dash, a p-value is never 0, and rounding never turns a difference into none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+MISSING = "–"
+MINUS = "−"
+NBSP = "\u00a0"
+
+#: Below this a number is taken for the rounding noise of a sum of floats.
+_NOISE = 1e-12
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """How the compared column is written.
+
+    Attributes
+    ----------
+    noun, label
+        Its name within a sentence that needs no more, and its full name.
+    factor, digits
+        Stored value times `factor` is the printed value, with `digits` decimals.
+    unit, difference_unit
+        Of a printed value and of a printed difference; empty where there is none.
+    """
+
+    noun: str
+    label: str
+    factor: float = 1.0
+    digits: int = 4
+    unit: str = ""
+    difference_unit: str = ""
+
+    def score(self, value: float | None) -> str:
+        """A value without its unit, for a column whose head names it: ``97.62``."""
+        return MISSING if value is None else fixed(value * self.factor, self.digits)
+
+    def score_with_unit(self, value: float | None) -> str:
+        """A value with its unit: ``97.62 %``."""
+        return _with_unit(self.score(value), self.unit)
+
+    def difference(self, value: float | None) -> str:
+        """A difference with its sign: ``+0.41``."""
+        return MISSING if value is None else signed(value * self.factor, self.digits)
+
+    def size(self, value: float) -> str:
+        """The size of a difference for a sentence: one decimal from 0.15 on, else two."""
+        printed = abs(value) * self.factor
+        digits = 1 if self.unit == "%" and printed >= 0.15 else self.digits
+        return fixed(printed, digits)
+
+    def size_with_unit(self, value: float) -> str:
+        """The size of a difference and its unit: ``0.4 points``."""
+        return _with_unit(self.size(value), self.difference_unit)
+
+    def margin(self, value: float) -> str:
+        """An equivalence margin: ``±0.2 points``."""
+        return _with_unit(f"±{value * self.factor:.6g}", self.difference_unit)
+
+    def score_interval(self, low: float | None, high: float | None) -> str:
+        """An interval of values: ``[97.55, 97.69]``."""
+        return bracket(self.score(low), self.score(high))
+
+    def difference_interval(self, low: float | None, high: float | None) -> str:
+        """An interval of differences: ``[−0.12, +0.45]``."""
+        return bracket(self.difference(low), self.difference(high))
+
+
+ACCURACY = Metric(
+    noun="accuracy",
+    label="test accuracy",
+    factor=100.0,
+    digits=2,
+    unit="%",
+    difference_unit="points",
+)
+TEST_LOSS = Metric(
+    noun="test loss", label="test loss", digits=4, unit="nats", difference_unit="nats"
+)
+_METRICS = {"test_accuracy": ACCURACY, "test_loss": TEST_LOSS}
+
+
+def metric_of(column: str) -> Metric:
+    """How `column` is written: known columns in their own way, others with four decimals."""
+    words = column.replace("_", " ")
+    return _METRICS.get(column, Metric(noun=words, label=words))
+
+
+def fixed(value: float, digits: int) -> str:
+    """`value` with `digits` decimals, or as many more as its first non-zero digit needs.
+
+    >>> fixed(97.6151, 2), fixed(0.0041, 2), fixed(0.0, 2)
+    ('97.62', '0.004', '0.00')
+    """
+    size = abs(value)
+    if size < _NOISE:
+        return f"{0:.{digits}f}"
+    if float(f"{size:.{digits}f}") == 0:
+        digits = math.ceil(-math.log10(size))
+    text = f"{size:.{digits}f}"
+    return text if value > 0 else MINUS + text
+
+
+def signed(value: float, digits: int) -> str:
+    """Like :func:`fixed`, with a plus before what is above zero."""
+    return fixed(value, digits) if value < _NOISE else "+" + fixed(value, digits)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A plain number or a dash."""
+    return MISSING if value is None else fixed(value, digits)
+
+
+def signed_number(value: float | None, digits: int = 2) -> str:
+    """A plain number with its sign, or a dash."""
+    return MISSING if value is None else signed(value, digits)
+
+
+def bracket(low: str, high: str) -> str:
+    """An interval from two printed ends; a dash where neither is known."""
+    return MISSING if low == high == MISSING else f"[{low}, {high}]"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A fraction as per cent: ``85 %``."""
+    return MISSING if value is None else f"{value * 100:.{digits}f}{NBSP}%"
+
+
+def level(value: float) -> str:
+    """A declared fraction as per cent with no digit too many: ``95 %``, ``99.5 %``."""
+    return f"{value * 100:.6g}{NBSP}%"
+
+
+def pvalue(p: float | None, alpha: float) -> str:
+    """A p-value without its letter: ``0.012``, ``< 0.001``.
+
+    Three decimals, and more where three would put it on the wrong side of `alpha` or on it.
+    """
+    if p is None:
+        return MISSING
+    if p < 0.001:
+        return f"<{NBSP}0.001"
+    digits = 3
+    while digits < 9 and _crosses(p, round(p, digits), alpha):
+        digits += 1
+    return f"{p:.{digits}f}"
+
+
+def p_equals(p: float | None, alpha: float) -> str:
+    """A p-value with its letter: ``p = 0.012``, ``p < 0.001``, ``p –``."""
+    text = pvalue(p, alpha)
+    if p is None or text.startswith("<"):
+        return f"p{NBSP}{text}"
+    return f"p{NBSP}={NBSP}{text}"
+
+
+def tiny(value: float | None) -> str:
+    """A small positive number: ``0.002``, ``1.9 × 10⁻⁶``."""
+    if value is None:
+        return MISSING
+    if value >= 0.001 or value <= 0:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}{NBSP}×{NBSP}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the unit that suits it: ``85 ms``, ``2.41 s``, ``12.3 s``, ``15 min``."""
+    if value is None:
+        return MISSING
+    if value < 0.1:
+        return f"{value * 1000:.2g}{NBSP}ms"
+    if value < 600:
+        digits = 2 if value < 10 else 1 if value < 100 else 0
+        return f"{value:.{digits}f}{NBSP}s"
+    return f"{value / 60:.0f}{NBSP}min"
+
+
+def moment(value: datetime | None) -> str:
+    """A point in time to the minute, in UTC; what names no zone is taken to be in UTC."""
+    if value is None:
+        return MISSING
+    utc = value.astimezone(UTC) if value.tzinfo else value
+    return f"{utc:%Y-%m-%d %H:%M} UTC"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: ``1 seed``, ``20 seeds``, ``3,000 updates``."""
+    return f"{n:,}{NBSP}{one if n == 1 else many or one + 's'}"
+
+
+def listing(words: tuple[str, ...]) -> str:
+    """Words as an English list: ``a``, ``a and b``, ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def clean(text: str) -> str:
+    """`text` without characters that XML forbids: each becomes a replacement character."""
+    return "".join(c if _is_xml_character(c) else "\ufffd" for c in text)
+
+
+def elide(text: str, length: int) -> str:
+    """`text` in at most `length` characters, its middle left out where it is longer.
+
+    Variants of one optimizer differ at the end, so both ends stay.
+
+    >>> elide("adam[betas=(0.9,0.99),lr=0.003]", 20)
+    'adam[betas…lr=0.003]'
+    """
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return text if text == MISSING or not unit else f"{text}{NBSP}{unit}"
+
+
+def _crosses(p: float, rounded: float, alpha: float) -> bool:
+    return (rounded == alpha and p != alpha) or (p < alpha) != (rounded < alpha)
+
+
+def _is_xml_character(c: str) -> bool:
+    code = ord(c)
+    if code < 0x20:
+        return c in "\t\n\r"
+    return not (0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF))

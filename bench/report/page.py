@@ -1,0 +1,77 @@
+"""The report as one self-contained HTML page: no request leaves it.
+
+Style and script stand in the page and are allowed by their hashes; everything else is forbidden by
+the page's own content security policy. The same analysis gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.analysis.results import SweepAnalysis
+from bench.files import write_atomically
+from bench.report.views import page_view
+
+
+def render(analysis: SweepAnalysis) -> str:
+    """The report of `analysis` as HTML."""
+    css, script = _static("report.css"), _static("report.js")
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            page=page_view(analysis),
+            css=Markup(css),
+            script=Markup(script),
+            policy=_policy(css, script),
+        )
+    )
+    return html if html.endswith("\n") else html + "\n"
+
+
+def write(analysis: SweepAnalysis, path: Path | str) -> None:
+    """Write the report of `analysis` to `path`, whole or not at all.
+
+    Missing directories above `path` are made.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+    write_atomically(render(analysis).encode(), Path(path))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _static(name: str) -> str:
+    """A file of static/, as it will stand between its tags."""
+    return (resources.files("bench.report") / "static" / name).read_text(encoding="utf-8")
+
+
+def _policy(css: str, script: str) -> str:
+    return (
+        f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

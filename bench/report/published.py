@@ -1,0 +1,61 @@
+"""The accuracies that the project's source printed: one run, one seed, per optimizer.
+
+They are drawn beside our runs of the same workload, so that a reader sees how lucky each was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from bench.analysis.results import SweepAnalysis
+
+#: Final test accuracy (fraction) of the source's single run, by the optimizer's name here.
+TEST_ACCURACY: Mapping[str, float] = MappingProxyType(
+    {
+        "sgd": 0.9578,
+        "momentum": 0.9769,
+        "nesterov": 0.9758,
+        "adam": 0.9720,
+        "adagrad": 0.9551,
+        "adadelta": 0.9745,
+        "adamax": 0.9658,
+        "rmsprop": 0.971,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Luck:
+    """A published score among our `n` runs, `below` of which scored less."""
+
+    value: float
+    n: int
+    below: int
+
+
+def published_score(analysis: SweepAnalysis, treatment: str) -> float | None:
+    """The source's own result for `treatment`, where this sweep repeats the source's workload."""
+    if not analysis.is_source_workload or analysis.comparison.parameters.value != "test_accuracy":
+        return None
+    return TEST_ACCURACY.get(treatment)
+
+
+def luck(analysis: SweepAnalysis, treatment: str) -> Luck | None:
+    """Where the source's own result lies among our runs of `treatment`."""
+    published = published_score(analysis, treatment)
+    if published is None:
+        return None
+    # The source prints two decimals of a per cent, which on 10,000 images is exact; the rounding
+    # only makes 9769 / 10000 equal to 0.9769 whatever way either was computed.
+    gaps = [
+        round(s.value - published, 9)
+        for s in analysis.scores
+        if s.treatment == treatment and s.value is not None
+    ]
+    return Luck(
+        value=published,
+        n=len(gaps),
+        below=sum(gap < 0 for gap in gaps),
+    )

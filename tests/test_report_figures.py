@@ -1,0 +1,317 @@
+"""Figures and their SVG: looks, scale, names, ids."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import resources
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from _sweep_analysis import HOSTILE, Recipe, many_recipes, source_recipes, sweep
+from matplotlib.figure import Figure
+
+from bench.analysis.results import SweepAnalysis
+from bench.report import NARROW, WIDE, Layout, curves_figure, runs_figure
+from bench.report.figures import spread
+from bench.report.looks import DARK, LIGHT, MARKERS, assign_looks, looks_of, marker_paths
+from bench.report.published import TEST_ACCURACY, luck, published_score
+from bench.report.svg import inline_svg
+
+Draw = Callable[[SweepAnalysis, Layout], Figure]
+
+DIVERGED = (*source_recipes()[:7], Recipe("rmsprop", 980, 1, diverged=20))
+ANALYSES = {
+    "source": lambda: sweep(),
+    "one seed": lambda: sweep(n=1),
+    "one optimizer": lambda: sweep([Recipe("sgd", 9570, 10)]),
+    "diverged": lambda: sweep(DIVERGED),
+    "all failed": lambda: sweep([Recipe("a", 0, 0, failed=3), Recipe("b", 0, 0, failed=3)], n=3),
+    "perfect": lambda: sweep([Recipe("a", 10_000, 0), Recipe("b", 10_000, 0)]),
+    "thirty": lambda: sweep(many_recipes(30), n=5),
+    "hostile": lambda: sweep([Recipe(n, 9750 - 20 * i, 15) for i, n in enumerate(HOSTILE)]),
+}
+
+
+def svg(draw: Draw, analysis: SweepAnalysis, layout: Layout = WIDE) -> str:
+    return inline_svg(
+        draw(analysis, layout), prefix="here", title="A <title>", description='x & "y"'
+    )
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("draw", [runs_figure, curves_figure])
+@pytest.mark.parametrize("case", ANALYSES)
+def test_every_case_gives_well_formed_svg(case: str, draw: Draw, layout: Layout) -> None:
+    text = svg(draw, ANALYSES[case](), layout)
+    root = ElementTree.fromstring(text)
+    assert root.attrib["role"] == "img"
+    assert root.attrib["aria-label"] == "A <title>"
+    described = root.attrib["aria-describedby"]
+    assert [e.text for e in root.iter() if e.get("id") == described] == ['x & "y"']
+    assert float(root.attrib["viewBox"].split()[2]) == layout.width
+    assert "style=" not in text
+    assert "<style" not in text
+    assert "nan" not in text
+    assert "font-family" not in text
+
+
+@pytest.mark.parametrize("draw", [runs_figure, curves_figure])
+def test_svg_has_no_surprises(draw: Draw) -> None:
+    text = svg(draw, sweep())
+    assert text == svg(draw, sweep())
+    identities = re.findall(r'\bid="([^"]+)"', text)
+    assert len(identities) == len(set(identities))
+    assert all(i.startswith("here-") for i in identities)
+    references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    assert references <= set(identities)
+    colours = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]+)"', text))
+    for element in ElementTree.fromstring(text).iter():
+        for paint in ("fill", "stroke"):
+            if element.get(paint) in colours:
+                assert element.get("class"), f"{element.get(paint)} has no class for the dark theme"
+
+
+def test_figures_leave_no_global_state() -> None:
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    before = dict(matplotlib.rcParams)
+    svg(runs_figure, sweep(n=3))
+    svg(curves_figure, sweep(n=3))
+    assert dict(matplotlib.rcParams) == before
+    assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_the_users_settings_do_not_reach_the_figure() -> None:
+    plain = svg(runs_figure, sweep(n=3))
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.grid": False}):
+        assert svg(runs_figure, sweep(n=3)) == plain
+
+
+def text_of(svg_text: str) -> list[str]:
+    return [e.text or "" for e in ElementTree.fromstring(svg_text).iter() if e.tag.endswith("text")]
+
+
+def test_hostile_names_are_plain_text() -> None:
+    text = svg(runs_figure, ANALYSES["hostile"]())
+    printed = text_of(text)
+    assert "<script>alert(1)</script>" in printed
+    assert "$x^2$ and \\frac{1}{2} $" in printed
+    assert "_hidden" in printed
+    assert "<script" not in text
+    long_names = [t for t in printed if t.startswith("adam[")]
+    assert len(set(long_names)) == 2
+    assert all(len(t) <= 27 for t in long_names)
+
+
+def marks(text: str, part: str) -> dict[str, ElementTree.Element]:
+    root = ElementTree.fromstring(text)
+    return {e.attrib["data-optimizer"]: e for e in root.iter() if e.get("data-part") == part}
+
+
+def test_every_run_and_mean_is_drawn() -> None:
+    text = svg(runs_figure, sweep())
+    dots = [e for g in marks(text, "runs").values() for e in g.iter() if e.tag.endswith("use")]
+    assert len(dots) == 160
+    assert len(marks(text, "mean")) == 8
+    assert "the tutorial's own single run" in text_of(text)
+
+
+def test_runs_off_the_scale_are_written_and_do_not_stretch_it() -> None:
+    text = svg(runs_figure, sweep(DIVERGED))
+    printed = [t.replace("\u00a0", " ") for t in text_of(text)]
+    assert "◂ 20 runs at 9.80 to 9.99" in printed
+    assert any(t.startswith("◂ mean 9.9") for t in printed)
+    figure = runs_figure(sweep(DIVERGED))
+    low, high = figure.axes[1].get_xlim()
+    assert 0.93 < low < 0.955
+    assert 0.978 < high < 1
+
+
+def test_a_diverged_curve_does_not_stretch_the_scale() -> None:
+    accuracy, loss = curves_figure(sweep(DIVERGED)).axes[1:]
+    bottom, top = accuracy.get_ylim()
+    assert bottom < 0.2
+    assert top > 0.01
+    assert loss.get_ylim()[1] < 1
+
+
+def test_one_seed_has_no_band_and_no_interval() -> None:
+    assert not marks(svg(curves_figure, sweep(n=1)), "accuracyband")
+    assert len(marks(svg(curves_figure, sweep()), "accuracyband")) == 8
+
+
+def test_names_stand_at_the_line_ends_where_they_fit() -> None:
+    assert "nesterov" in text_of(svg(curves_figure, sweep()))
+    assert "nesterov" not in text_of(svg(curves_figure, sweep(), NARROW))
+    assert "adam[lr=0.001]" not in text_of(svg(curves_figure, sweep(many_recipes(30), n=3)))
+
+
+def test_source_results_are_marked_only_for_its_workload() -> None:
+    other = sweep(is_source_workload=False)
+    assert "the tutorial's own single run" not in text_of(svg(runs_figure, other))
+    assert published_score(other, "sgd") is None
+    assert published_score(sweep(), "adam[lr=0.01]") is None
+    assert published_score(sweep(), "adam") == 0.9720
+
+
+def test_luck_counts_runs_around_the_published_one() -> None:
+    recipe = Recipe("sgd", 9578, 0)
+    found = luck(sweep([recipe], n=4), "sgd")
+    assert found is not None
+    assert (found.value, found.n, found.below) == (0.9578, 4, 0)
+    unlucky = luck(sweep([Recipe("sgd", 9577, 0)], n=4), "sgd")
+    assert unlucky is not None
+    assert (unlucky.n, unlucky.below) == (4, 4)
+
+
+def test_published_scores_are_the_sources() -> None:
+    assert dict(TEST_ACCURACY) == {
+        "sgd": 0.9578,
+        "momentum": 0.9769,
+        "nesterov": 0.9758,
+        "adam": 0.9720,
+        "adagrad": 0.9551,
+        "adadelta": 0.9745,
+        "adamax": 0.9658,
+        "rmsprop": 0.971,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ([], []),
+        ([100.0, 50.0], [100.0, 50.0]),
+        ([50.0, 50.0], [55.0, 45.0]),
+        ([100.0, 52.0, 50.0, 48.0], [100.0, 60.0, 50.0, 40.0]),
+    ],
+)
+def test_spread_keeps_labels_apart(wanted: list[float], places: list[float]) -> None:
+    assert spread(wanted, 10.0) == pytest.approx(places)
+
+
+# ---------------------------------------------------------------- looks
+
+
+def test_looks_do_not_depend_on_order_and_are_stable() -> None:
+    names = [r.name for r in source_recipes()]
+    assert assign_looks(names) == assign_looks(reversed(names))
+    with_others = assign_looks([*names, "lion", "adam[lr=0.1]"])
+    assert all(with_others[n] == look for n, look in assign_looks(names).items())
+    assert assign_looks(["adam"])["adam"] == with_others["adam"]
+
+
+def test_figures_and_tables_of_one_analysis_share_their_looks() -> None:
+    """A variant that only failed has no curve, and still shifts nobody's look."""
+    recipes = [Recipe("a", 0, 0, failed=3), Recipe("b", 9700, 9), Recipe("c", 9600, 9)]
+    analysis = sweep(recipes, n=3)
+    assert set(looks_of(analysis)) == {"a", "b", "c"}
+    partial = replace(analysis, curves=tuple(c for c in analysis.curves if c.treatment != "a"))
+    assert looks_of(partial) == looks_of(analysis)
+
+
+@pytest.mark.parametrize("draw", [runs_figure, curves_figure])
+def test_looks_that_are_given_are_used(draw: Callable[..., Figure]) -> None:
+    given = assign_looks(["another", "x", "y"])
+    analysis = sweep([Recipe("x", 9700, 9), Recipe("y", 9600, 9)], n=3)
+    part = "runs" if draw is runs_figure else "accuracy"
+    figure = draw(analysis, WIDE, given)
+    drawn = marks(inline_svg(figure, prefix="p", title="t", description="d"), part)
+    assert set(drawn) == {str(given[name].index) for name in "xy"}
+
+
+def test_eighty_optimizers_look_different() -> None:
+    looks = assign_looks(f"v{i}" for i in range(80)).values()
+    assert len({(look.slot, look.marker) for look in looks}) == 80
+    source = assign_looks(TEST_ACCURACY).values()
+    assert len({look.slot for look in source}) == len({look.marker for look in source}) == 8
+
+
+def test_the_style_sheet_holds_the_same_colours() -> None:
+    css = (resources.files("bench.report") / "static" / "report.css").read_text(encoding="utf-8")
+    for slot, (light, dark) in enumerate(zip(LIGHT, DARK, strict=True)):
+        assert f".s{slot} {{ --series: light-dark({light}, {dark}); }}" in css
+
+
+def test_marker_paths_fit_their_square() -> None:
+    paths = marker_paths()
+    assert set(paths) == set(MARKERS)
+    assert len(set(paths.values())) == len(MARKERS)
+    for path in paths.values():
+        assert path.startswith("M")
+        assert all(abs(float(v)) <= 0.9 for v in re.findall(r"-?\d+(?:\.\d+)?", path))
+
+
+#: Simulated colour blindness in linear RGB, severity 1 (Machado, Oliveira & Fernandes 2009).
+SIGHT = {
+    "normal": np.eye(3),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "tritanopia": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
+#: From linear RGB to cone responses, and from their cube roots to OKLab (Ottosson 2020).
+CONES = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def linear(colour: str) -> np.ndarray:
+    c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    return OKLAB @ np.cbrt(CONES @ np.clip(rgb, 0, 1))
+
+
+def luminance(colour: str) -> float:
+    return float(np.array([0.2126, 0.7152, 0.0722]) @ linear(colour))
+
+
+@pytest.mark.parametrize(("palette", "page"), [(LIGHT, "#ffffff"), (DARK, "#14171c")])
+def test_colours_stand_out_from_the_page(palette: tuple[str, ...], page: str) -> None:
+    for colour in palette:
+        bright, dim = sorted((luminance(colour), luminance(page)), reverse=True)
+        assert (bright + 0.05) / (dim + 0.05) >= 3, colour
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_colours_differ_for_every_kind_of_sight(palette: tuple[str, ...], sight: str) -> None:
+    seen = [oklab(SIGHT[sight] @ linear(colour)) for colour in palette]
+    nearest = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2))
+    assert nearest > 0.09

@@ -1,0 +1,360 @@
+"""The page: self-contained, safe, complete, the same bytes every time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from _sweep_analysis import HOSTILE, Recipe, many_recipes, source_recipes, sweep
+
+from bench.analysis.results import Direction, Incident, Provenance
+from bench.errors import StoreError
+from bench.report import format as fmt
+from bench.report import render, write
+from bench.report.format import ACCURACY
+from bench.report.views import page_view
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: tags, ids, attributes, text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+        self.raw: dict[str, str] = {}
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("style", "script"):
+            self.raw[self.open[-1]] = self.raw.get(self.open[-1], "") + data
+        else:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, key, value in self.attributes if key == name]
+
+
+ANALYSES = {
+    "source": lambda: sweep(),
+    "one seed": lambda: sweep(n=1),
+    "one optimizer": lambda: sweep([Recipe("sgd", 9570, 10)]),
+    "troubled": lambda: sweep(
+        (*source_recipes()[:7], Recipe("rmsprop", 9700, 9, diverged=3, failed=2))
+    ),
+    "all failed": lambda: sweep([Recipe("a", 0, 0, failed=3), Recipe("b", 0, 0, failed=3)], n=3),
+    "no margin": lambda: sweep(margin=None),
+    "hostile": lambda: sweep([Recipe(n, 9750 - 20 * i, 15) for i, n in enumerate(HOSTILE)]),
+}
+
+
+@cache
+def html_of(case: str) -> str:
+    return render(ANALYSES[case]())
+
+
+def text_of(case: str) -> str:
+    return Page(html_of(case)).text
+
+
+@pytest.fixture(scope="module")
+def source_html() -> str:
+    return html_of("source")
+
+
+@pytest.mark.parametrize("case", ANALYSES)
+def test_every_case_is_a_sound_page(case: str) -> None:
+    html = html_of(case)
+    page = Page(html)
+    identities = page.values("id")
+    assert [i for i, n in Counter(identities).items() if n > 1] == []
+    local = [v[1:] for v in page.values("href") if v.startswith("#")]
+    named = " ".join(page.values("aria-labelledby") + page.values("aria-describedby")).split()
+    assert set(local) | set(named) <= set(identities)
+    assert page.values("style") == []
+    assert [n for _, n, _ in page.attributes if n.startswith("on")] == []
+    assert "None" not in page.text.replace("foreach=None", "")
+    assert "nan" not in re.findall(r"\w+", page.text.replace("loss is not finite (nan)", ""))
+    assert page.tags["h1"] == page.tags["main"] == page.tags["nav"] == 1
+    assert page.tags["caption"] == page.tags["table"]
+    headings = [(t, v) for t, k, v in page.attributes if t == "th" and k == "scope"]
+    assert len(headings) == page.tags["th"]
+    for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
+        ElementTree.fromstring(svg)
+
+
+def test_nothing_is_loaded(source_html: str) -> None:
+    page = Page(source_html)
+    for tag, name, value in page.attributes:
+        if name in ("src", "srcset", "href", "action", "data", "poster", "xlink:href"):
+            assert value.startswith("#") or value == "data:,", (tag, name, value)
+    outside = re.sub(r'xmlns="http://www\.w3\.org/2000/svg"', "", source_html)
+    assert "http://" not in outside
+    assert "https://" not in outside
+    assert "url(" not in page.raw["style"]
+    assert "@import" not in page.raw["style"]
+
+
+def test_policy_allows_this_style_and_script_and_nothing_else(source_html: str) -> None:
+    page = Page(source_html)
+    policy = next(v for v in page.values("content") if "default-src" in v)
+    directives = dict(d.strip().split(" ", 1) for d in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    for name in ("style", "script"):
+        digest = hashlib.sha256(page.raw[name].encode()).digest()
+        assert directives[f"{name}-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("case", ["source", "hostile"])
+def test_same_analysis_same_bytes(case: str) -> None:
+    assert render(ANALYSES[case]()) == html_of(case)
+
+
+def test_size(source_html: str) -> None:
+    assert len(source_html.encode()) < 400_000
+    assert len(render(sweep(many_recipes(30))).encode()) < 3_000_000
+
+
+def test_hostile_names_stay_text() -> None:
+    html = html_of("hostile")
+    page = Page(html)
+    assert page.tags["script"] == 1
+    assert page.tags["b"] == 0
+    for name in HOSTILE:
+        assert " ".join(name.split()) in page.text
+    assert "49" not in page.text.split("{{ 7 * 7 }}")[0][-3:]
+    assert "alert(1)" not in page.raw["script"]
+
+
+def test_control_characters_and_markup_in_errors_do_no_harm() -> None:
+    incident = Incident(
+        treatment="gone",
+        seed=3,
+        status="failed",
+        iteration=None,
+        error="</code><script>\x00\x1b[0m",
+    )
+    html = render(replace(sweep(n=3), incidents=(incident,)))
+    assert "&lt;/code&gt;&lt;script&gt;\ufffd\ufffd[0m" in html
+    assert "\x00" not in html
+    assert "\x1b" not in html
+
+
+def test_every_number_of_the_analysis_is_printed() -> None:
+    analysis = ANALYSES["troubled"]()
+    text = text_of("troubled").replace(fmt.NBSP, " ")
+    comparison, alpha = analysis.comparison, analysis.comparison.parameters.alpha
+    expected: list[str] = []
+    for t in comparison.treatments:
+        scores = (t.mean, t.std, t.median, t.q1, t.q3, t.iqm, t.min, t.max)
+        expected += [ACCURACY.score(v) for v in scores]
+        expected += [ACCURACY.score_interval(t.ci_low, t.ci_high), fmt.number(t.mean_rank)]
+    for p in comparison.pairs:
+        ps = (p.pvalue, p.pvalue_holm, p.pvalue_t, p.pvalue_wilcoxon)
+        ps += (p.pvalue_equivalence, p.pvalue_equivalence_holm)
+        expected += [fmt.pvalue(v, alpha) for v in ps]
+        expected += [
+            ACCURACY.difference(p.mean_difference),
+            ACCURACY.difference_interval(p.ci_low, p.ci_high),
+            ACCURACY.difference_interval(p.simultaneous_ci_low, p.simultaneous_ci_high),
+            fmt.signed_number(p.dz),
+            fmt.signed_number(p.gz),
+            fmt.number(p.a12, 3),
+            fmt.percent(p.win_rate),
+            fmt.signed_number(p.correlation),
+        ]
+        expected += [str(p.seeds_needed)] if p.seeds_needed else []
+    for curve in analysis.curves:
+        expected += [ACCURACY.score(v) for v in curve.test_accuracy.mean]
+        expected += [fmt.number(v, 4) for v in (*curve.test_loss.mean, *curve.train_loss.mean)]
+    expected += [fmt.seconds(t.train_seconds) for t in analysis.timings]
+    missing = [e for e in expected if e.replace(fmt.NBSP, " ") not in text]
+    assert missing == []
+
+
+def test_leaderboard_rows_follow_the_analysis() -> None:
+    view = page_view(ANALYSES["troubled"]())
+    row = next(r for r in view.leaders if r.name.text == "rmsprop")
+    assert (row.n.text, row.diverged.text, row.failed.text) == ("18", "3", "2")
+    assert float(view.leaders[0].mean.sort) == max(float(r.mean.sort) for r in view.leaders)
+
+
+def test_matrix_reads_row_against_column() -> None:
+    view = page_view(sweep())
+    names = [r.name.text for r in view.matrix]
+    top, bottom = names.index("nesterov"), names.index("adagrad")
+    above, below = view.matrix[top].cells[bottom], view.matrix[bottom].cells[top]
+    assert above is not None
+    assert below is not None
+    assert (above.mark.css, below.mark.css) == ("better", "worse")
+    assert above.difference == "+" + below.difference.lstrip("−")
+    assert above.p == below.p
+    assert all(row.cells[i] is None for i, row in enumerate(view.matrix))
+
+
+def test_unadjusted_p_values_are_labelled(source_html: str) -> None:
+    text = Page(source_html).text
+    assert "p, unadjusted, does not decide" in text
+    assert "p < 0.001, over 20 complete seeds (unadjusted)" in text.replace(fmt.NBSP, " ")
+
+
+def test_declared_parameters_and_command_are_printed() -> None:
+    analysis = sweep()
+    text = text_of("source").replace(fmt.NBSP, " ")
+    for part in ("Family-wise level α 5 %", "Equivalence margin δ ±0.2 points"):
+        assert part in text
+    assert "Target accuracy 95 %" in text
+    assert analysis.command in text
+
+
+@pytest.mark.parametrize(
+    ("case", "part"),
+    [
+        ("source", "Nothing to report: all 160 runs finished with finite losses."),
+        ("troubled", "Of 160 runs, 3 diverged and 2 failed."),
+        ("one optimizer", "There is only one optimizer, so there are no pairs."),
+        ("one optimizer", "There is nothing to compare, so no number of seeds can be too small."),
+        ("one seed", "One seed proves nothing"),
+        ("one seed", "Before you rely on this"),
+        ("no margin", "No margin was declared, so no pair can be called equivalent."),
+        ("all failed", "All 6 runs failed"),
+        ("troubled", 'RuntimeError: out of memory <&> "quoted"'),
+    ],
+)
+def test_sections_say_what_happened(case: str, part: str) -> None:
+    assert part in text_of(case).replace(fmt.NBSP, " ")
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("higher", "lowest"), ("lower", "highest")])
+def test_the_worst_seed_is_explained(direction: Direction, worst: str) -> None:
+    analysis = sweep(n=3)
+    parameters = replace(analysis.comparison.parameters, direction=direction)
+    turned = replace(analysis, comparison=replace(analysis.comparison, parameters=parameters))
+    assert f"Worst seed is the {worst} result of any seed." in Page(render(turned)).text
+
+
+def test_the_signs_that_are_explained_are_those_of_the_matrix() -> None:
+    view = page_view(ANALYSES["troubled"]())
+    shown = {cell.mark for row in view.matrix for cell in row.cells if cell}
+    assert set(view.marks) == shown
+    assert len(view.marks) == len(shown)
+    assert page_view(ANALYSES["one optimizer"]()).marks == ()
+
+
+def test_every_variant_is_told_with_its_class_and_all_hyperparameters() -> None:
+    analysis = ANALYSES["hostile"]()
+    rows = page_view(analysis).variants
+    assert [row.name.text for row in rows] == [v.treatment for v in analysis.variants]
+    assert {row.hyperparameters for row in rows} == {
+        "betas=(0.9, 0.999), eps=1e-08, foreach=None, lr=0.001, nesterov=False, weight_decay=0"
+    }
+    text = text_of("hostile")
+    for row in rows:
+        assert " ".join(f"{row.algorithm} {row.hyperparameters}".split()) in text
+
+
+def test_a_variant_without_hyperparameters_has_a_dash() -> None:
+    analysis = sweep(n=3)
+    bare = tuple(replace(v, hyperparameters=()) for v in analysis.variants)
+    rows = page_view(replace(analysis, variants=bare)).variants
+    assert {row.hyperparameters for row in rows} == {fmt.MISSING}
+
+
+def test_an_error_is_its_last_line_with_the_whole_folded_behind_it() -> None:
+    view = page_view(ANALYSES["troubled"]())
+    failed = [row for row in view.incidents if row.status == "failed"]
+    assert {row.error for row in failed} == {'RuntimeError: out of memory <&> "quoted"'}
+    for row in failed:
+        assert row.whole_error.startswith("Traceback (most recent call last):")
+        assert row.whole_error.endswith(row.error)
+    diverged = [row for row in view.incidents if row.status == "diverged"]
+    assert {(row.error, row.whole_error) for row in diverged} == {("loss is not finite (nan)", "")}
+    incidents = html_of("troubled").split('id="incidents"')[1].split("</section>")[0]
+    assert incidents.count("<details><summary>whole message</summary>") == len(failed) == 2
+
+
+def test_an_empty_error_has_a_dash() -> None:
+    incident = Incident(treatment="sgd", seed=3, status="failed", iteration=None, error=" \n")
+    (row,) = page_view(replace(sweep(n=3), incidents=(incident,))).incidents
+    assert (row.error, row.whole_error) == (fmt.MISSING, "")
+
+
+def test_a_mixed_environment_is_marked() -> None:
+    facts = (("torch_version", ("2.12.0", "2.13.0")), ("device", ("cpu",)))
+    text = Page(render(sweep(n=3, facts=facts))).text
+    assert "PyTorch mixed 2.12.0, 2.13.0" in text
+    assert "mixed" not in text_of("source")
+
+
+def test_no_dates_are_fine() -> None:
+    analysis = sweep(n=3)
+    bare = replace(analysis, provenance=Provenance(facts=(), started_at=None, finished_at=None))
+    assert "last run finished –" in Page(render(bare)).text
+
+
+def test_write_replaces_the_file_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er" / "mnist.html"
+    write(sweep(n=3), target)
+    write(sweep(), str(target))
+    assert target.read_text(encoding="utf-8") == html_of("source")
+    assert os.listdir(target.parent) == ["mnist.html"]
+
+
+def test_write_names_a_path_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    target = tmp_path / "file" / "mnist.html"
+    with pytest.raises(StoreError, match=re.escape(f"cannot write {target}: ")):
+        write(sweep(n=3), target)
+
+
+def test_what_is_no_file_is_not_replaced_by_a_report(tmp_path: Path) -> None:
+    target = tmp_path / "mnist.html"
+    target.mkdir()
+    with pytest.raises(StoreError, match=re.escape(f"{target}: it is not a regular file")):
+        write(sweep(n=3), target)
+    assert target.is_dir()
+    assert os.listdir(tmp_path) == ["mnist.html"]
+
+
+def test_many_warnings_are_folded_and_none_is_lost() -> None:
+    analysis = sweep(n=3)
+    warnings = tuple(f"caution number {i}." for i in range(7))
+    noisy = replace(analysis, comparison=replace(analysis.comparison, warnings=warnings))
+    view = page_view(noisy)
+    assert (*view.warnings, *view.lesser_warnings) == warnings
+    text = Page(render(noisy)).text
+    assert all(w in text for w in warnings)
+    assert "3 more" in text

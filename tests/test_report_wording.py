@@ -1,0 +1,237 @@
+"""The verdict in words, case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from _sweep_analysis import Recipe, pair, source_recipes, sweep
+
+from bench.analysis.results import Comparison, Pair
+from bench.report import verdict
+from bench.report.format import ACCURACY, NBSP
+from bench.report.pairs import MARKS, flip, mark_of, seen_from, verdict_words
+
+#: A difference of 0.1 points whose simultaneous interval lies inside a margin of 0.2 points.
+SLIGHT = {"simultaneous_ci_low": 0.0002, "simultaneous_ci_high": 0.0018}
+
+
+def words(comparison: Comparison) -> str:
+    return " ".join(verdict(comparison)).replace(NBSP, " ")
+
+
+def comparison(*pairs: Pair, n: int = 20, k: int = 3) -> Comparison:
+    """A comparison of a, b, c (means 97.6, 97.2, 95) with the given pairs."""
+    base = sweep(
+        [Recipe(name, mean, 0) for name, mean in zip("abc"[:k], (9760, 9720, 9500), strict=False)],
+        n=n,
+    )
+    return replace(base.comparison, pairs=pairs)
+
+
+def abc(ab: Pair, ac: Pair, bc: Pair) -> tuple[Pair, ...]:
+    return (
+        replace(ab, a="a", b="b"),
+        replace(ac, a="a", b="c"),
+        replace(bc, a="b", b="c"),
+    )
+
+
+CASES = {
+    "a clear leader": (
+        abc(pair("better", 0.004), pair("better", 0.026), pair("better", 0.022)),
+        [
+            "Over 20 seeds, a has the highest mean accuracy (97.60 %).",
+            "It beats b and c by 0.4 to 2.6 points.",
+            "Of all 3 pairs, 3 differ significantly and 0 are inconclusive.",
+        ],
+    ),
+    "undecided and beaten": (
+        abc(pair("inconclusive", 0.0004), pair("better", 0.026), pair("better", 0.025)),
+        ["It cannot be told apart from b; it beats c by 2.6 points."],
+    ),
+    "equivalent": (
+        abc(pair("equivalent", 0.0004), pair("better", 0.026), pair("better", 0.025)),
+        [
+            "It is equivalent within ±0.2 points to b; it beats c by 2.6 points.",
+            "2 differ significantly, 1 is equivalent within ±0.2 points and 0 are inconclusive",
+        ],
+    ),
+    "all better, by less than the margin": (
+        abc(
+            pair("better", 0.001, **SLIGHT), pair("better", 0.0012, **SLIGHT), pair("inconclusive")
+        ),
+        ["It beats b and c by 0.10 to 0.12 points, by less than the margin of 0.2 points."],
+    ),
+    "one better by less than the margin": (
+        abc(pair("better", 0.001, **SLIGHT), pair("better", 0.026), pair("better")),
+        [
+            "It beats b and c by 0.10 to 2.6 points, in the case of b by less than the margin of "
+            "0.2 points."
+        ],
+    ),
+    "all inconclusive": (
+        abc(pair("inconclusive"), pair("inconclusive"), pair("inconclusive")),
+        [
+            "No two of the 3 optimizers can be told apart at this number of seeds, which does not "
+            "show that they perform alike."
+        ],
+    ),
+    "identical": (
+        abc(pair("identical", 0.0), pair("better", 0.026), pair("better", 0.026)),
+        ["it scored exactly as b on every seed", "1 is identical"],
+    ),
+    "the leader loses over common seeds": (
+        abc(pair("worse", -0.004), pair("better", 0.026), pair("better", 0.026)),
+        ["on the seeds both have, b did better"],
+    ),
+    "one cannot be tested": (
+        abc(pair("better"), pair("not testable", None), pair("not testable", None)),
+        ["it could not be tested against c", "2 are not testable"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_verdict(case: str) -> None:
+    pairs, expected = CASES[case]
+    text = words(comparison(*pairs))
+    for part in expected:
+        assert part in text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_verdict_calls_a_failure_to_differ_equality(case: str) -> None:
+    pairs, _ = CASES[case]
+    text = words(comparison(*pairs)).lower()
+    assert "equal " not in text
+    assert "the same" not in text
+    assert "no difference" not in text
+    if all(p.verdict != "equivalent" for p in pairs):
+        assert "equivalent" not in text
+
+
+def test_two_optimizers_undecided() -> None:
+    text = words(comparison(replace(pair("inconclusive"), a="a", b="b"), k=2))
+    assert text == (
+        "Over 20 seeds, a has the highest mean accuracy (97.60 %). It cannot be told apart from b, "
+        "which does not show that they perform alike."
+    )
+
+
+def test_a_shared_lead() -> None:
+    text = words(sweep([Recipe("a", 9700, 0), Recipe("b", 9700, 0)]).comparison)
+    assert text.startswith("Over 20 seeds, a and b share the highest mean accuracy (97.00 %).")
+
+
+def test_a_shared_lead_with_too_few_seeds() -> None:
+    text = words(sweep([Recipe("a", 9700, 0), Recipe("b", 9700, 0)], n=2).comparison)
+    assert "So far a and b share the highest mean accuracy (97.00 %), which is a hint" in text
+
+
+def test_one_seed_opens_with_its_worthlessness() -> None:
+    text = words(sweep(n=1).comparison)
+    assert text.startswith("One seed proves nothing: no difference is testable")
+    assert "From 11 seeds on" in text
+    assert "beats" not in text
+
+
+def test_too_few_seeds_open_with_that() -> None:
+    text = words(sweep(n=5).comparison)
+    assert text.startswith(
+        "5 seeds are too few: with 8 optimizers, no difference can be significant below 11 seeds."
+    )
+    assert "a hint and not a result" in text
+
+
+def test_one_optimizer() -> None:
+    text = words(sweep([Recipe("sgd", 9570, 10)]).comparison)
+    assert text.startswith("Over 20 seeds, sgd reaches a mean accuracy of 95.")
+    assert "95 % interval [" in text
+    assert text.endswith("There is one optimizer, so there is nothing to compare it with.")
+
+
+def test_one_optimizer_with_one_seed() -> None:
+    assert words(sweep([Recipe("sgd", 9570, 0)], n=1).comparison).startswith(
+        "One seed proves nothing."
+    )
+
+
+def test_all_failed() -> None:
+    text = words(sweep([Recipe("a", 0, 0, failed=20), Recipe("b", 0, 0, failed=20)]).comparison)
+    assert text == "All 40 runs failed: there is no result, and nothing to compare."
+
+
+def test_one_survivor() -> None:
+    text = words(sweep([Recipe("a", 9700, 5), Recipe("b", 0, 0, failed=20)]).comparison)
+    assert "Only a has results" in text
+
+
+def test_no_common_seeds() -> None:
+    base = sweep([Recipe("a", 9700, 5), Recipe("b", 9600, 5)]).comparison
+    text = words(replace(base, pairs=(replace(pair("not testable", None), a="a", b="b", n=0),)))
+    assert text.startswith("No two optimizers share enough seeds")
+
+
+def test_many_names_are_counted_instead_of_listed() -> None:
+    recipes = [Recipe(f"v{i:02}", 9700 - 40 * i, 4) for i in range(30)]
+    text = words(sweep(recipes).comparison)
+    assert "it beats v01, v02, v03, v04 and 25 more by".lower() in text.lower()
+
+
+def test_lower_is_better_for_a_loss() -> None:
+    base = sweep([Recipe("a", 9700, 5), Recipe("b", 9600, 5)]).comparison
+    loss = replace(
+        base, parameters=replace(base.parameters, value="test_loss", direction="lower", margin=None)
+    )
+    assert "has the lowest mean test loss (0.9" in words(loss)
+
+
+def test_source_sweep_reads_as_a_sentence() -> None:
+    text = words(sweep(source_recipes()).comparison)
+    assert "It is equivalent within ±0.2 points to momentum and adadelta; it beats adam" in text
+
+
+def test_flip_is_its_own_inverse_and_swaps_the_verdict() -> None:
+    original = pair("better")
+    flipped = flip(original)
+    assert (flipped.a, flipped.b, flipped.verdict) == ("b", "a", "worse")
+    assert flipped.mean_difference == -0.004
+    assert (flipped.ci_low, flipped.ci_high) == (-0.005, -0.003)
+    assert flipped.win_rate == pytest.approx(0.05)
+    assert flipped.win_rate_low == pytest.approx(0.01)
+    assert flipped.a12 == pytest.approx(0.07)
+    assert flipped.pvalue_holm == original.pvalue_holm
+    assert flip(flipped).ci_low == pytest.approx(original.ci_low)
+    assert flip(pair("inconclusive")).verdict == "inconclusive"
+    assert flip(pair("not testable", None)).mean_difference is None
+
+
+def test_seen_from_turns_pairs_around() -> None:
+    pairs = abc(pair("better"), pair("better"), pair("inconclusive"))
+    assert [(p.a, p.b, p.verdict) for p in seen_from(pairs, "b")] == [
+        ("b", "a", "worse"),
+        ("b", "c", "inconclusive"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "margin", "css", "text"),
+    [
+        (pair("better"), 0.002, "better", "better"),
+        (pair("better", **SLIGHT), 0.002, "better-slightly", "better, by less than 0.2 points"),
+        (pair("better", **SLIGHT), None, "better", "better"),
+        (flip(pair("better", **SLIGHT)), 0.002, "worse-slightly", "worse, by less than 0.2 points"),
+        (pair("equivalent"), 0.002, "equivalent", "equivalent within ±0.2 points"),
+        (pair("inconclusive"), 0.002, "inconclusive", "inconclusive"),
+        (pair("identical", 0.0), 0.002, "identical", "identical"),
+        (pair("not testable", None), 0.002, "not-testable", "not testable"),
+    ],
+)
+def test_marks(given: Pair, margin: float | None, css: str, text: str) -> None:
+    assert mark_of(given, margin).css == css
+    assert verdict_words(given, margin, ACCURACY).replace(NBSP, " ") == text
+
+
+def test_every_sign_differs() -> None:
+    assert len({mark.sign for mark in MARKS}) == len(MARKS)
