@@ -1,0 +1,312 @@
+"""Every option of every command."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from bench import __version__
+from bench.datasets import DATA_DIR_VARIABLE
+from bench.errors import SpecError, UsageError
+from bench.optimizers import DEFAULT_OPTIMIZERS
+from bench.spec import (
+    MAX_SEEDS,
+    Declaration,
+    SweepSpec,
+    Workload,
+    check_sweep_name,
+    format_seeds,
+    parse_optimizers,
+    parse_seeds,
+)
+
+T = TypeVar("T")
+
+DEFAULT_SEEDS = 20
+
+#: More updates than this are a slip of the keyboard.
+MAX_COUNT = 1_000_000
+
+_WORKLOAD_OPTIONS = {
+    "iterations": "updates per run",
+    "batch_size": "images per update",
+    "eval_every": "updates between evaluations",
+}
+_DECLARATION_OPTIONS = {
+    "alpha": "family-wise error rate",
+    "margin": "difference in accuracy that does not matter",
+    "target": "accuracy that counts as having learned the task",
+}
+
+_SWEEP_EXAMPLES = """\
+examples:
+  python scripts/sweep.py --seeds 20              the tutorial's eight optimizers, every core
+  python scripts/sweep.py --seeds 40              later: 20 more seeds; what is done is kept
+  python scripts/sweep.py --optimizers 'sgd,adam,adam[lr=0.003]'
+                                                  three variants, one with its own learning rate
+  python scripts/sweep.py --seeds 5 --iterations 600
+                                                  a quick look, stored as a sweep of its own
+  python scripts/sweep.py --seeds 20 --dry-run    what would run, and how long it would take
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, raised like every other error of this package."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (try {self.prog} --help)")
+
+
+def make_parser() -> Parser:
+    """The parser of all commands."""
+    parser = Parser(
+        prog="optimizer-bench",
+        description="Compare PyTorch optimizers over many seeds, with statistics that hold.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_sweep(commands)
+    _add_report(commands)
+    _add_analyze(commands)
+    _add_benchmark(commands)
+    return parser
+
+
+def command_line(spec: SweepSpec, device: str) -> str:
+    """The shortest command line that does this sweep again on this kind of device."""
+    workload, declaration = vars(spec.workload), vars(spec.declaration)
+    seeds = spec.seeds
+    options = {
+        "name": (spec.name, spec.workload.default_sweep_name),
+        "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
+        **{k: (workload[k], getattr(Workload, k)) for k in _WORKLOAD_OPTIONS},
+        **{k: (declaration[k], getattr(Declaration, k)) for k in _DECLARATION_OPTIONS},
+    }
+    words = ["python", "scripts/sweep.py"]
+    if seeds == tuple(range(len(seeds))):
+        words += ["--seeds", str(len(seeds))]
+    else:
+        words += ["--seed-list", format_seeds(seeds)]
+    for option, (value, default) in options.items():
+        if value != default:
+            words += [f"--{option.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--device", device])
+
+
+def _add_sweep(commands: Any) -> None:
+    parser = commands.add_parser(
+        "sweep",
+        help="train every optimizer with every seed, then compare them",
+        description="Train every optimizer with every seed, test which differ, write a report. "
+        "Runs that are stored already are not done again.",
+        epilog=_SWEEP_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to compare")
+    seeds = what.add_mutually_exclusive_group()
+    seeds.add_argument(
+        "--seeds",
+        type=_up_to(MAX_SEEDS),
+        default=DEFAULT_SEEDS,
+        metavar="N",
+        help=f"seeds 0 to N-1 (default {DEFAULT_SEEDS})",
+    )
+    seeds.add_argument(
+        "--seed-list", type=_checked(parse_seeds), metavar="LIST", help="such as 0-9,15"
+    )
+    what.add_argument(
+        "--optimizers",
+        type=_checked(parse_optimizers),
+        default=",".join(DEFAULT_OPTIMIZERS),
+        metavar="LIST",
+        help="names, each with any of torch's arguments in brackets: sgd,adam[lr=0.003] "
+        "(default: the tutorial's eight)",
+    )
+
+    training = parser.add_argument_group("the workload")
+    for name, text in _WORKLOAD_OPTIONS.items():
+        default = getattr(Workload, name)
+        training.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_up_to(MAX_COUNT),
+            default=default,
+            metavar="N",
+            help=f"{text} (default {default})",
+        )
+
+    judging = parser.add_argument_group("how it will be judged, declared before the runs")
+    for name, text in _DECLARATION_OPTIONS.items():
+        default = getattr(Declaration, name)
+        judging.add_argument(
+            f"--{name}",
+            type=_fraction,
+            default=default,
+            metavar="X",
+            help=f"{text}, a fraction (default {default})",
+        )
+
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument(
+        "-j",
+        "--n-jobs",
+        type=_number_of_jobs,
+        default=-1,
+        metavar="N",
+        help="workers side by side; -1: every core this process may use (default)",
+    )
+    machine.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto takes a GPU where there is one (default)",
+    )
+
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--name",
+        type=_checked(check_sweep_name),
+        help="name of the sweep (default: the dataset and what differs from the default workload)",
+    )
+    _add_directory(files, "--results", "results", "rows are stored in DIR/NAME/")
+    _add_directory(files, "--reports", "reports", "the report is DIR/NAME.html")
+    files.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"cache of the unpacked dataset (default: ${DATA_DIR_VARIABLE} or the user's cache)",
+    )
+
+    mode = parser.add_argument_group("what to do")
+    mode.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list the runs, the time they would take, and the seeds that the tests need",
+    )
+    mode.add_argument("--force", action="store_true", help="do stored runs again")
+    mode.add_argument("--no-report", action="store_true", help="do not write the HTML report")
+    mode.add_argument(
+        "-q", "--quiet", action="store_true", help="print only errors and the report's path"
+    )
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="make the HTML report again from stored rows",
+        description="Make the HTML report of a sweep again from its stored rows.",
+    )
+    _add_rows(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the report (default: reports/NAME.html)"
+    )
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="also write all rows into one parquet file"
+    )
+
+
+def _add_analyze(commands: Any) -> None:
+    parser = commands.add_parser(
+        "analyze",
+        help="compare the optimizers of stored rows, in the terminal or as JSON",
+        description="Compare the optimizers of stored rows and print the verdicts.",
+    )
+    _add_rows(parser)
+    parser.add_argument("--alpha", type=_fraction, metavar="X", help="family-wise error rate")
+    parser.add_argument(
+        "--margin", type=_fraction, metavar="X", help="difference that does not matter"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the analysis as JSON ('-': print it)"
+    )
+
+
+def _add_benchmark(commands: Any) -> None:
+    parser = commands.add_parser(
+        "benchmark",
+        help="measure how fast this program is on this machine",
+        description="Measure, in one run on this machine, how this program compares with the "
+        "tutorial's plain script and with the least time that the arithmetic needs.",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=_up_to(MAX_COUNT),
+        default=3,
+        metavar="N",
+        help="of each timing (default 3)",
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="also time the default sweep of 160 runs"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "results",
+        type=Path,
+        metavar="RESULTS",
+        help="a sweep's directory such as results/mnist, or a parquet file of rows",
+    )
+
+
+def _add_directory(group: Any, option: str, default: str, text: str) -> None:
+    group.add_argument(
+        option,
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help=f"{text} (default: {default})",
+    )
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """`parse` with its errors as argparse expects them, so that the message names the option."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except SpecError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text[:40]!r}") from None
+
+
+def _up_to(highest: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        number = _whole_number(text)
+        if not 1 <= number <= highest:
+            raise argparse.ArgumentTypeError(
+                f"must be at least 1 and at most {highest}, got {text.strip()[:40]}"
+            )
+        return number
+
+    return convert
+
+
+def _number_of_jobs(text: str) -> int:
+    number = _whole_number(text)
+    if number < 1 and number != -1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, or -1 for every core, got {number}")
+    return number
+
+
+def _fraction(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a number between 0 and 1 (exclusive), got {text!r}"
+        )
+    return number

@@ -1,0 +1,87 @@
+"""``optimizer-bench benchmark``: speed on this machine."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import benchmark
+from bench.analysis.export import to_json
+from bench.benchmark import EngineTiming, Figures
+from bench.files import write_atomically
+from bench.machine import available_cores, processor_name
+
+
+def run(arguments: Namespace) -> int:
+    """Measure, print as it goes, and write JSON where that is asked for."""
+    if arguments.json:
+        write_atomically(b"", arguments.json)  # better now than after minutes
+    figures = _measure(arguments.repeats, full=arguments.full)
+    if arguments.json:
+        write_atomically(to_json(figures).encode(), arguments.json)
+    return 0
+
+
+def _measure(repeats: int, *, full: bool) -> Figures:
+    cores = available_cores()
+    _say(f"{processor_name()}, {cores} cores; medians of {repeats} repeats")
+    engine = _measure_engine(repeats)
+    scaling = benchmark.time_scaling(cores)
+    for row in scaling:
+        _say(
+            f"{row.n_jobs} workers: {row.runs_per_second:.2f} runs/s, "
+            f"efficiency {row.efficiency:.2f}"
+        )
+    first_row = median(benchmark.seconds_to_first_row() for _ in range(repeats))
+    _say(f"command to first row: {first_row:.1f} s")
+    memory = benchmark.worker_peak_megabytes()
+    _say(f"peak memory of a worker: {memory:.0f} MB")
+    sweep = benchmark.seconds_of_default_sweep() if full else None
+    if sweep is not None:
+        _say(f"default sweep with report: {sweep:.0f} s")
+    return Figures(
+        processor=processor_name(),
+        cores=cores,
+        repeats=repeats,
+        engine=engine,
+        scaling=scaling,
+        first_row_seconds=first_row,
+        worker_peak_megabytes=memory,
+        default_sweep_seconds=sweep,
+    )
+
+
+def _measure_engine(repeats: int) -> tuple[EngineTiming, ...]:
+    laps = []
+    for lap in benchmark.time_laps(repeats):
+        laps.append(lap)
+        _say(
+            f"  {lap.optimizer}: tutorial {lap.tutorial:.1f} s, ours {lap.ours:.2f} s, "
+            f"floor {lap.floor:.2f} s"
+        )
+    engine = benchmark.summarise(laps)
+    Console(highlight=False).print(_engine_table(engine))
+    return engine
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _engine_table(timings: tuple[EngineTiming, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("optimizer")
+    for head in ("tutorial s", "ours s", "times faster", "times the floor"):
+        table.add_column(head, justify="right")
+    for t in timings:
+        table.add_row(
+            t.optimizer,
+            f"{t.tutorial_seconds:.1f}",
+            f"{t.seconds:.2f}",
+            f"{t.times_faster:.1f}",
+            f"{t.times_floor:.2f}",
+        )
+    return table

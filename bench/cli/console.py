@@ -1,0 +1,185 @@
+"""What the commands print: plans before, verdicts after."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli.printing import printable
+from bench.records import FAILED
+from bench.spec import RunSpec, SweepSpec, format_seeds
+
+if TYPE_CHECKING:
+    from bench.analysis import Pair, SweepAnalysis
+    from bench.report.format import Metric
+
+#: Dry runs list at most this many runs one by one.
+MAX_LISTED = 400
+
+
+def print_start(spec: SweepSpec, n_planned: int, n_missing: int, workers: int) -> None:
+    """What is about to happen, and whether it can show anything, before the first run."""
+    done = n_planned - n_missing
+    already = f", {done} done already" if done else ""
+    print(
+        f"sweep {spec.name}: {_optimizers(spec)} x {_count(len(spec.seeds), 'seed')} = "
+        f"{_count(n_planned, 'run')}{already}; {_count(workers, 'worker')}",
+        flush=True,
+    )
+    needed = seeds_that_holm_needs(spec)
+    if len(spec.seeds) < needed:
+        print(
+            f"note: with {len(spec.seeds)} seeds no difference can be significant at "
+            f"alpha {spec.declaration.alpha:g}; {needed} seeds or more are needed",
+            flush=True,
+        )
+
+
+def print_dry_run(
+    spec: SweepSpec, missing: Sequence[RunSpec], seconds: float, workers: int
+) -> None:
+    """The plan, the estimated time, and how many seeds the tests need."""
+    keys = {run.key for run in missing}
+    planned = spec.plan()
+    for run in planned[:MAX_LISTED]:
+        state = "to do" if run.key in keys else "done "
+        print(f"{state}  {run.optimizer.name}  seed {run.seed}")
+    if len(planned) > MAX_LISTED:
+        print(f"... and {len(planned) - MAX_LISTED} more")
+    print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
+    print(f"runs:   {len(planned)}, of which {len(planned) - len(missing)} are done")
+    print(f"time:   about {duration(seconds)} with {_count(workers, 'worker')}")
+    needed = seeds_that_holm_needs(spec)
+    if needed:
+        judgement = "enough" if len(spec.seeds) >= needed else "too few"
+        print(
+            f"seeds:  {len(spec.seeds)}, {judgement}: over {_pairs(spec)} at alpha "
+            f"{spec.declaration.alpha:g}, Holm can reject nothing with fewer than {needed}"
+        )
+
+
+def seeds_that_holm_needs(spec: SweepSpec) -> int:
+    """The number of seeds from which the tests can reject anything; 0 where nothing is tested."""
+    from bench.analysis.power import seeds_to_reject
+
+    n_pairs = _n_pairs(spec)
+    return seeds_to_reject(n_pairs, spec.declaration.alpha) if n_pairs else 0
+
+
+def print_failures(rows: pa.Table) -> None:
+    """Why runs failed, each reason once, on standard error."""
+    failed = rows.filter(pc.equal(rows["status"], FAILED)).select(["optimizer", "seed", "error"])
+    by_reason: dict[str, list[str]] = {}
+    for run in failed.to_pylist():
+        who = f"{run['optimizer']} seed {run['seed']}"
+        by_reason.setdefault(last_line(run["error"] or "no error"), []).append(who)
+    for reason, runs in by_reason.items():
+        more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
+        print(printable(f"failed: {reason} ({', '.join(runs[:3])}{more})"), file=sys.stderr)
+
+
+def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
+    """The ranked table, the verdict, the report's path and the command that reproduces it."""
+    from bench.report.wording import verdict
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe has no width to fit
+    console.print(_ranking(analysis))
+    for sentence in verdict(analysis.comparison):
+        print(printable(sentence))
+    for warning in analysis.comparison.warnings:
+        print(printable(f"warning: {warning}"))
+    if report is not None:
+        print(f"report:    {report}")
+    print(printable(f"reproduce: {analysis.command}"))
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, in words.
+
+    >>> duration(8.4), duration(200), duration(9000)
+    ('9 s', '3 min 20 s', '2 h 30 min')
+    """
+    whole = math.ceil(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def last_line(text: str) -> str:
+    """The last line of a traceback: the error itself."""
+    return text.strip().rpartition("\n")[2]
+
+
+def _ranking(analysis: SweepAnalysis) -> Table:
+    from bench.report import format as fmt
+    from bench.report.pairs import flip
+
+    comparison = analysis.comparison
+    metric = fmt.metric_of(comparison.parameters.value)
+    level = fmt.level(1 - comparison.parameters.alpha)
+    leader = comparison.treatments[0].name
+    against = {pair.b: flip(pair) for pair in comparison.pairs if pair.a == leader}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("optimizer", overflow="fold")
+    for head in (
+        "runs",
+        f"mean {metric.unit}",
+        f"{level} interval",
+        "std",
+        "minus first",
+        "adj. p",
+    ):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for t in comparison.treatments:
+        table.add_row(
+            Text(printable(t.name)),
+            str(t.n),
+            metric.score(t.mean),
+            metric.score_interval(t.ci_low, t.ci_high),
+            metric.score(t.std),
+            *_against_first(against.get(t.name), metric, comparison.parameters.alpha),
+        )
+    return table
+
+
+def _against_first(pair: Pair | None, metric: Metric, alpha: float) -> tuple[str, str, str]:
+    from bench.report import format as fmt
+
+    if pair is None:
+        return "", "", ""
+    return (
+        metric.difference(pair.mean_difference),
+        fmt.pvalue(pair.pvalue_holm, alpha),
+        pair.verdict,
+    )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _optimizers(spec: SweepSpec) -> str:
+    return _count(len(spec.optimizers), "optimizer")
+
+
+def _n_pairs(spec: SweepSpec) -> int:
+    return math.comb(len(spec.optimizers), 2)
+
+
+def _pairs(spec: SweepSpec) -> str:
+    n_pairs = _n_pairs(spec)
+    return f"{n_pairs} pairs" if n_pairs > 1 else "the one pair"

@@ -1,0 +1,14 @@
+"""Text that is safe to print: stored names and errors may hold anything."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without control characters, terminal escapes and text direction marks.
+
+    >>> printable("a\\x1b[2Jb\\nc\\u202ed")
+    'a\ufffd[2Jb c\ufffdd'
+    """
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

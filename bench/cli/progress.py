@@ -1,0 +1,127 @@
+"""Progress of a sweep: a live table in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli.console import duration
+from bench.records import FAILED
+from bench.runner import RunEvent
+from bench.spec import SweepSpec
+
+SECONDS_BETWEEN_LINES = 5.0
+REFRESHES_PER_SECOND = 2.0
+
+
+class Display(Protocol):
+    """Something that is told of every finished run."""
+
+    def add(self, event: RunEvent) -> None:
+        """Count one finished run."""
+
+
+@contextmanager
+def show_progress(spec: SweepSpec, done: pa.Table, total: int, *, quiet: bool) -> Iterator[Display]:
+    """The display that suits where the output goes, for `total` runs beside those already done."""
+    console = Console(highlight=False)
+    tally = Tally(total)
+    if quiet:
+        yield tally
+    elif console.is_terminal:
+        table = LiveTable(tally, spec, done)
+        with Live(
+            get_renderable=table.render, console=console, refresh_per_second=REFRESHES_PER_SECOND
+        ):
+            yield table
+    else:
+        lines = Lines(tally)
+        yield lines
+        lines.print()
+
+
+class Tally:
+    """Counts, rate and remaining time."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.failed = 0
+        self._started = time.monotonic()
+
+    def add(self, event: RunEvent) -> None:
+        """Count one finished run."""
+        self.done += 1
+        self.failed += event.status == FAILED
+
+    def __str__(self) -> str:
+        rate = self.done / max(time.monotonic() - self._started, 1e-9)
+        left = f", about {duration((self.total - self.done) / rate)} left" if self.done else ""
+        return f"{self.done}/{self.total} runs, {self.failed} failed, {rate:.2g} runs/s{left}"
+
+
+class Lines:
+    """One plain line every few seconds, for logs and pipes."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._printed_at = time.monotonic()
+
+    def add(self, event: RunEvent) -> None:
+        """Count one finished run, and print a line if the last one is old enough."""
+        self._tally.add(event)
+        if time.monotonic() - self._printed_at >= SECONDS_BETWEEN_LINES:
+            self.print()
+
+    def print(self) -> None:
+        """Print the counts."""
+        self._printed_at = time.monotonic()
+        print(self._tally, flush=True)
+
+
+class LiveTable:
+    """A bar over a table of mean and interval for each optimizer."""
+
+    def __init__(self, tally: Tally, spec: SweepSpec, done: pa.Table) -> None:
+        self._tally = tally
+        self._alpha = spec.declaration.alpha
+        self._accuracies: dict[str, list[float]] = {o.name: [] for o in spec.optimizers}
+        for run in done.select(["optimizer", "test_accuracy"]).to_pylist():
+            self._accuracies[run["optimizer"]].append(run["test_accuracy"])
+
+    def add(self, event: RunEvent) -> None:
+        """Count one finished run; it shows at the next refresh."""
+        self._tally.add(event)
+        if event.test_accuracy is not None:
+            self._accuracies[event.optimizer].append(event.test_accuracy)
+
+    def render(self) -> Group:
+        """What the terminal shows now."""
+        return Group(self._table(), self._bar(), Text(str(self._tally)))
+
+    def _bar(self) -> ProgressBar:
+        return ProgressBar(total=self._tally.total, completed=self._tally.done, width=60)
+
+    def _table(self) -> Table:
+        from bench.analysis.descriptives import describe
+        from bench.report.format import ACCURACY, level
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("optimizer", overflow="fold")
+        for head in ("runs", "mean %", f"{level(1 - self._alpha)} interval"):
+            table.add_column(head, justify="right")
+        for name, accuracies in self._accuracies.items():
+            t = describe(name, np.array(accuracies), alpha=self._alpha)
+            interval = ACCURACY.score_interval(t.ci_low, t.ci_high)
+            table.add_row(Text(name), str(t.n), ACCURACY.score(t.mean), interval)
+        return table

@@ -1,0 +1,144 @@
+"""From stored rows to an analysis: what the sweep, report and analyze commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bench.analysis import SweepAnalysis, analyse_sweep
+from bench.cli.arguments import command_line
+from bench.errors import TrainingError, UsageError
+from bench.records import FAILED
+from bench.spec import Declaration, SweepSpec, Workload
+from bench.store import Store, check_uniform, read_rows, run_spec_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSweep:
+    """A declared sweep and what is stored of it.
+
+    Attributes
+    ----------
+    rows
+        The stored runs of the sweep's plan.
+    n_missing
+        Planned runs that are not stored.
+    n_other
+        Stored runs that are not in the plan.
+    """
+
+    spec: SweepSpec
+    rows: pa.Table
+    n_missing: int
+    n_other: int
+
+
+def select_planned(rows: pa.Table, spec: SweepSpec) -> StoredSweep:
+    """Split stored rows by whether the sweep's plan has them."""
+    keys = pa.array([run.key for run in spec.plan()])
+    planned = rows.filter(pc.is_in(rows["run_key"], keys))
+    return StoredSweep(
+        spec=spec,
+        rows=planned,
+        n_missing=len(keys) - len(planned),
+        n_other=len(rows) - len(planned),
+    )
+
+
+def open_sweep(path: Path) -> StoredSweep:
+    """The sweep in a results directory, or in a parquet file of rows.
+
+    Without a stored declaration, all rows are the sweep, judged by the default declaration.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing, or no row of the declared sweep, at `path`.
+    MixedRunsError
+        If rows without a declaration are of different workloads.
+    """
+    if not path.exists():
+        raise UsageError(f"no results at {path}: expected a sweep's directory or a parquet file")
+    store = Store(path if path.is_dir() else path.parent)
+    rows = store.read_rows() if path.is_dir() else read_rows(path)
+    if not len(rows):
+        raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")
+    stored = select_planned(rows, store.read_spec() or _spec_from_rows(rows, path))
+    if not len(stored.rows):
+        raise UsageError(
+            f"none of the {len(rows)} runs in {path} is in the plan that {store.spec_file} declares"
+        )
+    _refuse_mixture(stored.rows, path)
+    return stored
+
+
+def analyse(stored: StoredSweep) -> SweepAnalysis:
+    """The analysis of a sweep's stored rows, with a word on what the rows leave out.
+
+    Raises
+    ------
+    TrainingError
+        If every run failed.
+    """
+    spec, rows = stored.spec, stored.rows
+    if set(rows["status"].to_pylist()) == {FAILED}:
+        raise TrainingError("every run failed: there is nothing to compare")
+    analysis = analyse_sweep(
+        rows.to_pandas(),
+        name=spec.name,
+        command=command_line(spec, device=rows["device"][0].as_py()),
+        alpha=spec.declaration.alpha,
+        margin=spec.declaration.margin,
+        target=spec.declaration.target,
+        is_source_workload=spec.workload == Workload(),
+    )
+    return add_warnings(analysis, _notes(stored))
+
+
+def add_warnings(analysis: SweepAnalysis, more: Sequence[str]) -> SweepAnalysis:
+    """The analysis with further sentences for the reader behind its own."""
+    comparison = analysis.comparison
+    warnings = (*comparison.warnings, *more)
+    return replace(analysis, comparison=replace(comparison, warnings=warnings))
+
+
+def _refuse_mixture(rows: pa.Table, path: Path) -> None:
+    first = rows.slice(0, 1).to_pylist()[0]
+    check_uniform(rows, first, path, advice="runs of one sweep must agree in this")
+
+
+def _notes(stored: StoredSweep) -> tuple[str, ...]:
+    notes = []
+    if stored.n_missing:
+        notes.append(
+            f"{stored.n_missing} of {len(stored.spec.plan())} planned runs are not stored yet: "
+            "give the sweep's command again to finish it."
+        )
+    if stored.n_other:
+        notes.append(
+            f"{stored.n_other} other stored runs of this sweep's directory (other optimizers or "
+            "seeds) are not part of this comparison."
+        )
+    return tuple(notes)
+
+
+def _spec_from_rows(rows: pa.Table, path: Path) -> SweepSpec:
+    _refuse_mixture(rows, path)
+    runs = [run_spec_of(row) for row in rows.to_pylist()]
+    return SweepSpec(
+        name=_sweep_name(path.resolve()),
+        optimizers=tuple({run.optimizer.name: run.optimizer for run in runs}.values()),
+        seeds=tuple(sorted({run.seed for run in runs})),
+        workload=runs[0].workload,
+        declaration=Declaration(),
+    )
+
+
+def _sweep_name(path: Path) -> str:
+    name = path.name if path.is_dir() else path.stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:100] or "sweep"

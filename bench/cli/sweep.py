@@ -1,0 +1,230 @@
+"""``optimizer-bench sweep``: plan, train what is missing, compare, report."""
+
+from __future__ import annotations
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from filelock import FileLock, Timeout
+
+from bench import datasets, optimizers
+from bench.cli import console
+from bench.cli.progress import show_progress
+from bench.errors import MixedRunsError, SpecError, UsageError
+from bench.machine import Machine, available_cores, describe_machine
+from bench.records import FAILED
+from bench.runner import Site, estimate_seconds, load_data, run_plan, stop_workers
+from bench.spec import Declaration, RunSpec, SweepSpec, Workload
+from bench.store import UNIFORM_COLUMNS, Store, check_uniform, finished_keys
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """A sweep's plan against what is stored.
+
+    Attributes
+    ----------
+    planned, missing
+        All runs of the sweep, and those that are still to be done.
+    done
+        The stored rows of planned runs that need not be done again.
+    """
+
+    planned: tuple[RunSpec, ...]
+    missing: tuple[RunSpec, ...]
+    done: pa.Table
+
+
+def run(arguments: Namespace) -> int:
+    """Do what the command line asks for; the exit code is 1 if any run failed."""
+    spec = make_spec(arguments)
+    store = Store(arguments.results / spec.name)
+    machine = describe_machine(_choose_device(arguments.device), _workers(arguments.n_jobs))
+    if arguments.dry_run:
+        todo = find_missing(spec, store, machine, force=arguments.force)
+        return _dry_run(spec, todo, machine, arguments)
+    if not arguments.no_report:
+        _check_writable(arguments.reports)
+    store.create()
+    with _locked(store):
+        todo = find_missing(spec, store, machine, force=arguments.force)
+        arrays = datasets.prepare(spec.workload.dataset, arguments.data_dir)
+        store.write_spec(spec)
+        _train(spec, todo, Site(arrays=arrays, machine=machine, store=store), quiet=arguments.quiet)
+    return _conclude(spec, store, arguments)
+
+
+def make_spec(arguments: Namespace) -> SweepSpec:
+    """The sweep that the command line declares, checked as far as that is possible untrained.
+
+    Raises
+    ------
+    SpecError
+        Naming the setting that is not allowed.
+    """
+    workload = Workload(
+        batch_size=arguments.batch_size,
+        iterations=arguments.iterations,
+        eval_every=arguments.eval_every,
+    )
+    n_images = datasets.N_TRAIN_IMAGES[workload.dataset]
+    if workload.batch_size > n_images:
+        raise SpecError(
+            f"--batch-size must be at most {n_images}, the training images of "
+            f"{workload.dataset}, got {workload.batch_size}"
+        )
+    return SweepSpec(
+        name=arguments.name or workload.default_sweep_name,
+        optimizers=tuple(map(optimizers.resolve, arguments.optimizers)),
+        seeds=arguments.seed_list or tuple(range(arguments.seeds)),
+        workload=workload,
+        declaration=Declaration(
+            alpha=arguments.alpha, margin=arguments.margin, target=arguments.target
+        ),
+    )
+
+
+def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool) -> Todo:
+    """Compare the plan with the stored rows.
+
+    Raises
+    ------
+    MixedRunsError
+        If the stored rows are of another workload, device or torch version, or were declared to be
+        judged in another way.
+    """
+    planned = spec.plan()
+    rows = store.read_rows()
+    keys = [run.key for run in planned]
+    belongs = pc.is_in(rows["run_key"], pa.array(keys))
+    kept = rows.filter(pc.invert(belongs)) if force else rows
+    settings = {**vars(spec.workload), **vars(machine)}
+    check_uniform(
+        kept,
+        {column: settings[column] for column in UNIFORM_COLUMNS},
+        store.directory,
+        advice="give this sweep another --name",
+    )
+    if len(rows):
+        _check_declaration(spec, store)
+    finished = finished_keys(kept)
+    return Todo(
+        planned=planned,
+        missing=tuple(r for r, key in zip(planned, keys, strict=True) if key not in finished),
+        done=rows.filter(belongs).filter(pc.not_equal(rows.filter(belongs)["status"], FAILED)),
+    )
+
+
+def _check_declaration(spec: SweepSpec, store: Store) -> None:
+    """Refuse to change how runs will be judged once some of them can be seen."""
+    stored = store.read_spec()
+    if stored is None:
+        return
+    before, now = vars(stored.declaration), vars(spec.declaration)
+    for name, value in before.items():
+        if now[name] != value:
+            raise MixedRunsError(
+                f"{store.directory} was declared with {name}={value:g} before its runs were seen, "
+                f"this sweep has {name}={now[name]:g}: repeat --{name} {value:g}, or give this "
+                "sweep another --name"
+            )
+
+
+def _seconds_per_run(done: pa.Table) -> dict[str, float]:
+    """Median seconds of the stored runs of each optimizer."""
+    by_optimizer: dict[str, list[float]] = {}
+    for run in done.select(["optimizer", "train_seconds", "eval_seconds"]).to_pylist():
+        seconds = run["train_seconds"] + run["eval_seconds"]
+        by_optimizer.setdefault(run["optimizer"], []).append(seconds)
+    return {name: median(values) for name, values in by_optimizer.items()}
+
+
+def _choose_device(wanted: str) -> str:
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        raise UsageError("--device cuda: torch finds no CUDA device here; use auto or cpu")
+    if wanted == "auto":
+        return "cuda" if has_gpu else "cpu"
+    return wanted
+
+
+def _workers(n_jobs: int) -> int:
+    return available_cores() if n_jobs == -1 else n_jobs
+
+
+def _check_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {directory}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    """One sweep at a time in one directory; the lock goes with its process."""
+    try:
+        with FileLock(store.directory / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UsageError(
+            f"another sweep is writing to {store.directory}: wait for it, or use another --name"
+        ) from None
+
+
+def _train(spec: SweepSpec, todo: Todo, site: Site, *, quiet: bool) -> None:
+    if not todo.missing:
+        return
+    workers = min(site.machine.n_jobs, len(todo.missing))
+    site = replace(site, machine=replace(site.machine, n_jobs=workers))
+    with closing(run_plan(todo.missing, site)) as events:
+        if not quiet:  # while the workers start
+            console.print_start(spec, len(todo.planned), len(todo.missing), workers)
+        with show_progress(spec, todo.done, len(todo.missing), quiet=quiet) as progress:
+            for event in events:
+                progress.add(event)
+    if workers > 1:
+        stop_workers()
+
+
+def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> int:
+    """Analyse what is stored of the sweep, write the report, print the answer."""
+    from bench.cli.stored import analyse, select_planned
+
+    stored = select_planned(store.read_rows(), spec)
+    console.print_failures(stored.rows)
+    analysis = analyse(stored)
+    path = None
+    if not arguments.no_report:
+        from bench import report
+
+        path = arguments.reports / f"{spec.name}.html"
+        report.write(analysis, path)
+    if not arguments.quiet:
+        console.print_conclusion(analysis, path)
+    elif path is not None:
+        print(path)
+    return 1 if FAILED in stored.rows["status"].to_pylist() else 0
+
+
+def _dry_run(spec: SweepSpec, todo: Todo, machine: Machine, arguments: Namespace) -> int:
+    seconds = _seconds_per_run(todo.done)
+    unknown = [o for o in spec.optimizers if o.name not in seconds]
+    if todo.missing and unknown:
+        arrays = datasets.prepare(spec.workload.dataset, arguments.data_dir)
+        data = load_data(arrays, machine.device)
+        seconds.update(estimate_seconds(spec.workload, unknown, data))
+    workers = min(machine.n_jobs, max(1, len(todo.missing)))
+    total = sum(seconds[r.optimizer.name] for r in todo.missing) / workers
+    console.print_dry_run(spec, todo.missing, total, workers)
+    return 0

@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import SMALL_SWEEP, CommandLine
+
+from bench import cli
+from bench.cli.arguments import command_line, make_parser
+from bench.cli.console import duration
+from bench.cli.sweep import make_spec
+from bench.machine import available_cores
+from bench.store import Store
+
+FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+def processes_of(session: int) -> list[int]:
+    """Living processes of a session, by Linux's /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+BAD_USAGE = [
+    ("", "COMMAND"),
+    ("swep", "invalid choice: 'swep'"),
+    ("sweep --seeds 0", "--seeds: must be at least 1 and at most 10000, got 0"),
+    ("sweep --seeds 100000000000", "--seeds: must be at least 1 and at most 10000, got 1000"),
+    ("sweep --seeds many", "--seeds: must be a whole number, got 'many'"),
+    ("sweep --seeds 3 --seed-list 0-3", "not allowed with argument --seeds"),
+    ("sweep --seed-list 3-1", "--seed-list: a range of seeds must ascend, got '3-1'"),
+    ("sweep --seed-list 1,1", "every seed may be given once, got 1 twice"),
+    ("sweep --optimizers adma", "unknown optimizer 'adma': did you mean adam"),
+    ("sweep --optimizers sgd,sgd", "every variant may be given once"),
+    ("sweep --optimizers adam[lr=0.001],adam", "'adam' and 'adam' are both torch.optim.Adam"),
+    ("sweep --optimizers adam[lr=x]", "lr must be a number (default 0.001), got 'x'"),
+    ("sweep --optimizers adam[lr]", "hyperparameters are written key=value"),
+    ("sweep --iterations 0", "--iterations: must be at least 1 and at most 1000000, got 0"),
+    ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
+    ("sweep -j 0", "-j/--n-jobs: must be at least 1, or -1 for every core, got 0"),
+    ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
+    ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
+    ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
+    ("sweep --name ../../etc", "--name: a sweep's name must be"),
+    ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),
+    ("report nowhere", "no results at nowhere"),
+    ("analyze nowhere --margin 0", "--margin: must be a number between 0 and 1"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), BAD_USAGE)
+def test_bad_usage_is_one_line_and_exit_2(
+    command: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("optimizer-bench: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert os.listdir(tmp_path) == []
+
+
+def test_cuda_is_refused_where_there_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert cli.main(["sweep", "--device", "cuda"]) == 2
+    assert "--device cuda: torch finds no CUDA device here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--results", "--reports"])
+def test_unwritable_directories_are_refused_before_training(
+    option: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert cli.main(["sweep", *FAST, option, "file/inside"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(r"cannot write (results )?to file/inside.*: Not a directory", error)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_help_groups_the_options_and_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        make_parser().parse_args(["sweep", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for heading in ("what to compare:", "the workload:", "the machine:", "files:", "examples:"):
+        assert heading in text
+
+
+SWEEPS = [
+    ["--seeds", "20"],
+    ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
+    ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
+]
+
+
+@pytest.mark.parametrize("arguments", SWEEPS)
+def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str]) -> None:
+    import shlex
+
+    spec = make_spec(make_parser().parse_args(["sweep", *arguments]))
+    words = shlex.split(command_line(spec, device="cpu"))
+    assert words[:2] == ["python", "scripts/sweep.py"]
+    assert make_spec(make_parser().parse_args(["sweep", *words[2:]])) == spec
+
+
+def test_the_default_command_is_short() -> None:
+    spec = make_spec(make_parser().parse_args(["sweep", "--seeds", "20"]))
+    command = "python scripts/sweep.py --seeds 20 --device cpu"
+    assert command_line(spec, device="cpu") == command
+    assert spec.name == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (59.1, "1 min 0 s"), (200, "3 min 20 s"), (9000, "2 h 30 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+class TestSmallSweep:
+    """All eight optimizers over three seeds, from the command line to the report."""
+
+    def test_one_row_a_run(self, small_sweep: Path) -> None:
+        rows = Store(small_sweep / "results" / "small").read_rows().to_pylist()
+        assert len(rows) == 24
+        assert {row["status"] for row in rows} == {"ok"}
+        assert {row["n_jobs"] for row in rows} == {min(24, available_cores())}
+        for seed in range(3):
+            assert len({r["initial_weights_sha256"] for r in rows if r["seed"] == seed}) == 1
+            assert len({r["data_order_sha256"] for r in rows if r["seed"] == seed}) == 1
+        assert len({r["data_order_sha256"] for r in rows}) == 3
+        assert min(r["test_accuracy"] for r in rows) > 0.2
+
+    def test_neither_host_nor_user_is_stored(self, small_sweep: Path) -> None:
+        import getpass
+        import platform
+
+        file = next((small_sweep / "results" / "small" / "runs").glob("*.parquet"))
+        text = repr(pq.read_table(file).to_pylist())
+        assert platform.node() not in text
+        assert f"/{getpass.getuser()}" not in text
+
+    def test_what_is_printed(self, small_sweep: Path) -> None:
+        out = (small_sweep / "stdout.txt").read_text()
+        assert "8 optimizers x 3 seeds = 24 runs" in out
+        assert "with 3 seeds no difference can be significant" in out
+        assert "11 seeds or more are needed" in out
+        assert "24/24 runs, 0 failed" in out
+        assert "report:    reports/small.html" in out
+        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 120" in out
+        assert "\x1b" not in out
+
+    def test_the_report_names_every_optimizer(self, small_sweep: Path) -> None:
+        page = (small_sweep / "reports" / "small.html").read_text()
+        for name in ("sgd", "momentum", "nesterov", "adam", "adagrad", "adadelta", "rmsprop"):
+            assert f">{name}<" in page.replace("\n", "")
+
+    def test_the_same_command_again_trains_nothing(self, small_sweep: Path) -> None:
+        run_command = CommandLine(small_sweep)
+        runs = small_sweep / "results" / "small" / "runs"
+        before = {file: file.stat().st_mtime_ns for file in runs.iterdir()}
+        page = (small_sweep / "reports" / "small.html").read_bytes()
+        finished = run_command("sweep", *SMALL_SWEEP, "--name", "small", "--quiet")
+        assert (finished.code, finished.err) == (0, "")
+        assert finished.out == "reports/small.html\n"
+        assert {file: file.stat().st_mtime_ns for file in runs.iterdir()} == before
+        assert (small_sweep / "reports" / "small.html").read_bytes() == page
+
+    def test_report_and_analyze_read_what_is_stored(self, small_sweep: Path) -> None:
+        run_command = CommandLine(small_sweep)
+        page = (small_sweep / "reports" / "small.html").read_bytes()
+        finished = run_command(
+            "report", "results/small", "--output", "again.html", "--rows", "all.parquet"
+        )
+        assert finished.code == 0, finished.err
+        assert (small_sweep / "again.html").read_bytes() == page
+        assert pq.read_table(small_sweep / "all.parquet").num_rows == 24
+
+        analysed = run_command("analyze", "all.parquet", "--json", "-")
+        assert analysed.code == 0, analysed.err
+        result = json.loads(analysed.out)
+        assert result["parameters"]["k"] == 8
+        assert len(result["pairs"]) == 28
+        printed = run_command("analyze", "results/small", "--alpha", "0.01")
+        assert printed.code == 0, printed.err
+        assert "nesterov" in printed.out
+
+    def test_the_python_of_the_readme_runs(
+        self, small_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        readme = (Path(cli.__file__).parents[2] / "README.md").read_text()
+        (code,) = re.findall(r"(?:    .*\n)*    import pandas as pd\n(?:    .*\n)+", readme)
+        (tmp_path / "results").mkdir()
+        (tmp_path / "results" / "mnist").symlink_to(small_sweep / "results" / "small")
+        (tmp_path / "yours.csv").write_text("optimizer,seed,accuracy\na,0,0.9\nb,0,0.8\n")
+        monkeypatch.chdir(tmp_path)
+        names: dict[str, Any] = {}
+        exec(textwrap.dedent(code), names)
+        assert [t.name for t in names["comparison"].treatments] == ["a", "b"]
+
+    def test_another_workload_of_the_same_name_is_refused(self, small_sweep: Path) -> None:
+        arguments = ("--name", "small", "--iterations", "121", "--eval-every", "50")
+        finished = CommandLine(small_sweep)("sweep", *arguments)
+        assert finished.code == 2
+        assert (
+            "iterations=120, this sweep has iterations=121: give this sweep another --name"
+            in finished.err
+        )
+        assert finished.err.count("\n") == 1
+
+    def test_how_it_is_judged_cannot_be_changed_afterwards(self, small_sweep: Path) -> None:
+        declared = (small_sweep / "results" / "small" / "spec.json").read_bytes()
+        arguments = (*SMALL_SWEEP, "--name", "small", "--margin", "0.01")
+        finished = CommandLine(small_sweep)("sweep", *arguments)
+        assert finished.code == 2
+        assert "was declared with margin=0.002 before its runs were seen" in finished.err
+        assert "this sweep has margin=0.01: repeat --margin 0.002, or" in finished.err
+        assert (small_sweep / "results" / "small" / "spec.json").read_bytes() == declared
+
+    def test_the_ranking_says_who_is_worse(self, small_sweep: Path) -> None:
+        lines = (small_sweep / "stdout.txt").read_text().splitlines()
+        start = next(i for i, line in enumerate(lines) if line.startswith("optimizer "))
+        means = [float(line.split()[2]) for line in lines[start + 1 : start + 9]]
+        assert means == sorted(means, reverse=True)
+        last = lines[start + 8].split()
+        assert last[-1] == "inconclusive"  # three seeds
+        assert any(float(word.replace("\u2212", "-")) < 0 for word in last if "\u2212" in word)
+
+    def test_a_dry_run_writes_nothing(self, small_sweep: Path) -> None:
+        before = sorted(small_sweep.rglob("*"))
+        arguments = ("--name", "small", "--iterations", "120", "--eval-every", "50", "--seeds", "4")
+        finished = CommandLine(small_sweep)("sweep", *arguments, "--dry-run")
+        assert finished.code == 0, finished.err
+        assert "done   sgd  seed 0\n" in finished.out
+        assert "to do  rmsprop  seed 3\n" in finished.out
+        assert "runs:   32, of which 24 are done" in finished.out
+        assert "time:   about" in finished.out
+        assert "Holm can reject nothing with fewer than 11" in finished.out
+        assert sorted(small_sweep.rglob("*")) == before
+
+
+def test_a_dry_run_of_a_new_sweep_estimates_its_time(run_command: CommandLine) -> None:
+    finished = run_command("sweep", "--optimizers", "sgd,adam", "--seeds", "6", "--dry-run")
+    assert finished.code == 0, finished.err
+    assert re.search(r"time:   about (\d+ min )?\d+ s with", finished.out)
+    assert "6, enough: over the one pair at alpha 0.05" in finished.out
+    assert list(run_command.directory.iterdir()) == []
+
+
+def test_more_seeds_and_variants_can_be_added(run_command: CommandLine) -> None:
+    first = run_command("sweep", *FAST, "--name", "x")
+    assert first.code == 0, first.err
+    more = ("--iterations", "20", "--seeds", "3", "--optimizers", "sgd,adam,adam[lr=0.01]")
+    second = run_command("sweep", *more, "--name", "x", "--n-jobs", "1")
+    assert second.code == 0, second.err
+    assert "9 runs, 4 done already" in second.out
+    files = sorted(f.name for f in (run_command.directory / "results/x/runs").iterdir())
+    assert len(files) == 9
+    assert "adam-seed0002.parquet" in files
+    assert any(re.fullmatch(r"adam-lr=0\.01-[0-9a-f]{6}-seed0000\.parquet", f) for f in files)
+    fewer = run_command("sweep", *FAST, "--name", "x", "--seeds", "1")
+    assert fewer.code == 0
+    assert "7 other stored runs" in fewer.out
+
+
+def test_why_every_run_failed_is_said_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import runner
+
+    def explode(*_arguments: object) -> None:
+        raise RuntimeError("the optimizer exploded")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "train", explode)
+    assert cli.main(["sweep", *FAST, "--name", "x"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("RuntimeError: the optimizer exploded") == 1
+    assert "(adam seed 0, adam seed 1, sgd seed 0 and 1 more)" in error
+    assert "every run failed: there is nothing to compare" in error
+    assert len(Store(tmp_path / "results" / "x").read_rows()) == 4
+
+
+def test_some_failures_leave_a_report_and_exit_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import runner
+
+    train = runner.train
+
+    def explode_on_seed_1(workload, optimizer, seeds, data):  # type: ignore[no-untyped-def]
+        if seeds == [1]:
+            raise MemoryError("no memory for this one")
+        return train(workload, optimizer, seeds, data)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "train", explode_on_seed_1)
+    command = ["sweep", *FAST, "--name", "x", "--seed-list", "0-4"]
+    command.remove("--seeds")
+    command.remove("2")
+    assert cli.main(command) == 1
+    assert "failed: MemoryError: no memory for this one" in capsys.readouterr().err
+    assert "no memory for this one" in (tmp_path / "reports" / "x.html").read_text()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 0  # failed runs are tried again
+    assert "10 runs, 8 done already" in capsys.readouterr().out
+
+
+def test_a_full_or_ascii_terminal_is_no_traceback(small_sweep: Path) -> None:
+    run_command = CommandLine(small_sweep)
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    finished = run_command("analyze", "results/small", environment=ascii_only)
+    assert (finished.code, finished.err) == (0, "")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "bench", "analyze", "results/small"]
+        ended = subprocess.run(command, cwd=small_sweep, stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert ended.stderr.decode().startswith("optimizer-bench: error: ")
+    assert ended.stderr.count(b"\n") == 1
+
+
+def test_what_was_not_declared_is_said(small_sweep: Path) -> None:
+    finished = CommandLine(small_sweep)("analyze", "results/small", "--alpha", "0.5")
+    assert "warning: Judged with alpha 0.5, which is not what was declared" in finished.out
+
+
+def test_force_does_stored_runs_again(run_command: CommandLine) -> None:
+    assert run_command("sweep", *FAST, "--no-report").code == 0
+    (runs,) = (run_command.directory / "results").glob("*/runs")
+    before = {file: file.stat().st_mtime_ns for file in runs.iterdir()}
+    assert run_command("sweep", *FAST, "--no-report", "--force").code == 0
+    after = {file: file.stat().st_mtime_ns for file in runs.iterdir()}
+    assert before.keys() == after.keys()
+    assert all(after[file] > before[file] for file in before)
+    assert not (run_command.directory / "reports").exists()
+
+
+LONG = ("--iterations", "1000", "--seeds", "20", "--n-jobs", "2", "--no-report", "--name", "x")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_interruption_keeps_rows_and_leaves_no_process(
+    run_command: CommandLine, sent: signal.Signals, code: int
+) -> None:
+    process = run_command.start("sweep", *LONG)
+    runs = run_command.directory / "results/x/runs"
+    wait_until(lambda: any(runs.glob("*.parquet")))
+    if sent == signal.SIGINT:
+        os.killpg(process.pid, sent)  # a terminal sends it to every process of the group
+    else:
+        process.send_signal(sent)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "Traceback" not in err + out
+    wait_until(lambda: processes_of(process.pid) == [], seconds=10)
+    rows = Store(runs.parent).read_rows()
+    assert len(rows) == len(list(runs.glob("*.parquet"))) > 0
+
+
+def test_a_killed_parent_takes_its_workers_along(run_command: CommandLine) -> None:
+    process = run_command.start("sweep", *LONG)
+    runs = run_command.directory / "results/x/runs"
+    wait_until(lambda: any(runs.glob("*.parquet")))
+    process.kill()
+    process.communicate(timeout=30)  # ends when no worker holds the pipes any more
+    wait_until(lambda: processes_of(process.pid) == [], seconds=10)
+
+
+def test_a_second_sweep_in_the_same_directory_is_refused(run_command: CommandLine) -> None:
+    process = run_command.start("sweep", *LONG)
+    try:
+        wait_until(lambda: any((run_command.directory / "results/x/runs").glob("*.parquet")))
+        second = run_command("sweep", *LONG)
+        assert second.code == 2
+        assert "another sweep is writing to results/x" in second.err
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

@@ -1,0 +1,109 @@
+"""Imports point one way only: this table is the architecture."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench
+
+PACKAGE = Path(bench.__file__).parent
+
+#: What each module or subpackage of bench may import of bench.
+ALLOWED = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "errors": set(),
+    "spec": {"errors"},
+    "files": {"errors"},
+    "records": set(),
+    "machine": set(),
+    "_torchvision": set(),
+    "datasets": {"errors", "_torchvision"},
+    "networks": {"errors"},
+    "optimizers": {"errors", "spec"},
+    "training": {"spec", "datasets", "networks", "optimizers"},
+    "store": {"errors", "files", "spec", "records"},
+    "runner": {"errors", "spec", "records", "machine", "datasets", "training", "store"},
+    "benchmark": {
+        *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),
+        *("store", "runner"),
+    },
+    "analysis": {"errors", "records"},
+    "report": {"files", "analysis"},
+    "cli": {
+        *("__init__", "errors", "files", "spec", "records", "machine", "datasets", "optimizers"),
+        *("store",),
+        *("runner", "benchmark", "analysis", "report"),
+    },
+}
+
+
+def imports_of(file: Path) -> set[str]:
+    """First-level names of bench that a file imports, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import"
+            module = node.module or ""
+            modules = [f"{module}.{a.name}" for a in node.names] if module == "bench" else [module]
+        for module in modules:
+            top, _, rest = module.partition(".")
+            if top == "bench":
+                name = rest.partition(".")[0]
+                known = (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()
+                found.add(name if name and known else "__init__")
+    return found
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_imports_point_upstream(file: Path) -> None:
+    name = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert name in ALLOWED, f"{name} is new: give it its place in the table"
+    assert imports_of(file) <= ALLOWED[name] | {name}
+
+
+def test_the_table_names_only_what_exists() -> None:
+    present = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in files()}
+    assert present == set(ALLOWED)
+
+
+def test_the_table_has_no_circle() -> None:
+    done: set[str] = set()
+    while len(done) < len(ALLOWED):
+        ready = {name for name, needs in ALLOWED.items() if name not in done and needs <= done}
+        assert ready, f"a circle among {sorted(set(ALLOWED) - done)}"
+        done |= ready
+
+
+HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("bench.cli", HEAVY),
+        ("bench.cli.arguments", HEAVY),
+        ("bench.runner", {"torchvision", "pandas", "matplotlib", "seaborn", "scipy"}),
+        ("bench.analysis", {"torch", "torchvision", "matplotlib", "seaborn"}),
+        ("bench.report", {"torch", "torchvision"}),
+        ("bench.cli.stored", {"torch", "torchvision"}),
+        ("bench.cli.report", {"torch", "torchvision"}),
+        ("bench.cli.analyze", {"torch", "torchvision"}),
+    ],
+)
+def test_what_an_import_does_not_bring_along(module: str, unwanted: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted({unwanted!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
