@@ -1,0 +1,90 @@
+"""What holds the repository together: the same commands everywhere, and no secret path."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from configparser import ConfigParser
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
+
+import bench
+
+ROOT = Path(bench.__file__).parent.parent
+
+SWEEP_COMMAND = (
+    "python -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python scripts/sweep.py "
+    "--seeds 20"
+)
+TEST_COMMAND = (
+    "python -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest"
+)
+
+
+def test_readme_and_ci_hold_the_same_test_command() -> None:
+    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    assert f"    {SWEEP_COMMAND}\n" in readme
+    assert f"    {TEST_COMMAND}\n" in readme
+    assert f"\n{TEST_COMMAND}\n" in ci
+
+
+@pytest.mark.parametrize("command", ["sweep", "report", "analyze", "benchmark"])
+def test_scripts_are_the_console_command(command: str) -> None:
+    (script,) = entry_points(group="console_scripts", name="optimizer-bench")
+    assert script.value == "bench.cli:main"
+    source = (ROOT / "scripts" / f"{command}.py").read_text()
+    assert source.strip().splitlines() == [
+        "import sys",
+        "",
+        "from bench.cli import main",
+        "",
+        f'sys.exit(main(["{command}", *sys.argv[1:]]))',
+    ]
+
+
+def test_one_version() -> None:
+    assert version("optimizer-bench") == bench.__version__
+    assert f"## [{bench.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_settings_are_where_they_belong() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(pyproject) == {"build-system", "tool"}
+    assert set(pyproject["tool"]) == {"ruff"}
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert {"metadata", "options", "tool:pytest", "mypy"} <= set(setup.sections())
+
+
+def test_no_large_or_generated_file_is_tracked() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    allowed = ("bench/data/mnist", "results/example", "reports/example.html", "docs/images")
+    for file in files:
+        inside = str(file.relative_to(ROOT))
+        assert "__pycache__" not in inside
+        if file.exists() and not inside.startswith(allowed):
+            assert file.stat().st_size < 100_000, inside
+
+
+def test_the_committed_example_is_what_its_rows_give(tmp_path: Path) -> None:
+    from bench import cli
+
+    example = ROOT / "results" / "example"
+    assert sum(file.stat().st_size for file in example.iterdir()) < 5_000_000
+    assert cli.main(["report", str(example), "--output", str(tmp_path / "example.html")]) == 0
+    committed = (ROOT / "reports" / "example.html").read_text()
+    for figure in ("Leaderboard", "Every run", "160\u00a0runs"):
+        assert figure in committed
+    rows = _numbers(committed), _numbers((tmp_path / "example.html").read_text())
+    assert rows[0] == rows[1]
+
+
+def _numbers(page: str) -> list[str]:
+    import re
+
+    return re.findall(r'data-sort="([^"]+)"', page)
