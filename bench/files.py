@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from bench.errors import StoreError
+from bench.errors import StoreError, UsageError
 
 
 def write_atomically(content: bytes, file: Path) -> None:
@@ -37,6 +38,24 @@ def write_atomically(content: bytes, file: Path) -> None:
     finally:
         with suppress(OSError):  # what stands in the way of writing may stand in the way here too
             temporary.unlink(missing_ok=True)
+
+
+def require_writable(directory: Path, what: str) -> None:
+    """Make `directory`, and prove that `what` can be written to it: better now than after hours.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {what} to {directory}: {error.strerror or error}"
+        ) from error
 
 
 def _sync_directory(directory: Path) -> None:

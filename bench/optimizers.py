@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 IMPLEMENTATION_FLAGS = frozenset({"foreach", "fused", "capturable", "differentiable"})
 
 
+#: Classes whose fused step torch has had on CUDA all along; Adagrad's came after 2.8.
+FUSED_ON_CUDA = frozenset({"SGD", "Adam", "AdamW"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
     """One named optimizer.
@@ -144,9 +148,16 @@ def build(spec: OptimizerSpec, parameter: torch.nn.Parameter) -> torch.optim.Opt
     """
     algorithm = spec.algorithm.removeprefix("torch.optim.")
     arguments: dict[str, Any] = dict(spec.hyperparameters)
-    if "fused" in _class_defaults(algorithm) and not IMPLEMENTATION_FLAGS & arguments.keys():
+    if not IMPLEMENTATION_FLAGS & arguments.keys() and _has_fused(algorithm, parameter.device):
         arguments["fused"] = True
     return _optimizer_class(algorithm)([parameter], **arguments)
+
+
+def _has_fused(algorithm: str, device: torch.device) -> bool:
+    """Whether every torch of the supported range has a fused step of this class on this device."""
+    if device.type == "cpu":
+        return "fused" in _class_defaults(algorithm)
+    return device.type == "cuda" and algorithm in FUSED_ON_CUDA
 
 
 def _optimizer_class(algorithm: str) -> type[torch.optim.Optimizer]:

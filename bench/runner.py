@@ -131,19 +131,26 @@ def estimate_seconds(
     seconds = {}
     for optimizer in optimizers:
         (run,) = train(sample, optimizer, [0], data)
-        first, *_, last = run.evaluations
-        per_update = (last.train_seconds - first.train_seconds) / max(
-            last.iteration - first.iteration, 1
+        seconds[optimizer.name] = _seconds_per_update(run) * workload.iterations + (
+            run.eval_seconds / len(run.evaluations) * len(workload.eval_iterations)
         )
-        seconds[optimizer.name] = per_update * workload.iterations + run.eval_seconds / len(
-            run.evaluations
-        ) * len(workload.eval_iterations)
     return seconds
+
+
+def _seconds_per_update(run: TrainedRun) -> float:
+    """Without what the first updates cost once; a run that diverged at once has nothing else."""
+    first, last = run.evaluations[0], run.evaluations[-1]
+    if last.iteration == first.iteration:
+        return last.train_seconds / last.iteration
+    return (last.train_seconds - first.train_seconds) / (last.iteration - first.iteration)
 
 
 def without_user(text: str) -> str:
     """`text` without the home directory and the user's name in paths: rows may be published."""
-    text = text.replace(str(Path.home()), "~")
+    with suppress(OSError, RuntimeError):  # a process need not have a home
+        home = Path.home()
+        if len(home.parts) > 1:  # not where it is the root
+            text = re.sub(rf"{re.escape(str(home))}(?=[/\\\s\"']|$)", "~", text)
     with suppress(OSError, KeyError, ImportError):
         user = re.escape(getpass.getuser())
         text = re.sub(rf"(?<=[/\\]){user}(?=[/\\])", "user", text)

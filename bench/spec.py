@@ -230,7 +230,9 @@ class SweepSpec:
                 workload=Workload(**content["workload"]),
                 declaration=Declaration(**content["declaration"]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ArithmeticError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise SpecError(f"not a sweep specification: {error!r}") from error
+        except RecursionError as error:
             raise SpecError(f"not a sweep specification: {error!r}") from error
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
-from bench.files import write_atomically
+from bench.files import require_writable, write_atomically
 from bench.records import FAILED, SCHEMA, SCHEMA_VERSION, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload
 
@@ -70,14 +69,7 @@ class Store:
         UsageError
             If it cannot be written.
         """
-        try:
-            self.runs_directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.runs_directory):
-                pass
-        except OSError as error:
-            raise UsageError(
-                f"cannot write results to {self.runs_directory}: {error.strerror or error}"
-            ) from error
+        require_writable(self.runs_directory, "results")
 
     def write_run(self, run: RunSpec, record: RunRecord) -> None:
         """Write one row; at any interruption the file is there whole or not at all.

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from conftest import SMALL_SWEEP, CommandLine
 from bench import cli
 from bench.cli.arguments import command_line, make_parser
 from bench.cli.console import duration
-from bench.cli.sweep import make_spec
-from bench.machine import available_cores
+from bench.cli.sweep import find_missing, make_spec
+from bench.errors import MixedRunsError
+from bench.machine import available_cores, describe_machine
 from bench.store import Store
 
 FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1")
@@ -107,7 +110,7 @@ def test_unwritable_directories_are_refused_before_training(
     (tmp_path / "file").write_text("")
     assert cli.main(["sweep", *FAST, option, "file/inside"]) == 2
     error = capsys.readouterr().err
-    assert re.search(r"cannot write (results )?to file/inside.*: Not a directory", error)
+    assert re.search(rf"cannot write {option[2:]} to file/inside.*: Not a directory", error)
     assert not list(tmp_path.rglob("*.parquet"))
 
 
@@ -358,6 +361,40 @@ def test_a_full_or_ascii_terminal_is_no_traceback(small_sweep: Path) -> None:
 def test_what_was_not_declared_is_said(small_sweep: Path) -> None:
     finished = CommandLine(small_sweep)("analyze", "results/small", "--alpha", "0.5")
     assert "warning: Judged with alpha 0.5, which is not what was declared" in finished.out
+    as_declared = CommandLine(small_sweep)("analyze", "results/small", "--alpha", "0.05")
+    assert "not what was declared" not in as_declared.out
+
+
+def test_rows_without_a_declaration_are_said_to_have_none(small_sweep: Path) -> None:
+    run_command = CommandLine(small_sweep)
+    rows = small_sweep / "rows" / "rows.parquet"
+    remade = run_command("report", "results/small", "--output", "again.html", "--rows", rows)
+    assert remade.code == 0
+    assert "No declaration is stored with these rows" in run_command("analyze", rows).out
+    assert "No declaration" not in run_command("analyze", "results/small").out
+
+
+def test_a_name_that_now_means_something_else_is_refused(
+    small_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(small_sweep / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    spec = make_spec(make_parser().parse_args(["sweep", *SMALL_SWEEP, "--name", "small"]))
+    other = replace(spec.optimizers[0], hyperparameters=(("lr", 0.2),))
+    spec = replace(spec, optimizers=(other, *spec.optimizers[1:]))
+    store, machine = Store(Path("results/small")), describe_machine("cpu", 2)
+    with pytest.raises(MixedRunsError, match=r"sgd seed 0 with .*\"lr\":0.1.* means \{\"lr\":0.2"):
+        find_missing(spec, store, machine, force=False)
+    todo = find_missing(spec, store, machine, force=True)
+    assert len(todo.missing) == len(todo.planned)
+    assert len(todo.done) == 0  # what is done again does not count as done
+
+
+def test_the_time_of_a_variant_that_diverges_at_once_can_be_estimated(
+    run_command: CommandLine,
+) -> None:
+    finished = run_command("sweep", *FAST, "--dry-run", "--optimizers", "sgd,sgd[lr=1e9]")
+    assert (finished.code, finished.err) == (0, "")
 
 
 def test_force_does_stored_runs_again(run_command: CommandLine) -> None:

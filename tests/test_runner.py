@@ -10,7 +10,7 @@ from bench import runner
 from bench.errors import StoreError
 from bench.machine import describe_machine
 from bench.records import DIVERGED, FAILED, OK
-from bench.runner import Site, do_run, estimate_seconds, run_plan
+from bench.runner import Site, do_run, estimate_seconds, run_plan, without_user
 from bench.spec import SweepSpec, Workload
 from bench.store import Store
 from bench.training import DeviceData
@@ -113,6 +113,20 @@ def test_a_row_that_cannot_be_written_ends_the_sweep(
     (tmp_path / "gone" / "runs").write_text("a file where a directory should be")
     with pytest.raises(StoreError, match=r"cannot write .*sgd-seed0000\.parquet: "):
         list(run_plan(SPEC.plan()[:1] * 2, site))
+
+
+def test_no_row_tells_whose_home_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'File "/home/ada/x/y.py", in /home/adamax, see /home/ada'
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert without_user(text) == 'File "~/x/y.py", in /home/adamax, see ~'
+    monkeypatch.setenv("HOME", "/")
+    assert without_user("a/b /c") == "a/b /c"
+    monkeypatch.setattr(Path, "home", _no_home)
+    assert without_user("a/b /c") == "a/b /c"
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_estimates_are_for_whole_runs(mnist: DeviceData) -> None:

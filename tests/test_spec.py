@@ -27,6 +27,10 @@ ADAM = OptimizerSpec(
 SGD = OptimizerSpec(name="sgd", algorithm="torch.optim.SGD", hyperparameters=(("lr", 0.1),))
 
 
+def huge_alpha() -> str:
+    return sweep().to_json().replace('"alpha": 0.05', f'"alpha": {10**400}')
+
+
 def sweep(**changes: object) -> SweepSpec:
     settings = {"name": "test", "optimizers": (SGD, ADAM), "seeds": (0, 1), **changes}
     return SweepSpec(**settings)  # type: ignore[arg-type]
@@ -150,6 +154,7 @@ def test_a_variant_name_is_the_expression_that_names_it(overrides: dict[str, obj
         (lambda: sweep(name=""), "a sweep's name"),
         (lambda: SweepSpec.from_json("{}"), "not a sweep specification"),
         (lambda: SweepSpec.from_json("nonsense"), "not a sweep specification"),
+        (lambda: SweepSpec.from_json(huge_alpha()), "not a sweep specification: OverflowError"),
     ],
 )
 def test_settings_that_are_refused(make: object, message: str) -> None:

@@ -17,7 +17,8 @@ def run(arguments: Namespace) -> int:
     """Compare, then print a table or write strict JSON."""
     stored = open_sweep(arguments.results)
     given = {name: getattr(arguments, name) for name in ("alpha", "margin")}
-    changes = {name: value for name, value in given.items() if value is not None}
+    declared = vars(stored.spec.declaration)
+    changes = {n: value for n, value in given.items() if value not in (None, declared[n])}
     declaration = replace(stored.spec.declaration, **changes)
     stored = replace(stored, spec=replace(stored.spec, declaration=declaration))
     analysis = analyse(stored)

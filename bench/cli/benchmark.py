@@ -11,14 +11,14 @@ from rich.table import Table
 from bench import benchmark
 from bench.analysis.export import to_json
 from bench.benchmark import EngineTiming, Figures
-from bench.files import write_atomically
+from bench.files import require_writable, write_atomically
 from bench.machine import available_cores, processor_name
 
 
 def run(arguments: Namespace) -> int:
     """Measure, print as it goes, and write JSON where that is asked for."""
     if arguments.json:
-        write_atomically(b"", arguments.json)  # better now than after minutes
+        require_writable(arguments.json.absolute().parent, "figures")
     figures = _measure(arguments.repeats, full=arguments.full)
     if arguments.json:
         write_atomically(to_json(figures).encode(), arguments.json)

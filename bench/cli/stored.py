@@ -30,12 +30,15 @@ class StoredSweep:
         Planned runs that are not stored.
     n_other
         Stored runs that are not in the plan.
+    is_declared
+        False where no declaration is stored with the rows, so that the defaults judge them.
     """
 
     spec: SweepSpec
     rows: pa.Table
     n_missing: int
     n_other: int
+    is_declared: bool = True
 
 
 def select_planned(rows: pa.Table, spec: SweepSpec) -> StoredSweep:
@@ -68,7 +71,9 @@ def open_sweep(path: Path) -> StoredSweep:
     rows = store.read_rows() if path.is_dir() else read_rows(path)
     if not len(rows):
         raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")
-    stored = select_planned(rows, store.read_spec() or _spec_from_rows(rows, path))
+    declared = store.read_spec()
+    stored = select_planned(rows, declared or _spec_from_rows(rows, path))
+    stored = replace(stored, is_declared=declared is not None)
     if not len(stored.rows):
         raise UsageError(
             f"none of the {len(rows)} runs in {path} is in the plan that {store.spec_file} declares"
@@ -114,6 +119,11 @@ def _refuse_mixture(rows: pa.Table, path: Path) -> None:
 
 def _notes(stored: StoredSweep) -> tuple[str, ...]:
     notes = []
+    if not stored.is_declared:
+        notes.append(
+            "No declaration is stored with these rows: they are judged by this program's default "
+            "level, margin and target, which nobody declared before the runs."
+        )
     if stored.n_missing:
         notes.append(
             f"{stored.n_missing} of {len(stored.spec.plan())} planned runs are not stored yet: "

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 
 import pyarrow as pa
@@ -18,10 +16,11 @@ from bench import datasets, optimizers
 from bench.cli import console
 from bench.cli.progress import show_progress
 from bench.errors import MixedRunsError, SpecError, UsageError
+from bench.files import require_writable
 from bench.machine import Machine, available_cores, describe_machine
 from bench.records import FAILED
 from bench.runner import Site, estimate_seconds, load_data, run_plan, stop_workers
-from bench.spec import Declaration, RunSpec, SweepSpec, Workload
+from bench.spec import Declaration, RunSpec, SweepSpec, Workload, canonical_json
 from bench.store import UNIFORM_COLUMNS, Store, check_uniform, finished_keys
 
 
@@ -51,7 +50,7 @@ def run(arguments: Namespace) -> int:
         todo = find_missing(spec, store, machine, force=arguments.force)
         return _dry_run(spec, todo, machine, arguments)
     if not arguments.no_report:
-        _check_writable(arguments.reports)
+        require_writable(arguments.reports, "reports")
     store.create()
     with _locked(store):
         todo = find_missing(spec, store, machine, force=arguments.force)
@@ -112,14 +111,30 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
         store.directory,
         advice="give this sweep another --name",
     )
+    if not force:
+        _refuse_other_meaning(rows, planned, store)
     if len(rows):
         _check_declaration(spec, store)
     finished = finished_keys(kept)
     return Todo(
         planned=planned,
         missing=tuple(r for r, key in zip(planned, keys, strict=True) if key not in finished),
-        done=rows.filter(belongs).filter(pc.not_equal(rows.filter(belongs)["status"], FAILED)),
+        done=kept.filter(pc.is_in(kept["run_key"], pa.array([*finished & set(keys)], pa.string()))),
     )
+
+
+def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Store) -> None:
+    """A stored run must not be replaced because a later version means another thing by its name."""
+    meant = {(run.optimizer.name, run.seed): run for run in planned}
+    for row in rows.select(["optimizer", "seed", "run_key", "hyperparameters"]).to_pylist():
+        run = meant.get((row["optimizer"], row["seed"]))
+        if run is not None and run.key != row["run_key"]:
+            settings = canonical_json(dict(run.optimizer.hyperparameters))
+            raise MixedRunsError(
+                f"{store.directory} holds {row['optimizer']} seed {row['seed']} with "
+                f"{row['hyperparameters']}, this sweep means {settings} by that name: give this "
+                "sweep another --name, or do the runs again with --force"
+            )
 
 
 def _check_declaration(spec: SweepSpec, store: Store) -> None:
@@ -159,15 +174,6 @@ def _choose_device(wanted: str) -> str:
 
 def _workers(n_jobs: int) -> int:
     return available_cores() if n_jobs == -1 else n_jobs
-
-
-def _check_writable(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise UsageError(f"cannot write to {directory}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -245,12 +245,11 @@ class PageView:
     declared: tuple[Fact, ...]
     alpha: str
     margin: str
-    target: str
-    k: int
     n_pairs: int
     workload: tuple[Fact, ...]
     environment: tuple[Fact, ...]
     is_mixed: bool
+    is_on_cpu: bool
     command: str
 
 
@@ -320,12 +319,11 @@ class _Builder:
             declared=self._declared(),
             alpha=fmt.level(self._p.alpha),
             margin="" if self._p.margin is None else self._metric.margin(self._p.margin),
-            target=fmt.level(a.target),
-            k=len(c.treatments),
             n_pairs=len(c.pairs),
             workload=workload,
             environment=environment,
             is_mixed=any(f.mixed for f in (*workload, *environment)),
+            is_on_cpu=dict(a.provenance.facts).get("device") == ("cpu",),
             command=clean(a.command),
         )
 
