@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import joblib
 import torch
@@ -29,6 +31,9 @@ from bench.runner import Site, do_run, load_data, run_plan
 from bench.spec import OptimizerSpec, RunSpec, Workload, parse_optimizers
 from bench.store import Store
 from bench.training import train
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Updates of the tutorial's script that are timed; the rest is in proportion.
 TUTORIAL_SAMPLE = 300
@@ -59,6 +64,15 @@ class ScalingTiming:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnalysisTiming:
+    """The whole comparison of a table of `optimizers` x `seeds` runs: median seconds."""
+
+    optimizers: int
+    seeds: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
     """All figures of one benchmark; `default_sweep_seconds` is None where it was not asked for."""
 
@@ -67,6 +81,7 @@ class Figures:
     repeats: int
     engine: tuple[EngineTiming, ...]
     scaling: tuple[ScalingTiming, ...]
+    analysis: tuple[AnalysisTiming, ...]
     first_row_seconds: float
     worker_peak_megabytes: float
     default_sweep_seconds: float | None
@@ -199,6 +214,53 @@ def _runs_per_second(n_jobs: int, runs_per_worker: int) -> float:
         list(run_plan(warm_up, site))
         runs = _runs(sgd, n_jobs * runs_per_worker, Workload())
         return len(runs) / seconds(lambda: list(run_plan(runs, site)))
+
+
+#: Numbers of optimizers and seeds whose comparison is timed.
+ANALYSED = ((12, 20), (30, 30), (8, 1000))
+
+
+def time_analysis(repeats: int) -> Iterator[AnalysisTiming]:
+    """Time the comparison of tables with everything in them: bits, evaluations, times."""
+    from bench.analysis import compare
+
+    for optimizers, seeds in ANALYSED:
+        table = invented_runs(optimizers, seeds)
+        times = [seconds(partial(compare, table)) for _ in range(repeats)]
+        yield AnalysisTiming(optimizers=optimizers, seeds=seeds, seconds=median(times))
+
+
+def invented_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> pd.DataFrame:
+    """A table like a sweep's, with made-up results: half of the optimizers are equally good.
+
+    That is the slow case, since a small p-value takes less counting.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    difficulty = rng.random(n_images) ** 8
+    rows = []
+    for i in range(n_optimizers):
+        for seed in range(n_seeds):
+            correct = rng.random(n_images) > difficulty * (
+                0.3 + 0.01 * max(0, i - n_optimizers / 2)
+            )
+            accuracy = correct.mean()
+            rows.append(
+                {
+                    "optimizer": f"optimizer{i:02}",
+                    "seed": seed,
+                    "test_correct": int(correct.sum()),
+                    "test_total": n_images,
+                    "test_accuracy": accuracy,
+                    "correct_bits": np.packbits(correct).tobytes(),
+                    "iterations": 3000,
+                    "eval_iterations": [1000, 2000, 3000],
+                    "eval_test_accuracy": [*(accuracy + rng.normal(-0.01, 0.01, 2)), accuracy],
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def worker_peak_megabytes() -> float:

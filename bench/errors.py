@@ -64,7 +64,7 @@ def suggestion(given: str, allowed: Iterable[str]) -> str:
     """The tail of a message about an unknown name: the closest names, else all of them.
 
     >>> suggestion("adma", ["sgd", "adam", "adamax"])
-    'did you mean adam or adamax?'
+    'did you mean adamax or adam?'
     >>> suggestion("xyz", ["sgd", "adam"])
     'choose from sgd, adam'
     """

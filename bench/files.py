@@ -9,6 +9,9 @@ from pathlib import Path
 
 from bench.errors import StoreError, UsageError
 
+#: What a sweep declares beside its rows.
+DECLARATIONS = ("spec.json", "looks.json")
+
 
 def write_atomically(content: bytes, file: Path) -> None:
     """Replace `file` by `content`: temporary file beside it, fsync, rename, fsync of the directory.
@@ -38,6 +41,35 @@ def write_atomically(content: bytes, file: Path) -> None:
     finally:
         with suppress(OSError):  # what stands in the way of writing may stand in the way here too
             temporary.unlink(missing_ok=True)
+
+
+def require_output(file: Path, what: str, inputs: Path | None = None) -> None:
+    """Prove, before hours of work, that `what` may be written to `file`.
+
+    Parameters
+    ----------
+    inputs
+        A file that is read, or a directory of such: what belongs to them is not overwritten.
+
+    Raises
+    ------
+    UsageError
+        If `file` is a directory or a device, one of the inputs, or cannot be written.
+    """
+    if file.exists() and not file.is_file():
+        raise UsageError(f"cannot write {what} to {file}: it is not a regular file")
+    if inputs is not None and _is_input(file, inputs):
+        raise UsageError(f"cannot write {what} to {file}: that belongs to the results in {inputs}")
+    require_writable(file.absolute().parent, what)
+
+
+def _is_input(file: Path, inputs: Path) -> bool:
+    target, source = Path(os.path.realpath(file)), Path(os.path.realpath(inputs))
+    if target == source or (target.name in DECLARATIONS and target.exists()):
+        return True
+    # a page or a comparison beside the rows does no harm
+    harmless = target.suffix in (".html", ".json") and target.name not in DECLARATIONS
+    return target.is_relative_to(source) and not harmless
 
 
 def require_writable(directory: Path, what: str) -> None:

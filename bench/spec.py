@@ -152,17 +152,25 @@ class Declaration:
         matter in practice.
     target
         Test accuracy (fraction) that counts as having learned the task.
+    looks
+        How many times the results will be judged while seeds are added: each look has
+        alpha / looks. None for any number, with ever smaller shares of alpha.
     """
 
     alpha: float = 0.05
     margin: float = 0.002
     target: float = 0.95
+    looks: int | None = 1
 
     def __post_init__(self) -> None:
         for name in ("alpha", "margin", "target"):
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 < value < 1):
                 raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {value!r}")
+        if self.alpha < 1e-9:
+            raise SpecError(f"alpha must be at least 1e-09, got {self.alpha!r}")
+        if self.looks is not None and not (isinstance(self.looks, int) and self.looks >= 1):
+            raise SpecError(f"looks must be at least 1, or None for any number, got {self.looks!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Rows on disk: one parquet file per run, written whole or not at all.
 
 results/<sweep>/spec.json                      what was declared
+results/<sweep>/looks.json                     when its results were judged (bench.ledger)
 results/<sweep>/runs/<variant>-seed0007.parquet    one row
 results/<sweep>/runs.parquet                   optionally, many rows in one file
 """
@@ -20,11 +21,15 @@ import pyarrow.parquet as pq
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.files import require_writable, write_atomically
+from bench.integrity import contradiction
 from bench.records import FAILED, SCHEMA, SCHEMA_VERSION, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: The column that :func:`load_runs` adds: the path of the file that holds a row.
+FILE_COLUMN = "run_file"
 
 #: Columns in which all runs of one sweep must agree.
 UNIFORM_COLUMNS = (
@@ -56,6 +61,14 @@ class Store:
     @property
     def spec_file(self) -> Path:
         return self.directory / "spec.json"
+
+    @property
+    def rows_file(self) -> Path:
+        return self.directory / "runs.parquet"
+
+    @property
+    def looks_file(self) -> Path:
+        return self.directory / "looks.json"
 
     def run_file(self, run: RunSpec) -> Path:
         """Where the row of `run` is stored."""
@@ -122,7 +135,7 @@ class Store:
         _refuse_copies(single)
         for file, rows in single.items():
             self._refuse_renamed(file, rows)
-        many = self.directory / "runs.parquet"
+        many = self.rows_file
         if not many.is_file():
             return single
         rows = read_rows(many)
@@ -201,8 +214,7 @@ def check_uniform(
 def load_runs(path: Path | str) -> pd.DataFrame:
     """The rows of a sweep's directory, or of one parquet file, as a table.
 
-    The columns are those of :class:`bench.records.RunRecord`, and `run_file`, the path of the file
-    that holds the row.
+    The columns are those of :class:`bench.records.RunRecord`, and :data:`FILE_COLUMN`.
 
     Raises
     ------
@@ -216,7 +228,7 @@ def load_runs(path: Path | str) -> pd.DataFrame:
     if not any(map(len, files.values())):
         raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")
     named = (
-        rows.append_column("run_file", pa.array([str(file)] * len(rows), pa.string()))
+        rows.append_column(FILE_COLUMN, pa.array([str(file)] * len(rows), pa.string()))
         for file, rows in files.items()
     )
     return pa.concat_tables(named).to_pandas()
@@ -236,21 +248,30 @@ def read_rows(file: Path) -> pa.Table:
         return rows
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        advice = " (a damaged file may be deleted: the sweep's command does its runs again)"
+        is_run = file.suffix == ".parquet" and file.is_file()
         raise StoreError(
-            f"cannot read the runs in {file}: {reason} (a damaged file may be deleted: the sweep's "
-            "command does its runs again)"
+            f"cannot read the runs in {file}: {reason}{advice if is_run else ''}"
         ) from error
 
 
 def _refuse_altered(rows: pa.Table) -> None:
-    """A row's key is the hash of its own specification, else somebody changed one of them."""
+    """A row's key is the hash of its own specification, and what it says twice agrees; else
+    somebody changed it.
+    """
     for version in rows["schema_version"].unique().to_pylist():
         if version != SCHEMA_VERSION:
             raise ValueError(f"schema version {version}, this program reads {SCHEMA_VERSION}")
-    for row in rows.select(_SPEC_COLUMNS).to_pylist():
+    seen: set[str] = set()
+    for row in rows.to_pylist():
+        name = f"{row['optimizer']} seed {row['seed']}"
         if run_spec_of(row).key != row["run_key"]:
-            name = f"{row['optimizer']} seed {row['seed']}"
             raise ValueError(f"the row of {name} is not the run that its key names")
+        if row["run_key"] in seen:
+            raise ValueError(f"{name} is there twice")
+        seen.add(row["run_key"])
+        if wrong := contradiction(row):
+            raise ValueError(f"the row of {name} contradicts itself: {wrong}")
 
 
 def write_rows(rows: pa.Table, file: Path) -> None:
@@ -272,7 +293,7 @@ def file_stem(variant: str, longest: int = 60) -> str:
     >>> file_stem("adam")
     'adam'
     >>> file_stem("adam[lr=0.003]")
-    'adam-lr=0.003-7c8a2e'
+    'adam-lr=0.003-d51208'
     """
     safe = re.sub(r"[^A-Za-z0-9._=+-]+", "-", variant).strip("-.")[:longest]
     if safe == variant:

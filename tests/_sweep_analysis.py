@@ -12,19 +12,31 @@ from random import Random
 from bench.analysis.results import (
     Band,
     Comparison,
+    CrossedInterval,
+    Crown,
     Incident,
     LearningCurve,
+    LogRank,
+    Look,
+    NamingPoint,
     Omnibus,
     Pair,
     Parameters,
     Power,
     Provenance,
     RunScore,
+    Scope,
+    SingleSeed,
+    SurvivalStep,
     SweepAnalysis,
+    TargetTreatment,
+    TimeRatio,
+    TimeToTarget,
     Timing,
     Treatment,
     Variant,
     Verdict,
+    WrongWinner,
 )
 
 #: Mean and standard deviation of the final accuracy, in images of 10,000.
@@ -48,6 +60,7 @@ HOSTILE = (
     "_hidden",
     "{{ 7 * 7 }} {% raw %} %s {0}",
 )
+FINISHED = datetime(2026, 11, 23, 9, 34, tzinfo=UTC)
 ITERATIONS = (500, 1000, 1500, 2000, 2500, 3000)
 
 
@@ -108,6 +121,10 @@ def sweep(
         omnibus=_omnibus(len(recipes), n),
         pairs=tuple(pairs),
         power=_power(len(pairs), n),
+        single_seed=_single_seed(treatments, pairs, scores, n),
+        time_to_target=_time_to_target(treatments, pairs),
+        scope=_scope(pairs),
+        looks=(Look(look=1, n_blocks=n, level=0.05, spent=0.05, at=FINISHED),),
         warnings=("Only one seed: nothing can be tested.",) if n == 1 else (),
     )
     return SweepAnalysis(
@@ -120,11 +137,12 @@ def sweep(
         scores=tuple(scores),
         curves=tuple(_curve(t, next(r for r in recipes if r.name == t.name)) for t in treatments),
         timings=tuple(_timing(t, i) for i, t in enumerate(treatments)),
+        time_ratios=tuple(_time_ratio(p, i) for i, p in enumerate(pairs)),
         incidents=tuple(_incidents(scores)),
         provenance=Provenance(
             facts=facts or FACTS,
             started_at=datetime(2026, 11, 23, 9, 30, tzinfo=UTC),
-            finished_at=datetime(2026, 11, 23, 9, 34, tzinfo=UTC),
+            finished_at=FINISHED,
         ),
         is_source_workload=is_source_workload,
     )
@@ -311,6 +329,108 @@ def _power(pairs: int, n: int) -> Power:
         smallest_pvalue=2 / 2**n if n > 1 else None,
         seeds_to_reject=needed,
         minimum_detectable_dz=1.019 if n > 1 else None,
+    )
+
+
+def _single_seed(
+    treatments: Sequence[Treatment], pairs: Sequence[Pair], scores: Sequence[RunScore], n: int
+) -> SingleSeed | None:
+    """The leader's naming rises evenly from its share of seeds to 0.9."""
+    values = {t.name: _values(t.name, scores) for t in treatments}
+    complete = [s for s in range(n) if all(s in v for v in values.values())]
+    if len(treatments) < 2 or not complete:
+        return None
+    best = [max(values, key=lambda name, s=s: values[name][s]) for s in complete]
+    leader = treatments[0].name
+    first = best.count(leader) / len(complete)
+    last = max(len(complete) - 1, 1)
+    return SingleSeed(
+        leader=leader,
+        n_blocks=len(complete),
+        crowns=tuple(
+            Crown(treatment=t.name, share=best.count(t.name) / len(complete)) for t in treatments
+        ),
+        pairs=tuple(
+            WrongWinner(
+                a=p.a,
+                b=p.b,
+                n=p.n,
+                ahead=p.a if p.n and p.mean_difference else None,
+                wrong_share=round(p.n * 0.3) / p.n if p.n and p.mean_difference else None,
+                tied_share=0.0 if p.n and p.mean_difference else None,
+            )
+            for p in pairs
+        ),
+        curve=tuple(
+            NamingPoint(n=i + 1, probability=first + (0.9 - first) * i / last)
+            for i in range(len(complete))
+        ),
+        n_draws=10_000,
+    )
+
+
+def _time_to_target(treatments: Sequence[Treatment], pairs: Sequence[Pair]) -> TimeToTarget:
+    """Half of the runs arrive at 500 updates, the others never."""
+    names = {t.name: t for t in treatments}
+    return TimeToTarget(
+        target=0.95,
+        data="test",
+        budget=3000,
+        treatments=tuple(
+            TargetTreatment(
+                name=t.name,
+                n=t.n,
+                n_reached=t.n // 2,
+                reach_rate=t.n // 2 / t.n if t.n else None,
+                restricted_mean=1750.0 if t.n else None,
+                ci_low=1200.0 if t.n > 1 else None,
+                ci_high=2300.0 if t.n > 1 else None,
+                steps=(
+                    SurvivalStep(iteration=0, waiting_share=1.0),
+                    *(
+                        [SurvivalStep(iteration=500, waiting_share=1 - t.n // 2 / t.n)]
+                        if t.n > 1
+                        else []
+                    ),
+                ),
+            )
+            for t in names.values()
+        ),
+        pairs=tuple(
+            replace(p, verdict="inconclusive", mean_difference=-25.0, ci_low=-80.0, ci_high=30.0)
+            for p in pairs
+        ),
+        logrank=tuple(LogRank(a=p.a, b=p.b, pvalue=0.42) for p in pairs),
+    )
+
+
+def _scope(pairs: Sequence[Pair]) -> Scope:
+    """Intervals that are a tenth of a point wider at both ends."""
+    return Scope(
+        n_examples=10_000,
+        pairs=tuple(
+            CrossedInterval(
+                a=p.a,
+                b=p.b,
+                n=p.n,
+                crossed_ci_low=None if p.ci_low is None else p.ci_low - 0.001,
+                crossed_ci_high=None if p.ci_high is None else p.ci_high + 0.001,
+                df=None if p.ci_low is None else 42.5,
+            )
+            for p in pairs
+        ),
+    )
+
+
+def _time_ratio(p: Pair, i: int) -> TimeRatio:
+    ratio = 0.95 + 0.02 * i if p.n else None
+    return TimeRatio(
+        a=p.a,
+        b=p.b,
+        n=p.n,
+        ratio=ratio,
+        ci_low=None if ratio is None or p.n < 2 else ratio - 0.01,
+        ci_high=None if ratio is None or p.n < 2 else ratio + 0.01,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,9 @@ from _tables import long_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analysis import Comparison, Pair, compare
+from bench.analysis import Comparison, Pair, compare, look_levels, permutation, to_dict, to_json
+from bench.analysis import pairs as pairs_module
+from bench.analysis import single_seed as single_seed_module
 from bench.analysis.multiplicity import holm
 from bench.analysis.permutation import sign_flip_pvalue
 from bench.analysis.power import seeds_needed
@@ -126,6 +130,36 @@ def test_the_test_is_two_sided_whoever_leads() -> None:
     """autorank looks at who won and then tests one side."""
     pair = compare(long({"x": [9701, 9702, 9703, 9704, 9705, 9706], "y": [9700] * 6})).pairs[0]
     assert pair.pvalue == 2 / 2**6
+
+
+def test_the_sensitivity_columns_never_decide() -> None:
+    """Five wins of five: t is sure, the sign flips cannot be; and the other way round."""
+    sure = compare(long({"x": [9750, 9751, 9749, 9752, 9750], "y": [9700] * 5})).pairs[0]
+    assert sure.pvalue_t < 1e-5
+    assert (sure.pvalue_holm, sure.verdict) == (2 / 2**5, "inconclusive")
+    odd = compare(long({"x": [9701] * 7 + [9999], "y": [9700] * 8})).pairs[0]
+    assert odd.pvalue_t > 0.3
+    assert (odd.pvalue_holm, odd.verdict) == (2 / 2**8, "better")
+
+
+@pytest.mark.parametrize(
+    "name", ["sign_flip_pvalue", "wilcoxon_pvalue", "t_pvalue", "tost_pvalue", "holm"]
+)
+def test_an_error_in_a_test_is_no_verdict(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyperf called a difference significant when its test had raised."""
+
+    def fail(*_: object) -> None:
+        raise ArithmeticError(f"{name} failed")
+
+    monkeypatch.setattr(pairs_module, name, fail)
+    with pytest.raises(ArithmeticError, match=f"^{name} failed$"):
+        compare(long({"x": SHIFTED["better"], "y": BASE}))
+
+
+def test_without_a_p_value_nothing_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs_module, "sign_flip_pvalue", lambda *_: None)
+    pair = compare(long({"x": SHIFTED["better"], "y": BASE})).pairs[0]
+    assert (pair.pvalue, pair.pvalue_holm, pair.verdict) == (None, None, "inconclusive")
 
 
 # --- degenerate cases ------------------------------------------------------------------------
@@ -487,3 +521,187 @@ def test_every_pvalue_is_a_pvalue(columns: list[list[int]]) -> None:
         assert p.win_rate_low <= p.win_rate <= p.win_rate_high
         significant = p.pvalue_holm <= 0.05
         assert (p.verdict in ("better", "worse")) == significant
+
+
+# --- random draws ------------------------------------------------------------------------------
+
+
+def drawn() -> pd.DataFrame:
+    """So many plain floats that neither exact way to a p-value is open."""
+    rng = np.random.default_rng(2)
+    return long_table({"x": rng.random(40), "y": rng.random(40)})
+
+
+def test_the_seed_of_the_monte_carlo_test_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rliable took a random_state and ignored it."""
+    before = compare(drawn()).pairs[0].pvalue
+    assert compare(drawn()).pairs[0].pvalue == before
+    monkeypatch.setattr(permutation, "MONTE_CARLO_SEED", permutation.MONTE_CARLO_SEED + 1)
+    after = compare(drawn()).pairs[0].pvalue
+    assert after != before
+    assert after == pytest.approx(before, abs=0.01)
+
+
+def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
+    np.random.seed(1)
+    before, state = compare(drawn()), str(np.random.get_state())
+    np.random.seed(2)
+    assert compare(drawn()) == before
+    np.random.seed(1)
+    assert str(np.random.get_state()) == state
+
+
+# --- JSON ------------------------------------------------------------------------------------
+
+KEYS = {
+    "parameters": "alpha margin direction value treatment block n_blocks k",
+    "treatments": "name n n_diverged n_failed mean std median q1 q3 iqm min max ci_low ci_high "
+    "mean_rank",
+    "omnibus": "chi2 df pvalue f_statistic f_pvalue n_blocks",
+    "pairs": "a b n mean_difference ci_low ci_high simultaneous_ci_low simultaneous_ci_high "
+    "statistic pvalue pvalue_holm pvalue_t pvalue_wilcoxon pvalue_equivalence "
+    "pvalue_equivalence_holm dz gz win_rate win_rate_low win_rate_high a12 correlation verdict "
+    "seeds_needed",
+    "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz",
+    "single_seed": "leader n_blocks crowns pairs curve n_draws",
+    "time_to_target": "target data budget treatments pairs logrank",
+    "scope": "n_examples pairs",
+    "looks": "look n_blocks level spent at",
+    "warnings": "",
+}
+INNER_KEYS = {
+    ("single_seed", "crowns"): "treatment share",
+    ("single_seed", "pairs"): "a b n ahead wrong_share tied_share",
+    ("single_seed", "curve"): "n probability",
+    ("time_to_target", "treatments"): "name n n_reached reach_rate restricted_mean ci_low ci_high "
+    "steps",
+    ("time_to_target", "pairs"): KEYS["pairs"],
+    ("time_to_target", "logrank"): "a b pvalue",
+    ("scope", "pairs"): "a b n crossed_ci_low crossed_ci_high df",
+}
+
+
+def sweep_of(k: int, n: int, seed: int, chance: Callable[[str], float]) -> pd.DataFrame:
+    """A table with every column that `compare` uses, and accidents as often as `chance` says."""
+    rng = np.random.default_rng(seed)
+    n_images, budget = int(rng.choice([1, 7, 8, 40])), int(rng.choice([10, 100]))
+
+    def happens(what: str) -> bool:
+        return bool(rng.random() < chance(what))
+
+    def run(optimizer: int, block: int) -> dict[str, Any]:
+        bits = rng.integers(0, 2, n_images)
+        at = np.sort(rng.choice(budget, rng.integers(0, 4), replace=False)) + 1
+        status = "failed" if happens("failed") else "diverged" if happens("diverged") else "ok"
+        measured = {
+            "test_correct": int(bits.sum()),
+            "test_accuracy": bits.sum() / n_images,
+            "test_loss": np.nan if status == "diverged" else rng.choice([0.1, 0.2, rng.random()]),
+            "correct_bits": None if happens("no bits") else np.packbits(bits).tobytes(),
+            "eval_iterations": at.tolist(),
+            "eval_test_accuracy": [None if happens("null") else rng.random() for _ in at],
+        }
+        known = dict.fromkeys(measured) if status == "failed" else measured
+        ids = {"optimizer": f"o{optimizer}", "seed": block, "status": status}
+        return ids | known | {"test_total": n_images, "iterations": budget}
+
+    runs = [run(i, j) for i in range(k) for j in range(n) if not happens("missing")]
+    return pd.DataFrame(runs or [run(0, 0)])
+
+
+def test_the_json_has_just_these_keys_in_this_order() -> None:
+    comparison = compare(sweep_of(3, 6, 0, lambda _: 0.0))
+    read = json.loads(to_json(comparison))
+    assert list(read) == list(KEYS)
+    for part, keys in KEYS.items():
+        items = read[part] if isinstance(read[part], list) else [read[part]]
+        for item in items if part != "warnings" else []:
+            assert list(item) == keys.split(), part
+    for (part, inner), keys in INNER_KEYS.items():
+        assert read[part][inner]
+        for item in read[part][inner]:
+            assert list(item) == keys.split(), (part, inner)
+    (step, *_) = read["time_to_target"]["treatments"][0]["steps"]
+    assert list(step) == ["iteration", "waiting_share"]
+    assert (len(read["treatments"]), len(read["pairs"]), len(read["looks"])) == (3, 3, 1)
+    assert read == to_dict(comparison)
+
+
+def test_what_a_table_cannot_tell_is_null_in_the_json() -> None:
+    read = json.loads(to_json(compare(long({"x": BASE, "y": SHIFTED["better"]}))))
+    assert list(read) == list(KEYS)
+    assert {part for part, value in read.items() if value is None} == {
+        "omnibus",
+        "time_to_target",
+        "scope",
+    }
+    alone = json.loads(to_json(compare(long({"x": [9700]}))))
+    assert alone["single_seed"] is None
+    assert alone["power"] == dict.fromkeys(KEYS["power"].split())
+    assert (alone["pairs"], alone["warnings"]) == ([], [])
+
+
+def test_warnings_are_sentences() -> None:
+    read = json.loads(to_json(compare(long({"x": [1135] * 4, "y": [9700, 9701, 9702, 9703]}))))
+    assert read["warnings"]
+    assert all(isinstance(w, str) and w.endswith(".") for w in read["warnings"])
+
+
+# --- any table -------------------------------------------------------------------------------
+
+ACCIDENTS = {"failed": 0.15, "diverged": 0.15, "no bits": 0.1, "null": 0.1, "missing": 0.15}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 4),
+    st.integers(1, 8),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["test_accuracy", "test_loss"]),
+    st.sampled_from([1, 2, None]),
+)
+def test_any_table_gives_strict_json_that_keeps_its_promises(
+    k: int, n: int, seed: int, value: str, planned: int | None
+) -> None:
+    """With a warning from numpy or scipy being an error."""
+    table = sweep_of(k, n, seed, ACCIDENTS.__getitem__)
+    if not (table["status"] == "ok").any():
+        table.loc[0, ["status", "test_loss"]] = ["ok", 0.1]
+        table.loc[0, ["test_correct", "test_accuracy"]] = [0, 0.0]
+        table["correct_bits"] = None
+    looks = look_levels([(1, None), (n, None)], 0.05, planned=planned)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(single_seed_module, "DRAWS", 20)
+        comparison = compare(table, value=value, looks=looks)
+    json.loads(to_json(comparison), parse_constant=lambda name: pytest.fail(name))
+    assert_promises(comparison)
+
+
+def assert_promises(comparison: Comparison) -> None:
+    level, k = comparison.level, comparison.parameters.k
+    order = [t.name for t in comparison.treatments]
+    assert len(order) == len(set(order)) == k
+    families = [comparison.pairs]
+    if comparison.time_to_target is not None:
+        families.append(comparison.time_to_target.pairs)
+    for pairs in families:
+        assert len(pairs) == k * (k - 1) // 2
+        assert tuple(p.pvalue_holm for p in pairs) == holm([p.pvalue for p in pairs])
+        for p in pairs:
+            judged = p.verdict in ("better", "worse")
+            assert not judged or p.pvalue_holm <= level
+            assert p.verdict != "equivalent" or p.pvalue_equivalence_holm <= level
+            assert (p.n < 2) == (p.pvalue is None)
+            assert p.n > 2 or p.verdict in ("identical", "not testable")
+            assert p.seeds_needed is None or p.seeds_needed > p.n
+            assert p.dz is None or p.n > 1
+    assert [(p.a, p.b) for p in comparison.pairs] == [
+        (a, b) for i, a in enumerate(order) for b in order[i + 1 :]
+    ]
+    if comparison.single_seed is not None:
+        assert sum(c.share for c in comparison.single_seed.crowns) == pytest.approx(1.0)
+        assert all(0 <= point.probability <= 1 for point in comparison.single_seed.curve)
+    if comparison.scope is not None:
+        for p, crossed in zip(comparison.pairs, comparison.scope.pairs, strict=True):
+            assert (p.a, p.b) == (crossed.a, crossed.b)
+            assert crossed.n <= p.n

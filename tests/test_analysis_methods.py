@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scikit_posthocs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -25,7 +26,13 @@ from bench.analysis.effects import (
 )
 from bench.analysis.equivalence import tost_pvalue
 from bench.analysis.multiplicity import holm
-from bench.analysis.omnibus import block_ranks, friedman_chi2, iman_davenport, omnibus
+from bench.analysis.omnibus import (
+    block_ranks,
+    critical_difference,
+    friedman_chi2,
+    iman_davenport,
+    omnibus,
+)
 from bench.analysis.power import (
     MAX_SEEDS,
     minimum_detectable_dz,
@@ -140,6 +147,60 @@ def test_perfect_agreement_has_a_chi_square_but_no_f() -> None:
     assert result.chi2 == 12
     assert result.f_statistic is result.f_pvalue is None
     assert iman_davenport(11.0, 6, 3) == 55.0
+
+
+# --- critical difference ---------------------------------------------------------------------
+
+#: Demsar (2006), Table 5: q at 5 % and at 10 %, by the number of classifiers.
+DEMSAR_Q = {
+    2: (1.960, 1.645),
+    3: (2.343, 2.052),
+    4: (2.569, 2.291),
+    5: (2.728, 2.459),
+    6: (2.850, 2.589),
+    7: (2.949, 2.693),
+    8: (3.031, 2.780),
+    9: (3.102, 2.855),
+    10: (3.164, 2.920),
+}
+
+
+@pytest.mark.parametrize("k", DEMSAR_Q)
+@pytest.mark.parametrize("n", [1, 14, 200])
+def test_critical_difference_has_the_quantiles_of_demsars_table(k: int, n: int) -> None:
+    for alpha, q in zip((0.05, 0.10), DEMSAR_Q[k], strict=True):
+        standard_error = math.sqrt(k * (k + 1) / (6 * n))
+        assert critical_difference(k, n, alpha) / standard_error == pytest.approx(q, abs=1.1e-3)
+
+
+def test_critical_difference_of_demsars_example() -> None:
+    assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
+    assert critical_difference(4, 14, 0.10) == pytest.approx(1.12, abs=0.005)
+
+
+@pytest.mark.parametrize(("n", "k"), [(8, 3), (14, 4), (20, 8)])
+def test_critical_difference_is_where_scikit_posthocs_has_p_of_alpha(n: int, k: int) -> None:
+    values = np.random.default_rng([n, k]).normal(np.arange(k) / 2, 1, size=(n, k))
+    mean_ranks = block_ranks(values, +1).mean(axis=0)
+    apart = np.abs(mean_ranks[:, None] - mean_ranks)
+    pvalues = scikit_posthocs.posthoc_nemenyi_friedman(values).to_numpy()
+    for i, j in zip(*np.triu_indices(k, 1), strict=True):
+        if 1e-6 < pvalues[i, j] < 0.999:
+            assert critical_difference(k, n, pvalues[i, j]) == pytest.approx(apart[i, j], rel=1e-5)
+        for alpha in (0.01, 0.05, 0.3):
+            assert (apart[i, j] >= critical_difference(k, n, alpha)) == (pvalues[i, j] <= alpha)
+
+
+def test_critical_difference_of_two_is_a_normal_quantile() -> None:
+    expected = stats.norm.isf(0.025) * math.sqrt(1 / 9)
+    assert critical_difference(2, 9) == pytest.approx(expected)
+
+
+def test_critical_difference_shrinks_with_blocks_and_grows_with_treatments() -> None:
+    by_n = [critical_difference(5, n) for n in (5, 20, 80)]
+    assert by_n == pytest.approx([by_n[0], by_n[0] / 2, by_n[0] / 4])
+    by_k = [critical_difference(k, 20) for k in range(2, 12)]
+    assert by_k == sorted(by_k)
 
 
 # --- effect sizes ----------------------------------------------------------------------------

@@ -1,13 +1,14 @@
-"""Every worked case of tests/reference/published_cases.json that the analysis covers.
+"""Worked cases with published numbers: tests/reference/published_cases.json, papers, and manuals.
 
-The file also holds figures of methods that are not part of the procedure (Nemenyi's critical
-difference, Bonferroni-Dunn, Hochberg, Shaffer, Bayes, Welch): they are of later use or deliberately
-absent, and are not tested here.
+The file also holds figures of methods that are not part of the procedure (Bonferroni-Dunn,
+Hochberg, Shaffer, Bayes, Welch): they are of later use or deliberately absent, and are not tested
+here.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,14 +18,23 @@ import pytest
 from _tables import long_table
 from scipy import stats
 
-from bench.analysis import Pair, compare
-from bench.analysis.descriptives import count_outliers, describe
+from bench.analysis import Pair, compare, critical_difference
+from bench.analysis.descriptives import count_outliers, describe, interquartile_mean
 from bench.analysis.differences import paired_differences
-from bench.analysis.effects import a12, cohen_dz, correlation, hedges_gz, win_rate
+from bench.analysis.effects import (
+    a12,
+    cohen_dz,
+    correlation,
+    hedges_gz,
+    wilson_interval,
+    win_rate,
+)
 from bench.analysis.equivalence import tost_pvalue
 from bench.analysis.multiplicity import holm
 from bench.analysis.omnibus import block_ranks, friedman_chi2, iman_davenport, omnibus
 from bench.analysis.permutation import sign_flip_pvalue
+from bench.analysis.power import seeds_needed, t_test_power
+from bench.analysis.scope import MeanSquares
 from bench.analysis.student import Moments, t_interval, t_pvalue, t_statistic
 from bench.analysis.wilcoxon import wilcoxon_pvalue
 
@@ -87,6 +97,25 @@ class TestDemsar:
     def test_holm_against_the_control(self) -> None:
         adjusted = holm(list(self.expected["p_vs_C45"].values()))
         assert adjusted == close(tuple(self.expected["holm_vs_control"].values()))
+
+    def test_nemenyis_critical_difference(self) -> None:
+        for alpha, name in ((0.05, "05"), (0.10, "10")):
+            cd = critical_difference(4, 14, alpha)
+            assert cd == close(self.expected[f"nemenyi_cd_alpha_0_{name}"])
+            assert cd == close(self.case["published"][f"CD_{name}"], 0.006)
+
+    @pytest.mark.parametrize(("alpha", "name"), [(0.05, "05"), (0.10, "10")])
+    def test_pairs_apart_by_it(self, alpha: float, name: str) -> None:
+        ranks = dict(
+            zip(self.case["data"]["algorithms"], self.printed.mean(axis=0).tolist(), strict=True)
+        )
+        apart = {
+            frozenset((a, b))
+            for a in ranks
+            for b in ranks
+            if ranks[a] - ranks[b] >= critical_difference(4, 14, alpha)
+        }
+        assert apart == set(map(frozenset, self.expected[f"significant_pairs_nemenyi_0_{name}"]))
 
     def test_mean_ranks_reach_the_leaderboard(self) -> None:
         algorithms = self.case["data"]["algorithms"]
@@ -284,6 +313,285 @@ class TestDegenerate:
         pair = self.pair("float_tie")
         assert pair.pvalue == pair.pvalue_wilcoxon == self.expected["float_tie"]["p_signflip"]
         assert pair.dz is None
+
+
+# --- R ---------------------------------------------------------------------------------------
+
+
+class TestDepression:
+    """R's ``?wilcox.test``, from Hollander & Wolfe (1973), 29 f.: V = 40, p-value = 0.01953."""
+
+    first = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
+    second = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
+
+    def test_wilcoxon(self) -> None:
+        d = paired_differences(self.first, self.second).values
+        assert stats.rankdata(np.abs(d))[d > 0].sum() == 40
+        assert wilcoxon_pvalue(d) == close(2 * 0.01953, 1e-5)
+        assert wilcoxon_pvalue(d) == stats.wilcoxon(d, method="exact").pvalue == 20 / 2**9
+
+    def test_the_whole_comparison(self) -> None:
+        pair = _only_pair({"x": self.first, "y": self.second})
+        assert pair.pvalue_wilcoxon == 20 / 2**9
+        assert pair.pvalue_t == close(stats.ttest_rel(self.first, self.second).pvalue)
+        assert pair.win_rate == close(7 / 9)
+
+
+class TestRoundingTimes:
+    """R's ``?friedman.test``, from Hollander & Wolfe (1973), 140 ff.: Friedman chi-squared =
+    11.143, df = 2, p-value = 0.003805. Three ways to round first base, in seconds.
+    """
+
+    names = ("round out", "narrow angle", "wide angle")
+    seconds = (
+        np.array(
+            [
+                *(540, 550, 555, 585, 570, 575, 520, 560, 550, 555, 550, 540, 590, 585, 570),
+                *(545, 555, 560, 540, 540, 535, 545, 550, 535, 525, 515, 500, 585, 580, 570),
+                *(525, 520, 510, 565, 555, 545, 560, 535, 545, 505, 500, 495, 550, 550, 540),
+                *(545, 555, 550, 555, 555, 535, 545, 550, 555, 550, 545, 525, 565, 560, 540),
+                *(570, 565, 555, 630, 630, 625),
+            ]
+        ).reshape(22, 3)
+        / 100
+    )
+
+    def test_friedman(self) -> None:
+        columns = dict(zip(self.names, self.seconds.T, strict=True))
+        table = long_table(columns).rename(columns={"test_accuracy": "seconds"})
+        result = compare(table, value="seconds", direction="lower").omnibus
+        assert result is not None
+        assert (result.df, result.n_blocks) == (2, 22)
+        assert result.chi2 == close(11.143, 5e-4)
+        assert result.pvalue == close(0.003805, 5e-7)
+        assert result.chi2 == close(stats.friedmanchisquare(*self.seconds.T).statistic)
+
+
+class TestAirquality:
+    """R's ``?pairwise.t.test`` prints the ten pairs of months under either adjustment. The p-values
+    themselves are a tenth of Bonferroni's; the four that these print as 1 are at least 0.25.
+    """
+
+    bonferroni = (0.00019, 0.00029, 0.00485, 0.00697, 0.08312, 0.10225)
+    as_holm = (0.00019, 0.00026, 0.00388, 0.00488, 0.04987, 0.05113)
+
+    def test_holm(self) -> None:
+        adjusted = holm([*(p / 10 for p in self.bonferroni), *[0.25] * 4])
+        assert adjusted[:6] == close(self.as_holm, 1.1e-5)
+        assert adjusted[6:] == (1.0,) * 4
+
+
+@pytest.mark.parametrize(
+    ("dz", "n", "level", "power", "tolerance"),
+    [
+        (0.2, 60, 0.10, 0.4555818, 5e-8),
+        (1.0, 30, 0.05, 0.9995636009612725, 1e-9),
+        (0.2, 20, 0.05, 0.1359562887679666, 1e-9),
+        (10 / (10 * math.sqrt(2)), 19.96892, 0.05, 0.85, 1e-6),
+        (0.5, 33.36713, 0.05, 0.8, 1e-6),
+    ],
+    ids=[
+        "?pwr.t.test: Cohen (1988), exercise 2.5, p. 47",
+        "statsmodels' test_power.py, from R: TestTTPowerOneS1",
+        "statsmodels' test_power.py, from R: TestTTPowerOneS2",
+        "power.t.test in Dalgaard (2008), Introductory Statistics with R, section 9.3",
+        "pwr.t.test(d = 0.5, power = 0.8, type = 'paired')",
+    ],
+)
+def test_power_of_the_t_test(
+    dz: float, n: float, level: float, power: float, tolerance: float
+) -> None:
+    assert t_test_power(dz, n, level) == close(power, tolerance)
+
+
+def test_seeds_needed_for_a_medium_effect() -> None:
+    """G*Power and R's pwr agree: 33.36713 pairs, so 34, for d_z = 0.5 at 5 % with power 0.8."""
+    assert seeds_needed(0.5, 0.05, more_than=2) == 34
+
+
+# --- scipy and its tests -----------------------------------------------------------------------
+
+
+class TestScipyWilcoxon:
+    """The examples in the manual of ``scipy.stats.wilcoxon``, and one of its tests, from R."""
+
+    def test_cross_and_self_fertilized_plants(self) -> None:
+        """Darwin's maize again, ordered by size: statistic 24, p = 0.041259765625."""
+        d = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75.0])
+        assert stats.rankdata(np.abs(d))[d < 0].sum() == 24
+        assert wilcoxon_pvalue(d) == 0.041259765625
+        assert sign_flip_pvalue(d) == 1726 / 32768
+
+    def test_differences_that_the_last_bit_would_tell_apart(self) -> None:
+        """Three of the four are 0.05 in size; taken as floats they have three ranks."""
+        x, y = np.array([0.5, 0.825, 0.375, 0.5]), np.array([0.525, 0.775, 0.325, 0.55])
+        assert len(np.unique(np.abs(x - y))) == 4
+        d = paired_differences(x, y).values
+        assert stats.rankdata(np.abs(d)).tolist() == [1, 3, 3, 3]
+        assert stats.rankdata(np.abs(d))[d > 0].sum() == 6
+
+    def test_exact_p_from_r(self) -> None:
+        """R 4.0.3, ``wilcox.test(x - y, exact=TRUE)``, in scipy's TestWilcoxon.test_exact_pval."""
+        x = [1.81, 0.82, 1.56, -0.48, 0.81, 1.28, -1.04, 0.23, -0.75, 0.14]
+        y = [0.71, 0.65, -0.2, 0.85, -1.1, -0.45, -0.84, -0.24, -0.68, -0.76]
+        assert wilcoxon_pvalue(paired_differences(np.array(x), np.array(y)).values) == 0.10546875
+
+
+FRIEDMAN = {
+    "Zar, Biostatistical Analysis, example 12.6": (
+        [
+            [7.0, 9.9, 8.5, 5.1, 10.3],
+            [5.3, 5.7, 4.7, 3.5, 7.7],
+            [4.9, 7.6, 5.5, 2.8, 8.4],
+            [8.8, 8.9, 8.1, 3.3, 9.1],
+        ],
+        10.68,
+        0.0135882729582176,
+    ),
+    "Bioestadistica para las ciencias de la salud, with ties": (
+        [
+            [4, 3, 5, 3, 5, 3, 2, 5, 4, 4, 4, 3],
+            [2, 2, 1, 2, 3, 1, 2, 3, 2, 1, 1, 3],
+            [2, 4, 3, 3, 4, 3, 3, 4, 4, 1, 2, 1],
+            [3, 5, 4, 3, 4, 4, 3, 3, 3, 4, 4, 4],
+        ],
+        18.9428571428571,
+        0.000280938375189499,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FRIEDMAN)
+def test_friedman_of_scipys_tests(name: str) -> None:
+    """scipy's TestFriedmanChiSquare, "verified with matlab and R"."""
+    columns, chi2, pvalue = FRIEDMAN[name]
+    for sign in (+1, -1):
+        result = omnibus(block_ranks(np.array(columns, dtype=float).T, sign))
+        assert result is not None
+        assert (result.chi2, result.pvalue) == (close(chi2), close(pvalue))
+
+
+def test_a12_of_the_ages_at_diagnosis() -> None:
+    """The manual of ``scipy.stats.mannwhitneyu``: U = 17 of the 20 pairs of a man and a woman."""
+    men, women = np.array([19.0, 22, 16, 29, 24]), np.array([20.0, 11, 17, 12])
+    assert a12(men, women, +1) == close(17 / 20)
+    assert a12(men, women, -1) == close(3 / 20)
+
+
+def test_correlation_of_the_manual() -> None:
+    """The manual of ``scipy.stats.pearsonr``."""
+    x, y = np.array([1.0, 2, 3, 4, 5, 6, 7]), np.array([10, 9, 2.5, 6, 4, 3, 2])
+    assert correlation(x, y) == close(-0.828503883588428)
+
+
+def test_trimmed_mean_of_the_manual() -> None:
+    """The manual of ``scipy.stats.trim_mean``."""
+    assert interquartile_mean(np.array([1.0, 2, 3, 5])) == 2.5
+    assert interquartile_mean(np.array([50.0, 10, 30, 20])) == 25.0
+
+
+def test_survival_of_the_manual() -> None:
+    """The manual of ``scipy.stats.ecdf``: five boys run a mile, here in hundredths of a minute."""
+    times = [623, 558, 706, 642, 520]
+    table = pd.DataFrame(
+        {
+            "optimizer": "boys",
+            "seed": range(5),
+            "test_accuracy": 1.0,
+            "iterations": 1000,
+            "eval_iterations": [[100, time] for time in times],
+            "eval_test_accuracy": [[0.0, 1.0]] * 5,
+        }
+    )
+    answer = compare(table).time_to_target
+    assert answer is not None
+    (boys,) = answer.treatments
+    steps = [(step.iteration, step.waiting_share) for step in boys.steps]
+    assert steps == [(0, 1.0), (520, 0.8), (558, 0.6), (623, 0.4), (642, 0.2), (706, 0.0)]
+    assert boys.restricted_mean == close(sum(times) / 5)
+
+
+# --- tables in papers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wins", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilsons_interval(wins: int, n: int, low: float, high: float) -> None:
+    """Newcombe (1998), Statistics in Medicine 17, 857-872, Table I, method 3."""
+    interval = wilson_interval(wins / n, n, 0.05)
+    assert (interval.low, interval.high) == close((low, high), 5.1e-5)
+
+
+@pytest.mark.parametrize(
+    ("df", "c"),
+    [(2, 1 / math.sqrt(math.pi)), (3, math.sqrt(math.pi / 6)), (4, math.sqrt(2 / math.pi))],
+)
+def test_hedges_correction(df: int, c: float) -> None:
+    """Hedges (1981), Journal of Educational Statistics 6, 107-128: c(m) in closed form."""
+    assert hedges_gz(Moments(n=df + 1, mean=1.0, std=1.0)) == close(c, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("df", "t95", "t99"),
+    [
+        (1, 12.706, 63.657),
+        (2, 4.303, 9.925),
+        (4, 2.776, 4.604),
+        (9, 2.262, 3.250),
+        (19, 2.093, 2.861),
+        (29, 2.045, 2.756),
+    ],
+)
+def test_students_table(df: int, t95: float, t99: float) -> None:
+    """The table of t in any textbook: the interval of a mean is so many standard errors wide."""
+    moments = Moments(n=df + 1, mean=0.0, std=math.sqrt(df + 1))
+    for alpha, t in ((0.05, t95), (0.01, t99)):
+        interval = t_interval(moments, alpha)
+        assert (interval.low, interval.high) == close((-t, t), 5.1e-4)
+        assert t_pvalue(Moments(n=df + 1, mean=t, std=moments.std)) == close(alpha, 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("n", "critical"),
+    [
+        *((6, 0), (7, 2), (8, 3), (9, 5), (10, 8), (11, 10), (12, 13), (13, 17)),
+        *((14, 21), (15, 25), (16, 29), (17, 34), (18, 40), (19, 46), (20, 52)),
+    ],
+)
+def test_wilcoxons_table(n: int, critical: int) -> None:
+    """The table of critical rank sums, two-sided at 5 %, in Siegel (1956), table G, and since."""
+    assert wilcoxon_pvalue(_signed_ranks(n, critical)) <= 0.05
+    assert wilcoxon_pvalue(_signed_ranks(n, critical + 1)) > 0.05
+
+
+def _signed_ranks(n: int, losing_sum: int) -> np.ndarray:
+    """The ranks from 1 to n, negative where they make up `losing_sum`."""
+    ranks = np.arange(1.0, n + 1)
+    for i in reversed(range(n)):
+        if ranks[i] <= losing_sum:
+            losing_sum -= int(ranks[i])
+            ranks[i] *= -1
+    return ranks
+
+
+def test_mean_squares_of_six_targets_and_four_judges() -> None:
+    """Shrout & Fleiss (1979), Psychological Bulletin 86, 420-428, Tables 2 and 3."""
+    ratings = np.array(
+        [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]],
+        dtype=float,
+    )
+    squares = MeanSquares.of(ratings.sum(axis=1), ratings.sum(axis=0), float((ratings**2).sum()))
+    assert squares.seed == close(11.24, 0.005)
+    assert squares.example == close(32.49, 0.005)
+    assert squares.residual == close(1.02, 0.005)
+    assert squares.mean == close(ratings.mean())
 
 
 def _only_pair(columns: dict[str, Any], **options: Any) -> Pair:

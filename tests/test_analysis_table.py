@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.analysis import compare
 from bench.analysis.table import default_margin, is_fraction, pair_up
@@ -36,12 +38,12 @@ ERRORS = {
     ),
     "infinite": (
         runs(test_accuracy=[0.97, 0.98, np.inf, 0.96]),
-        "column 'test_accuracy' must hold finite numbers, got inf in row 3 "
+        "column 'test_accuracy' must hold finite numbers (up to 1e+150), got inf in row 3 "
         "(a run that diverged says so in column 'status')",
     ),
     "infinite though ok": (
         runs(test_accuracy=[0.97, 0.98, -np.inf, 0.96], status=["ok", "diverged", "ok", "ok"]),
-        "column 'test_accuracy' must hold finite numbers, got -inf in row 3 "
+        "column 'test_accuracy' must hold finite numbers (up to 1e+150), got -inf in row 3 "
         "(a run that diverged says so in column 'status')",
     ),
     "duplicate": (
@@ -52,6 +54,18 @@ ERRORS = {
         runs(seed=[0, 1, 1, 1], run_file=[f"results/mnist/runs/{x}.parquet" for x in "abcd"]),
         "optimizer 'sgd' has more than one run for seed 1: "
         "results/mnist/runs/c.parquet and results/mnist/runs/d.parquet",
+    ),
+    "duplicate in one file": (
+        runs(seed=[0, 1, 1, 1], run_file=["a.csv", "b.csv", "b.csv", "b.csv"]),
+        "optimizer 'sgd' has more than one run for seed 1: row 2 of b.csv and row 3 of b.csv",
+    ),
+    "duplicate in a shuffled table": (
+        runs(seed=[0, 1, 1, 1]).set_index(pd.Index([9, 0, 0, 7])),
+        "optimizer 'sgd' has more than one run for seed 1: row 3 and row 4",
+    ),
+    "nan of a failed status": (
+        runs(status=["failed", "failed", np.nan, "ok"]),
+        "column 'status' has an empty cell in row 3",
     ),
     "duplicate after conversion": (
         runs(seed=[0, 1, 0.0, 0]),
@@ -95,6 +109,14 @@ SETTINGS = {
     "alpha nan": ({"alpha": np.nan}, "alpha must lie between 0 and 1 (exclusive), got nan"),
     "margin": ({"margin": -0.1}, "margin must be positive and finite, or None, got -0.1"),
     "margin inf": ({"margin": np.inf}, "margin must be positive and finite, or None, got inf"),
+    "target 0": ({"target": 0}, "target must lie between 0 and 1 (exclusive), got 0"),
+    "target in per cent": (
+        {"target": 95},
+        "target must lie between 0 and 1 (exclusive), got 95",
+    ),
+    "margin 0": ({"margin": 0}, "margin must be positive and finite, or None, got 0"),
+    "margin nan": ({"margin": np.nan}, "margin must be positive and finite, or None, got nan"),
+    "alpha 1": ({"alpha": 1}, "alpha must lie between 0 and 1 (exclusive), got 1"),
     "direction": ({"direction": "up"}, "direction must be 'higher' or 'lower', got 'up'"),
 }
 
@@ -161,6 +183,112 @@ def test_pairing_is_by_seed_not_by_row_order() -> None:
     assert paired.treatments == ("adam", "sgd")
     assert paired.blocks == (0, 1)
     assert paired.values.tolist() == [[0.97, 0.96], [0.98, 0.95]]
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        (
+            {"treatment": "seed"},
+            "treatment, block and value must be three different columns, "
+            "got 'seed', 'seed' and 'test_accuracy'",
+        ),
+        (
+            {"value": "seed"},
+            "treatment, block and value must be three different columns, "
+            "got 'optimizer', 'seed' and 'seed'",
+        ),
+        (
+            {"block": "fold"},
+            "the table has no column 'fold': its columns are optimizer, seed, test_accuracy",
+        ),
+    ],
+)
+def test_roles_must_be_three_columns_of_the_table(roles: dict[str, str], message: str) -> None:
+    with pytest.raises(TableError, match=f"^{re.escape(message)}$"):
+        compare(runs(), **roles)
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(["adam", "sgd", "Ärger", "10", "9"]), st.integers(-3, 20)),
+        st.floats(-1e6, 1e6),
+        min_size=1,
+        max_size=25,
+    ),
+    st.randoms(),
+)
+def test_every_value_lands_in_its_own_cell(
+    values: dict[tuple[str, int], float], random: Any
+) -> None:
+    rows = [(name, seed, value) for (name, seed), value in values.items()]
+    random.shuffle(rows)
+    table = pd.DataFrame(rows, columns=["optimizer", "seed", "score"])
+    paired = pair_up(table, value="score", direction="higher")
+    assert paired.treatments == tuple(sorted({name for name, _ in values}))
+    assert paired.blocks == tuple(sorted({seed for _, seed in values}))
+    for i, seed in enumerate(paired.blocks):
+        for j, name in enumerate(paired.treatments):
+            if (name, seed) in values:
+                assert paired.values[i, j] == values[name, seed]
+                assert tuple(table.iloc[paired.cells[i, j]])[:2] == (name, seed)
+            else:
+                assert np.isnan(paired.values[i, j])
+                assert paired.cells[i, j] == -1
+    assert len(paired.complete) == sum(
+        all((name, seed) in values for name in paired.treatments) for seed in paired.blocks
+    )
+
+
+def test_common_and_own_blocks() -> None:
+    paired = pair_up(runs(seed=[0, 1, 1, 2]))
+    assert [x.tolist() for x in paired.common(0, 1)] == [[0.98], [0.95]]
+    assert [x.tolist() for x in paired.common(1, 0)] == [[0.95], [0.98]]
+    assert [paired.runs_of(i).tolist() for i in (0, 1)] == [[0.97, 0.98], [0.95, 0.96]]
+    assert paired.complete.tolist() == [[0.98, 0.95]]
+
+
+def test_seeds_are_told_apart_to_the_last_digit() -> None:
+    """2**60 and 2**60 + 1 are one float, and yet two seeds."""
+    big = [2**60, 2**60 + 1]
+    assert pair_up(runs(seed=big * 2)).blocks == tuple(big)
+    assert pair_up(runs(seed=[str(x) for x in big] * 2)).blocks == tuple(big)
+    assert pair_up(runs(seed=[0.5, 1, 0.5, 1.0])).blocks == (0.5, 1)
+
+
+def test_a_number_and_its_text_are_one_block() -> None:
+    """One file holds numbers; in another a single word makes the whole column text."""
+    paired = pair_up(runs(seed=pd.Series([1, 2, "1", "2.0"], dtype=object)))
+    assert paired.blocks == (1, 2)
+    assert len(paired.complete) == 2
+    assert pair_up(runs(seed=["1e3", "x", "1e3", "x"])).blocks == ("1e3", "x")
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        pd.Categorical([3, 5, 3, 5]),
+        pd.array([3, 5, 3, 5], dtype="Int64"),
+        np.array([3, 5, 3, 5], dtype=np.uint64),
+        np.array([3, 5, 3, 5], dtype=np.float32),
+    ],
+    ids=["categorical", "nullable", "unsigned", "float32"],
+)
+def test_seeds_of_any_type_are_plain_numbers(seeds: Any) -> None:
+    paired = pair_up(runs(seed=seeds))
+    assert paired.blocks == (3, 5)
+    assert {type(block) for block in paired.blocks} == {int}
+
+
+def test_names_of_any_type_are_text() -> None:
+    assert pair_up(runs(optimizer=pd.Categorical(["b", "b", "a", "a"]))).treatments == ("a", "b")
+    assert pair_up(runs(optimizer=[10, 10, 9, 9])).treatments == ("10", "9")
+
+
+def test_tables_joined_end_to_end_keep_their_rows_apart() -> None:
+    """pandas' concat leaves every index twice."""
+    top, bottom = runs().iloc[:2], runs().iloc[2:].reset_index(drop=True)
+    assert compare(pd.concat([top, bottom])) == compare(runs())
 
 
 def test_blocks_may_be_text_or_both() -> None:

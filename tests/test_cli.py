@@ -65,14 +65,25 @@ BAD_USAGE = [
     ("sweep --optimizers adam[lr]", "hyperparameters are written key=value"),
     ("sweep --iterations 0", "--iterations: must be at least 1 and at most 1000000, got 0"),
     ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
-    ("sweep -j 0", "-j/--n-jobs: must be at least 1, or -1 for every core, got 0"),
+    ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),
     ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
     ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
     ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
     ("sweep --name ../../etc", "--name: a sweep's name must be"),
     ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),
     ("report nowhere", "no results at nowhere"),
-    ("analyze nowhere --margin 0", "--margin: must be a number between 0 and 1"),
+    ("sweep -j 100000000", "at most 1024, or -1 for every core, got 100000000"),
+    ("sweep --seeds \uff11\uff12", "--seeds: must be a whole number"),
+    ("sweep --looks 0", "--looks: must be at least 1"),
+    ("sweep --looks often", "--looks: must be a whole number, got 'often'"),
+    ("analyze nowhere --margin 0", "--margin: must be a positive number, got '0'"),
+    ("analyze nowhere --margin inf", "--margin: must be a positive number, got 'inf'"),
+    ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
+    ("analyze nowhere.csv --json x --html x", "--json and --html must be two files"),
+    ("report nowhere --output=", "--output: must be a file's path, got nothing"),
+    ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
+    ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
+    ("benchmark --json .", "cannot write the figures to .: it is not a regular file"),
 ]
 
 
@@ -110,7 +121,9 @@ def test_unwritable_directories_are_refused_before_training(
     (tmp_path / "file").write_text("")
     assert cli.main(["sweep", *FAST, option, "file/inside"]) == 2
     error = capsys.readouterr().err
-    assert re.search(rf"cannot write {option[2:]} to file/inside.*: Not a directory", error)
+    assert re.search(
+        r"cannot write (the report|results) to .*file/inside.*: Not a directory", error
+    )
     assert not list(tmp_path.rglob("*.parquet"))
 
 
@@ -273,7 +286,9 @@ class TestSmallSweep:
         assert "to do  rmsprop  seed 3\n" in finished.out
         assert "runs:   32, of which 24 are done" in finished.out
         assert "time:   about" in finished.out
-        assert "Holm can reject nothing with fewer than 11" in finished.out
+        # three seeds were looked at already
+        assert "at level 0.00833 (this look's share of alpha 0.05), Holm can" in finished.out
+        assert "reject nothing with fewer than 13" in finished.out
         assert sorted(small_sweep.rglob("*")) == before
 
 

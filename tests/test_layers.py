@@ -27,18 +27,23 @@ ALLOWED = {
     "networks": {"errors"},
     "optimizers": {"errors", "spec"},
     "training": {"spec", "datasets", "networks", "optimizers"},
-    "store": {"errors", "files", "spec", "records"},
+    "store": {"errors", "files", "integrity", "spec", "records"},
+    "integrity": {"records"},
+    "ledger": {"errors", "files", "spec"},
+    "tables": {"errors", "records", "store"},
     "runner": {"errors", "spec", "records", "machine", "datasets", "training", "store"},
     "benchmark": {
+        "analysis",
         *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),
         *("store", "runner"),
     },
     "analysis": {"errors", "records"},
+    "validation": {"errors", "machine", "analysis"},
     "report": {"files", "analysis"},
     "cli": {
         *("__init__", "errors", "files", "spec", "records", "machine", "datasets", "optimizers"),
-        *("store",),
-        *("runner", "benchmark", "analysis", "report"),
+        *("store", "ledger", "tables"),
+        *("runner", "benchmark", "analysis", "validation", "report"),
     },
 }
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from bench.report import format as fmt
-from bench.report.format import ACCURACY, TEST_LOSS, metric_of
+from bench.report.format import ACCURACY, TEST_LOSS
 
 S = fmt.NBSP
 
@@ -106,7 +106,6 @@ def test_units_and_margins() -> None:
     assert ACCURACY.size_with_unit(-0.00412) == f"0.4{S}points"
     assert ACCURACY.size_with_unit(0.0011) == f"0.11{S}points"
     assert TEST_LOSS.score(0.07812) == "0.0781"
-    assert metric_of("time_to_target").label == "time to target"
 
 
 def test_times_are_in_utc() -> None:

@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
-from bench.files import write_atomically
+from bench.files import require_output, write_atomically
 from bench.records import FAILED, OK, SCHEMA, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload
 from bench.store import (
@@ -27,6 +28,24 @@ SGD = OptimizerSpec(name="sgd", algorithm="torch.optim.SGD", hyperparameters=(("
 RUN = RunSpec(workload=Workload(), optimizer=SGD, seed=7)
 
 
+def outcome(correct: int) -> dict[str, object]:
+    """The columns of a run that got so many images right, agreeing with each other."""
+    accuracy = correct / 10_000
+    return {
+        "test_correct": correct,
+        "test_total": 10_000,
+        "test_accuracy": accuracy,
+        "eval_iterations": [500, 3000],
+        "eval_test_accuracy": [0.9, accuracy],
+        "eval_test_loss": [0.5, None],
+        "eval_train_loss": [None, 0.25],
+        "eval_train_seconds": [0.5, 2.5],
+        "correct_bits": np.packbits(np.arange(10_000) < correct).tobytes(),
+        "train_seconds": 2.5,
+        "eval_seconds": 0.5,
+    }
+
+
 def record(run: RunSpec = RUN, **changes: object) -> RunRecord:
     columns: dict[str, object] = {
         **vars(run.workload),
@@ -36,12 +55,7 @@ def record(run: RunSpec = RUN, **changes: object) -> RunRecord:
         "hyperparameters": '{"lr":0.1}',
         "seed": run.seed,
         "status": OK,
-        "test_correct": 9578,
-        "test_total": 10_000,
-        "test_accuracy": 0.9578,
-        "eval_iterations": [500, 1000],
-        "eval_test_loss": [0.5, None],
-        "correct_bits": b"\xff\x00",
+        **outcome(9578),
         "started_at": datetime(2026, 11, 23, 12, 30, 15, 123456, tzinfo=UTC),
         "device": "cpu",
         "device_name": "a processor",
@@ -101,7 +115,7 @@ def test_a_failed_write_names_the_path_and_keeps_the_old_file(
 
 def test_a_file_of_many_rows_and_files_of_one_are_read_together(store: Store) -> None:
     other = replace(RUN, seed=8)
-    rows = [vars(record(test_accuracy=0.1)), vars(record(other))]
+    rows = [vars(record(**outcome(1000))), vars(record(other))]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), store.directory / "runs.parquet")
     store.write_run(RUN, record())
     found = {r["seed"]: r["test_accuracy"] for r in store.read_rows().to_pylist()}
@@ -199,6 +213,64 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write results to .*file/sweep/runs: Not a direc"):
         Store(tmp_path / "file" / "sweep").create()
+
+
+CONTRADICTIONS = {
+    "status": ({"status": "great"}, "status must be ok, diverged, failed, got 'great'"),
+    "accuracy": ({"test_accuracy": 0.99}, "test_accuracy is 0.99, though 9578 of 10000"),
+    "no accuracy": ({"test_accuracy": None}, "test_accuracy is null, though the status is ok"),
+    "nan": ({"test_accuracy": float("nan")}, "test_accuracy is nan"),
+    "count": ({"test_correct": 10_001}, "test_correct is 10001 of 10000"),
+    "no total": ({"test_total": 0}, "test_correct is 9578 of 0"),
+    "bits": ({"correct_bits": b"\xff\x00"}, "correct_bits do not have 9578 of 10000 bits set"),
+    "one bit": (
+        {"correct_bits": np.packbits(np.arange(10_000) < 9579).tobytes()},
+        "correct_bits do not have 9578 of 10000 bits set",
+    ),
+    "lengths": ({"eval_test_loss": [0.5]}, "eval_test_loss has 1 entries, eval_iterations 2"),
+    "order": ({"eval_iterations": [3000, 500]}, "eval_iterations must ascend"),
+    "budget": ({"eval_iterations": [500, 9999]}, "must ascend from 1 to at most 3000"),
+    "early end": ({"eval_iterations": [500, 1000]}, "last evaluation is at 1000 of 3000"),
+    "last": ({"eval_test_accuracy": [0.9, 0.8]}, "last of eval_test_accuracy is not"),
+    "endless": ({"train_seconds": 1e300}, "train_seconds is 1e+300"),
+    "infinite": ({"eval_seconds": float("inf")}, "eval_seconds is inf"),
+    "past": ({"started_at": datetime(1, 1, 1, tzinfo=UTC)}, "started_at lies in the year 1"),
+    "future": ({"started_at": datetime(9999, 1, 1, tzinfo=UTC)}, "in the year 9999"),
+    "divergence": ({"diverged_at": 12}, "diverged_at is 12, though the status is ok"),
+    "no divergence": ({"status": "diverged"}, "diverged_at is None, though the status is div"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_row_that_contradicts_itself_is_refused(store: Store, name: str) -> None:
+    changes, message = CONTRADICTIONS[name]
+    store.write_run(RUN, record(**changes))
+    with pytest.raises(StoreError) as caught:
+        store.read_rows()
+    assert f"{store.run_file(RUN)}: the row of sgd seed 7 contradicts itself" in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_failed_run_could_not_measure_is_no_contradiction(store: Store) -> None:
+    store.write_run(RUN, record(status=FAILED, error="x", **dict.fromkeys(outcome(0))))
+    assert len(store.read_rows()) == 1
+
+
+def test_a_run_twice_in_one_file_is_refused(store: Store) -> None:
+    rows = pa.Table.from_pylist([vars(record())] * 2, schema=SCHEMA)
+    pq.write_table(rows, store.run_file(RUN))
+    with pytest.raises(StoreError, match=r"sgd seed 7 is there twice"):
+        store.read_rows()
+
+
+@pytest.mark.parametrize("name", ["spec.json", "looks.json", "runs.parquet", "runs/x.csv"])
+def test_results_are_never_overwritten_by_what_is_made_of_them(store: Store, name: str) -> None:
+    with pytest.raises(UsageError, match=r"belongs to the results in "):
+        require_output(store.directory / name, "the report", store.directory)
+    require_output(store.directory / "report.html", "the report", store.directory)
+    with pytest.raises(UsageError, match=r"the JSON to .*mine\.csv: that belongs"):
+        require_output(store.directory / "mine.csv", "the JSON", store.directory / "mine.csv")
 
 
 def test_no_rows_is_an_error(store: Store) -> None:

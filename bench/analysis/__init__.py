@@ -26,47 +26,78 @@ Any long table will do: name its columns, and say which values are better.
 This package reads no file, draws nothing, and imports neither torch nor matplotlib.
 """
 
+from bench.analysis.bootstrap import bca_interval
 from bench.analysis.comparison import compare
 from bench.analysis.export import to_dict, to_json
+from bench.analysis.omnibus import critical_difference
 from bench.analysis.results import (
     Band,
     Comparison,
+    CrossedInterval,
+    Crown,
     Direction,
     Incident,
     LearningCurve,
+    LogRank,
+    Look,
+    NamingPoint,
     Omnibus,
     Pair,
     Parameters,
     Power,
     Provenance,
     RunScore,
+    Scope,
+    SingleSeed,
+    SurvivalStep,
     SweepAnalysis,
+    TargetTreatment,
+    TimeRatio,
+    TimeToTarget,
     Timing,
     Treatment,
     Variant,
     Verdict,
+    WrongWinner,
 )
-from bench.analysis.sweep import analyse_sweep
+from bench.analysis.sequential import look_levels
+from bench.analysis.sweep import analyse_sweep, describe_runs
 
 __all__ = [
     "Band",
     "Comparison",
+    "CrossedInterval",
+    "Crown",
     "Direction",
     "Incident",
     "LearningCurve",
+    "LogRank",
+    "Look",
+    "NamingPoint",
     "Omnibus",
     "Pair",
     "Parameters",
     "Power",
     "Provenance",
     "RunScore",
+    "Scope",
+    "SingleSeed",
+    "SurvivalStep",
     "SweepAnalysis",
+    "TargetTreatment",
+    "TimeRatio",
+    "TimeToTarget",
     "Timing",
     "Treatment",
     "Variant",
     "Verdict",
+    "WrongWinner",
     "analyse_sweep",
+    "bca_interval",
     "compare",
+    "critical_difference",
+    "describe_runs",
+    "look_levels",
     "to_dict",
     "to_json",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.analysis.descriptives import count_outliers
 from bench.analysis.power import smallest_pvalue
-from bench.analysis.results import Pair, Parameters, Power, Treatment
+from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
 from bench.analysis.rounding import FloatArray
 from bench.analysis.table import PairedTable, is_fraction
 
@@ -20,16 +20,19 @@ def cautions(
     treatments: tuple[Treatment, ...],
     pairs: tuple[Pair, ...],
     power: Power,
+    looks: tuple[Look, ...],
 ) -> tuple[str, ...]:
     """All warnings, the most important first.
 
-    First what limits every verdict (too few blocks), then what limits some of them (runs that
-    diverged, failed or are missing), then what an average would hide (outliers, constants).
+    First what limits every verdict (too few blocks, earlier looks), then what limits some of them
+    (runs that diverged, failed or are missing), then what an average would hide (outliers,
+    constants).
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     runs = [_Runs.of(t, column[t.name], paired, parameters) for t in treatments]
     return (
         *_too_few_blocks(parameters, pairs, power),
+        *_overspent(parameters, looks),
         *_outside_the_family(pairs),
         *(
             sentence
@@ -93,6 +96,18 @@ def _too_few_blocks(parameters: Parameters, pairs: tuple[Pair, ...], power: Powe
         )
 
 
+def _overspent(parameters: Parameters, looks: tuple[Look, ...]) -> Iterator[str]:
+    now = looks[-1]
+    if now.spent > parameters.alpha * (1 + 1e-9):
+        alpha = _percent(parameters.alpha)
+        yield (
+            f"Look {now.look} at these results was not declared: it judges at "
+            f"{_percent(now.level)} instead of {alpha}, and over all looks the chance of a false "
+            f"better or worse may still reach {_percent(now.spent)}. A new sweep can declare its "
+            f"looks with --looks, which keeps it at {alpha}."
+        )
+
+
 def _outside_the_family(pairs: tuple[Pair, ...]) -> Iterator[str]:
     tested = sum(pair.pvalue is not None for pair in pairs)
     if 0 < tested < len(pairs):
@@ -149,6 +164,10 @@ def _constant(runs: _Runs) -> Iterator[str]:
     if t.n > 1 and t.std == 0 and t.mean is not None:
         score = runs.score(t.mean)
         yield f"{t.name}: all {t.n} runs have the same {runs.parameters.value}, {score}."
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g} %"
 
 
 def _count(n: int, noun: str) -> str:

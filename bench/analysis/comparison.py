@@ -9,45 +9,38 @@ The procedure is fixed before the data are seen; no test is chosen by looking at
 5. adjust over all pairs by Holm's method (:mod:`~bench.analysis.multiplicity`);
 6. measure effects (:mod:`~bench.analysis.effects`);
 7. test for equivalence, in a Holm family of its own (:mod:`~bench.analysis.equivalence`);
-8. say what this number of seeds can show at all (:mod:`~bench.analysis.power`).
+8. say what this number of seeds can show at all (:mod:`~bench.analysis.power`);
+9. say what a single seed would have told (:mod:`~bench.analysis.single_seed`);
+10. widen the intervals to new test images (:mod:`~bench.analysis.scope`);
+11. compare how soon the target is reached (:mod:`~bench.analysis.target`);
+12. compare training times, for a sweep (:mod:`~bench.analysis.timing`);
+13. judge at what is left of alpha where the results were looked at before
+    (:mod:`~bench.analysis.sequential`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import combinations
+from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis import effects
 from bench.analysis.cautions import cautions
-from bench.analysis.descriptives import describe
-from bench.analysis.differences import Differences, paired_differences
-from bench.analysis.equivalence import tost_pvalue
-from bench.analysis.multiplicity import holm
+from bench.analysis.leaderboard import leaderboard
 from bench.analysis.omnibus import block_ranks, omnibus
-from bench.analysis.permutation import sign_flip_pvalue
-from bench.analysis.power import seed_sufficiency, seeds_needed
-from bench.analysis.results import (
-    Comparison,
-    Direction,
-    Pair,
-    Parameters,
-    Treatment,
-    Verdict,
-)
-from bench.analysis.rounding import FloatArray
-from bench.analysis.student import t_interval, t_pvalue
-from bench.analysis.table import PairedTable, default_margin, pair_up, sign_of
-from bench.analysis.wilcoxon import wilcoxon_pvalue
+from bench.analysis.pairs import compare_pairs
+from bench.analysis.power import seed_sufficiency
+from bench.analysis.results import Comparison, Direction, Look, Parameters
+from bench.analysis.scope import scope
+from bench.analysis.sequential import look_levels
+from bench.analysis.single_seed import single_seed
+from bench.analysis.table import PairedTable, default_margin, pair_up
+from bench.analysis.target import time_to_target
 from bench.errors import SpecError
 
-#: With two blocks the sign-flip p is 1/2 or 1, whatever the sizes of the differences: it only
-#: tells whether both signs agree. From three on, the measurements have a say.
-MIN_BLOCKS_FOR_VERDICT = 3
+#: Of smaller levels neither quantiles nor powers can be computed.
+LEAST_ALPHA = 1e-9
 
 
 def compare(
@@ -59,6 +52,8 @@ def compare(
     direction: Direction | None = None,
     alpha: float = 0.05,
     margin: float | Literal["default"] | None = "default",
+    target: float = 0.95,
+    looks: Sequence[Look] = (),
 ) -> Comparison:
     """Compare treatments that were measured on the same blocks.
 
@@ -66,8 +61,9 @@ def compare(
     ----------
     table
         One row per run. Besides the three columns named below, `status` (``ok``, ``diverged``,
-        ``failed``) and, for `test_accuracy`, the counts `test_correct` and `test_total` are used
-        where present.
+        ``failed``) and, for `test_accuracy`, the counts `test_correct` and `test_total`, the bits
+        `correct_bits`, and the lists `eval_iterations` and `eval_test_accuracy` with their budget
+        `iterations` are used where present: see :class:`bench.records.RunRecord`.
     treatment, block, value
         Columns that name the treatment, pair the runs, and hold the number to compare.
     direction
@@ -79,6 +75,11 @@ def compare(
         Differences inside plus or minus this, in the unit of `value`, do not matter in practice.
         By default 0.2 percentage points for an accuracy; None, and the default for other columns,
         tests no equivalence.
+    target
+        The accuracy, as a fraction, whose first reaching is compared as a secondary metric.
+    looks
+        All looks at these results, this one last, as :func:`bench.analysis.look_levels` makes
+        them. By default this is the first and only one, at level `alpha`.
 
     Returns
     -------
@@ -90,13 +91,14 @@ def compare(
     TableError
         If the table cannot be compared: see :func:`bench.analysis.table.pair_up`.
     SpecError
-        If `alpha`, `margin` or `direction` is not allowed.
+        If `alpha`, `margin`, `target` or `direction` is not allowed.
 
     Notes
     -----
-    A pair is `better` or `worse` where Holm's p-value is at most `alpha`; else `equivalent` where
-    that of the equivalence test is; else `inconclusive`. It is `identical` where at least two
-    blocks are common and all differences are zero, and `not testable` where fewer than three are.
+    A pair is `better` or `worse` where Holm's p-value is at most the level of the look; else
+    `equivalent` where that of the equivalence test is; else `inconclusive`. It is `identical` where
+    at least two blocks are common and all differences are zero, and `not testable` where fewer than
+    three are.
     Fewer blocks than Holm needs leave a pair `inconclusive`, with a warning.
 
     Examples
@@ -111,7 +113,8 @@ def compare(
     >>> pair.a, pair.verdict, pair.b, pair.pvalue_holm, round(pair.mean_difference, 4)
     ('adam', 'better', 'sgd', 0.03125, 0.0148)
     """
-    _check_level("alpha", alpha)
+    _check_alpha(alpha)
+    _check_level("target", target)
     paired = pair_up(table, treatment=treatment, block=block, value=value, direction=direction)
     if margin == "default":
         margin = default_margin(value, paired.values)
@@ -126,7 +129,8 @@ def compare(
         n_blocks=len(paired.blocks),
         k=len(paired.treatments),
     )
-    return _compare(paired, parameters)
+    taken = tuple(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
+    return _compare(table, paired, parameters, taken, target)
 
 
 def _check_level(name: str, level: float) -> None:
@@ -134,136 +138,38 @@ def _check_level(name: str, level: float) -> None:
         raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {level!r}")
 
 
+def _check_alpha(alpha: float) -> None:
+    _check_level("alpha", alpha)
+    if alpha < LEAST_ALPHA:
+        raise SpecError(f"alpha must be at least {LEAST_ALPHA:g}, got {alpha!r}")
+
+
 def _check_margin(margin: float | None) -> None:
     if margin is not None and not 0 < margin < math.inf:
         raise SpecError(f"margin must be positive and finite, or None, got {margin!r}")
 
 
-def _compare(paired: PairedTable, parameters: Parameters) -> Comparison:
-    ranks = block_ranks(paired.complete, paired.sign)
-    treatments = _leaderboard(paired, ranks, parameters.alpha)
-    pairs = _pairs(paired, treatments, parameters)
-    power = seed_sufficiency(parameters.n_blocks, len(pairs), parameters.alpha)
+def _compare(
+    table: pd.DataFrame,
+    paired: PairedTable,
+    parameters: Parameters,
+    looks: tuple[Look, ...],
+    target: float,
+) -> Comparison:
+    level = looks[-1].level
+    treatments = leaderboard(paired, parameters.alpha)
+    order = [t.name for t in treatments]
+    pairs = compare_pairs(paired, order, parameters, level)
+    power = seed_sufficiency(parameters.n_blocks, len(pairs), level)
     return Comparison(
         parameters=parameters,
         treatments=treatments,
-        omnibus=omnibus(ranks),
+        omnibus=omnibus(block_ranks(paired.complete, paired.sign)),
         pairs=pairs,
         power=power,
-        warnings=cautions(paired, parameters, treatments, pairs, power),
+        single_seed=single_seed(paired, order, pairs),
+        time_to_target=time_to_target(table, paired, parameters, target=target, level=level),
+        scope=scope(table, paired, pairs, parameters.alpha),
+        looks=looks,
+        warnings=cautions(paired, parameters, treatments, pairs, power, looks),
     )
-
-
-def _leaderboard(paired: PairedTable, ranks: FloatArray, alpha: float) -> tuple[Treatment, ...]:
-    """All treatments, best mean first; those without a mean last, by median."""
-    mean_ranks = ranks.mean(axis=0).tolist() if len(ranks) else [None] * ranks.shape[1]
-    treatments = (
-        describe(
-            name,
-            paired.runs_of(i),
-            n_diverged=int(paired.diverged[:, i].sum()),
-            n_failed=int(paired.failed[:, i].sum()),
-            mean_rank=mean_ranks[i],
-            alpha=alpha,
-        )
-        for i, name in enumerate(paired.treatments)
-    )
-
-    def badness(t: Treatment) -> tuple[float, float, str]:
-        mean, median = (math.inf if x is None else -paired.sign * x for x in (t.mean, t.median))
-        return mean, median, t.name
-
-    return tuple(sorted(treatments, key=badness))
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One treatment's values, shape (n_blocks,), NaN where there is none."""
-
-    name: str
-    values: FloatArray
-
-
-def _pairs(
-    paired: PairedTable, treatments: tuple[Treatment, ...], parameters: Parameters
-) -> tuple[Pair, ...]:
-    column = {name: paired.values[:, i] for i, name in enumerate(paired.treatments)}
-    columns = [_Column(t.name, column[t.name]) for t in treatments]
-    n_pairs = math.comb(len(columns), 2)
-    pairs = [_measure(a, b, paired.total, parameters, n_pairs) for a, b in combinations(columns, 2)]
-    difference = holm([pair.pvalue for pair in pairs])
-    equivalence = holm([pair.pvalue_equivalence for pair in pairs])
-    return tuple(
-        _judge(replace(pair, pvalue_holm=p, pvalue_equivalence_holm=q), parameters, n_pairs)
-        for pair, p, q in zip(pairs, difference, equivalence, strict=True)
-    )
-
-
-def _measure(
-    a: _Column, b: _Column, total: int | None, parameters: Parameters, n_pairs: int
-) -> Pair:
-    """Everything about a pair that does not depend on the other pairs; not yet judged."""
-    common = ~np.isnan(a.values) & ~np.isnan(b.values)
-    x, y = a.values[common], b.values[common]
-    sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
-    d = paired_differences(x, y, total)
-    moments = d.moments
-    interval, simultaneous = t_interval(moments, alpha), t_interval(moments, alpha / n_pairs)
-    wins = effects.win_rate(d.values, sign)
-    wilson = effects.wilson_interval(wins, d.n, alpha)
-    return Pair(
-        a=a.name,
-        b=b.name,
-        n=d.n,
-        mean_difference=moments.mean,
-        ci_low=interval.low,
-        ci_high=interval.high,
-        simultaneous_ci_low=simultaneous.low,
-        simultaneous_ci_high=simultaneous.high,
-        statistic=None if moments.mean is None else math.fsum(d.units) / d.units_per_one,
-        pvalue=sign_flip_pvalue(d.units, d.slack),
-        pvalue_holm=None,
-        pvalue_t=t_pvalue(moments),
-        pvalue_wilcoxon=wilcoxon_pvalue(d.values),
-        pvalue_equivalence=None if margin is None else tost_pvalue(moments, -margin, margin),
-        pvalue_equivalence_holm=None,
-        dz=effects.cohen_dz(moments),
-        gz=effects.hedges_gz(moments),
-        win_rate=wins,
-        win_rate_low=wilson.low,
-        win_rate_high=wilson.high,
-        a12=effects.a12(x, y, sign),
-        correlation=effects.correlation(x, y),
-        verdict=_leaning(d, sign),
-        seeds_needed=None,
-    )
-
-
-def _leaning(d: Differences, sign: int) -> Verdict:
-    """What a pair would be called if its difference were significant."""
-    if d.n < 2:
-        return "not testable"
-    if d.all_zero:
-        return "identical"
-    if d.n < MIN_BLOCKS_FOR_VERDICT:
-        return "not testable"
-    leanings: dict[int, Verdict] = {1: "better", 0: "inconclusive", -1: "worse"}
-    return leanings[sign * d.sign]
-
-
-def _judge(pair: Pair, parameters: Parameters, n_pairs: int) -> Pair:
-    """The pair with its verdict, now that both of its adjusted p-values are known."""
-    if pair.verdict in ("identical", "not testable"):
-        return pair
-    if _at_most(pair.pvalue_holm, parameters.alpha):
-        return pair
-    if _at_most(pair.pvalue_equivalence_holm, parameters.alpha):
-        return replace(pair, verdict="equivalent")
-    constant = pair.dz is None and bool(pair.mean_difference)
-    effect = math.inf if constant else pair.dz
-    needed = seeds_needed(effect, parameters.alpha / n_pairs, more_than=pair.n)
-    return replace(pair, verdict="inconclusive", seeds_needed=needed)
-
-
-def _at_most(pvalue: float | None, alpha: float) -> bool:
-    return pvalue is not None and pvalue <= alpha

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis.results import Band, LearningCurve
 from bench.analysis.student import Moments, t_interval
-from bench.analysis.table import require_columns
+from bench.analysis.table import is_list, require_columns
 
 CURVE_COLUMNS = ("eval_iterations", "eval_test_accuracy", "eval_test_loss", "eval_train_loss")
 
@@ -41,7 +41,7 @@ def learning_curves(
         If a column is missing.
     """
     require_columns(table, ("optimizer", *CURVE_COLUMNS))
-    evaluated = table[table["eval_iterations"].notna()]
+    evaluated = table[table["eval_iterations"].map(is_list)]
     names = evaluated["optimizer"].astype(str)
     return tuple(
         _learning_curve(name, evaluated[names == name], alpha)

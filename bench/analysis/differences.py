@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,12 @@ class Differences:
         return len(self.values)
 
     @property
+    def total(self) -> float:
+        """Sum of the units: exactly 0 where rounding alone keeps it from that."""
+        total = math.fsum(self.units)
+        return 0.0 if abs(total) <= self.slack / 2 else total
+
+    @property
     def all_zero(self) -> bool:
         return not self.values.any()
 
@@ -50,14 +57,14 @@ class Differences:
         whole = Moments.of(self.units)
         return Moments(
             n=whole.n,
-            mean=None if whole.mean is None else whole.mean / self.units_per_one,
+            mean=None if whole.mean is None else self.total / whole.n / self.units_per_one,
             std=None if whole.std is None else whole.std / self.units_per_one,
         )
 
     @property
     def sign(self) -> int:
         """The sign of the sum: +1 where a is higher."""
-        return int(np.sign(self.units.sum()))
+        return int(np.sign(self.total))
 
 
 def paired_differences(a: FloatArray, b: FloatArray, total: int | None = None) -> Differences:

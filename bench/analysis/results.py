@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Literal
 
 Direction = Literal["higher", "lower"]
+#: What names a block: a seed as a rule, a number or text in somebody else's table.
+Block = int | float | str
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", "not testable"]
 
 
@@ -98,7 +100,8 @@ class Pair:
     mean_difference, ci_low, ci_high
         Mean of a minus b and its t interval at level 1 - alpha.
     simultaneous_ci_low, simultaneous_ci_high
-        The t interval at Bonferroni's level 1 - alpha / (number of pairs).
+        The t interval at Bonferroni's level 1 - level / (number of pairs), where level is that of
+        the look: alpha, unless the results were looked at before.
     statistic, pvalue, pvalue_holm
         Sum of the differences, the exact paired sign-flip p-value, and Holm's adjustment of it
         over the family of all testable pairs. Only `pvalue_holm` decides.
@@ -164,12 +167,206 @@ class Power:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WrongWinner:
+    """How often a single block misleads about one pair.
+
+    `ahead` is the one that is better over all of their `n` common blocks, None where neither is;
+    `wrong_share` the share of blocks on which the other one is better, `tied_share` the share
+    without a difference, both None where neither is ahead.
+    """
+
+    a: str
+    b: str
+    n: int
+    ahead: str | None
+    wrong_share: float | None
+    tied_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crown:
+    """Share of the complete blocks in which a treatment scores best; ties share the block."""
+
+    treatment: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamingPoint:
+    """Probability that the mean over `n` blocks names the leader."""
+
+    n: int
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleSeed:
+    """What one block, or a few, would have told.
+
+    Attributes
+    ----------
+    leader
+        The treatment with the best mean over the complete blocks.
+    n_blocks
+        Number of complete blocks: those in which every treatment has a value.
+    crowns
+        Which treatment a single block names, in the order of the treatments.
+    pairs
+        In the order of the comparison's pairs.
+    curve
+        From one block to all of them: blocks are drawn with replacement, ties count as a share.
+        For n = 1 it is exact. It takes the leader of these blocks for the true one.
+    n_draws
+        Resamples behind every point of the curve but the first.
+    """
+
+    leader: str
+    n_blocks: int
+    crowns: tuple[Crown, ...]
+    pairs: tuple[WrongWinner, ...]
+    curve: tuple[NamingPoint, ...]
+    n_draws: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurvivalStep:
+    """From this iteration on, the Kaplan-Meier share of runs that have not reached the target."""
+
+    iteration: int
+    waiting_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetTreatment:
+    """How soon the runs of one treatment reach the target.
+
+    `restricted_mean` is the mean of min(iterations to the target, budget), with its t interval at
+    level 1 - alpha: a run that never arrives counts with the whole budget, never as missing.
+    """
+
+    name: str
+    n: int
+    n_reached: int
+    reach_rate: float | None
+    restricted_mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+    steps: tuple[SurvivalStep, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogRank:
+    """The log-rank test of one pair: it ignores the pairing, and is a footnote."""
+
+    a: str
+    b: str
+    pvalue: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeToTarget:
+    """Iterations to the first evaluation at or above the target: a secondary metric.
+
+    Attributes
+    ----------
+    target
+        The accuracy to reach, as a fraction.
+    data
+        On which images it was measured: ``"test"``.
+    budget
+        Iterations after which a run ends; a run that has not arrived is censored there.
+    treatments
+        Soonest first.
+    pairs
+        The restricted times compared like the primary metric, in a Holm family of their own; a
+        difference counts iterations, and ``better`` means sooner.
+    logrank
+        In the order of `pairs`.
+    """
+
+    target: float
+    data: str
+    budget: int
+    treatments: tuple[TargetTreatment, ...]
+    pairs: tuple[Pair, ...]
+    logrank: tuple[LogRank, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossedInterval:
+    """An interval of the mean difference over new seeds and new test examples alike.
+
+    At level 1 - alpha, with `df` degrees of freedom (Satterthwaite); None below three common
+    blocks, which no verdict could rest on. Never narrower than the interval over new seeds alone.
+    """
+
+    a: str
+    b: str
+    n: int
+    crossed_ci_low: float | None
+    crossed_ci_high: float | None
+    df: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """How far the differences carry: intervals that cover other test examples too.
+
+    `pairs` are in the order of the comparison's pairs; `n_examples` counts the test examples.
+    """
+
+    n_examples: int
+    pairs: tuple[CrossedInterval, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One time at which the results were judged.
+
+    Attributes
+    ----------
+    look
+        Its number, from 1.
+    n_blocks
+        The blocks it saw.
+    level
+        The family-wise level at which it judges.
+    spent
+        The sum of the levels up to this look: a bound on the chance of any false `better` or
+        `worse` in them. Equivalence, and each secondary metric, has as much again.
+    at
+        When it was taken, None where that is not known.
+    """
+
+    look: int
+    n_blocks: int
+    level: float
+    spent: float
+    at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The answer of :func:`bench.analysis.compare`.
 
-    `treatments` are sorted from best to worst mean, those without a mean last; `pairs` holds every
-    unordered pair once, `a` ahead of `b` in that order. `warnings` are sentences for the reader,
-    the most important first.
+    Attributes
+    ----------
+    treatments
+        From best to worst mean, those without a mean last.
+    omnibus
+        None for fewer than three treatments.
+    pairs
+        Every unordered pair once, `a` ahead of `b` in the order of `treatments`.
+    single_seed
+        None where no block is complete or there is one treatment.
+    time_to_target
+        None where the table has no evaluations.
+    scope
+        None where the table has no correctness of single examples.
+    looks
+        All looks so far; the last one is this, and its level is that of the verdicts.
+    warnings
+        Sentences for the reader, the most important first.
     """
 
     parameters: Parameters
@@ -177,7 +374,16 @@ class Comparison:
     omnibus: Omnibus | None
     pairs: tuple[Pair, ...]
     power: Power
+    single_seed: SingleSeed | None
+    time_to_target: TimeToTarget | None
+    scope: Scope | None
+    looks: tuple[Look, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def level(self) -> float:
+        """The family-wise level of the verdicts: alpha, unless results were looked at before."""
+        return self.looks[-1].level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +391,7 @@ class RunScore:
     """One dot of the report: the score of one run, None where it failed or was never measured."""
 
     treatment: str
-    seed: int
+    seed: Block
     value: float | None
     status: str
 
@@ -232,6 +438,22 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeRatio:
+    """Training time of a over that of b: exploratory, since it depends on what else ran.
+
+    `ratio` is the geometric mean over the `n` seeds on which both ended well, with its t interval
+    (of the logarithm) at level 1 - alpha.
+    """
+
+    a: str
+    b: str
+    n: int
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Incident:
     """A run that diverged or failed.
 
@@ -240,7 +462,7 @@ class Incident:
     """
 
     treatment: str
-    seed: int
+    seed: Block
     status: str
     iteration: int | None
     error: str
@@ -278,7 +500,8 @@ class SweepAnalysis:
     """Everything that the report of a sweep shows, computed from its stored rows.
 
     `variants`, `curves` and `timings` follow the order of `comparison.treatments`, and so do
-    `scores` and `incidents`, then that of the seeds. `target` is a test accuracy as a fraction.
+    `scores` and `incidents`, then that of the seeds; `time_ratios` follow that of its pairs.
+    `target` is a test accuracy as a fraction.
     """
 
     name: str
@@ -289,6 +512,7 @@ class SweepAnalysis:
     scores: tuple[RunScore, ...]
     curves: tuple[LearningCurve, ...]
     timings: tuple[Timing, ...]
+    time_ratios: tuple[TimeRatio, ...]
     incidents: tuple[Incident, ...]
     provenance: Provenance
     is_source_workload: bool

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.comparison import compare
 from bench.analysis.curves import CURVE_COLUMNS, learning_curves
 from bench.analysis.results import (
+    Block,
+    Comparison,
     Incident,
+    Look,
+    Parameters,
     Provenance,
     RunScore,
     SweepAnalysis,
     Timing,
     Variant,
 )
-from bench.analysis.table import require_columns
+from bench.analysis.table import block_keys, numbers_of, require_columns, sort_blocks
+from bench.analysis.timing import time_ratios
 from bench.errors import TableError
 from bench.records import DIVERGED, FAILED, OK
 
@@ -43,10 +50,16 @@ FACTS = (
 )
 #: Hashes that must agree between all runs of a seed, else they are not paired.
 PAIRING = {"initial_weights_sha256": "initial weights", "data_order_sha256": "order of the data"}
-OTHERS = ("optimizer", "seed", "status", "error", "diverged_at", "test_accuracy", "train_seconds")
+OUTCOME = ("status", "error", "diverged_at")
+SECONDS = ("train_seconds", "eval_seconds")
+#: No run takes longer: thirty years.
+LONGEST_SECONDS = 1e9
 #: What a variant is; the same in every run of it.
 SETTINGS = ("algorithm", "hyperparameters")
-COLUMNS = (*OTHERS, "eval_seconds", "started_at", *CURVE_COLUMNS, *PAIRING, *SETTINGS, *FACTS)
+COLUMNS = (
+    *("optimizer", "seed", "test_accuracy", "started_at"),
+    *(*OUTCOME, *SECONDS, *CURVE_COLUMNS, *PAIRING, *SETTINGS, *FACTS),
+)
 
 
 def analyse_sweep(
@@ -57,6 +70,7 @@ def analyse_sweep(
     alpha: float = 0.05,
     margin: float | None = 0.002,
     target: float = 0.95,
+    looks: Sequence[Look] = (),
     is_source_workload: bool = False,
 ) -> SweepAnalysis:
     """Analyse the rows of a sweep: final test accuracy, learning curves, time, and origin.
@@ -70,6 +84,8 @@ def analyse_sweep(
     alpha, margin, target
         What was declared: family-wise error rate, equivalence margin and target accuracy, the
         latter two as fractions.
+    looks
+        All looks at this sweep, this one last; by default it is the only one.
     is_source_workload
         Whether the published single-seed results belong to this workload.
 
@@ -79,37 +95,110 @@ def analyse_sweep(
         If a column is missing, the accuracies cannot be compared, or runs of one optimizer do not
         agree in its class and hyperparameters.
     SpecError
-        If `alpha` or `margin` is not allowed.
+        If `alpha`, `margin` or `target` is not allowed.
     """
     require_columns(table, COLUMNS)
-    comparison = compare(table, value="test_accuracy", alpha=alpha, margin=margin)
+    comparison = compare(table, alpha=alpha, margin=margin, target=target, looks=looks)
+    return describe_runs(
+        table,
+        comparison,
+        name=name,
+        command=command,
+        target=target,
+        is_source_workload=is_source_workload,
+    )
+
+
+def describe_runs(
+    table: pd.DataFrame,
+    comparison: Comparison,
+    *,
+    name: str,
+    command: str,
+    target: float = 0.95,
+    is_source_workload: bool = False,
+) -> SweepAnalysis:
+    """The comparison of a table with all else that the table can tell: anybody's columns will do.
+
+    Parameters
+    ----------
+    table
+        The table that was compared. Of the columns of :class:`bench.records.RunRecord` whatever
+        is there is used; a part whose columns are missing stays empty.
+    comparison
+        Its comparison.
+    name, command, target, is_source_workload
+        As in :func:`analyse_sweep`.
+
+    Raises
+    ------
+    TableError
+        If runs of one treatment do not agree in its class and hyperparameters.
+    """
+    p = comparison.parameters
     order = [t.name for t in comparison.treatments]
-    table = _ranked(table, order)
+    table = _ranked(_typed(table), p, order)
+    warnings = (*_unpaired(table), *comparison.warnings)
     return SweepAnalysis(
         name=name,
         command=command,
         target=target,
-        comparison=replace(comparison, warnings=(*_unpaired(table), *comparison.warnings)),
+        comparison=replace(comparison, warnings=warnings),
         variants=_variants(table),
-        scores=_scores(table),
-        curves=learning_curves(table, order, alpha=alpha),
-        timings=_timings(table, order),
+        scores=_scores(table, p.value),
+        curves=learning_curves(table, order, alpha=p.alpha) if _has(table, CURVE_COLUMNS) else (),
+        timings=_timings(table, order) if _has(table, SECONDS) else (),
+        time_ratios=(
+            time_ratios(table, comparison.pairs, alpha=p.alpha) if _has(table, SECONDS) else ()
+        ),
         incidents=_incidents(table),
         provenance=_provenance(table),
         is_source_workload=is_source_workload,
     )
 
 
-def _ranked(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """The rows in the order of the leaderboard, then of the seeds."""
-    position = table["optimizer"].astype(str).map({name: i for i, name in enumerate(order)})
-    return table.assign(_position=position).sort_values(["_position", "seed"], ignore_index=True)
+def _has(table: pd.DataFrame, columns: Iterable[str]) -> bool:
+    return set(columns) <= set(table.columns)
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Times as numbers and moments, whatever somebody's file holds; NaN where they are absurd."""
+    typed: dict[str, Any] = {}
+    for column in (*SECONDS, "diverged_at"):
+        if column in table.columns:
+            numbers = numbers_of(table, column)
+            typed[column] = np.where(np.abs(numbers) <= LONGEST_SECONDS, numbers, np.nan)
+    if "started_at" in table.columns:
+        typed["started_at"] = pd.to_datetime(table["started_at"], errors="coerce", utc=True)
+    return table.assign(**typed)
+
+
+def _ranked(table: pd.DataFrame, p: Parameters, order: Sequence[str]) -> pd.DataFrame:
+    """The rows in the order of the leaderboard, then of the seeds, in a sweep's own columns.
+
+    What a sweep calls optimizer and seed may have other names in the table.
+    """
+    position = {name: i for i, name in enumerate(order)}
+    names = table[p.treatment].astype(str)
+    blocks = block_keys(table, p.block)
+    status = table["status"] if "status" in table.columns else OK
+    ranked = table.assign(optimizer=names, seed=pd.Series(blocks, index=table.index, dtype=object))
+    ranked = ranked.assign(status=status, _position=names.map(position), _block=_places(blocks))
+    return ranked.sort_values(["_position", "_block"], ignore_index=True)
+
+
+def _places(blocks: Sequence[Block]) -> list[int]:
+    distinct = sort_blocks(blocks)
+    place = {block: i for i, block in enumerate(distinct)}
+    return [place[block] for block in blocks]
 
 
 def _unpaired(table: pd.DataFrame) -> list[str]:
     """A warning where runs of one seed did not share what a seed fixes."""
     warnings = []
     for column, meaning in PAIRING.items():
+        if column not in table.columns:
+            continue
         differing = table.groupby("seed")[column].nunique() > 1
         if differing.any():
             seeds = ", ".join(map(str, differing.index[differing][:5]))
@@ -121,7 +210,9 @@ def _unpaired(table: pd.DataFrame) -> list[str]:
 
 
 def _variants(table: pd.DataFrame) -> tuple[Variant, ...]:
-    """One per optimizer, in the order of the rows."""
+    """One per optimizer, in the order of the rows; none where the table does not say."""
+    if not _has(table, SETTINGS):
+        return ()
     settings: dict[str, tuple[str, str]] = {}
     for run in _rows(table, ("optimizer", *SETTINGS)):
         name, found = str(run["optimizer"]), (str(run["algorithm"]), str(run["hyperparameters"]))
@@ -154,15 +245,15 @@ def _hyperparameters(name: str, content: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _scores(table: pd.DataFrame) -> tuple[RunScore, ...]:
+def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
     return tuple(
         RunScore(
-            treatment=str(run["optimizer"]),
-            seed=int(run["seed"]),
-            value=None if run["status"] == FAILED else _optional(run["test_accuracy"]),
+            treatment=run["optimizer"],
+            seed=run["seed"],
+            value=None if run["status"] == FAILED else _finite(run[value]),
             status=str(run["status"]),
         )
-        for run in _rows(table, OTHERS)
+        for run in _rows(table, ("optimizer", "seed", "status", value))
     )
 
 
@@ -171,11 +262,8 @@ def _timings(table: pd.DataFrame, order: Sequence[str]) -> tuple[Timing, ...]:
     whole = table[table["status"] == OK]
     timings = []
     for name in order:
-        runs = whole[whole["optimizer"].astype(str) == name]
-        train, evaluate = (
-            _optional(pd.to_numeric(runs[column]).median())
-            for column in ("train_seconds", "eval_seconds")
-        )
+        runs = whole[whole["optimizer"] == name]
+        train, evaluate = (_optional(runs[column].median()) for column in SECONDS)
         timings.append(
             Timing(treatment=name, n=len(runs), train_seconds=train, eval_seconds=evaluate)
         )
@@ -183,15 +271,16 @@ def _timings(table: pd.DataFrame, order: Sequence[str]) -> tuple[Timing, ...]:
 
 
 def _incidents(table: pd.DataFrame) -> tuple[Incident, ...]:
+    known = table.reindex(columns=["optimizer", "seed", *OUTCOME])
     return tuple(
         Incident(
-            treatment=str(run["optimizer"]),
-            seed=int(run["seed"]),
+            treatment=run["optimizer"],
+            seed=run["seed"],
             status=str(run["status"]),
             iteration=None if pd.isna(run["diverged_at"]) else int(run["diverged_at"]),
             error=_what_happened(run),
         )
-        for run in _rows(table[table["status"] != OK], OTHERS)
+        for run in _rows(known[known["status"] != OK], known.columns)
     )
 
 
@@ -202,29 +291,41 @@ def _what_happened(run: dict[str, Any]) -> str:
 
 
 def _provenance(table: pd.DataFrame) -> Provenance:
-    started = pd.to_datetime(table["started_at"])
-    seconds = sum(
-        pd.to_numeric(table[column]).fillna(0.0) for column in ("train_seconds", "eval_seconds")
-    )
+    facts = tuple((column, _distinct(table[column])) for column in FACTS if column in table.columns)
+    if not _has(table, ("started_at", *SECONDS)):
+        return Provenance(facts=facts, started_at=None, finished_at=None)
+    started = table["started_at"]
+    seconds = sum(table[column].fillna(0.0) for column in SECONDS)
     finished = started + pd.to_timedelta(seconds, unit="s")
     return Provenance(
-        facts=tuple((column, _distinct(table[column])) for column in FACTS),
+        facts=facts,
         started_at=_moment(started.min()),
         finished_at=_moment(finished.max()),
     )
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:
-    return tuple(str(value) for value in sorted(column.dropna().unique()))
+    return tuple(str(value) for value in sorted(column.dropna().unique(), key=_in_order))
+
+
+def _in_order(value: object) -> tuple[bool, Any]:
+    """Numbers before text."""
+    is_text = isinstance(value, str)
+    return is_text, value if is_text or isinstance(value, int | float | np.number) else str(value)
 
 
 def _moment(time: pd.Timestamp) -> datetime | None:
     return None if pd.isna(time) else time.floor("us").to_pydatetime()
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(table: pd.DataFrame, columns: Iterable[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = table[list(columns)].to_dict(orient="records")
     return rows
+
+
+def _finite(x: Any) -> float | None:
+    number = _optional(x)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _optional(x: Any) -> float | None:

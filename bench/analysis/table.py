@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.results import Direction
+from bench.analysis.results import Block, Direction
 from bench.analysis.rounding import FloatArray
 from bench.errors import SpecError, TableError
 from bench.records import DIVERGED, FAILED, STATUSES
 
 #: The store's column with the path of the file that a row was read from, for messages.
 FILE_COLUMN = "run_file"
+
+#: Sums of squares of larger numbers would overflow.
+LARGEST = 1e150
 
 #: Losses: a run that diverged has none, whatever number was left behind.
 LOSSES = ("test_loss", "train_loss")
@@ -38,6 +42,8 @@ class PairedTable:
     values
         Shape (n, k), in the unit of the compared column. NaN where a run is missing or failed; the
         worst infinity where a run diverged and so has no value.
+    cells
+        Shape (n, k), the position of the run's row in the table, -1 where there is none.
     diverged, failed
         Shape (n, k), True where a run has that status.
     total
@@ -47,8 +53,9 @@ class PairedTable:
     """
 
     treatments: tuple[str, ...]
-    blocks: tuple[Hashable, ...]
+    blocks: tuple[Block, ...]
     values: FloatArray
+    cells: NDArray[np.intp]
     diverged: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     total: int | None
@@ -63,6 +70,12 @@ class PairedTable:
     def complete(self) -> FloatArray:
         """The rows of `values` in which no treatment is missing, shape (n_complete, k)."""
         return self.values[~np.isnan(self.values).any(axis=1)]
+
+    def common(self, a: int, b: int) -> tuple[FloatArray, FloatArray]:
+        """The values of two treatments over their common blocks, each of shape (n_common,)."""
+        x, y = self.values[:, a], self.values[:, b]
+        both = ~np.isnan(x) & ~np.isnan(y)
+        return x[both], y[both]
 
     def runs_of(self, column: int) -> FloatArray:
         """The values of one treatment over the blocks it has, shape (n_own,)."""
@@ -107,12 +120,17 @@ def pair_up(
     SpecError
         If `direction` is neither ``"higher"`` nor ``"lower"``.
     """
+    if len({treatment, block, value}) < 3:
+        raise TableError(
+            "treatment, block and value must be three different columns, got "
+            f"{treatment!r}, {block!r} and {value!r}"
+        )
     require_columns(table, [treatment, block, value])
     if table.empty:
         raise TableError("the table has no rows: it needs one row per run")
     direction = _direction(value, direction)
     names = [str(name) for name in _filled(table, treatment)]
-    keys = [_plain(key) for key in _filled(table, block)]
+    keys = block_keys(table, block)
     _refuse_duplicates(table, treatment, block, names, keys)
     status = _status(table)
     numbers = _numbers(table, value, status, sign_of(direction))
@@ -129,6 +147,7 @@ def pair_up(
         treatments=tuple(treatments),
         blocks=blocks,
         values=pivot(counts, np.nan).astype(np.float64),
+        cells=pivot(np.arange(len(table)), -1).astype(np.intp),
         diverged=pivot(status == DIVERGED, False).astype(np.bool_),
         failed=pivot(status == FAILED, False).astype(np.bool_),
         total=total,
@@ -138,19 +157,21 @@ def pair_up(
 
 def default_margin(value: str, values: FloatArray) -> float | None:
     """The equivalence margin of a column: 0.2 percentage points for an accuracy, else none."""
-    if not _is_accuracy(value):
+    if not is_accuracy(value):
         return None
     return ACCURACY_MARGIN if is_fraction(value, values) else 100 * ACCURACY_MARGIN
 
 
 def is_fraction(value: str, values: FloatArray) -> bool:
     """Whether a column holds accuracies as fractions: one above 1 can only be in per cent."""
-    return _is_accuracy(value) and bool(values[np.isfinite(values)].max(initial=0.0) <= 1)
+    return is_accuracy(value) and bool(values[np.isfinite(values)].max(initial=0.0) <= 1)
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str]) -> None:
     """Raise TableError for the first of `columns` that the table does not have."""
     for column in columns:
+        if list(table.columns).count(column) > 1:
+            raise TableError(f"the table has more than one column {column!r}")
         if column not in table.columns:
             raise TableError(
                 f"the table has no column {column!r}: its columns are "
@@ -158,7 +179,24 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str]) -> None:
             )
 
 
-def _is_accuracy(value: str) -> bool:
+def where(table: pd.DataFrame, row: int) -> str:
+    """The place of a row, for messages: its file, its number there counted from 1, or both."""
+    if FILE_COLUMN not in table.columns:
+        return f"row {row + 1}"
+    files = table[FILE_COLUMN]
+    own = np.flatnonzero(files == files.iloc[row])
+    if len(own) == 1:
+        return str(files.iloc[row])
+    return f"row {np.searchsorted(own, row) + 1} of {files.iloc[row]}"
+
+
+def is_list(cell: object) -> bool:
+    """Whether a cell holds several values, one for each evaluation."""
+    return isinstance(cell, list | tuple | np.ndarray)
+
+
+def is_accuracy(value: str) -> bool:
+    """Whether a column holds accuracies, by its name."""
     return value == "accuracy" or value.endswith("_accuracy")
 
 
@@ -167,7 +205,7 @@ def _direction(value: str, direction: Direction | None) -> Direction:
         return direction
     if direction is not None:
         raise SpecError(f"direction must be 'higher' or 'lower', got {direction!r}")
-    if _is_accuracy(value):
+    if is_accuracy(value):
         return "higher"
     if value in LOSSES or value.endswith("_seconds"):
         return "lower"
@@ -177,88 +215,129 @@ def _direction(value: str, direction: Direction | None) -> Direction:
     )
 
 
-def _filled(table: pd.DataFrame, column: str) -> list[Hashable]:
-    empty = np.flatnonzero(table[column].isna())
+def _filled(table: pd.DataFrame, column: str) -> list[object]:
+    empty = np.flatnonzero(table[column].isna() | (table[column].astype(object) == ""))
     if len(empty):
-        raise TableError(f"column {column!r} has an empty cell in row {empty[0] + 1}")
-    cells: list[Hashable] = table[column].tolist()
+        raise TableError(f"column {column!r} has an empty cell in {where(table, empty[0])}")
+    cells: list[object] = table[column].tolist()
     return cells
 
 
-def _plain(key: Hashable) -> Hashable:
-    """A whole number as int: a column with gaps, such as seeds read from a CSV, holds floats."""
-    return int(key) if isinstance(key, float) and key.is_integer() else key
+def _plain(key: object) -> Block:
+    """A whole number as int, whether a file holds it as a number, with a decimal point (as in a
+    column with gaps) or as text; another number as it is; anything else as text.
+    """
+    if isinstance(key, bool | np.bool_):
+        return str(key)
+    if isinstance(key, int | np.integer):
+        return int(key)
+    if isinstance(key, float | np.floating):
+        return int(key) if float(key).is_integer() else float(key)
+    text = str(key)
+    if re.fullmatch(r"-?[0-9]{1,300}", text):  # as another file's number
+        return int(text)
+    if re.fullmatch(r"-?[0-9]{1,300}\.[0-9]{1,300}", text):
+        return _plain(float(text))
+    return text
 
 
-def _blocks(keys: list[Hashable]) -> tuple[tuple[Hashable, ...], list[int]]:
-    """The distinct blocks, ascending (numbers before text), and each row's position in them."""
-    blocks = tuple(sorted(set(keys), key=lambda key: (isinstance(key, str), key)))
+def sort_blocks(keys: Iterable[Block]) -> tuple[Block, ...]:
+    """The distinct blocks, ascending: numbers before text."""
+    return tuple(sorted(set(keys), key=lambda key: (isinstance(key, str), key)))
+
+
+def block_keys(table: pd.DataFrame, block: str) -> list[Block]:
+    """Every row's block.
+
+    Raises
+    ------
+    TableError
+        If a row has none.
+    """
+    return [_plain(key) for key in _filled(table, block)]
+
+
+def _blocks(keys: list[Block]) -> tuple[tuple[Block, ...], list[int]]:
+    """The distinct blocks, ascending, and each row's position in them."""
+    blocks = sort_blocks(keys)
     position = {key: i for i, key in enumerate(blocks)}
     return blocks, [position[key] for key in keys]
 
 
 def _refuse_duplicates(
-    table: pd.DataFrame, treatment: str, block: str, names: list[str], keys: list[Hashable]
+    table: pd.DataFrame, treatment: str, block: str, names: list[str], keys: list[Block]
 ) -> None:
-    first: dict[tuple[str, Hashable], int] = {}
+    first: dict[tuple[str, Block], int] = {}
     for row, run in enumerate(zip(names, keys, strict=True)):
         if run in first:
             raise TableError(
                 f"{treatment} {run[0]!r} has more than one run for {block} {run[1]!r}: "
-                f"{_origin(table, first[run])} and {_origin(table, row)}"
+                f"{where(table, first[run])} and {where(table, row)}"
             )
         first[run] = row
-
-
-def _origin(table: pd.DataFrame, row: int) -> str:
-    if FILE_COLUMN in table.columns:
-        return str(table[FILE_COLUMN].iloc[row])
-    return f"row {row + 1}"
 
 
 def _status(table: pd.DataFrame) -> NDArray[np.object_]:
     """Each row's status, ``ok`` throughout where the table has no such column."""
     if "status" not in table.columns:
         return np.full(len(table), STATUSES[0], dtype=object)
+    require_columns(table, ["status"])
     status = np.array(_filled(table, "status"), dtype=object)
     for row, found in enumerate(status):
         if found not in STATUSES:
             raise TableError(
-                f"column 'status' must hold {', '.join(STATUSES)}, got {found!r} in row {row + 1}"
+                f"column 'status' must hold {', '.join(STATUSES)}, got {found!r} in "
+                f"{where(table, row)}"
             )
     return status
 
 
 def _numbers(table: pd.DataFrame, value: str, status: NDArray[np.object_], sign: int) -> FloatArray:
     """One float per row: NaN where there is no value, the worst infinity where it diverged."""
-    numbers = _parsed(table[value], value)
+    numbers = numbers_of(table, value)
     numbers[status == FAILED] = np.nan
     diverged = status == DIVERGED
     worst = diverged if value in LOSSES else diverged & ~np.isfinite(numbers)
-    _refuse_infinite(numbers, worst, value)
+    _refuse_infinite(table, numbers, worst, value)
     numbers[worst] = -sign * np.inf
     if np.isnan(numbers).all():
         raise TableError(f"column {value!r} has no value in any of the {len(table)} rows")
     return numbers
 
 
-def _parsed(cells: pd.Series, value: str) -> FloatArray:
-    numbers = pd.to_numeric(cells, errors="coerce")
+def numbers_of(table: pd.DataFrame, value: str) -> FloatArray:
+    """A column as floats, shape (n,), NaN where it is empty.
+
+    Raises
+    ------
+    TableError
+        If a cell holds text.
+    """
+    cells = table[value]
+    if cells.dtype.kind in "bcmM":
+        raise TableError(f"column {value!r} must hold numbers, got {cells.dtype}")
+    try:
+        numbers = pd.to_numeric(cells, errors="coerce")
+    except (OverflowError, TypeError):
+        raise TableError(f"column {value!r} must hold numbers that a float can hold") from None
     text = np.flatnonzero(numbers.isna() & cells.notna())
     if len(text):
         raise TableError(
-            f"column {value!r} must hold numbers, got {cells.iloc[text[0]]!r} in row {text[0] + 1}"
+            f"column {value!r} must hold numbers, got {cells.iloc[text[0]]!r} in "
+            f"{where(table, text[0])}"
         )
     return np.array(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
-def _refuse_infinite(numbers: FloatArray, worst: NDArray[np.bool_], value: str) -> None:
-    infinite = np.flatnonzero(np.isinf(numbers) & ~worst)
+def _refuse_infinite(
+    table: pd.DataFrame, numbers: FloatArray, worst: NDArray[np.bool_], value: str
+) -> None:
+    infinite = np.flatnonzero((np.abs(numbers) > LARGEST) & ~worst)
     if len(infinite):
         row = infinite[0]
         raise TableError(
-            f"column {value!r} must hold finite numbers, got {numbers[row]} in row {row + 1} "
-            "(a run that diverged says so in column 'status')"
+            f"column {value!r} must hold finite numbers (up to {LARGEST:g}), got {numbers[row]} in "
+            f"{where(table, row)} (a run that diverged says so in column 'status')"
         )
 
 
@@ -273,8 +352,8 @@ def _as_counts(
     if value != "test_accuracy" or not {"test_correct", "test_total"} <= set(table.columns):
         return numbers, None
     used = np.isfinite(numbers)
-    correct = _parsed(table["test_correct"], "test_correct")
-    total = _parsed(table["test_total"], "test_total")[used]
+    correct = numbers_of(table, "test_correct")
+    total = numbers_of(table, "test_total")[used]
     if not used.any() or not total[0] >= 1 or (total != total[0]).any():
         return numbers, None
     if not np.allclose(correct[used] / total[0], numbers[used], rtol=0, atol=1e-6):

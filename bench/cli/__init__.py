@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +18,6 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from bench.cli.arguments import make_parser
 from bench.cli.printing import printable
 from bench.errors import BenchError
 
@@ -27,24 +27,19 @@ INTERRUPTED = 128 + signal.SIGINT
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _make_streams_safe()
+    signals = _Signals()
     try:
-        arguments = make_parser().parse_args(argv)
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), _exit_on_signal)
-        warnings.showwarning = _show_warning
-        # a command is imported only when it is run: --help and mistakes answer at once
-        command = import_module(f"bench.cli.{arguments.command}")
-        code = int(command.run(arguments))
-        sys.stdout.flush()
-        return code
+        signals.watch()
+        return _run(argv)
     except BenchError as error:
         print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
-        print("\noptimizer-bench: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted()
+    except ImportError:  # also what a signal in the middle of an import turns into
+        if signals.received is None:
+            raise
+        return _interrupted() if signals.received == signal.SIGINT else 128 + signals.received
     except BrokenPipeError:  # the reader of our output has gone, as in "... | head"
         _discard_output()
         return 1
@@ -52,6 +47,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
         return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    # what a command needs is imported only when it runs: --help and mistakes answer at once
+    from bench.cli.arguments import make_parser
+
+    arguments = make_parser().parse_args(argv)
+    warnings.showwarning = _show_warning
+    command = import_module(f"bench.cli.{arguments.command}")
+    code = int(command.run(arguments))
+    sys.stdout.flush()
+    return code
+
+
+def _interrupted() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
+    print("\noptimizer-bench: interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+class _Signals:
+    """Turns signals into exceptions, and remembers which one came."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def watch(self) -> None:
+        """Handle Ctrl-C, SIGTERM and, where there is one, SIGHUP."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):  # Windows has no SIGHUP
+                signal.signal(getattr(signal, name), self._raise)
+
+    def _raise(self, number: int, _frame: FrameType | None) -> NoReturn:
+        self.received = number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
 
 
 def _make_streams_safe() -> None:
@@ -80,7 +114,3 @@ def _show_warning(
 ) -> None:
     """One line instead of Python's two, which show a line of this program's source."""
     print(f"optimizer-bench: warning: {printable(str(message))}", file=sys.stderr)
-
-
-def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)

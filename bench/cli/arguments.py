@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,8 @@ DEFAULT_SEEDS = 20
 
 #: More updates than this are a slip of the keyboard.
 MAX_COUNT = 1_000_000
+#: Every worker is a process of half a gigabyte.
+MAX_JOBS = 1024
 
 _WORKLOAD_OPTIONS = {
     "iterations": "updates per run",
@@ -40,6 +44,7 @@ _DECLARATION_OPTIONS = {
     "margin": "difference in accuracy that does not matter",
     "target": "accuracy that counts as having learned the task",
 }
+ANY_NUMBER = "any"
 
 _SWEEP_EXAMPLES = """\
 examples:
@@ -50,6 +55,20 @@ examples:
   python scripts/sweep.py --seeds 5 --iterations 600
                                                   a quick look, stored as a sweep of its own
   python scripts/sweep.py --seeds 20 --dry-run    what would run, and how long it would take
+"""
+
+
+_ANALYZE_COLUMNS = {
+    "treatment": ("optimizer", "what is compared"),
+    "block": ("seed", "what pairs the runs"),
+    "value": ("test_accuracy", "the result of a run"),
+}
+_ANALYZE_EXAMPLES = """\
+examples:
+  python scripts/analyze.py results/mnist                     a sweep, as it was declared
+  python scripts/analyze.py mine.csv --value accuracy         columns optimizer, seed, accuracy
+  python scripts/analyze.py a.csv b.parquet --treatment model --block fold --value rmse \\
+      --direction lower --margin 0.01 --html mine.html --json mine.json
 """
 
 
@@ -72,6 +91,7 @@ def make_parser() -> Parser:
     _add_report(commands)
     _add_analyze(commands)
     _add_benchmark(commands)
+    _add_validate(commands)
     return parser
 
 
@@ -84,6 +104,7 @@ def command_line(spec: SweepSpec, device: str) -> str:
         "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
         **{k: (workload[k], getattr(Workload, k)) for k in _WORKLOAD_OPTIONS},
         **{k: (declaration[k], getattr(Declaration, k)) for k in _DECLARATION_OPTIONS},
+        "looks": (declaration["looks"] or ANY_NUMBER, Declaration.looks),
     }
     words = ["python", "scripts/sweep.py"]
     if seeds == tuple(range(len(seeds))):
@@ -94,6 +115,16 @@ def command_line(spec: SweepSpec, device: str) -> str:
         if value != default:
             words += [f"--{option.replace('_', '-')}", str(value)]
     return shlex.join([*words, "--device", device])
+
+
+def analyze_command(arguments: argparse.Namespace) -> str:
+    """The shortest command line that asks this question of these files again."""
+    words = ["python", "scripts/analyze.py", *map(str, arguments.files)]
+    for name in ("treatment", "block", "value", "direction", "alpha", "margin", "target"):
+        value = getattr(arguments, name)
+        if value is not None and value != _ANALYZE_COLUMNS.get(name, ("", ""))[0]:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
 
 
 def _add_sweep(commands: Any) -> None:
@@ -148,6 +179,15 @@ def _add_sweep(commands: Any) -> None:
             help=f"{text}, a fraction (default {default})",
         )
 
+    judging.add_argument(
+        "--looks",
+        type=_number_of_looks,
+        default=Declaration.looks,
+        metavar="N",
+        help="how many times you will judge while you add seeds: each look has alpha/N; "
+        f"'{ANY_NUMBER}': ever smaller shares (default {Declaration.looks}: the seeds are fixed)",
+    )
+
     machine = parser.add_argument_group("the machine")
     machine.add_argument(
         "-j",
@@ -200,27 +240,67 @@ def _add_report(commands: Any) -> None:
     )
     _add_rows(parser)
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the report (default: reports/NAME.html)"
+        "--output", type=_file, metavar="FILE", help="the report (default: reports/NAME.html)"
     )
     parser.add_argument(
-        "--rows", type=Path, metavar="FILE", help="also write all rows into one parquet file"
+        "--rows", type=_file, metavar="FILE", help="also write all rows into one parquet file"
     )
 
 
 def _add_analyze(commands: Any) -> None:
     parser = commands.add_parser(
         "analyze",
-        help="compare the optimizers of stored rows, in the terminal or as JSON",
-        description="Compare the optimizers of stored rows and print the verdicts.",
+        help="compare the optimizers of any table of results",
+        description="Compare optimizers, or any treatments, of a sweep or of anybody's table: "
+        "one row per run, with a column that names the treatment, one that pairs the runs, and one "
+        "with the result.",
+        epilog=_ANALYZE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_rows(parser)
-    parser.add_argument("--alpha", type=_fraction, metavar="X", help="family-wise error rate")
     parser.add_argument(
-        "--margin", type=_fraction, metavar="X", help="difference that does not matter"
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="a sweep's directory such as results/mnist, or CSV, TSV or parquet files, or "
+        "directories of such files",
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the analysis as JSON ('-': print it)"
+    columns = parser.add_argument_group("columns")
+    for name, (default, text) in _ANALYZE_COLUMNS.items():
+        columns.add_argument(
+            f"--{name}", default=default, metavar="COLUMN", help=f"{text} (default: {default})"
+        )
+    judging = parser.add_argument_group("judging")
+    judging.add_argument(
+        "--direction",
+        choices=("higher", "lower"),
+        help="which values are better; known for accuracies, losses and seconds",
     )
+    judging.add_argument(
+        "--alpha",
+        type=_fraction,
+        metavar="X",
+        help="family-wise error rate (default: as declared, else 0.05)",
+    )
+    judging.add_argument(
+        "--margin",
+        type=_positive,
+        metavar="X",
+        help="difference that does not matter, in the unit of the value (default: as declared, "
+        "else 0.2 percentage points of an accuracy, else none)",
+    )
+    judging.add_argument(
+        "--target",
+        type=_fraction,
+        metavar="X",
+        help="accuracy whose first reaching is compared, where the table has evaluations "
+        "(default: as declared, else 0.95)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", type=_file, metavar="FILE", help="write the comparison as JSON ('-': print it)"
+    )
+    output.add_argument("--html", type=_file, metavar="FILE", help="write the HTML report")
 
 
 def _add_benchmark(commands: Any) -> None:
@@ -240,7 +320,39 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument(
         "--full", action="store_true", help="also time the default sweep of 160 runs"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="also write the figures as JSON")
+
+
+def _add_validate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "validate",
+        help="check the statistics by simulation",
+        description="Simulate sweeps whose truth is known, and check that error rates, coverage "
+        "and power of the analysis are what it promises. Ends with exit code 1 if one is not.",
+    )
+    parser.add_argument(
+        "--repetitions",
+        type=_up_to(MAX_COUNT),
+        default=2000,
+        metavar="N",
+        help="simulated sweeps in each scenario, at least 2 (default 2000: some minutes)",
+    )
+    parser.add_argument(
+        "--rng",
+        type=_whole_number,
+        default=20_250_101,
+        metavar="SEED",
+        help="seed of the simulation (default 20250101)",
+    )
+    parser.add_argument(
+        "-j",
+        "--n-jobs",
+        type=_number_of_jobs,
+        default=-1,
+        metavar="N",
+        help="workers side by side; -1: every core this process may use (default)",
+    )
+    parser.add_argument("--json", type=_file, metavar="FILE", help="also write the rows as JSON")
 
 
 def _add_rows(parser: argparse.ArgumentParser) -> None:
@@ -274,11 +386,16 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must be a file's path, got nothing")
+    return Path(text)
+
+
 def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text[:40]!r}") from None
+    if not re.fullmatch(r"\s*[+-]?\d{1,4000}\s*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text[:40]!r}")
+    return int(text)
 
 
 def _up_to(highest: int) -> Callable[[str], int]:
@@ -295,18 +412,35 @@ def _up_to(highest: int) -> Callable[[str], int]:
 
 def _number_of_jobs(text: str) -> int:
     number = _whole_number(text)
-    if number < 1 and number != -1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, or -1 for every core, got {number}")
+    if number != -1 and not 1 <= number <= MAX_JOBS:
+        raise argparse.ArgumentTypeError(
+            f"must be at least 1 and at most {MAX_JOBS}, or -1 for every core, got {text[:40]}"
+        )
     return number
+
+
+def _number_of_looks(text: str) -> int | None:
+    return None if text == ANY_NUMBER else _up_to(MAX_COUNT)(text)
 
 
 def _fraction(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
+    number = _number(text)
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(
-            f"must be a number between 0 and 1 (exclusive), got {text!r}"
+            f"must be a number between 0 and 1 (exclusive), got {text[:40]!r}"
         )
     return number
+
+
+def _positive(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text[:40]!r}")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -11,14 +11,14 @@ from rich.table import Table
 from bench import benchmark
 from bench.analysis.export import to_json
 from bench.benchmark import EngineTiming, Figures
-from bench.files import require_writable, write_atomically
+from bench.files import require_output, write_atomically
 from bench.machine import available_cores, processor_name
 
 
 def run(arguments: Namespace) -> int:
     """Measure, print as it goes, and write JSON where that is asked for."""
     if arguments.json:
-        require_writable(arguments.json.absolute().parent, "figures")
+        require_output(arguments.json, "the figures")
     figures = _measure(arguments.repeats, full=arguments.full)
     if arguments.json:
         write_atomically(to_json(figures).encode(), arguments.json)
@@ -35,6 +35,12 @@ def _measure(repeats: int, *, full: bool) -> Figures:
             f"{row.n_jobs} workers: {row.runs_per_second:.2f} runs/s, "
             f"efficiency {row.efficiency:.2f}"
         )
+    analysis = tuple(benchmark.time_analysis(repeats))
+    for timing in analysis:
+        _say(
+            f"comparison of {timing.optimizers} optimizers x {timing.seeds} seeds: "
+            f"{timing.seconds:.2f} s"
+        )
     first_row = median(benchmark.seconds_to_first_row() for _ in range(repeats))
     _say(f"command to first row: {first_row:.1f} s")
     memory = benchmark.worker_peak_megabytes()
@@ -48,6 +54,7 @@ def _measure(repeats: int, *, full: bool) -> Figures:
         repeats=repeats,
         engine=engine,
         scaling=scaling,
+        analysis=analysis,
         first_row_seconds=first_row,
         worker_peak_megabytes=memory,
         default_sweep_seconds=sweep,

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 MAX_LISTED = 400
 
 
-def print_start(spec: SweepSpec, n_planned: int, n_missing: int, workers: int) -> None:
+def print_start(
+    spec: SweepSpec, n_planned: int, n_missing: int, workers: int, level: float
+) -> None:
     """What is about to happen, and whether it can show anything, before the first run."""
     done = n_planned - n_missing
     already = f", {done} done already" if done else ""
@@ -35,17 +37,17 @@ def print_start(spec: SweepSpec, n_planned: int, n_missing: int, workers: int) -
         f"{_count(n_planned, 'run')}{already}; {_count(workers, 'worker')}",
         flush=True,
     )
-    needed = seeds_that_holm_needs(spec)
+    needed = seeds_that_holm_needs(spec, level)
     if len(spec.seeds) < needed:
         print(
             f"note: with {len(spec.seeds)} seeds no difference can be significant at "
-            f"alpha {spec.declaration.alpha:g}; {needed} seeds or more are needed",
+            f"{_level(spec, level)}; {needed} seeds or more are needed",
             flush=True,
         )
 
 
 def print_dry_run(
-    spec: SweepSpec, missing: Sequence[RunSpec], seconds: float, workers: int
+    spec: SweepSpec, missing: Sequence[RunSpec], seconds: float, workers: int, level: float
 ) -> None:
     """The plan, the estimated time, and how many seeds the tests need."""
     keys = {run.key for run in missing}
@@ -58,21 +60,28 @@ def print_dry_run(
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
     print(f"runs:   {len(planned)}, of which {len(planned) - len(missing)} are done")
     print(f"time:   about {duration(seconds)} with {_count(workers, 'worker')}")
-    needed = seeds_that_holm_needs(spec)
+    needed = seeds_that_holm_needs(spec, level)
     if needed:
         judgement = "enough" if len(spec.seeds) >= needed else "too few"
         print(
-            f"seeds:  {len(spec.seeds)}, {judgement}: over {_pairs(spec)} at alpha "
-            f"{spec.declaration.alpha:g}, Holm can reject nothing with fewer than {needed}"
+            f"seeds:  {len(spec.seeds)}, {judgement}: over {_pairs(spec)} at "
+            f"{_level(spec, level)}, Holm can reject nothing with fewer than {needed}"
         )
 
 
-def seeds_that_holm_needs(spec: SweepSpec) -> int:
-    """The number of seeds from which the tests can reject anything; 0 where nothing is tested."""
+def seeds_that_holm_needs(spec: SweepSpec, level: float) -> int:
+    """The number of seeds from which a look at `level` can reject anything; 0 without a pair."""
     from bench.analysis.power import seeds_to_reject
 
     n_pairs = _n_pairs(spec)
-    return seeds_to_reject(n_pairs, spec.declaration.alpha) if n_pairs else 0
+    return seeds_to_reject(n_pairs, level) if n_pairs else 0
+
+
+def _level(spec: SweepSpec, level: float) -> str:
+    alpha = spec.declaration.alpha
+    if level == alpha:
+        return f"alpha {alpha:g}"
+    return f"level {level:.3g} (this look's share of alpha {alpha:g})"
 
 
 def print_failures(rows: pa.Table) -> None:
@@ -100,7 +109,7 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
     for warning in analysis.comparison.warnings:
         print(printable(f"warning: {warning}"))
     if report is not None:
-        print(f"report:    {report}")
+        print(printable(f"report:    {report}"))
     print(printable(f"reproduce: {analysis.command}"))
 
 
@@ -125,18 +134,19 @@ def last_line(text: str) -> str:
 
 def _ranking(analysis: SweepAnalysis) -> Table:
     from bench.report import format as fmt
+    from bench.report.metrics import metric_of
     from bench.report.pairs import flip
 
     comparison = analysis.comparison
-    metric = fmt.metric_of(comparison.parameters.value)
+    metric = metric_of(comparison)
     level = fmt.level(1 - comparison.parameters.alpha)
     leader = comparison.treatments[0].name
     against = {pair.b: flip(pair) for pair in comparison.pairs if pair.a == leader}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("optimizer", overflow="fold")
+    table.add_column(Text(printable(comparison.parameters.treatment)), overflow="fold")
     for head in (
         "runs",
-        f"mean {metric.unit}",
+        f"mean {metric.unit}".rstrip(),
         f"{level} interval",
         "std",
         "minus first",
@@ -151,19 +161,19 @@ def _ranking(analysis: SweepAnalysis) -> Table:
             metric.score(t.mean),
             metric.score_interval(t.ci_low, t.ci_high),
             metric.score(t.std),
-            *_against_first(against.get(t.name), metric, comparison.parameters.alpha),
+            *_against_first(against.get(t.name), metric, comparison.level),
         )
     return table
 
 
-def _against_first(pair: Pair | None, metric: Metric, alpha: float) -> tuple[str, str, str]:
+def _against_first(pair: Pair | None, metric: Metric, level: float) -> tuple[str, str, str]:
     from bench.report import format as fmt
 
     if pair is None:
         return "", "", ""
     return (
         metric.difference(pair.mean_difference),
-        fmt.pvalue(pair.pvalue_holm, alpha),
+        fmt.pvalue(pair.pvalue_holm, level),
         pair.verdict,
     )
 

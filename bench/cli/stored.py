@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.analysis import SweepAnalysis, analyse_sweep
+from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
 from bench.cli.arguments import command_line
-from bench.errors import TrainingError, UsageError
+from bench.errors import StoreError, TrainingError, UsageError
+from bench.ledger import Ledger, TakenLook
 from bench.records import FAILED
 from bench.spec import Declaration, SweepSpec, Workload
 from bench.store import Store, check_uniform, read_rows, run_spec_of
@@ -24,6 +27,8 @@ class StoredSweep:
 
     Attributes
     ----------
+    store
+        Its directory; None for a file of rows, which keeps no ledger of looks.
     rows
         The stored runs of the sweep's plan.
     n_missing
@@ -34,18 +39,60 @@ class StoredSweep:
         False where no declaration is stored with the rows, so that the defaults judge them.
     """
 
+    store: Store | None
     spec: SweepSpec
     rows: pa.Table
     n_missing: int
     n_other: int
     is_declared: bool = True
 
+    @property
+    def command(self) -> str:
+        """The command line that does this sweep again."""
+        return command_line(self.spec, device=self.rows["device"][0].as_py())
 
-def select_planned(rows: pa.Table, spec: SweepSpec) -> StoredSweep:
+    def looks(self) -> tuple[Look, ...]:
+        """All looks up to this one, with their levels: see :mod:`bench.ledger`.
+
+        A file of rows without a declaration has no ledger: what is known is this look alone.
+        """
+        declared = self.spec.declaration
+        taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken()]
+        return look_levels(taken, declared.alpha, declared.looks)
+
+    def record_look(self) -> None:
+        """Write this look into the ledger: call it where a verdict is about to be shown.
+
+        Where the ledger cannot be written, as in a published directory, a warning says so.
+        """
+        if self.store is None or len(self.spec.optimizers) < 2:
+            return
+        try:
+            Ledger(self.store.looks_file).record(self._taken())
+        except StoreError as error:
+            warnings.warn(f"this look at the results is not recorded: {error}", stacklevel=2)
+
+    def _taken(self) -> Sequence[TakenLook]:
+        judged = self.rows.filter(pc.not_equal(self.rows["status"], FAILED))
+        look = TakenLook(
+            seeds=tuple(sorted(set(self.rows["seed"].to_pylist()))),
+            missing=len(self.spec.plan()) - len(judged),
+            at=datetime.now(UTC).replace(microsecond=0),
+        )
+        return Ledger(self.store.looks_file).with_look(look) if self.store else (look,)
+
+    @property
+    def is_source_workload(self) -> bool:
+        """Whether the tutorial's own results belong to this workload."""
+        return self.spec.workload == Workload()
+
+
+def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:
     """Split stored rows by whether the sweep's plan has them."""
     keys = pa.array([run.key for run in spec.plan()])
     planned = rows.filter(pc.is_in(rows["run_key"], keys))
     return StoredSweep(
+        store=store,
         spec=spec,
         rows=planned,
         n_missing=len(keys) - len(planned),
@@ -72,7 +119,8 @@ def open_sweep(path: Path) -> StoredSweep:
     if not len(rows):
         raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")
     declared = store.read_spec()
-    stored = select_planned(rows, declared or _spec_from_rows(rows, path))
+    spec = declared or _spec_from_rows(rows, path)
+    stored = select_planned(rows, spec, store if path.is_dir() or declared else None)
     stored = replace(stored, is_declared=declared is not None)
     if not len(stored.rows):
         raise UsageError(
@@ -85,6 +133,8 @@ def open_sweep(path: Path) -> StoredSweep:
 def analyse(stored: StoredSweep) -> SweepAnalysis:
     """The analysis of a sweep's stored rows, with a word on what the rows leave out.
 
+    It is a look at the results, and is written into the ledger of the sweep.
+
     Raises
     ------
     TrainingError
@@ -96,13 +146,15 @@ def analyse(stored: StoredSweep) -> SweepAnalysis:
     analysis = analyse_sweep(
         rows.to_pandas(),
         name=spec.name,
-        command=command_line(spec, device=rows["device"][0].as_py()),
+        command=stored.command,
         alpha=spec.declaration.alpha,
         margin=spec.declaration.margin,
         target=spec.declaration.target,
-        is_source_workload=spec.workload == Workload(),
+        looks=stored.looks(),
+        is_source_workload=stored.is_source_workload,
     )
-    return add_warnings(analysis, _notes(stored))
+    stored.record_look()
+    return add_warnings(analysis, notes_on(stored))
 
 
 def add_warnings(analysis: SweepAnalysis, more: Sequence[str]) -> SweepAnalysis:
@@ -117,7 +169,8 @@ def _refuse_mixture(rows: pa.Table, path: Path) -> None:
     check_uniform(rows, first, path, advice="runs of one sweep must agree in this")
 
 
-def _notes(stored: StoredSweep) -> tuple[str, ...]:
+def notes_on(stored: StoredSweep) -> tuple[str, ...]:
+    """Sentences on what is not in the rows, or in them and left out."""
     notes = []
     if not stored.is_declared:
         notes.append(
@@ -141,7 +194,7 @@ def _spec_from_rows(rows: pa.Table, path: Path) -> SweepSpec:
     _refuse_mixture(rows, path)
     runs = [run_spec_of(row) for row in rows.to_pylist()]
     return SweepSpec(
-        name=_sweep_name(path.resolve()),
+        name=sweep_name(path.resolve()),
         optimizers=tuple({run.optimizer.name: run.optimizer for run in runs}.values()),
         seeds=tuple(sorted({run.seed for run in runs})),
         workload=runs[0].workload,
@@ -149,6 +202,7 @@ def _spec_from_rows(rows: pa.Table, path: Path) -> SweepSpec:
     )
 
 
-def _sweep_name(path: Path) -> str:
+def sweep_name(path: Path) -> str:
+    """A name for results without one: that of their directory or file."""
     name = path.name if path.is_dir() else path.stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:100] or "sweep"

@@ -6,7 +6,9 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from statistics import median
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,14 +16,19 @@ from filelock import FileLock, Timeout
 
 from bench import datasets, optimizers
 from bench.cli import console
+from bench.cli.arguments import ANY_NUMBER
 from bench.cli.progress import show_progress
-from bench.errors import MixedRunsError, SpecError, UsageError
-from bench.files import require_writable
+from bench.errors import MixedRunsError, SpecError, TrainingError, UsageError
+from bench.files import require_output
+from bench.ledger import Ledger, TakenLook
 from bench.machine import Machine, available_cores, describe_machine
 from bench.records import FAILED
 from bench.runner import Site, estimate_seconds, load_data, run_plan, stop_workers
 from bench.spec import Declaration, RunSpec, SweepSpec, Workload, canonical_json
 from bench.store import UNIFORM_COLUMNS, Store, check_uniform, finished_keys
+
+if TYPE_CHECKING:
+    from bench.cli.stored import StoredSweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +55,9 @@ def run(arguments: Namespace) -> int:
     machine = describe_machine(_choose_device(arguments.device), _workers(arguments.n_jobs))
     if arguments.dry_run:
         todo = find_missing(spec, store, machine, force=arguments.force)
-        return _dry_run(spec, todo, machine, arguments)
+        return _dry_run(spec, todo, store, machine, arguments)
     if not arguments.no_report:
-        require_writable(arguments.reports, "reports")
+        require_output(arguments.reports / f"{spec.name}.html", "the report")
     store.create()
     with _locked(store):
         todo = find_missing(spec, store, machine, force=arguments.force)
@@ -85,7 +92,10 @@ def make_spec(arguments: Namespace) -> SweepSpec:
         seeds=arguments.seed_list or tuple(range(arguments.seeds)),
         workload=workload,
         declaration=Declaration(
-            alpha=arguments.alpha, margin=arguments.margin, target=arguments.target
+            alpha=arguments.alpha,
+            margin=arguments.margin,
+            target=arguments.target,
+            looks=arguments.looks,
         ),
     )
 
@@ -142,14 +152,22 @@ def _check_declaration(spec: SweepSpec, store: Store) -> None:
     stored = store.read_spec()
     if stored is None:
         return
-    before, now = vars(stored.declaration), vars(spec.declaration)
+    before, now = _printed(stored.declaration), _printed(spec.declaration)
     for name, value in before.items():
         if now[name] != value:
             raise MixedRunsError(
-                f"{store.directory} was declared with {name}={value:g} before its runs were seen, "
-                f"this sweep has {name}={now[name]:g}: repeat --{name} {value:g}, or give this "
-                "sweep another --name"
+                f"{store.directory} was declared with {name}={value} before its runs were seen, "
+                f"this sweep has {name}={now[name]}: repeat --{name} {value}, or give this sweep "
+                "another --name"
             )
+
+
+def _printed(declaration: Declaration) -> dict[str, str]:
+    """The declaration as its options are given."""
+    return {
+        name: ANY_NUMBER if value is None else str(value)
+        for name, value in vars(declaration).items()
+    }
 
 
 def _seconds_per_run(done: pa.Table) -> dict[str, float]:
@@ -179,13 +197,19 @@ def _workers(n_jobs: int) -> int:
 @contextmanager
 def _locked(store: Store) -> Iterator[None]:
     """One sweep at a time in one directory; the lock goes with its process."""
+    lock = FileLock(store.directory / ".lock", timeout=0)
     try:
-        with FileLock(store.directory / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise UsageError(
             f"another sweep is writing to {store.directory}: wait for it, or use another --name"
         ) from None
+    except OSError as error:
+        raise UsageError(f"cannot lock {store.directory}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _train(spec: SweepSpec, todo: Todo, site: Site, *, quiet: bool) -> None:
@@ -195,7 +219,8 @@ def _train(spec: SweepSpec, todo: Todo, site: Site, *, quiet: bool) -> None:
     site = replace(site, machine=replace(site.machine, n_jobs=workers))
     with closing(run_plan(todo.missing, site)) as events:
         if not quiet:  # while the workers start
-            console.print_start(spec, len(todo.planned), len(todo.missing), workers)
+            level = _upcoming_level(spec, site.store)
+            console.print_start(spec, len(todo.planned), len(todo.missing), workers, level)
         with show_progress(spec, todo.done, len(todo.missing), quiet=quiet) as progress:
             for event in events:
                 progress.add(event)
@@ -205,25 +230,44 @@ def _train(spec: SweepSpec, todo: Todo, site: Site, *, quiet: bool) -> None:
 
 def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> int:
     """Analyse what is stored of the sweep, write the report, print the answer."""
-    from bench.cli.stored import analyse, select_planned
+    from bench.cli.stored import select_planned
 
-    stored = select_planned(store.read_rows(), spec)
+    stored = select_planned(store.read_rows(), spec, store)
     console.print_failures(stored.rows)
-    analysis = analyse(stored)
-    path = None
+    if set(stored.rows["status"].to_pylist()) == {FAILED}:
+        raise TrainingError("every run failed: there is nothing to compare")
+    if not (arguments.quiet and arguments.no_report):  # then nobody looks
+        _show(stored, spec, arguments)
+    return 1 if FAILED in stored.rows["status"].to_pylist() else 0
+
+
+def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
+    from bench.cli.stored import analyse
+
+    analysis, path = analyse(stored), None
     if not arguments.no_report:
         from bench import report
 
         path = arguments.reports / f"{spec.name}.html"
         report.write(analysis, path)
-    if not arguments.quiet:
-        console.print_conclusion(analysis, path)
-    elif path is not None:
+    if arguments.quiet:
         print(path)
-    return 1 if FAILED in stored.rows["status"].to_pylist() else 0
+    else:
+        console.print_conclusion(analysis, path)
 
 
-def _dry_run(spec: SweepSpec, todo: Todo, machine: Machine, arguments: Namespace) -> int:
+def _upcoming_level(spec: SweepSpec, store: Store) -> float:
+    """The level at which the look at this sweep will judge."""
+    from bench.analysis.sequential import look_level
+
+    whole = TakenLook(seeds=tuple(sorted(spec.seeds)), missing=0, at=datetime.now(UTC))
+    taken = Ledger(store.looks_file).with_look(whole)
+    return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
+
+
+def _dry_run(
+    spec: SweepSpec, todo: Todo, store: Store, machine: Machine, arguments: Namespace
+) -> int:
     seconds = _seconds_per_run(todo.done)
     unknown = [o for o in spec.optimizers if o.name not in seconds]
     if todo.missing and unknown:
@@ -232,5 +276,5 @@ def _dry_run(spec: SweepSpec, todo: Todo, machine: Machine, arguments: Namespace
         seconds.update(estimate_seconds(spec.workload, unknown, data))
     workers = min(machine.n_jobs, max(1, len(todo.missing)))
     total = sum(seconds[r.optimizer.name] for r in todo.missing) / workers
-    console.print_dry_run(spec, todo.missing, total, workers)
+    console.print_dry_run(spec, todo.missing, total, workers, _upcoming_level(spec, store))
     return 0

@@ -4,8 +4,11 @@
 ``curves_figure`` its figures as matplotlib Figures.
 """
 
-from bench.report.figures import NARROW, WIDE, Layout, curves_figure, runs_figure
+from bench.report.canvas import NARROW, WIDE, Layout
+from bench.report.figures import curves_figure, runs_figure
 from bench.report.page import render, write
+from bench.report.seed_figure import seed_figure
+from bench.report.target_figure import target_figure
 from bench.report.wording import verdict
 
 __all__ = [
@@ -15,6 +18,8 @@ __all__ = [
     "curves_figure",
     "render",
     "runs_figure",
+    "seed_figure",
+    "target_figure",
     "verdict",
     "write",
 ]

@@ -15,11 +15,22 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Transform
 
-from bench.analysis.results import Band, LearningCurve, RunScore, SweepAnalysis, Treatment
-from bench.report.format import NBSP, Metric, clean, count, elide, metric_of
+from bench.analysis.results import Band, Block, LearningCurve, RunScore, SweepAnalysis, Treatment
+from bench.analysis.table import sort_blocks
+from bench.report.canvas import (
+    WIDE,
+    Layout,
+    add_axes,
+    canvas_of,
+    new_figure,
+    row_text,
+    to_axes,
+)
+from bench.report.format import NBSP, Metric, clean, count, elide
 from bench.report.looks import Look, looks_of
+from bench.report.metrics import metric_of, result_label
+from bench.report.nouns import Nouns
 from bench.report.published import published_score
 from bench.report.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
 
@@ -39,18 +50,6 @@ _ERROR_TICKS = (
 #: Beyond this many optimizers names at the line ends would hide each other.
 _MOST_END_LABELS = 12
 _GOLDEN = 0.6180339887498949
-
-
-@dataclass(frozen=True)
-class Layout:
-    """For whom a figure is drawn: its width in pixels and whether that is a phone's."""
-
-    width: int
-    narrow: bool
-
-
-WIDE = Layout(width=1080, narrow=False)
-NARROW = Layout(width=400, narrow=True)
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,16 @@ def runs_figure(
     its single run is marked. `looks` are those of the analysis where none are given.
     """
     treatments = analysis.comparison.treatments
-    metric = metric_of(analysis.comparison.parameters.value)
+    metric = metric_of(analysis.comparison)
     looks = looks or looks_of(analysis)
     frame = _RunsFrame.of(analysis, layout)
     with figure_style():
-        figure = _figure(layout.width, frame.height)
-        axes = _axes(figure, frame.left, frame.top, frame.right, frame.bottom)
+        figure = new_figure(layout.width, frame.height)
+        axes = add_axes(figure, frame.left, frame.top, frame.right, frame.bottom)
         shown = _shown_scores(analysis)
         _score_axis(axes, metric, shown, len(treatments), 4 if layout.narrow else 9)
+        unit = f", {metric.unit}" if metric.unit else ""
+        axes.set_xlabel(f"{result_label(analysis)}{unit}", labelpad=8)
         height = _seed_heights(analysis.scores, frame.row)
         for row, treatment in enumerate(treatments):
             _draw_row(
@@ -142,8 +143,6 @@ def _score_axis(axes: Axes, metric: Metric, shown: _Range, k: int, ticks: int) -
     axes.set_xticks([p / metric.factor for p in places], [f"{p:.{digits}f}" for p in places])
     axes.tick_params(axis="x", length=0, pad=8)
     axes.set_yticks([])
-    unit = f", {metric.unit}" if metric.unit else ""
-    axes.set_xlabel(f"final {metric.label}{unit}", labelpad=8)
     axes.xaxis.grid(True)
     axes.yaxis.grid(False)
     for row in range(1, k):
@@ -157,14 +156,14 @@ def _draw_row(
     look: Look,
     analysis: SweepAnalysis,
     shown: _Range,
-    height: Callable[[int], float],
+    height: Callable[[Block], float],
     place: _Row,
 ) -> None:
-    metric = metric_of(analysis.comparison.parameters.value)
+    metric = metric_of(analysis.comparison)
     scores = [s for s in analysis.scores if s.treatment == treatment.name and s.value is not None]
     centre = row + place.runs
     if not scores:
-        axes.text(0.008, centre, "no result", color=MUTED, va="center", transform=_row_text(axes))
+        axes.text(0.008, centre, "no result", color=MUTED, va="center", transform=row_text(axes))
         return
     inside = [s for s in scores if shown.holds(s.value)]
     if inside:
@@ -267,7 +266,7 @@ def _note(axes: Axes, y: float, text: str, value: float | None, shown: _Range) -
         va="center",
         fontsize=12,
         color=INK,
-        transform=_row_text(axes),
+        transform=row_text(axes),
     )
 
 
@@ -277,7 +276,7 @@ def _row_name(
     """The marker and name of a row: left of it, or on a phone above it."""
     top = frame.top + row * frame.row_height
     y = top + (13.0 if layout.narrow else frame.row_height / 2)
-    canvas = _canvas(figure)
+    canvas = canvas_of(figure)
     canvas.plot(
         [frame.left + 8.0 if layout.narrow else 14.0],
         [y],
@@ -293,12 +292,13 @@ def _row_name(
 
 
 def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
-    canvas = _canvas(figure)
+    canvas = canvas_of(figure)
     level = f"{(1 - analysis.comparison.parameters.alpha) * 100:.6g}"
     marked = any(published_score(analysis, t.name) for t in analysis.comparison.treatments)
     x, y = 10.0, 18.0
     canvas.scatter([x + 2, x + 12, x + 7], [y - 3, y - 1, y + 5], s=30, color=MUTED, alpha=0.7)
-    canvas.text(x + 26, y, "one run, one seed each", va="center_baseline", color=MUTED)
+    block = Nouns.of(analysis.comparison.parameters).block
+    canvas.text(x + 26, y, f"one run, one {block} each", va="center_baseline", color=MUTED)
     x, y = (10.0, 42.0) if layout.narrow else (220.0, y)
     canvas.plot([x - 4, x + 24], [y, y], color=INK, linewidth=2.2)
     canvas.plot([x + 10], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)
@@ -344,9 +344,9 @@ def _is_on_scale(value: float, best: float, column: str) -> bool:
     return abs(value) <= _LOSS_RATIO * abs(best) or best == 0
 
 
-def _seed_heights(scores: Sequence[RunScore], row: _Row) -> Callable[[int], float]:
+def _seed_heights(scores: Sequence[RunScore], row: _Row) -> Callable[[Block], float]:
     """Where a seed's dots lie within their rows: spread evenly, the same for every optimizer."""
-    seeds = sorted({s.seed for s in scores})
+    seeds = sort_blocks(s.seed for s in scores)
     if len(seeds) == 1:
         return lambda _: 0.0
     place = {seed: row.spread * ((i * _GOLDEN) % 1 - 0.5) for i, seed in enumerate(seeds)}
@@ -387,13 +387,13 @@ def curves_figure(
     margin = 124.0 if labelled else 22.0
     with figure_style():
         height = 440.0
-        figure = _figure(layout.width, 2 * height if layout.narrow else height)
+        figure = new_figure(layout.width, 2 * height if layout.narrow else height)
         for place, panel in enumerate(panels):
             left, top = (0.0, place * height) if layout.narrow else (place * layout.width / 2, 0.0)
             right = left + (layout.width if layout.narrow else layout.width / 2)
-            axes = _axes(figure, left + 52, top + 44, right - margin, top + height - 58)
+            axes = add_axes(figure, left + 52, top + 44, right - margin, top + height - 58)
             _draw_panel(axes, panel, analysis, looks, labelled)
-            _canvas(figure).text(
+            canvas_of(figure).text(
                 left + 4, top + 18, panel.title, fontweight="bold", va="center_baseline"
             )
     return figure
@@ -507,7 +507,10 @@ def _curve_ticks(axes: Axes, panel: _Panel, shown: _Range, last: int) -> None:
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[str, Look, float]]) -> None:
-    """Names beside the line ends, pushed apart so that none hides another."""
+    """Names beside the line ends, pushed apart so that none hides another.
+
+    `ends` are (name, look, place on the axis).
+    """
     box = axes.get_window_extent()
     visible = sorted(ends, key=lambda end: (-axes.transData.transform((1, end[2]))[1], end[0]))
     wanted = [
@@ -516,14 +519,14 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Look, float]]) -> None:
     for (name, look, _), natural, y in zip(visible, wanted, spread(wanted, 17.0), strict=True):
         edge = box.x1
         axes.plot(
-            *_to_axes(axes, [edge + 6, edge + 13], [natural, y]),
+            *to_axes(axes, [edge + 6, edge + 13], [natural, y]),
             color=MUTED,
             linewidth=0.7,
             clip_on=False,
             transform=axes.transAxes,
         )
         axes.plot(
-            *_to_axes(axes, [edge + 20], [y]),
+            *to_axes(axes, [edge + 20], [y]),
             marker=look.marker,
             markersize=look.size(7.5),
             color=look.colour,
@@ -533,7 +536,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Look, float]]) -> None:
             transform=axes.transAxes,
             gid=optimizer_gid(look.index, "end"),
         )
-        x, height = (v[0] for v in _to_axes(axes, [edge + 29], [y]))
+        x, height = (v[0] for v in to_axes(axes, [edge + 29], [y]))
         axes.text(
             x,
             height,
@@ -588,46 +591,6 @@ def _apart(ticks: Sequence[float], shown: _Range) -> list[float]:
         if not kept or np.log(tick / kept[-1]) >= least:
             kept.append(tick)
     return kept
-
-
-# ---------------------------------------------------------------- pixels
-
-
-def _figure(width: float, height: float) -> Figure:
-    # 72 dots per inch: a point of the SVG is a pixel of the page.
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-    figure.patch.set_visible(False)
-    canvas = figure.add_axes((0, 0, 1, 1), label="canvas", zorder=5)
-    canvas.set_xlim(0, width)
-    canvas.set_ylim(height, 0)
-    canvas.axis("off")
-    return figure
-
-
-def _canvas(figure: Figure) -> Axes:
-    """The axes that span the figure, in pixels from its upper left corner."""
-    return figure.axes[0]
-
-
-def _axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
-    width, height = figure.get_size_inches() * 72
-    box = (left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height)
-    axes = figure.add_axes(box)
-    axes.patch.set_visible(False)
-    axes.set_axisbelow(True)
-    return axes
-
-
-def _to_axes(
-    axes: Axes, xs: Sequence[float], ys: Sequence[float]
-) -> tuple[list[float], list[float]]:
-    places = axes.transAxes.inverted().transform(list(zip(xs, ys, strict=True)))
-    return [float(p[0]) for p in places], [float(p[1]) for p in places]
-
-
-def _row_text(axes: Axes) -> Transform:
-    """x as a share of the axes, y in rows."""
-    return axes.get_yaxis_transform()
 
 
 def _name(name: str) -> str:

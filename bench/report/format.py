@@ -85,13 +85,6 @@ ACCURACY = Metric(
 TEST_LOSS = Metric(
     noun="test loss", label="test loss", digits=4, unit="nats", difference_unit="nats"
 )
-_METRICS = {"test_accuracy": ACCURACY, "test_loss": TEST_LOSS}
-
-
-def metric_of(column: str) -> Metric:
-    """How `column` is written: known columns in their own way, others with four decimals."""
-    words = column.replace("_", " ")
-    return _METRICS.get(column, Metric(noun=words, label=words))
 
 
 def fixed(value: float, digits: int) -> str:

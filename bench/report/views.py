@@ -6,11 +6,7 @@ No statistics: values of the analysis are formatted, ordered, counted and put si
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from bench.analysis.results import (
     Band,
@@ -26,20 +22,31 @@ from bench.analysis.results import (
 )
 from bench.report import format as fmt
 from bench.report import wording
-from bench.report.figures import NARROW, WIDE, Layout, curves_figure, runs_figure
-from bench.report.format import Metric, clean, count, elide, metric_of
-from bench.report.looks import Look, looks_of, marker_name, marker_paths
+from bench.report.figures import curves_figure, runs_figure
+from bench.report.format import Metric, clean, count
+from bench.report.looks import marker_name, marker_paths
+from bench.report.metrics import result_label
+from bench.report.nouns import Noun, Nouns
 from bench.report.pairs import MARKS, Mark, flip, mark_of, verdict_words
+from bench.report.parts import FigureView, Name, Parts
 from bench.report.published import luck
-from bench.report.svg import inline_svg
+from bench.report.sections import (
+    EquivalenceView,
+    LooksView,
+    ScopeView,
+    SeedView,
+    TargetView,
+    TimeView,
+    equivalence_view,
+    looks_view,
+    scope_view,
+    seed_view,
+    target_view,
+    time_view,
+)
 
-#: Names up to this length stay on one line.
-_UNBROKEN = 16
-#: Names in the heads of the matrix have at most this many characters.
-_BRIEF = 24
 #: More warnings than this are folded, the most important ones first.
 _WARNINGS_AT_ONCE = 4
-_Draw = Callable[[SweepAnalysis, Layout, Mapping[str, Look]], Figure]
 _WORKLOAD_COLUMNS = ("dataset", "network", "batch_size", "iterations", "eval_every")
 _NAMES_OF_COLUMNS = {
     "batch_size": "batch size (images)",
@@ -53,21 +60,6 @@ _NAMES_OF_COLUMNS = {
     "python_version": "Python",
     "git_commit": "commit of this program",
 }
-
-
-@dataclass(frozen=True)
-class Name:
-    """An optimizer's name, whole and in brief, with its colour and marker.
-
-    `css` says whether it may be broken into lines.
-    """
-
-    text: str
-    brief: str
-    css: str
-    index: int
-    slot: int
-    marker: str
 
 
 @dataclass(frozen=True)
@@ -203,14 +195,6 @@ class VariantRow:
     hyperparameters: str
 
 
-@dataclass(frozen=True)
-class FigureView:
-    """One figure, drawn for a desk and for a phone."""
-
-    wide: Markup
-    narrow: Markup
-
-
 @dataclass(frozen=True, kw_only=True)
 class PageView:
     """Everything that report.html.j2 prints."""
@@ -226,10 +210,12 @@ class PageView:
     names: tuple[Name, ...]
     markers: tuple[tuple[str, str], ...]
     leaders: tuple[LeaderRow, ...]
+    nouns: Nouns
     runs: FigureView
     spreads: tuple[SpreadRow, ...]
     has_published: bool
-    curves: FigureView
+    seed: SeedView | None
+    curves: FigureView | None
     iterations: tuple[str, ...]
     curve_rows: tuple[CurveRow, ...]
     matrix: tuple[MatrixRow, ...]
@@ -239,15 +225,23 @@ class PageView:
     omnibus: str
     power: tuple[str, ...]
     open_pairs: tuple[PairRow, ...]
+    equivalence: EquivalenceView | None
+    scope: ScopeView | None
+    reaching: TargetView | None
+    time: TimeView | None
+    looks: LooksView
     incidents: tuple[IncidentRow, ...]
     outcome: str
     variants: tuple[VariantRow, ...]
     declared: tuple[Fact, ...]
-    alpha: str
+    level_of_tests: str
     margin: str
     n_pairs: int
     workload: tuple[Fact, ...]
     environment: tuple[Fact, ...]
+    result: str
+    is_sweep: bool
+    has_times: bool
     is_mixed: bool
     is_on_cpu: bool
     command: str
@@ -265,8 +259,7 @@ class _Builder:
         self._analysis = analysis
         self._comparison: Comparison = analysis.comparison
         self._p = analysis.comparison.parameters
-        self._metric = metric_of(self._p.value)
-        self._looks: Mapping[str, Look] = looks_of(analysis)
+        self._parts = Parts(analysis)
 
     def page(self) -> PageView:
         a, c = self._analysis, self._comparison
@@ -274,32 +267,30 @@ class _Builder:
         spreads = tuple(self._spread_row(t) for t in c.treatments)
         matrix = self._matrix()
         workload, environment = self._facts()
+        treatment = self._parts.nouns.treatment
         return PageView(
-            title=f"{clean(a.name)}: which optimizer?",
+            title=f"{clean(a.name)}: which {treatment}?",
             subtitle=self._subtitle(),
             verdict=tuple(clean(s) for s in wording.verdict(c)),
             warnings=tuple(clean(w) for w in c.warnings[:_WARNINGS_AT_ONCE]),
             lesser_warnings=tuple(clean(w) for w in c.warnings[_WARNINGS_AT_ONCE:]),
-            metric=self._metric,
+            metric=self._parts.metric,
             worst="lowest" if self._p.direction == "higher" else "highest",
             level=fmt.level(1 - self._p.alpha),
-            names=tuple(self._name(t.name) for t in c.treatments),
+            names=tuple(self._parts.name(t.name) for t in c.treatments),
             markers=tuple((marker_name(m), path) for m, path in marker_paths().items()),
             leaders=self._leaders(),
-            runs=self._figure(
+            nouns=self._parts.nouns,
+            runs=self._parts.figure(
                 runs_figure,
                 "runs",
-                title=f"Final {self._metric.label} of every run, by optimizer",
+                title=f"{_capital(result_label(a))} of every run, by {treatment}",
                 description=wording.runs_description(a),
             ),
             spreads=spreads,
             has_published=any(s.published for s in spreads),
-            curves=self._figure(
-                curves_figure,
-                "curves",
-                title="Test accuracy and test loss over the updates, by optimizer",
-                description=wording.curves_description(a),
-            ),
+            seed=seed_view(self._parts),
+            curves=self._curves() if a.curves else None,
             iterations=tuple(f"{i:,}" for i in self._iterations()),
             curve_rows=tuple(self._curve_row(curve) for curve in a.curves),
             matrix=matrix,
@@ -313,16 +304,24 @@ class _Builder:
                 for row, pair in zip(pair_rows, c.pairs, strict=True)
                 if pair.verdict == "inconclusive"
             ),
+            equivalence=equivalence_view(self._parts),
+            scope=scope_view(self._parts),
+            reaching=target_view(self._parts),
+            time=time_view(self._parts),
+            looks=looks_view(self._parts),
             incidents=tuple(self._incident_row(i) for i in a.incidents),
             outcome=self._outcome(),
             variants=tuple(self._variant_row(v) for v in a.variants),
             declared=self._declared(),
-            alpha=fmt.level(self._p.alpha),
-            margin="" if self._p.margin is None else self._metric.margin(self._p.margin),
+            level_of_tests=fmt.level(c.level),
+            margin="" if self._p.margin is None else self._parts.metric.margin(self._p.margin),
             n_pairs=len(c.pairs),
             workload=workload,
             environment=environment,
             is_mixed=any(f.mixed for f in (*workload, *environment)),
+            result=result_label(a),
+            is_sweep=bool(a.variants),
+            has_times=bool(a.timings),
             is_on_cpu=dict(a.provenance.facts).get("device") == ("cpu",),
             command=clean(a.command),
         )
@@ -332,8 +331,8 @@ class _Builder:
     def _subtitle(self) -> tuple[str, ...]:
         finished = self._analysis.provenance.finished_at
         parts = [
-            count(self._p.k, "optimizer"),
-            count(self._p.n_blocks, "seed"),
+            self._parts.nouns.treatment.count(self._p.k),
+            self._parts.nouns.block.count(self._p.n_blocks),
             count(len(self._analysis.scores), "run"),
         ]
         return (*parts, fmt.moment(finished)) if finished else tuple(parts)
@@ -348,14 +347,14 @@ class _Builder:
         )
 
     def _leader(self, place: int, t: Treatment, timing: Timing | None) -> LeaderRow:
-        score = self._metric.score
+        score = self._parts.metric.score
         worst = t.min if self._p.direction == "higher" else t.max
         trained = timing.train_seconds if timing else None
         return LeaderRow(
-            name=self._name(t.name),
+            name=self._parts.name(t.name),
             rank=Cell.of(str(place) if t.mean is not None else fmt.MISSING, float(place)),
             mean=Cell.of(score(t.mean), t.mean),
-            interval=self._metric.score_interval(t.ci_low, t.ci_high),
+            interval=self._parts.metric.score_interval(t.ci_low, t.ci_high),
             std=Cell.of(score(t.std), t.std),
             median=Cell.of(score(t.median), t.median),
             worst=Cell.of(score(worst), worst),
@@ -368,19 +367,19 @@ class _Builder:
 
     # -- figures
 
-    def _figure(self, draw: _Draw, name: str, *, title: str, description: str) -> FigureView:
-        def drawn(layout: Layout, kind: str) -> Markup:
-            figure = draw(self._analysis, layout, self._looks)
-            svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
-            return Markup(svg)
-
-        return FigureView(wide=drawn(WIDE, "wide"), narrow=drawn(NARROW, "narrow"))
+    def _curves(self) -> FigureView:
+        return self._parts.figure(
+            curves_figure,
+            "curves",
+            title=f"Test accuracy and test loss over the updates, by {self._parts.nouns.treatment}",
+            description=wording.curves_description(self._analysis),
+        )
 
     def _spread_row(self, t: Treatment) -> SpreadRow:
-        score = self._metric.score
+        score = self._parts.metric.score
         lucky = luck(self._analysis, t.name)
         return SpreadRow(
-            name=self._name(t.name),
+            name=self._parts.name(t.name),
             n=str(t.n),
             min=score(t.min),
             q1=score(t.q1),
@@ -403,7 +402,7 @@ class _Builder:
             return tuple(None if at is None else band.mean[at] for at in where)
 
         return CurveRow(
-            name=self._name(curve.treatment),
+            name=self._parts.name(curve.treatment),
             n=str(max(curve.test_accuracy.n, default=0)),
             accuracy=tuple(fmt.ACCURACY.score(v) for v in picked(curve.test_accuracy)),
             loss=tuple(fmt.number(v, 4) for v in picked(curve.test_loss)),
@@ -418,7 +417,7 @@ class _Builder:
         names = [t.name for t in self._comparison.treatments]
         return tuple(
             MatrixRow(
-                self._name(row), tuple(self._matrix_cell(lookup.get((row, c))) for c in names)
+                self._parts.name(row), tuple(self._matrix_cell(lookup.get((row, c))) for c in names)
             )
             for row in names
         )
@@ -428,16 +427,16 @@ class _Builder:
             return None
         return MatrixCell(
             mark=mark_of(pair, self._p.margin),
-            difference=self._metric.difference(pair.mean_difference),
+            difference=self._parts.metric.difference(pair.mean_difference),
             p=fmt.pvalue(pair.pvalue_holm, self._p.alpha),
-            words=verdict_words(pair, self._p.margin, self._metric),
+            words=verdict_words(pair, self._p.margin, self._parts.metric),
         )
 
     def _pair_row(self, pair: Pair) -> PairRow:
-        alpha, metric = self._p.alpha, self._metric
+        alpha, metric = self._p.alpha, self._parts.metric
         return PairRow(
-            a=self._name(pair.a),
-            b=self._name(pair.b),
+            a=self._parts.name(pair.a),
+            b=self._parts.name(pair.b),
             mark=mark_of(pair, self._p.margin),
             verdict=verdict_words(pair, self._p.margin, metric),
             n=str(pair.n),
@@ -473,27 +472,29 @@ class _Builder:
         return (
             f"χ²({omnibus.df}) = {fmt.number(omnibus.chi2, 1)}, "
             f"{fmt.p_equals(omnibus.pvalue, self._p.alpha)}{f_test}, "
-            f"over {count(omnibus.n_blocks, 'complete seed')}"
+            f"over {Noun(f'complete {self._parts.nouns.block}').count(omnibus.n_blocks)}"
         )
 
     # -- the rest
 
     def _outcome(self) -> str:
         runs = self._analysis.scores
+        nouns = self._parts.nouns
         kinds = Counter(s.status for s in runs)
         if not self._analysis.incidents:
             return f"Nothing to report: all {count(len(runs), 'run')} finished with finite losses."
         return (
             f"Of {count(len(runs), 'run')}, {kinds['diverged']} diverged and {kinds['failed']} "
             "failed. A diverged run counts with the accuracy that it ended with; a failed run is "
-            "missing, and its pairs use the seeds that both optimizers have."
+            f"missing, and its pairs use the {nouns.block.plural} that both "
+            f"{nouns.treatment.plural} have."
         )
 
     def _incident_row(self, incident: Incident) -> IncidentRow:
         whole = clean(incident.error).strip()
         last = whole.splitlines()[-1].strip() if whole else fmt.MISSING
         return IncidentRow(
-            name=self._name(incident.treatment),
+            name=self._parts.name(incident.treatment),
             seed=str(incident.seed),
             status=incident.status,
             iteration=fmt.MISSING if incident.iteration is None else f"{incident.iteration:,}",
@@ -504,21 +505,23 @@ class _Builder:
     def _variant_row(self, variant: Variant) -> VariantRow:
         settings = ", ".join(f"{name}={value}" for name, value in variant.hyperparameters)
         return VariantRow(
-            name=self._name(variant.treatment),
+            name=self._parts.name(variant.treatment),
             algorithm=clean(variant.algorithm),
             hyperparameters=clean(settings) or fmt.MISSING,
         )
 
     def _declared(self) -> tuple[Fact, ...]:
-        p = self._p
-        margin = "none declared" if p.margin is None else f"{self._metric.margin(p.margin)}"
+        p, nouns = self._p, self._parts.nouns
+        reaching = self._comparison.time_to_target
+        target = (Fact("Target accuracy", fmt.level(reaching.target)),) if reaching else ()
+        margin = "none declared" if p.margin is None else f"{self._parts.metric.margin(p.margin)}"
         return (
-            Fact("Primary metric", f"final {self._metric.label}, {p.direction} is better"),
-            Fact("Seeds", f"{p.n_blocks:,}"),
-            Fact("Optimizers", f"{p.k:,}"),
+            Fact("Primary metric", f"{result_label(self._analysis)}, {p.direction} is better"),
+            Fact(nouns.block.plural, f"{p.n_blocks:,}"),
+            Fact(nouns.treatment.plural, f"{p.k:,}"),
             Fact("Family-wise level α", fmt.level(p.alpha)),
             Fact("Equivalence margin δ", margin),
-            Fact("Target accuracy", fmt.level(self._analysis.target)),
+            *target,
         )
 
     def _facts(self) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
@@ -531,17 +534,17 @@ class _Builder:
             for column, values in self._analysis.provenance.facts
         }
         workload = tuple(facts[c] for c in _WORKLOAD_COLUMNS if c in facts)
-        started = Fact("first run started", fmt.moment(self._analysis.provenance.started_at))
-        finished = Fact("last run finished", fmt.moment(self._analysis.provenance.finished_at))
         rest = tuple(fact for column, fact in facts.items() if column not in _WORKLOAD_COLUMNS)
+        if not facts:
+            return workload, rest
+        origin = self._analysis.provenance
+        started = Fact("first run started", fmt.moment(origin.started_at))
+        finished = Fact("last run finished", fmt.moment(origin.finished_at))
         return workload, (*rest, started, finished)
 
-    def _name(self, name: str) -> Name:
-        look = self._looks[name]
-        css = "short" if len(name) <= _UNBROKEN else "long"
-        text = clean(name)
-        brief = elide(text, _BRIEF)
-        return Name(text, brief, css, look.index, look.slot, marker_name(look.marker))
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _marks(matrix: tuple[MatrixRow, ...]) -> tuple[Mark, ...]:

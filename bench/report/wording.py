@@ -10,7 +10,9 @@ from collections import Counter
 
 from bench.analysis.results import Comparison, Pair, Power, SweepAnalysis, Treatment
 from bench.report import format as fmt
-from bench.report.format import Metric, count, listing, metric_of
+from bench.report.format import Metric, count, listing
+from bench.report.metrics import metric_of
+from bench.report.nouns import Nouns
 from bench.report.pairs import seen_from, within_margin
 
 #: More names than this in one sentence are shortened to a count.
@@ -28,8 +30,10 @@ def verdict(comparison: Comparison) -> tuple[str, ...]:
     if comparison.parameters.n_blocks == 1:
         return _one_seed(comparison, measured, needed)
     if all(pair.verdict == "not testable" for pair in comparison.pairs):
+        nouns = Nouns.of(comparison.parameters)
         return (
-            "No two optimizers share enough seeds to be compared: nothing is testable.",
+            f"No two {nouns.treatment.plural} share enough {nouns.block.plural} to be compared: "
+            "nothing is testable.",
             *_so_far(comparison, measured),
         )
     if comparison.parameters.n_blocks < needed:
@@ -43,7 +47,7 @@ def verdict(comparison: Comparison) -> tuple[str, ...]:
 
 def runs_description(analysis: SweepAnalysis) -> str:
     """Alternative text of the figure of all runs."""
-    metric = metric_of(analysis.comparison.parameters.value)
+    metric = metric_of(analysis.comparison)
     return f"From best to worst mean. {_enumerate(analysis, metric)}"
 
 
@@ -56,7 +60,8 @@ def curves_description(analysis: SweepAnalysis) -> str:
     ]
     rest = _rest(len(analysis.curves) - _MANY)
     return (
-        "Mean over seeds at each evaluation, with pointwise intervals. "
+        f"Mean over {Nouns.of(analysis.comparison.parameters).block.plural} at each evaluation, "
+        "with pointwise intervals. "
         f"After the last update: {'; '.join(parts)}{rest}."
     )
 
@@ -65,15 +70,15 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
     """What this number of seeds can show at all; no sentence where there is nothing to test."""
     if power.seeds_to_reject is None:
         return ()
-    p = comparison.parameters
+    p, nouns = comparison.parameters, Nouns.of(comparison.parameters)
     n_pairs = len(comparison.pairs)
     sentences = [
-        f"With {count(p.n_blocks, 'seed')} the sign-flip test cannot give a p-value below "
+        f"With {nouns.block.count(p.n_blocks)} the sign-flip test cannot give a p-value below "
         f"{fmt.tiny(power.smallest_pvalue)}, however large a difference is."
         if power.smallest_pvalue is not None
-        else "With this number of seeds no test is possible.",
-        f"Holm's procedure over {count(n_pairs, 'pair')} at level {fmt.level(p.alpha)} can call "
-        f"something significant from {count(power.seeds_to_reject, 'seed')} on.",
+        else f"With this number of {nouns.block.plural} no test is possible.",
+        f"Holm's procedure over {count(n_pairs, 'pair')} at level {fmt.level(comparison.level)} "
+        f"can call something significant from {nouns.block.count(power.seeds_to_reject)} on.",
     ]
     if power.minimum_detectable_dz is not None:
         sentences.append(
@@ -93,21 +98,22 @@ def _nothing_measured(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _nothing_to_compare(comparison: Comparison, only: Treatment) -> tuple[str, ...]:
-    metric = metric_of(comparison.parameters.value)
+    metric = metric_of(comparison)
     level = fmt.level(1 - comparison.parameters.alpha)
     interval = (
         f" ({level} interval {metric.score_interval(only.ci_low, only.ci_high)})"
         if only.ci_low is not None
         else ""
     )
+    nouns = Nouns.of(comparison.parameters)
     reason = (
-        "There is one optimizer, so there is nothing to compare it with."
+        f"There is one {nouns.treatment}, so there is nothing to compare it with."
         if len(comparison.treatments) == 1
         else f"Only {only.name} has results, so there is nothing to compare it with."
     )
-    opening = "One seed proves nothing. " if only.n == 1 else ""
+    opening = f"One {nouns.block} proves nothing. " if only.n == 1 else ""
     reached = (
-        f"{opening}Over {count(only.n, 'seed')}, {only.name} reaches a mean {metric.noun} of "
+        f"{opening}Over {nouns.block.count(only.n)}, {only.name} reaches a mean {metric.noun} of "
         f"{metric.score_with_unit(only.mean)}{interval}."
     )
     return reached, reason
@@ -116,23 +122,23 @@ def _nothing_to_compare(comparison: Comparison, only: Treatment) -> tuple[str, .
 def _one_seed(
     comparison: Comparison, measured: tuple[Treatment, ...], needed: int
 ) -> tuple[str, ...]:
-    metric = metric_of(comparison.parameters.value)
+    metric, nouns = metric_of(comparison), Nouns.of(comparison.parameters)
     best = measured[0]
     return (
-        "One seed proves nothing: no difference is testable, so no optimizer can be called better "
-        "than another.",
-        f"On this seed {best.name} scored {_best(comparison)} "
-        f"({metric.score_with_unit(best.mean)}); another seed may well name another.",
-        f"From {count(needed, 'seed')} on a difference between "
-        f"{count(comparison.parameters.k, 'optimizer')} can be significant.",
+        f"One {nouns.block} proves nothing: no difference is testable, so no {nouns.treatment} can "
+        "be called better than another.",
+        f"On this {nouns.block} {best.name} scored {_best(comparison)} "
+        f"({metric.score_with_unit(best.mean)}); another {nouns.block} may well name another.",
+        f"From {nouns.block.count(needed)} on a difference between "
+        f"{nouns.treatment.count(comparison.parameters.k)} can be significant.",
     )
 
 
 def _too_few(comparison: Comparison, needed: int) -> str:
-    p = comparison.parameters
+    p, nouns = comparison.parameters, Nouns.of(comparison.parameters)
     return (
-        f"{count(p.n_blocks, 'seed')} are too few: with {count(p.k, 'optimizer')}, no difference "
-        f"can be significant below {count(needed, 'seed')}."
+        f"{nouns.block.count(p.n_blocks)} are too few: with {nouns.treatment.count(p.k)}, no "
+        f"difference can be significant below {nouns.block.count(needed)}."
     )
 
 
@@ -141,13 +147,14 @@ def _so_far(comparison: Comparison, measured: tuple[Treatment, ...]) -> tuple[st
 
 
 def _lead(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
-    over = f"Over {count(comparison.parameters.n_blocks, 'seed')}"
+    p = comparison.parameters
+    over = f"Over {Nouns.of(p).block.count(p.n_blocks)}"
     return f"{over}, {_leader(comparison, measured)}."
 
 
 def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
     """Who has the best mean, or who share it."""
-    metric = metric_of(comparison.parameters.value)
+    metric = metric_of(comparison)
     names = [t.name for t in measured if t.mean == measured[0].mean]
     score = metric.score_with_unit(measured[0].mean)
     who = f"{_names(names)} share" if len(names) > 1 else f"{names[0]} has"
@@ -155,11 +162,12 @@ def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
 
 
 def _against_the_rest(comparison: Comparison, leader: Treatment) -> tuple[str, ...]:
+    nouns = Nouns.of(comparison.parameters)
     all_open = all(p.verdict == "inconclusive" for p in comparison.pairs)
     if all_open and len(comparison.pairs) > 1:
         return (
-            f"No two of the {comparison.parameters.k} optimizers can be told apart at this number "
-            "of seeds, which does not show that they perform alike.",
+            f"No two of the {comparison.parameters.k} {nouns.treatment.plural} can be told apart "
+            f"at this number of {nouns.block.plural}, which does not show that they perform alike.",
         )
     against = _Against(comparison, leader)
     clauses = [c for c in (against.undecided(), against.beaten(), against.other()) if c]
@@ -173,8 +181,9 @@ class _Against:
     """Clauses about one optimizer against all others, each without a full stop."""
 
     def __init__(self, comparison: Comparison, leader: Treatment) -> None:
-        self._metric = metric_of(comparison.parameters.value)
+        self._metric = metric_of(comparison)
         self._margin = comparison.parameters.margin
+        self._nouns = Nouns.of(comparison.parameters)
         self._pairs = seen_from(comparison.pairs, leader.name)
 
     def _with(self, verdict: str) -> list[Pair]:
@@ -207,9 +216,13 @@ class _Against:
         """The rare rest: identical, worse over the seeds both have, not testable."""
         clauses = []
         if identical := self._with("identical"):
-            clauses.append(f"it scored exactly as {_others(identical)} on every seed")
+            clauses.append(
+                f"it scored exactly as {_others(identical)} on every {self._nouns.block}"
+            )
         if worse := self._with("worse"):
-            clauses.append(f"on the seeds both have, {_others(worse)} did better")
+            clauses.append(
+                f"on the {self._nouns.block.plural} both have, {_others(worse)} did better"
+            )
         if untested := self._with("not testable"):
             clauses.append(f"it could not be tested against {_others(untested)}")
         return "; ".join(clauses)
@@ -225,7 +238,7 @@ class _Against:
 def _tally(comparison: Comparison) -> tuple[str, ...]:
     if len(comparison.pairs) < 2:
         return ()
-    metric, margin = metric_of(comparison.parameters.value), comparison.parameters.margin
+    metric, margin = metric_of(comparison), comparison.parameters.margin
     counts = Counter(p.verdict for p in comparison.pairs)
     within = f" within {metric.margin(margin)}" if margin is not None else ""
     different = counts["better"] + counts["worse"]

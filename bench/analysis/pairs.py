@@ -1,0 +1,127 @@
+"""Every pair of treatments: tested, adjusted, measured and judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from bench.analysis import effects
+from bench.analysis.differences import Differences, paired_differences
+from bench.analysis.equivalence import tost_pvalue
+from bench.analysis.multiplicity import holm
+from bench.analysis.permutation import sign_flip_pvalue
+from bench.analysis.power import seeds_needed
+from bench.analysis.results import Pair, Parameters, Verdict
+from bench.analysis.student import t_interval, t_pvalue
+from bench.analysis.table import PairedTable, sign_of
+from bench.analysis.wilcoxon import wilcoxon_pvalue
+
+#: With two blocks the sign-flip p is 1/2 or 1, whatever the sizes of the differences: it only
+#: tells whether both signs agree. From three on, the measurements have a say.
+MIN_BLOCKS_FOR_VERDICT = 3
+
+
+def compare_pairs(
+    paired: PairedTable, order: Sequence[str], parameters: Parameters, level: float
+) -> tuple[Pair, ...]:
+    """Every unordered pair once, the first of `order` first: one Holm family.
+
+    Parameters
+    ----------
+    paired
+        One value per (block, treatment).
+    order
+        The names of the treatments, best first.
+    parameters
+        Intervals have level 1 - alpha; the margin is that of the equivalence tests.
+    level
+        The family-wise level at which the pairs are judged.
+    """
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    names = list(combinations(order, 2))
+    pairs = [
+        _measure(a, b, paired, (column[a], column[b]), parameters, level / len(names))
+        for a, b in names
+    ]
+    difference = holm([pair.pvalue for pair in pairs])
+    equivalence = holm([pair.pvalue_equivalence for pair in pairs])
+    return tuple(
+        _judge(replace(pair, pvalue_holm=p, pvalue_equivalence_holm=q), level, len(names))
+        for pair, p, q in zip(pairs, difference, equivalence, strict=True)
+    )
+
+
+def _measure(
+    a: str,
+    b: str,
+    paired: PairedTable,
+    columns: tuple[int, int],
+    parameters: Parameters,
+    single_level: float,
+) -> Pair:
+    """Everything about a pair that does not depend on the other pairs; not yet judged."""
+    x, y = paired.common(*columns)
+    sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
+    d = paired_differences(x, y, paired.total)
+    moments = d.moments
+    interval, simultaneous = t_interval(moments, alpha), t_interval(moments, single_level)
+    wins = effects.win_rate(d.values, sign)
+    wilson = effects.wilson_interval(wins, d.n, alpha)
+    return Pair(
+        a=a,
+        b=b,
+        n=d.n,
+        mean_difference=moments.mean,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        simultaneous_ci_low=simultaneous.low,
+        simultaneous_ci_high=simultaneous.high,
+        statistic=None if moments.mean is None else d.total / d.units_per_one,
+        pvalue=sign_flip_pvalue(d.units, d.slack),
+        pvalue_holm=None,
+        pvalue_t=t_pvalue(moments),
+        pvalue_wilcoxon=wilcoxon_pvalue(d.values),
+        pvalue_equivalence=None if margin is None else tost_pvalue(moments, -margin, margin),
+        pvalue_equivalence_holm=None,
+        dz=effects.cohen_dz(moments),
+        gz=effects.hedges_gz(moments),
+        win_rate=wins,
+        win_rate_low=wilson.low,
+        win_rate_high=wilson.high,
+        a12=effects.a12(x, y, sign),
+        correlation=effects.correlation(x, y),
+        verdict=_leaning(d, sign),
+        seeds_needed=None,
+    )
+
+
+def _leaning(d: Differences, sign: int) -> Verdict:
+    """What a pair would be called if its difference were significant."""
+    if d.n < 2:
+        return "not testable"
+    if d.all_zero:
+        return "identical"
+    if d.n < MIN_BLOCKS_FOR_VERDICT:
+        return "not testable"
+    leanings: dict[int, Verdict] = {1: "better", 0: "inconclusive", -1: "worse"}
+    return leanings[sign * d.sign]
+
+
+def _judge(pair: Pair, level: float, n_pairs: int) -> Pair:
+    """The pair with its verdict, now that both of its adjusted p-values are known."""
+    if pair.verdict in ("identical", "not testable"):
+        return pair
+    if _at_most(pair.pvalue_holm, level):
+        return pair
+    if _at_most(pair.pvalue_equivalence_holm, level):
+        return replace(pair, verdict="equivalent")
+    constant = pair.dz is None and bool(pair.mean_difference)
+    effect = math.inf if constant else pair.dz
+    needed = seeds_needed(effect, level / n_pairs, more_than=pair.n)
+    return replace(pair, verdict="inconclusive", seeds_needed=needed)
+
+
+def _at_most(pvalue: float | None, alpha: float) -> bool:
+    return pvalue is not None and pvalue <= alpha

@@ -1,0 +1,230 @@
+r"""Would the difference hold on other test images too?
+
+The interval of the mean difference over seeds says: new seeds, these test images. Correctness of
+every image in every run allows a second statement, over new seeds *and* new images: both are random
+effects that cross. For the paired correctness difference :math:`d_{se} \in \{-1, 0, 1\}` of seed
+:math:`s` on example :math:`e`, the variance of its grand mean over :math:`n` seeds and :math:`N`
+examples is estimated without bias by
+
+.. math:: (MS_{seed} + MS_{example} - MS_{residual}) / (n N).
+
+That estimate can be too small by chance, even negative, so it is never taken below the largest of
+the three mean squares over :math:`n N`, and the interval is never narrower than that over seeds.
+
+References
+----------
+.. [1] Scheffe, H. (1959). The Analysis of Variance, sections 7.4 and 7.5.
+.. [2] Satterthwaite, F. E. (1946). An approximate distribution of estimates of variance
+   components. Biometrics Bulletin 2, 110-114.
+.. [3] Bouthillier, X. et al. (2021). Accounting for variance in machine learning benchmarks. MLSys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
+from bench.analysis.results import CrossedInterval, Pair, Scope
+from bench.analysis.rounding import FloatArray
+from bench.analysis.table import PairedTable, where
+from bench.errors import TableError
+
+#: One bit per test example, the first in the highest bit: 1 where the run classified it correctly.
+CORRECTNESS = "correct_bits"
+
+
+def scope(
+    table: pd.DataFrame, paired: PairedTable, pairs: Sequence[Pair], alpha: float
+) -> Scope | None:
+    """Crossed intervals of the mean difference of every pair; None without :data:`CORRECTNESS`.
+
+    Raises
+    ------
+    TableError
+        If the bits of a run do not agree with its count of correct examples.
+    """
+    if CORRECTNESS not in table.columns or paired.total is None:
+        return None
+    correctness = _Correctness.of(table, paired)
+    if not correctness.known.any():
+        return None
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    return Scope(
+        n_examples=paired.total,
+        pairs=tuple(
+            _crossed_interval(pair, correctness, column[pair.a], column[pair.b], alpha)
+            for pair in pairs
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class MeanSquares:
+    """The two-way analysis of variance of differences (n, N), one in each cell."""
+
+    n: int
+    n_examples: int
+    mean: float
+    seed: float
+    example: float
+    residual: float
+
+    @property
+    def variance_of_mean(self) -> float:
+        """Of the grand mean, over new seeds and new examples."""
+        return max(self._sum, self._largest) / (self.n * self.n_examples)
+
+    @property
+    def df(self) -> float | None:
+        """Satterthwaite's degrees of freedom of that variance; None where nothing varies."""
+        parts = self._parts
+        if not self._largest:
+            return None
+        if self._sum < self._largest:
+            close = (df for square, df in parts if math.isclose(square, self._largest))
+            return float(min(close))
+        return self._sum**2 / math.fsum(square**2 / df for square, df in parts if square)
+
+    def half_width(self, alpha: float) -> float:
+        """Of the interval of the grand mean at level 1 - `alpha`.
+
+        Never less than that of the interval over seeds alone: with few seeds, their mean square can
+        be small by chance, and Satterthwaite's degrees of freedom then too many.
+        """
+        if self.df is None:
+            return 0.0
+        crossed = float(stats.t.isf(alpha / 2, self.df)) * math.sqrt(self.variance_of_mean)
+        over_seeds = self.seed / (self.n * self.n_examples)
+        return max(crossed, float(stats.t.isf(alpha / 2, self.n - 1)) * math.sqrt(over_seeds))
+
+    @property
+    def _sum(self) -> float:
+        return self.seed + self.example - self.residual
+
+    @property
+    def _largest(self) -> float:
+        return max(self.seed, self.example, self.residual)
+
+    @property
+    def _parts(self) -> tuple[tuple[float, int], ...]:
+        """Each mean square with its degrees of freedom."""
+        seeds, examples = self.n - 1, self.n_examples - 1
+        return (self.seed, seeds), (self.example, examples), (self.residual, seeds * examples)
+
+    @classmethod
+    def of(cls, by_seed: FloatArray, by_example: FloatArray, sum_of_squares: float) -> MeanSquares:
+        """From the sums of the differences of every seed (n,) and of every example (N,), n, N > 1.
+
+        All are whole numbers, so that the sums are exact.
+        """
+        n, n_examples = len(by_seed), len(by_example)
+        cells = n * n_examples
+        total = float(by_seed.sum())
+        correction = total**2 / cells
+        seeds = float((by_seed**2).sum()) / n_examples - correction
+        examples = float((by_example**2).sum()) / n - correction
+        residual = max(0.0, sum_of_squares - correction - seeds - examples)
+        return cls(
+            n=n,
+            n_examples=n_examples,
+            mean=total / cells,
+            seed=max(0.0, seeds) / (n - 1),
+            example=max(0.0, examples) / (n_examples - 1),
+            residual=residual / ((n - 1) * (n_examples - 1)),
+        )
+
+
+@dataclass(frozen=True)
+class _Correctness:
+    """Packed bits of every run, (n, k, bytes), and whether a run has them, (n, k)."""
+
+    bits: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+    n_examples: int
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, paired: PairedTable) -> _Correctness:
+        n_examples = paired.total or 0
+        n_bytes = -(-n_examples // 8)
+        bits = np.zeros((*paired.cells.shape, n_bytes), dtype=np.uint8)
+        known = np.zeros(paired.cells.shape, dtype=np.bool_)
+        packed = table[CORRECTNESS].tolist()
+        for cell in zip(*np.nonzero(np.isfinite(paired.values)), strict=True):
+            row = int(paired.cells[cell])
+            content = packed[row]
+            if content is None or content is pd.NA or content != content:
+                continue  # a run of somebody else's table that does not say
+            correct = round(float(paired.values[cell]) * n_examples)
+            bits[cell] = _checked_bits(content, n_examples, correct, table, row)
+            known[cell] = True
+        return cls(bits=bits, known=known, n_examples=n_examples)
+
+    def by_example(self, column: int, blocks: NDArray[np.intp]) -> FloatArray:
+        """In how many of these blocks a treatment is right on each example, (N,)."""
+        sums = np.zeros(self.n_examples)
+        for start in range(0, len(blocks), 250):  # in bytes, and no number above 255
+            some = self.bits[blocks[start : start + 250], column]
+            unpacked = np.unpackbits(some, axis=1, count=self.n_examples)
+            sums += unpacked.sum(axis=0, dtype=np.uint8)
+        return sums
+
+
+def _checked_bits(
+    content: object, n_examples: int, correct: int, table: pd.DataFrame, row: int
+) -> NDArray[np.uint8]:
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise TableError(
+            f"column {CORRECTNESS!r} must hold bytes, got {type(content).__name__} in "
+            f"{where(table, row)}"
+        )
+    bits = np.frombuffer(content, dtype=np.uint8)
+    if len(bits) != -(-n_examples // 8):
+        raise TableError(
+            f"column {CORRECTNESS!r} must hold one bit for each of {n_examples} examples, got "
+            f"{len(bits)} bytes in {where(table, row)}"
+        )
+    counted = int(np.bitwise_count(bits).sum())
+    if int(bits[-1]) & ((1 << (8 * len(bits) - n_examples)) - 1):
+        raise TableError(
+            f"column {CORRECTNESS!r} must have no bit set behind example {n_examples}, but has in "
+            f"{where(table, row)}"
+        )
+    if counted != correct:
+        raise TableError(
+            f"column {CORRECTNESS!r} must agree with the accuracy: it has {counted} of "
+            f"{n_examples} examples right, the accuracy {correct}, in {where(table, row)}"
+        )
+    return bits
+
+
+def _crossed_interval(
+    pair: Pair, correctness: _Correctness, a: int, b: int, alpha: float
+) -> CrossedInterval:
+    blocks = np.flatnonzero(correctness.known[:, a] & correctness.known[:, b])
+    low = high = df = None
+    if len(blocks) >= MIN_BLOCKS_FOR_VERDICT and correctness.n_examples > 1:
+        squares = _mean_squares(correctness, a, b, blocks)
+        df, half = squares.df, squares.half_width(alpha)
+        low, high = squares.mean - half, squares.mean + half
+    return CrossedInterval(
+        a=pair.a, b=pair.b, n=len(blocks), crossed_ci_low=low, crossed_ci_high=high, df=df
+    )
+
+
+def _mean_squares(
+    correctness: _Correctness, a: int, b: int, blocks: NDArray[np.intp]
+) -> MeanSquares:
+    x, y = correctness.bits[blocks, a], correctness.bits[blocks, b]
+    right = [np.bitwise_count(bits).sum(axis=1, dtype=np.float64) for bits in (x, y)]
+    return MeanSquares.of(
+        by_seed=right[0] - right[1],
+        by_example=correctness.by_example(a, blocks) - correctness.by_example(b, blocks),
+        sum_of_squares=float(np.bitwise_count(x ^ y).sum(dtype=np.int64)),
+    )

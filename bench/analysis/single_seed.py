@@ -1,0 +1,134 @@
+"""What one seed would have told: the question that this project was built to answer.
+
+References
+----------
+.. [1] Efron, B. (1979). Bootstrap methods: another look at the jackknife. Annals of Statistics 7,
+   1-26. (The resampling of whole blocks, so that the pairing is kept.)
+.. [2] Colas, C., Sigaud, O. & Oudeyer, P.-Y. (2018). How many random seeds? arXiv:1806.08295.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.analysis.differences import paired_differences
+from bench.analysis.results import Crown, NamingPoint, Pair, SingleSeed, WrongWinner
+from bench.analysis.rounding import FloatArray, decimals, in_units
+from bench.analysis.table import PairedTable
+
+#: Resamples behind a point of the curve, fewer where a table is so large that they would take
+#: more than this many numbers, and the seed they are drawn from.
+DRAWS, MAX_NUMBERS, DRAWS_SEED = 10_000, 50_000_000, 20_181_106
+#: Numbers held at once, and points of the curve.
+_CHUNK, _POINTS = 4_000_000, 30
+
+
+def single_seed(
+    paired: PairedTable, order: Sequence[str], pairs: Sequence[Pair]
+) -> SingleSeed | None:
+    """How often one block misleads, and how many it takes to name the leader.
+
+    Parameters
+    ----------
+    order
+        The names of the treatments, best first.
+    pairs
+        The pairs to report on.
+
+    Returns
+    -------
+    SingleSeed or None
+        None for fewer than two treatments or no complete block.
+    """
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    scores = _in_whole_units(paired, [column[name] for name in order])
+    if len(order) < 2 or not len(scores):
+        return None
+    # sums of rounded numbers that differ by rounding alone are equal; sums of counts are exact
+    unit = 0.0 if paired.total is not None else 1.0
+    totals = scores.sum(axis=0)
+    leader = int(np.argmax(totals >= totals.max() - unit * len(scores)))
+    n_draws = max(1, min(DRAWS, MAX_NUMBERS // scores.size))
+    shares = shares_of_the_best(scores).mean(axis=0)
+    return SingleSeed(
+        leader=order[leader],
+        n_blocks=len(scores),
+        crowns=tuple(
+            Crown(treatment=name, share=float(share))
+            for name, share in zip(order, shares, strict=True)
+        ),
+        pairs=tuple(_wrong_winner(pair, paired, column) for pair in pairs),
+        curve=(
+            NamingPoint(n=1, probability=float(shares[leader])),
+            *_resampled_curve(scores, leader, n_draws, unit),
+        ),
+        n_draws=n_draws,
+    )
+
+
+def _in_whole_units(paired: PairedTable, columns: Sequence[int]) -> FloatArray:
+    """Complete blocks as whole numbers, higher is better, so that equal sums are equal.
+
+    Shape (n, k). The blocks are sorted by their values: a resample must not depend on their names.
+    """
+    values = paired.sign * paired.complete[:, columns]
+    if paired.total is not None:
+        units = np.rint(values * paired.total)
+    else:
+        finite = np.abs(values[np.isfinite(values)])
+        units = in_units(values, float(decimals(np.array(finite.max(initial=0.0)))))
+    return np.asarray(units[np.lexsort(units.T[::-1])])
+
+
+def shares_of_the_best(scores: FloatArray, slack: ArrayLike = 0.0) -> FloatArray:
+    """1 where a treatment is best, a share where several are; the treatments are the last axis.
+
+    Scores that differ by no more than `slack` count as equal.
+    """
+    best = scores >= scores.max(axis=-1, keepdims=True) - np.asarray(slack)
+    return np.asarray(best / best.sum(axis=-1, keepdims=True))
+
+
+def _resampled_curve(
+    scores: FloatArray, leader: int, n_draws: int, unit: float
+) -> list[NamingPoint]:
+    """Every draw is one sequence of blocks; its first n give the point for n."""
+    n_blocks = len(scores)
+    sizes = _sizes(n_blocks)
+    if not len(sizes):
+        return []
+    rng = np.random.default_rng(DRAWS_SEED)
+    named = np.zeros(len(sizes))
+    at_once = max(1, _CHUNK // scores.size)
+    for start in range(0, n_draws, at_once):
+        drawn = rng.integers(n_blocks, size=(min(at_once, n_draws - start), n_blocks))
+        sums = np.cumsum(scores[drawn], axis=1)[:, sizes - 1]
+        named += shares_of_the_best(sums, unit * sizes[:, None])[:, :, leader].sum(axis=0)
+    return [
+        NamingPoint(n=int(n), probability=float(total / n_draws))
+        for n, total in zip(sizes, named, strict=True)
+    ]
+
+
+def _sizes(n_blocks: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """From 2 to `n_blocks`: all of them while they are few, else evenly on a logarithmic scale."""
+    if n_blocks <= _POINTS:
+        return np.arange(2, n_blocks + 1)
+    return np.unique(np.rint(np.geomspace(2, n_blocks, _POINTS)).astype(np.int64))
+
+
+def _wrong_winner(pair: Pair, paired: PairedTable, column: dict[str, int]) -> WrongWinner:
+    a, b = paired.common(column[pair.a], column[pair.b])
+    d = paired_differences(a, b, paired.total)
+    ahead = d.sign
+    return WrongWinner(
+        a=pair.a,
+        b=pair.b,
+        n=d.n,
+        ahead=None if not ahead else pair.a if ahead == paired.sign else pair.b,
+        wrong_share=float((np.sign(d.values) == -ahead).mean()) if ahead else None,
+        tied_share=float((d.values == 0).mean()) if ahead else None,
+    )

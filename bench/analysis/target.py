@@ -1,0 +1,246 @@
+"""How soon is the target reached? A secondary metric, with runs that never arrive kept.
+
+A run's time is the number of iterations at its first evaluation at or above the target. A run that
+does not get there is censored at the budget, never dropped: dropping it would praise an optimizer
+for the runs that it fails. All runs share one budget, so the mean of min(time, budget), the area
+under the Kaplan-Meier curve up to the budget, is a plain mean, and the pairing by seed stays.
+
+References
+----------
+.. [1] Kaplan, E. L. & Meier, P. (1958). Nonparametric estimation from incomplete observations.
+   JASA 53, 457-481.
+.. [2] Royston, P. & Parmar, M. (2013). Restricted mean survival time: an alternative to the hazard
+   ratio. BMC Medical Research Methodology 13, 152.
+.. [3] Mantel, N. (1966). Evaluation of survival data and two new rank order statistics. Cancer
+   Chemotherapy Reports 50, 163-170. (The log-rank test.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from bench.analysis.leaderboard import leaderboard
+from bench.analysis.pairs import compare_pairs
+from bench.analysis.permutation import TINY
+from bench.analysis.results import (
+    LogRank,
+    Pair,
+    Parameters,
+    SurvivalStep,
+    TargetTreatment,
+    TimeToTarget,
+    Treatment,
+)
+from bench.analysis.rounding import FloatArray
+from bench.analysis.table import PairedTable, is_list, where
+from bench.errors import TableError
+
+#: Lists of one run: iterations done at each evaluation, and the accuracy found there.
+AT, ACCURACY = "eval_iterations", "eval_test_accuracy"
+BUDGET = "iterations"
+
+
+def time_to_target(
+    table: pd.DataFrame,
+    paired: PairedTable,
+    parameters: Parameters,
+    *,
+    target: float,
+    level: float,
+) -> TimeToTarget | None:
+    """Compare how soon the target is reached; None where the table has no evaluations.
+
+    Parameters
+    ----------
+    parameters
+        Of the primary comparison; its alpha is that of the intervals.
+    target
+        A fraction.
+    level
+        Family-wise level of the verdicts.
+
+    Raises
+    ------
+    TableError
+        If runs have different budgets, or lists of evaluations do not fit together.
+    """
+    if not {AT, ACCURACY} <= set(table.columns):
+        return None
+    times = _arrival_times(table, paired, target)
+    if not np.isfinite(times).any() and not _has_evaluations(table, paired):
+        return None
+    budget = _budget(table, paired, times)
+    restricted = replace(
+        paired,
+        values=np.minimum(times, budget),
+        diverged=np.zeros_like(paired.diverged),
+        total=None,
+        direction="lower",
+    )
+    secondary = replace(parameters, value="iterations_to_target", direction="lower", margin=None)
+    treatments = leaderboard(restricted, parameters.alpha)
+    samples = {
+        name: _Sample.of(times[:, i], budget) for i, name in enumerate(restricted.treatments)
+    }
+    pairs = compare_pairs(restricted, [t.name for t in treatments], secondary, level)
+    return TimeToTarget(
+        target=target,
+        data="test",
+        budget=budget,
+        treatments=tuple(_treatment(t, samples[t.name]) for t in treatments),
+        pairs=pairs,
+        logrank=tuple(_logrank(pair, samples) for pair in pairs),
+    )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One treatment's runs: arrival times, and how many are censored at the budget."""
+
+    arrived: FloatArray
+    n_censored: int
+    budget: int
+
+    @classmethod
+    def of(cls, times: FloatArray, budget: int) -> _Sample:
+        known = times[~np.isnan(times)]
+        arrived = known[known <= budget]
+        return cls(arrived=arrived, n_censored=len(known) - len(arrived), budget=budget)
+
+    @property
+    def censored(self) -> Any:
+        """As scipy takes it."""
+        return stats.CensoredData(
+            uncensored=self.arrived, right=np.full(self.n_censored, float(self.budget))
+        )
+
+    @property
+    def steps(self) -> tuple[SurvivalStep, ...]:
+        """The Kaplan-Meier curve, from 1 at iteration 0 on."""
+        start = SurvivalStep(iteration=0, waiting_share=1.0)
+        if not len(self.arrived):
+            return (start,)
+        curve = stats.ecdf(self.censored).sf
+        n = len(self.arrived) + self.n_censored
+        # nothing is censored before the budget, so every share is a whole number of runs
+        shares = np.rint(curve.probabilities * n) / n
+        falls = [
+            SurvivalStep(iteration=int(iteration), waiting_share=float(share))
+            for iteration, share in zip(curve.quantiles, shares, strict=True)
+        ]
+        steps = tuple(step for step in falls if step.iteration in self.arrived)
+        return steps if steps[0].iteration == 0 else (start, *steps)
+
+
+def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> FloatArray:
+    """Iterations to the target, (n, k): infinite where it is not reached, NaN without a run.
+
+    A run that diverged before its first evaluation has not reached it.
+    """
+    times = np.full(paired.cells.shape, np.nan)
+    times[paired.diverged] = np.inf
+    cells = list(zip(*np.nonzero((paired.cells >= 0) & ~paired.failed), strict=True))
+    curves = {cell: _curve(table, int(paired.cells[cell])) for cell in cells}
+    known = {cell: curve for cell, curve in curves.items() if curve is not None}
+    best = max((np.nanmax(curve.accuracy, initial=0.0) for curve in known.values()), default=0.0)
+    wanted = target if best <= 1 else 100 * target  # one above 1 can only be in per cent
+    for cell, curve in known.items():
+        reached = curve.at[curve.accuracy >= wanted]  # a missing accuracy is no arrival
+        times[cell] = reached[0] if len(reached) else np.inf
+    return times
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Iterations and accuracies of one run's evaluations, each of shape (n_evaluations,)."""
+
+    at: FloatArray
+    accuracy: FloatArray
+
+
+def _curve(table: pd.DataFrame, row: int) -> _Curve | None:
+    """The evaluations of one run; None where it has none."""
+    at, accuracy = table[AT].iloc[row], table[ACCURACY].iloc[row]
+    if not (is_list(at) and is_list(accuracy)) or len(at) == len(accuracy) == 0:
+        return None
+    try:
+        curve = _Curve(np.asarray(at, dtype=np.float64), np.asarray(accuracy, dtype=np.float64))
+    except (TypeError, ValueError):
+        curve = None
+    if curve is None or not _is_well_formed(curve):
+        raise TableError(
+            f"columns {AT!r} and {ACCURACY!r} must hold lists of numbers of one length, the first "
+            f"ascending: they do not in {where(table, row)}"
+        )
+    return curve
+
+
+def _is_well_formed(curve: _Curve) -> bool:
+    return bool(
+        curve.at.ndim == 1
+        and curve.at.shape == curve.accuracy.shape
+        and np.isfinite(curve.at).all()
+        and curve.at[0] >= 0
+        and (np.diff(curve.at) > 0).all()
+    )
+
+
+def _has_evaluations(table: pd.DataFrame, paired: PairedTable) -> bool:
+    lists = table[AT].iloc[paired.cells[(paired.cells >= 0) & ~paired.failed]]
+    return any(is_list(run) and len(run) for run in lists)
+
+
+def _budget(table: pd.DataFrame, paired: PairedTable, times: NDArray[np.float64]) -> int:
+    used = paired.cells[~np.isnan(times) & (paired.cells >= 0)]
+    if BUDGET in table.columns:
+        budgets = pd.unique(table[BUDGET].iloc[used].dropna())
+        if len(budgets) > 1:
+            raise TableError(
+                f"runs must have one budget for the time to the target, got {budgets[0]} and "
+                f"{budgets[1]} in column {BUDGET!r}"
+            )
+        if len(budgets):
+            return _whole_budget(budgets[0])
+    return int(max(max(run, default=0) for run in table[AT].iloc[used] if is_list(run)))
+
+
+def _whole_budget(found: Any) -> int:
+    try:
+        number = float(found)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not (1 <= number < math.inf and number.is_integer()):
+        raise TableError(
+            f"column {BUDGET!r} must hold whole numbers of at least 1, got {str(found)[:40]!r}"
+        )
+    return int(number)
+
+
+def _treatment(t: Treatment, sample: _Sample) -> TargetTreatment:
+    return TargetTreatment(
+        name=t.name,
+        n=t.n,
+        n_reached=len(sample.arrived),
+        reach_rate=len(sample.arrived) / t.n if t.n else None,
+        restricted_mean=t.mean,
+        ci_low=t.ci_low,
+        ci_high=t.ci_high,
+        steps=sample.steps,
+    )
+
+
+def _logrank(pair: Pair, samples: dict[str, _Sample]) -> LogRank:
+    x, y = samples[pair.a], samples[pair.b]
+    pvalue = None
+    if len(x.arrived) or len(y.arrived):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = float(stats.logrank(x.censored, y.censored).pvalue)
+        pvalue = max(TINY, found) if math.isfinite(found) else None
+    return LogRank(a=pair.a, b=pair.b, pvalue=pvalue)

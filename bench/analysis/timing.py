@@ -1,0 +1,71 @@
+"""Training time, pair by pair: exploratory, whatever the interval says.
+
+Runs of one seed did the same number of updates, interleaved over the optimizers, so that a slow
+minute of the machine hits all alike. Times are compared as ratios: a machine that is twice as slow
+doubles both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.results import Pair, TimeRatio
+from bench.analysis.student import Moments, t_interval
+from bench.analysis.table import numbers_of
+from bench.records import OK
+
+SECONDS = "train_seconds"
+_LARGEST_LOG = 700.0
+
+
+def time_ratios(
+    table: pd.DataFrame, pairs: Sequence[Pair], *, alpha: float
+) -> tuple[TimeRatio, ...]:
+    """Geometric means of the paired ratios of training times, with t intervals of their logarithms.
+
+    Parameters
+    ----------
+    table
+        One row per run with `optimizer`, `seed`, `status` and :data:`SECONDS`. Only runs that ended
+        well count: one that diverged stopped early.
+    pairs
+        The pairs to report on.
+    alpha
+        Intervals have level 1 - `alpha`.
+    """
+    seconds = numbers_of(table, SECONDS)
+    timed = table.assign(**{SECONDS: seconds, "optimizer": table["optimizer"].astype(str)})
+    wide = timed[(table["status"] == OK) & (seconds > 0) & (seconds < np.inf)].pivot(
+        index="seed", columns="optimizer", values=SECONDS
+    )
+    logs = {str(name): np.log(wide[name].to_numpy(dtype=np.float64)) for name in wide}
+    unknown = np.full(len(wide), np.nan)
+    return tuple(
+        _ratio(pair, logs.get(pair.a, unknown) - logs.get(pair.b, unknown), alpha) for pair in pairs
+    )
+
+
+def _ratio(
+    pair: Pair, log_ratios: np.ndarray[tuple[int], np.dtype[np.float64]], alpha: float
+) -> TimeRatio:
+    moments = Moments.of(log_ratios[~np.isnan(log_ratios)])
+    interval = t_interval(moments, alpha)
+    return TimeRatio(
+        a=pair.a,
+        b=pair.b,
+        n=moments.n,
+        ratio=_exp(moments.mean),
+        ci_low=_exp(interval.low),
+        ci_high=_exp(interval.high),
+    )
+
+
+def _exp(x: float | None) -> float | None:
+    """None also where a float cannot hold it: an end of an interval that tells nothing."""
+    if x is None or abs(x) > _LARGEST_LOG:
+        return None
+    return math.exp(x)

@@ -1,0 +1,90 @@
+"""How soon the target is reached: Kaplan-Meier curves, drawn upwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.analysis.results import SweepAnalysis, TargetTreatment, TimeToTarget
+from bench.report.canvas import WIDE, Layout, add_axes, canvas_of, new_figure
+from bench.report.format import level
+from bench.report.looks import Look, looks_of
+from bench.report.svg import PAPER, figure_style, optimizer_gid
+
+_HEIGHT = 420.0
+
+
+def target_figure(
+    analysis: SweepAnalysis, layout: Layout = WIDE, looks: Mapping[str, Look] | None = None
+) -> Figure:
+    """Share of runs that have reached the target, over the updates.
+
+    Raises
+    ------
+    ValueError
+        If the comparison has no `time_to_target`.
+    """
+    found = analysis.comparison.time_to_target
+    if found is None:
+        raise ValueError("comparison.time_to_target must not be None: there are no evaluations")
+    looks = looks or looks_of(analysis)
+    with figure_style():
+        figure = new_figure(layout.width, _HEIGHT)
+        canvas_of(figure).text(
+            4,
+            18,
+            f"Runs that have reached {level(found.target)}",
+            fontweight="bold",
+            va="center_baseline",
+        )
+        axes = add_axes(figure, 56, 44, layout.width - 22, _HEIGHT - 58)
+        _prepare(axes, found)
+        for treatment in reversed(found.treatments):
+            _draw_steps(axes, treatment, looks[treatment.name], found.budget)
+    return figure
+
+
+def _prepare(axes: Axes, found: TimeToTarget) -> None:
+    axes.set_xlim(0, found.budget)
+    axes.set_ylim(-0.015, 1.03)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    places = [
+        p
+        for p in MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]).tick_values(0, found.budget)
+        if 0 <= p <= found.budget
+    ]
+    axes.set_xticks(places, [f"{int(p):,}" for p in places])
+    axes.tick_params(length=0, pad=8)
+    axes.set_xlabel("updates", labelpad=6)
+
+
+def _draw_steps(axes: Axes, treatment: TargetTreatment, look: Look, budget: int) -> None:
+    if not treatment.n:
+        return
+    at = [step.iteration for step in treatment.steps]
+    reached = [1 - step.waiting_share for step in treatment.steps]
+    axes.step(
+        [*at, budget],
+        [*reached, reached[-1]],
+        where="post",
+        color=look.colour,
+        linewidth=2.0,
+        gid=optimizer_gid(look.index, "waiting"),
+        zorder=3,
+    )
+    axes.plot(
+        at[1:],
+        reached[1:],
+        linestyle="none",
+        marker=look.marker,
+        markersize=look.size(7.5),
+        color=look.colour,
+        markeredgecolor=PAPER,
+        markeredgewidth=0.6,
+        clip_on=False,
+        gid=optimizer_gid(look.index, "arrival"),
+        zorder=4,
+    )
