@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from conftest import CommandLine
 
 from bench import cli
+from bench.cli import stored
 from bench.errors import StoreError
 from bench.ledger import Ledger, TakenLook
 
@@ -141,6 +143,22 @@ def test_only_a_verdict_that_is_shown_is_a_look(here: Here) -> None:
     here("report", "results/x", "--rows", "rows.parquet", "--output", "x.html")
     assert [x["seeds"] for x in json.loads(looks.read_text())["looks"]] == ["0-2"]
     assert here.levels("rows.parquet") == [(1, 3, 0.05)]  # elsewhere there is no ledger
+
+
+def test_what_is_shown_is_what_is_written_down(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    here("sweep", *FAST, "--seeds", "2", "--quiet", "--no-report")
+    ticks = (NOW + timedelta(hours=tick) for tick in itertools.count())
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            assert tz is UTC
+            return next(ticks)
+
+    monkeypatch.setattr(stored, "datetime", Clock)
+    (shown,) = here.comparison("results/x")["looks"]
+    (written,) = json.loads(Path("results/x/looks.json").read_text())["looks"]
+    assert shown["at"] == written["at"] == NOW.isoformat()
 
 
 def test_a_secondary_metric_is_judged_at_the_level_that_is_asked_for(here: Here) -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,7 +58,7 @@ class StoredSweep:
         A file of rows without a declaration has no ledger: what is known is this look alone.
         """
         declared = self.spec.declaration
-        taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken()]
+        taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken]
         return look_levels(taken, declared.alpha, declared.looks)
 
     def record_look(self) -> None:
@@ -68,11 +69,13 @@ class StoredSweep:
         if self.store is None or len(self.spec.optimizers) < 2:
             return
         try:
-            Ledger(self.store.looks_file).record(self._taken())
+            Ledger(self.store.looks_file).record(self._taken)
         except StoreError as error:
             warnings.warn(f"this look at the results is not recorded: {error}", stacklevel=2)
 
+    @cached_property
     def _taken(self) -> Sequence[TakenLook]:
+        """All looks up to this one: made once, so that what is shown is what is written down."""
         judged = self.rows.filter(pc.not_equal(self.rows["status"], FAILED))
         look = TakenLook(
             seeds=tuple(sorted(set(self.rows["seed"].to_pylist()))),
