@@ -15,6 +15,9 @@ import pyarrow as pa
 #: Raised when a column changes its name, type or meaning.
 SCHEMA_VERSION = 1
 
+#: No run takes longer than this (30 years).
+MAX_SECONDS = 1e9
+
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 STATUSES = (OK, DIVERGED, FAILED)
 

@@ -29,7 +29,7 @@ from bench.analysis.results import (
 from bench.analysis.table import block_keys, numbers_of, require_columns, sort_blocks
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError
-from bench.records import DIVERGED, FAILED, OK
+from bench.records import DIVERGED, FAILED, MAX_SECONDS, OK
 
 #: Columns that describe the workload and the machine.
 FACTS = (
@@ -52,8 +52,6 @@ FACTS = (
 PAIRING = {"initial_weights_sha256": "initial weights", "data_order_sha256": "order of the data"}
 OUTCOME = ("status", "error", "diverged_at")
 SECONDS = ("train_seconds", "eval_seconds")
-#: No run takes longer: thirty years.
-LONGEST_SECONDS = 1e9
 #: What a variant is; the same in every run of it.
 SETTINGS = ("algorithm", "hyperparameters")
 COLUMNS = (
@@ -167,7 +165,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     for column in (*SECONDS, "diverged_at"):
         if column in table.columns:
             numbers = numbers_of(table, column)
-            typed[column] = np.where(np.abs(numbers) <= LONGEST_SECONDS, numbers, np.nan)
+            typed[column] = np.where(np.abs(numbers) <= MAX_SECONDS, numbers, np.nan)
     if "started_at" in table.columns:
         typed["started_at"] = pd.to_datetime(table["started_at"], errors="coerce", utc=True)
     return table.assign(**typed)

@@ -43,6 +43,16 @@ def canvas_of(figure: Figure) -> Axes:
     return figure.axes[0]
 
 
+def add_title(figure: Figure, left: float, top: float, text: str) -> None:
+    """The title of what is drawn from this corner on."""
+    canvas_of(figure).text(left + 4, top + 18, text, fontweight="bold", va="center_baseline")
+
+
+def share_ticks(axes: Axes) -> None:
+    """A vertical axis from none to all, in quarters."""
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+
+
 def add_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
     """Axes between these pixels."""
     width, height = figure.get_size_inches() * 72

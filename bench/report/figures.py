@@ -22,6 +22,7 @@ from bench.report.canvas import (
     WIDE,
     Layout,
     add_axes,
+    add_title,
     canvas_of,
     new_figure,
     row_text,
@@ -393,9 +394,7 @@ def curves_figure(
             right = left + (layout.width if layout.narrow else layout.width / 2)
             axes = add_axes(figure, left + 52, top + 44, right - margin, top + height - 58)
             _draw_panel(axes, panel, analysis, looks, labelled)
-            canvas_of(figure).text(
-                left + 4, top + 18, panel.title, fontweight="bold", va="center_baseline"
-            )
+            add_title(figure, left, top, panel.title)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import SingleSeed, SweepAnalysis
-from bench.report.canvas import WIDE, Layout, add_axes, canvas_of, new_figure, row_text
+from bench.report.canvas import WIDE, Layout, add_axes, add_title, new_figure, row_text, share_ticks
 from bench.report.format import clean, elide, percent
 from bench.report.looks import Look, looks_of
 from bench.report.nouns import Nouns
@@ -41,25 +41,13 @@ def seed_figure(
     half = layout.width / 2
     with figure_style():
         figure = new_figure(layout.width, height)
-        canvas = canvas_of(figure)
-        canvas.text(
-            4,
-            18,
-            f"Best of all on a single {nouns.block}",
-            fontweight="bold",
-            va="center_baseline",
-        )
+        add_title(figure, 0, 0, f"Best of all on a single {nouns.block}")
         right = layout.width - 12.0 if layout.narrow else half - 34
         axes = add_axes(figure, 150, 44, right, bars - 58)
         _draw_crowns(axes, told, looks, nouns)
         left, top = (0.0, bars) if layout.narrow else (half + 10, 0.0)
-        canvas.text(
-            left + 4,
-            top + 18,
-            f"Chance that n {nouns.block.plural} name {elide(clean(told.leader), 16)}",
-            fontweight="bold",
-            va="center_baseline",
-        )
+        leader = elide(clean(told.leader), 16)
+        add_title(figure, left, top, f"Chance that n {nouns.block.plural} name {leader}")
         axes = add_axes(figure, left + 52, top + 44, layout.width - 22, top + curve - 58)
         _draw_curve(axes, told, looks[told.leader], nouns)
     return figure
@@ -144,7 +132,7 @@ def _draw_curve(axes: Axes, told: SingleSeed, look: Look, nouns: Nouns) -> None:
         ticks = [1, *(int(t) for t in inner if 1 < t <= sizes[-1])]
     axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
     axes.set_xticks([], minor=True)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    share_ticks(axes)
     axes.tick_params(length=0, pad=8)
     axes.set_xlabel(f"number of {nouns.block.plural}", labelpad=6)
     axes.axhline(0.95, color=INK, linewidth=1, dashes=(2, 3), zorder=1.5)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import SweepAnalysis, TargetTreatment, TimeToTarget
-from bench.report.canvas import WIDE, Layout, add_axes, canvas_of, new_figure
+from bench.report.canvas import WIDE, Layout, add_axes, add_title, new_figure, share_ticks
 from bench.report.format import level
 from bench.report.looks import Look, looks_of
 from bench.report.svg import PAPER, figure_style, optimizer_gid
@@ -33,13 +33,7 @@ def target_figure(
     looks = looks or looks_of(analysis)
     with figure_style():
         figure = new_figure(layout.width, _HEIGHT)
-        canvas_of(figure).text(
-            4,
-            18,
-            f"Runs that have reached {level(found.target)}",
-            fontweight="bold",
-            va="center_baseline",
-        )
+        add_title(figure, 0, 0, f"Runs that have reached {level(found.target)}")
         axes = add_axes(figure, 56, 44, layout.width - 22, _HEIGHT - 58)
         _prepare(axes, found)
         for treatment in reversed(found.treatments):
@@ -50,7 +44,7 @@ def target_figure(
 def _prepare(axes: Axes, found: TimeToTarget) -> None:
     axes.set_xlim(0, found.budget)
     axes.set_ylim(-0.015, 1.03)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    share_ticks(axes)
     places = [
         p
         for p in MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]).tick_values(0, found.budget)
