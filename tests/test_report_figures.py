@@ -1,4 +1,4 @@
-"""Figures and their SVG: looks, scale, names, ids."""
+"""Figures and their SVG: styles, scale, names, ids."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 
 from bench.analysis.results import SweepAnalysis
 from bench.report import NARROW, WIDE, Layout, curves_figure, runs_figure
-from bench.report.figures import spread
-from bench.report.looks import DARK, LIGHT, MARKERS, assign_looks, looks_of, marker_paths
+from bench.report.curves_figure import spread
 from bench.report.published import TEST_ACCURACY, luck, published_score
+from bench.report.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of
 from bench.report.svg import inline_svg
 
 Draw = Callable[[SweepAnalysis, Layout], Figure]
@@ -195,29 +195,29 @@ def test_spread_keeps_labels_apart(wanted: list[float], places: list[float]) -> 
     assert spread(wanted, 10.0) == pytest.approx(places)
 
 
-# ---------------------------------------------------------------- looks
+# ---------------------------------------------------------------- styles
 
 
 def test_looks_do_not_depend_on_order_and_are_stable() -> None:
     names = [r.name for r in source_recipes()]
-    assert assign_looks(names) == assign_looks(reversed(names))
-    with_others = assign_looks([*names, "lion", "adam[lr=0.1]"])
-    assert all(with_others[n] == look for n, look in assign_looks(names).items())
-    assert assign_looks(["adam"])["adam"] == with_others["adam"]
+    assert assign_styles(names) == assign_styles(reversed(names))
+    with_others = assign_styles([*names, "lion", "adam[lr=0.1]"])
+    assert all(with_others[n] == style for n, style in assign_styles(names).items())
+    assert assign_styles(["adam"])["adam"] == with_others["adam"]
 
 
 def test_figures_and_tables_of_one_analysis_share_their_looks() -> None:
-    """A variant that only failed has no curve, and still shifts nobody's look."""
+    """A variant that only failed has no curve, and still shifts nobody's style."""
     recipes = [Recipe("a", 0, 0, failed=3), Recipe("b", 9700, 9), Recipe("c", 9600, 9)]
     analysis = sweep(recipes, n=3)
-    assert set(looks_of(analysis)) == {"a", "b", "c"}
+    assert set(styles_of(analysis)) == {"a", "b", "c"}
     partial = replace(analysis, curves=tuple(c for c in analysis.curves if c.treatment != "a"))
-    assert looks_of(partial) == looks_of(analysis)
+    assert styles_of(partial) == styles_of(analysis)
 
 
 @pytest.mark.parametrize("draw", [runs_figure, curves_figure])
 def test_looks_that_are_given_are_used(draw: Callable[..., Figure]) -> None:
-    given = assign_looks(["another", "x", "y"])
+    given = assign_styles(["another", "x", "y"])
     analysis = sweep([Recipe("x", 9700, 9), Recipe("y", 9600, 9)], n=3)
     part = "runs" if draw is runs_figure else "accuracy"
     figure = draw(analysis, WIDE, given)
@@ -226,10 +226,10 @@ def test_looks_that_are_given_are_used(draw: Callable[..., Figure]) -> None:
 
 
 def test_eighty_optimizers_look_different() -> None:
-    looks = assign_looks(f"v{i}" for i in range(80)).values()
-    assert len({(look.slot, look.marker) for look in looks}) == 80
-    source = assign_looks(TEST_ACCURACY).values()
-    assert len({look.slot for look in source}) == len({look.marker for look in source}) == 8
+    styles = assign_styles(f"v{i}" for i in range(80)).values()
+    assert len({(style.slot, style.marker) for style in styles}) == 80
+    source = assign_styles(TEST_ACCURACY).values()
+    assert len({style.slot for style in source}) == len({style.marker for style in source}) == 8
 
 
 def test_the_style_sheet_holds_the_same_colours() -> None:

@@ -5,8 +5,9 @@
 """
 
 from bench.report.canvas import NARROW, WIDE, Layout
-from bench.report.figures import curves_figure, runs_figure
+from bench.report.curves_figure import curves_figure
 from bench.report.page import render, write
+from bench.report.runs_figure import runs_figure
 from bench.report.seed_figure import seed_figure
 from bench.report.target_figure import target_figure
 from bench.report.wording import verdict

@@ -26,6 +26,18 @@ WIDE = Layout(width=1080, narrow=False)
 NARROW = Layout(width=400, narrow=True)
 
 
+@dataclass(frozen=True)
+class Range:
+    """The part of an axis that is shown."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float | None) -> bool:
+        """Whether `value` is known and lies within."""
+        return value is not None and self.low <= value <= self.high
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in pixels, with a canvas to write on."""
     # 72 dots per inch: a point of the SVG is a pixel of the page.

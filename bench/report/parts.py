@@ -1,4 +1,4 @@
-"""What several sections of the page are made of: names with their looks, figures, pairs."""
+"""What several sections of the page are made of: names with their styles, figures, pairs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 from bench.analysis.results import SweepAnalysis
 from bench.report.canvas import NARROW, WIDE, Layout
 from bench.report.format import clean, elide
-from bench.report.looks import Look, looks_of, marker_name
 from bench.report.metrics import metric_of
 from bench.report.nouns import Nouns
+from bench.report.styles import Style, marker_name, styles_of
 from bench.report.svg import inline_svg
 
 #: Names up to this length stay on one line.
 _UNBROKEN = 16
 #: Names in the heads of the matrix have at most this many characters.
 _BRIEF = 24
-Draw = Callable[[SweepAnalysis, Layout, Mapping[str, Look]], Figure]
+Draw = Callable[[SweepAnalysis, Layout, Mapping[str, Style]], Figure]
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,20 @@ class Parts:
         self.analysis = analysis
         self.metric = metric_of(analysis.comparison)
         self.nouns = Nouns.of(analysis.comparison.parameters)
-        self._looks = looks_of(analysis)
+        self._styles = styles_of(analysis)
 
     def name(self, name: str) -> Name:
         """`name` as it is shown everywhere."""
-        look, text = self._looks[name], clean(name)
+        style, text = self._styles[name], clean(name)
         css = "short" if len(name) <= _UNBROKEN else "long"
         brief = elide(text, _BRIEF)
-        return Name(text, brief, css, look.index, look.slot, marker_name(look.marker))
+        return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
 
     def figure(self, draw: Draw, name: str, *, title: str, description: str) -> FigureView:
         """The figure that `draw` makes; `name` opens the ids in it."""
 
         def drawn(layout: Layout, kind: str) -> Markup:
-            figure = draw(self.analysis, layout, self._looks)
+            figure = draw(self.analysis, layout, self._styles)
             svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
             return Markup(svg)
 

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from bench.analysis.results import SingleSeed, SweepAnalysis
 from bench.report.canvas import WIDE, Layout, add_axes, add_title, new_figure, row_text, share_ticks
 from bench.report.format import clean, elide, percent
-from bench.report.looks import Look, looks_of
 from bench.report.nouns import Nouns
+from bench.report.styles import Style, styles_of
 from bench.report.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
 
 #: Treatments that win no seed at all are counted in one line from this many on.
@@ -21,7 +21,7 @@ _ROW = 38.0
 
 
 def seed_figure(
-    analysis: SweepAnalysis, layout: Layout = WIDE, looks: Mapping[str, Look] | None = None
+    analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
     """Left the share of seeds that name each optimizer, right the curve of the leader's naming.
 
@@ -33,7 +33,7 @@ def seed_figure(
     told = analysis.comparison.single_seed
     if told is None:
         raise ValueError("comparison.single_seed must not be None: no block is complete")
-    looks = looks or looks_of(analysis)
+    styles = styles or styles_of(analysis)
     nouns = Nouns.of(analysis.comparison.parameters)
     rows = min(len(told.crowns), _MOST_ROWS + 1)
     bars, curve = 44 + _ROW * rows + 58, 380.0
@@ -44,16 +44,16 @@ def seed_figure(
         add_title(figure, 0, 0, f"Best of all on a single {nouns.block}")
         right = layout.width - 12.0 if layout.narrow else half - 34
         axes = add_axes(figure, 150, 44, right, bars - 58)
-        _draw_crowns(axes, told, looks, nouns)
+        _draw_crowns(axes, told, styles, nouns)
         left, top = (0.0, bars) if layout.narrow else (half + 10, 0.0)
         leader = elide(clean(told.leader), 16)
         add_title(figure, left, top, f"Chance that n {nouns.block.plural} name {leader}")
         axes = add_axes(figure, left + 52, top + 44, layout.width - 22, top + curve - 58)
-        _draw_curve(axes, told, looks[told.leader], nouns)
+        _draw_curve(axes, told, styles[told.leader], nouns)
     return figure
 
 
-def _draw_crowns(axes: Axes, told: SingleSeed, looks: Mapping[str, Look], nouns: Nouns) -> None:
+def _draw_crowns(axes: Axes, told: SingleSeed, styles: Mapping[str, Style], nouns: Nouns) -> None:
     shown = told.crowns
     if len(shown) > _MOST_ROWS + 1:
         shown = shown[:_MOST_ROWS]
@@ -70,16 +70,16 @@ def _draw_crowns(axes: Axes, told: SingleSeed, looks: Mapping[str, Look], nouns:
     axes.xaxis.grid(True)
     axes.yaxis.grid(False)
     for row, crown in enumerate(shown):
-        look = looks[crown.treatment]
+        style = styles[crown.treatment]
         axes.barh(
             row,
             crown.share,
             height=0.52,
-            color=look.colour,
+            color=style.colour,
             linewidth=0,
-            gid=optimizer_gid(look.index, "crown"),
+            gid=optimizer_gid(style.index, "crown"),
         )
-        _row_label(axes, row, crown.treatment, look)
+        _row_label(axes, row, crown.treatment, style)
         _row_value(axes, row, crown.share)
     if rest:
         share = sum(crown.share for crown in rest)
@@ -91,18 +91,18 @@ def _draw_crowns(axes: Axes, told: SingleSeed, looks: Mapping[str, Look], nouns:
         _row_value(axes, len(shown), share)
 
 
-def _row_label(axes: Axes, row: int, name: str, look: Look) -> None:
+def _row_label(axes: Axes, row: int, name: str, style: Style) -> None:
     axes.plot(
         [-0.05],
         [row],
-        marker=look.marker,
-        markersize=look.size(9.0),
-        color=look.colour,
+        marker=style.marker,
+        markersize=style.size(9.0),
+        color=style.colour,
         markeredgecolor=PAPER,
         markeredgewidth=0.5,
         clip_on=False,
         transform=row_text(axes),
-        gid=optimizer_gid(look.index, "name"),
+        gid=optimizer_gid(style.index, "name"),
     )
     axes.text(
         -0.09,
@@ -119,7 +119,7 @@ def _row_value(axes: Axes, row: int, share: float) -> None:
     axes.text(share + room, row, percent(share), va="center_baseline", color=INK, fontsize=12.5)
 
 
-def _draw_curve(axes: Axes, told: SingleSeed, look: Look, nouns: Nouns) -> None:
+def _draw_curve(axes: Axes, told: SingleSeed, style: Style, nouns: Nouns) -> None:
     sizes = [point.n for point in told.curve]
     axes.set_xlim(*((0.5, 1.5) if len(sizes) == 1 else (1, sizes[-1])))
     axes.set_ylim(0, 1.02)
@@ -148,13 +148,13 @@ def _draw_curve(axes: Axes, told: SingleSeed, look: Look, nouns: Nouns) -> None:
     axes.plot(
         sizes,
         [point.probability for point in told.curve],
-        color=look.colour,
+        color=style.colour,
         linewidth=2.2,
-        marker=look.marker,
-        markersize=look.size(7.5),
+        marker=style.marker,
+        markersize=style.size(7.5),
         markeredgecolor=PAPER,
         markeredgewidth=0.6,
         clip_on=False,
         zorder=3,
-        gid=optimizer_gid(look.index, "naming"),
+        gid=optimizer_gid(style.index, "naming"),
     )

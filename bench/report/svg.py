@@ -20,7 +20,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from bench.report.format import clean
-from bench.report.looks import LIGHT
+from bench.report.styles import LIGHT
 
 INK, MUTED, GRID, PAPER = "#1c2026", "#59616c", "#e2e5e9", "#ffffff"
 
@@ -76,7 +76,7 @@ _GID = re.compile(r"optimizer-(\d+)-([a-z]+)")
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """matplotlib's defaults plus this report's look, whatever the user's own settings are."""
+    """matplotlib's defaults plus this report's style, whatever the user's own settings are."""
     with (
         matplotlib.style.context(["default", dict(sns.axes_style("whitegrid")), _STYLE]),
         warnings.catch_warnings(),

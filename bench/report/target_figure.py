@@ -11,14 +11,14 @@ from matplotlib.ticker import MaxNLocator
 from bench.analysis.results import SweepAnalysis, TargetTreatment, TimeToTarget
 from bench.report.canvas import WIDE, Layout, add_axes, add_title, new_figure, share_ticks
 from bench.report.format import level
-from bench.report.looks import Look, looks_of
+from bench.report.styles import Style, styles_of
 from bench.report.svg import PAPER, figure_style, optimizer_gid
 
 _HEIGHT = 420.0
 
 
 def target_figure(
-    analysis: SweepAnalysis, layout: Layout = WIDE, looks: Mapping[str, Look] | None = None
+    analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
     """Share of runs that have reached the target, over the updates.
 
@@ -30,14 +30,14 @@ def target_figure(
     found = analysis.comparison.time_to_target
     if found is None:
         raise ValueError("comparison.time_to_target must not be None: there are no evaluations")
-    looks = looks or looks_of(analysis)
+    styles = styles or styles_of(analysis)
     with figure_style():
         figure = new_figure(layout.width, _HEIGHT)
         add_title(figure, 0, 0, f"Runs that have reached {level(found.target)}")
         axes = add_axes(figure, 56, 44, layout.width - 22, _HEIGHT - 58)
         _prepare(axes, found)
         for treatment in reversed(found.treatments):
-            _draw_steps(axes, treatment, looks[treatment.name], found.budget)
+            _draw_steps(axes, treatment, styles[treatment.name], found.budget)
     return figure
 
 
@@ -55,7 +55,7 @@ def _prepare(axes: Axes, found: TimeToTarget) -> None:
     axes.set_xlabel("updates", labelpad=6)
 
 
-def _draw_steps(axes: Axes, treatment: TargetTreatment, look: Look, budget: int) -> None:
+def _draw_steps(axes: Axes, treatment: TargetTreatment, style: Style, budget: int) -> None:
     if not treatment.n:
         return
     at = [step.iteration for step in treatment.steps]
@@ -64,21 +64,21 @@ def _draw_steps(axes: Axes, treatment: TargetTreatment, look: Look, budget: int)
         [*at, budget],
         [*reached, reached[-1]],
         where="post",
-        color=look.colour,
+        color=style.colour,
         linewidth=2.0,
-        gid=optimizer_gid(look.index, "waiting"),
+        gid=optimizer_gid(style.index, "waiting"),
         zorder=3,
     )
     axes.plot(
         at[1:],
         reached[1:],
         linestyle="none",
-        marker=look.marker,
-        markersize=look.size(7.5),
-        color=look.colour,
+        marker=style.marker,
+        markersize=style.size(7.5),
+        color=style.colour,
         markeredgecolor=PAPER,
         markeredgewidth=0.6,
         clip_on=False,
-        gid=optimizer_gid(look.index, "arrival"),
+        gid=optimizer_gid(style.index, "arrival"),
         zorder=4,
     )

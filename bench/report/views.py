@@ -22,14 +22,14 @@ from bench.analysis.results import (
 )
 from bench.report import format as fmt
 from bench.report import wording
-from bench.report.figures import curves_figure, runs_figure
+from bench.report.curves_figure import curves_figure
 from bench.report.format import Metric, clean, count
-from bench.report.looks import marker_name, marker_paths
 from bench.report.metrics import result_label
 from bench.report.nouns import Noun, Nouns
 from bench.report.pairs import MARKS, Mark, flip, mark_of, verdict_words
 from bench.report.parts import FigureView, Name, Parts
 from bench.report.published import luck
+from bench.report.runs_figure import runs_figure
 from bench.report.sections import (
     EquivalenceView,
     LooksView,
@@ -44,6 +44,7 @@ from bench.report.sections import (
     target_view,
     time_view,
 )
+from bench.report.styles import marker_name, marker_paths
 
 #: More warnings than this are folded, the most important ones first.
 _WARNINGS_AT_ONCE = 4

@@ -1,8 +1,8 @@
 """One colour and one marker per optimizer, the same in every figure and table of a report.
 
-The source's eight optimizers have fixed looks, so that they are the same in every report; other
+The source's eight optimizers have fixed styles, so that they are the same in every report; other
 variants take the free ones in the order of their names. Colour and marker advance at different
-rates: 80 optimizers have different looks.
+rates: 80 optimizers have different styles.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TRIANGLE = 1.15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Style:
     """How one optimizer is drawn: `index` names it in the page, `slot` is its colour's number."""
 
     index: int
@@ -66,30 +66,32 @@ class Look:
         return LIGHT[self.slot]
 
 
-def looks_of(analysis: SweepAnalysis) -> dict[str, Look]:
-    """A look for every name that figures or tables of `analysis` may show."""
+def styles_of(analysis: SweepAnalysis) -> dict[str, Style]:
+    """A style for every name that figures or tables of `analysis` may show."""
     named = (
         *(t.name for t in analysis.comparison.treatments),
         *(v.treatment for v in analysis.variants),
         *(c.treatment for c in analysis.curves),
         *(i.treatment for i in analysis.incidents),
     )
-    return assign_looks(named)
+    return assign_styles(named)
 
 
-def assign_looks(names: Iterable[str]) -> dict[str, Look]:
-    """A look for every name, whatever the order in which they come."""
+def assign_styles(names: Iterable[str]) -> dict[str, Style]:
+    """A style for every name, whatever the order in which they come."""
     known = {name: index for index, name in enumerate(TEST_ACCURACY)}
     wanted = set(names)
     taken = {name: known[name] for name in known if name in wanted}
     free = (i for i in range(len(wanted) + len(known)) if i not in set(taken.values()))
     others = {name: next(free) for name in sorted(wanted - set(taken))}
-    return {name: _look(index) for name, index in {**taken, **others}.items()}
+    return {name: _style(index) for name, index in {**taken, **others}.items()}
 
 
-def _look(index: int) -> Look:
+def _style(index: int) -> Style:
     turn = index // len(LIGHT)
-    return Look(index=index, slot=index % len(LIGHT), marker=MARKERS[(index + turn) % len(MARKERS)])
+    return Style(
+        index=index, slot=index % len(LIGHT), marker=MARKERS[(index + turn) % len(MARKERS)]
+    )
 
 
 def marker_paths() -> Mapping[str, str]:
