@@ -24,7 +24,9 @@ from bench.analysis.results import (
     Parameters,
     Power,
     Provenance,
+    RankDiagram,
     RunScore,
+    RunTable,
     Scope,
     SingleSeed,
     SurvivalStep,
@@ -133,6 +135,8 @@ def sweep(
         f"'{','.join(r.name for r in recipes)}' --seed-list 0-{n - 1} --iterations 3000",
         target=0.95,
         comparison=comparison,
+        letters=tuple("abcdefghijklmnopqrstuvwxyzABCDEFGH"[i] for i, _ in enumerate(treatments)),
+        ranks=_ranks(treatments, n),
         variants=tuple(_variant(t) for t in treatments),
         scores=tuple(scores),
         curves=tuple(_curve(t, next(r for r in recipes if r.name == t.name)) for t in treatments),
@@ -144,7 +148,22 @@ def sweep(
             started_at=datetime(2026, 11, 23, 9, 30, tzinfo=UTC),
             finished_at=FINISHED,
         ),
+        runs=RunTable(
+            columns=("optimizer", "seed", "test_accuracy", "status"),
+            rows=tuple((s.treatment, s.seed, s.value, s.status) for s in scores),
+        ),
         is_source_workload=is_source_workload,
+    )
+
+
+def _ranks(treatments: Sequence[Treatment], n: int) -> RankDiagram | None:
+    """The first half is one group."""
+    ranked = sorted((t.mean_rank, t.name) for t in treatments if t.mean_rank is not None)
+    if len(ranked) < 3 or n < 2:
+        return None
+    names = tuple(name for _, name in ranked)
+    return RankDiagram(
+        n_blocks=n, critical_difference=2.3, groups=(names[: max(2, len(names) // 2)],)
     )
 
 
@@ -455,6 +474,7 @@ def _curve(treatment: Treatment, recipe: Recipe) -> LearningCurve:
     return LearningCurve(
         treatment=treatment.name,
         iterations=ITERATIONS,
+        seconds=tuple(None if dead else i * (0.0007 + treatment.n * 1e-6) for i in ITERATIONS),
         test_accuracy=Band(
             mean=tuple(None if v is None else 1 - v for v in accuracy.mean),
             low=tuple(None if v is None else 1 - v for v in accuracy.high),

@@ -14,7 +14,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from bench.analysis import SweepAnalysis, Variant, analyse_sweep, compare, to_dict, to_json
+from bench.analysis import (
+    SweepAnalysis,
+    Variant,
+    analyse_sweep,
+    compare,
+    describe_runs,
+    to_dict,
+    to_json,
+)
 from bench.analysis.curves import learning_curves
 from bench.analysis.sweep import COLUMNS, FACTS
 from bench.errors import TableError
@@ -192,6 +200,32 @@ class TestSweep:
         twice = table.assign(seed=table["seed"].replace(3, 2))
         with pytest.raises(TableError, match=r"seed 2: runs/2\.parquet and runs/3\.parquet$"):
             analyse_sweep(twice, name="mnist", command="x")
+
+    def test_curves_know_the_median_time_of_training_before_each_evaluation(self) -> None:
+        rows = [row | {"eval_train_seconds": None} for row in ROWS]
+        assert all(set(curve.seconds) == {None} for curve in analyse(rows).curves)
+        for row, times in zip(rows, ([1.0, 2.0], [1.5, 2.5], [9.0, math.inf]), strict=False):
+            row["eval_train_seconds"] = times
+        (sgd,) = (curve for curve in analyse(rows).curves if curve.treatment == "sgd")
+        assert sgd.iterations[:2] == (1000, 2000)
+        assert sgd.seconds[:2] == (1.5, 2.25)
+
+    def test_the_rows_come_along_as_text_and_numbers(self) -> None:
+        # one row alone has bits: its images are then not compared
+        bits = [None] * (len(ROWS) - 1) + [b"\xff"]
+        table = stored(ROWS).assign(correct_bits=bits, run_file="/home/me/secret.parquet")
+        runs = describe_runs(table, compare(stored(ROWS)), name="x", command="y").runs
+        assert set(runs.columns) == set(SCHEMA.names) - {"correct_bits"}
+        first = dict(zip(runs.columns, runs.rows[0], strict=True))
+        last = dict(zip(runs.columns, runs.rows[-1], strict=True))
+        assert (first["optimizer"], first["seed"], first["test_accuracy"]) == ("rmsprop", 0, None)
+        assert last["eval_train_loss"] == '[0.6, "inf"]'
+        assert str(last["started_at"]).startswith("2025-03-01T")
+        assert len(runs.rows) == len(ROWS)
+
+    def test_letters_and_ranks_are_those_of_the_comparison(self) -> None:
+        assert self.analysis.letters == ("a", "a", "a"), "nothing is testable with so few"
+        assert self.analysis.ranks is None, "one block is complete"
 
     def test_timings_are_medians_over_the_runs_that_used_the_whole_budget(self) -> None:
         adam = next(t for t in self.analysis.timings if t.treatment == "adam")

@@ -18,6 +18,7 @@ from bench.analysis.student import Moments, t_interval
 from bench.analysis.table import is_list, require_columns
 
 CURVE_COLUMNS = ("eval_iterations", "eval_test_accuracy", "eval_test_loss", "eval_train_loss")
+SECONDS_COLUMN = "eval_train_seconds"
 
 
 def learning_curves(
@@ -29,7 +30,8 @@ def learning_curves(
     ----------
     table
         One row per run with `optimizer` and the list columns :data:`CURVE_COLUMNS`; a run that
-        has none holds null there.
+        has none holds null there. Where the column :data:`SECONDS_COLUMN` is there, curves have
+        seconds.
     treatments
         Names to draw.
     alpha
@@ -59,18 +61,22 @@ def _learning_curve(name: str, evaluated: pd.DataFrame, alpha: float) -> Learnin
     return LearningCurve(
         treatment=name,
         iterations=tuple(iterations),
+        seconds=_seconds(evaluated, iterations),
         test_accuracy=accuracy,
         test_loss=test_loss,
         train_loss=train_loss,
     )
 
 
+def _seconds(evaluated: pd.DataFrame, iterations: Sequence[int]) -> tuple[float | None, ...]:
+    if SECONDS_COLUMN not in evaluated.columns:
+        return (None,) * len(iterations)
+    values = _at_evaluations(evaluated["eval_iterations"], evaluated[SECONDS_COLUMN])
+    return tuple(float(np.median(values[i])) if values[i] else None for i in iterations)
+
+
 def _band(at: pd.Series, series: pd.Series, iterations: Sequence[int], alpha: float) -> Band:
-    values: dict[int, list[float]] = defaultdict(list)
-    for run_at, run in zip(at, series, strict=True):
-        for iteration, value in zip(run_at, () if run is None else run, strict=False):
-            if value is not None and math.isfinite(value):
-                values[int(iteration)].append(float(value))
+    values = _at_evaluations(at, series)
     moments = [Moments.of(np.array(values[iteration])) for iteration in iterations]
     intervals = [t_interval(m, alpha) for m in moments]
     return Band(
@@ -79,3 +85,13 @@ def _band(at: pd.Series, series: pd.Series, iterations: Sequence[int], alpha: fl
         high=tuple(interval.high for interval in intervals),
         n=tuple(m.n for m in moments),
     )
+
+
+def _at_evaluations(at: pd.Series, series: pd.Series) -> defaultdict[int, list[float]]:
+    """The finite values of all runs, by the number of updates before the evaluation."""
+    values: defaultdict[int, list[float]] = defaultdict(list)
+    for run_at, run in zip(at, series, strict=True):
+        for iteration, value in zip(run_at, run if is_list(run) else (), strict=False):
+            if value is not None and math.isfinite(value):
+                values[int(iteration)].append(float(value))
+    return values

@@ -13,11 +13,12 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
-from bench.analysis.results import Omnibus
+from bench.analysis.results import Omnibus, RankDiagram, Treatment
 from bench.analysis.rounding import FloatArray, significant
 
 
@@ -104,3 +105,25 @@ def omnibus(ranks: FloatArray) -> Omnibus | None:
         f_pvalue=None if f is None else float(stats.f.sf(f, df, df * (n - 1))),
         n_blocks=n,
     )
+
+
+def rank_diagram(
+    treatments: Sequence[Treatment], omnibus: Omnibus | None, alpha: float
+) -> RankDiagram | None:
+    """Nemenyi's groups of mean ranks; None for fewer than three treatments or two blocks.
+
+    `omnibus` is that of the same comparison, `alpha` the family-wise level.
+    """
+    if omnibus is None or omnibus.n_blocks < 2:
+        return None
+    width = critical_difference(len(treatments), omnibus.n_blocks, alpha)
+    ranked = sorted((t.mean_rank, t.name) for t in treatments if t.mean_rank is not None)
+    groups: list[tuple[str, ...]] = []
+    last_end = 0
+    for start, (best, _) in enumerate(ranked):
+        inside = [name for rank, name in ranked[start:] if rank - best < width]
+        end = start + len(inside)
+        if len(inside) > 1 and end > last_end:  # else it lies within the group before
+            groups.append(tuple(inside))
+            last_end = end
+    return RankDiagram(n_blocks=omnibus.n_blocks, critical_difference=width, groups=tuple(groups))

@@ -414,11 +414,14 @@ class Band:
 class LearningCurve:
     """How one treatment learned: bands over the updates at which it was evaluated.
 
-    Accuracies are fractions, losses are nats.
+    Accuracies are fractions, losses are nats. `seconds` is the time of training before each
+    evaluation, the median over the runs that have one, None where none has; it holds no time of
+    evaluations.
     """
 
     treatment: str
     iterations: tuple[int, ...]
+    seconds: tuple[float | None, ...]
     test_accuracy: Band
     test_loss: Band
     train_loss: Band
@@ -496,18 +499,66 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankDiagram:
+    """Mean ranks and Nemenyi's test of them: a picture only, it decides nothing.
+
+    Whether it calls two treatments different depends on which others are in the pool (Benavoli et
+    al. 2016).
+
+    Attributes
+    ----------
+    n_blocks
+        Number of complete blocks that the ranks are over, at least two.
+    critical_difference
+        The difference of mean ranks from which the test calls two treatments different, at the
+        family-wise level alpha.
+    groups
+        The largest groups of at least two treatments whose mean ranks differ by less, best first;
+        each in the order of its ranks.
+    """
+
+    n_blocks: int
+    critical_difference: float
+    groups: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTable:
+    """The rows that were analysed: what every number of a report can be recomputed from.
+
+    Lists stand as JSON, times as ISO 8601; columns of bytes, and the files that rows were read
+    from, are left out. `rows` are in the order of the scores.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | None, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepAnalysis:
     """Everything that the report of a sweep shows, computed from its stored rows.
 
     `variants`, `curves` and `timings` follow the order of `comparison.treatments`, and so do
     `scores` and `incidents`, then that of the seeds; `time_ratios` follow that of its pairs.
     `target` is a test accuracy as a fraction.
+
+    Attributes
+    ----------
+    letters
+        For each treatment, in the order of `comparison.treatments`: two share a letter where they
+        were not shown to differ.
+    ranks
+        None for fewer than three treatments or two complete blocks.
+    runs
+        The rows themselves.
     """
 
     name: str
     command: str
     target: float
     comparison: Comparison
+    letters: tuple[str, ...]
+    ranks: RankDiagram | None
     variants: tuple[Variant, ...]
     scores: tuple[RunScore, ...]
     curves: tuple[LearningCurve, ...]
@@ -515,4 +566,5 @@ class SweepAnalysis:
     time_ratios: tuple[TimeRatio, ...]
     incidents: tuple[Incident, ...]
     provenance: Provenance
+    runs: RunTable
     is_source_workload: bool

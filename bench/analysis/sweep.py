@@ -14,6 +14,8 @@ import pandas as pd
 
 from bench.analysis.comparison import compare
 from bench.analysis.curves import CURVE_COLUMNS, learning_curves
+from bench.analysis.letters import group_letters
+from bench.analysis.omnibus import rank_diagram
 from bench.analysis.results import (
     Block,
     Comparison,
@@ -22,11 +24,19 @@ from bench.analysis.results import (
     Parameters,
     Provenance,
     RunScore,
+    RunTable,
     SweepAnalysis,
     Timing,
     Variant,
 )
-from bench.analysis.table import block_keys, numbers_of, require_columns, sort_blocks
+from bench.analysis.table import (
+    FILE_COLUMN,
+    block_keys,
+    is_list,
+    numbers_of,
+    require_columns,
+    sort_blocks,
+)
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError
 from bench.records import DIVERGED, FAILED, MAX_SECONDS, OK
@@ -135,6 +145,7 @@ def describe_runs(
     """
     p = comparison.parameters
     order = [t.name for t in comparison.treatments]
+    columns = list(table.columns)
     table = _ranked(_typed(table), p, order)
     warnings = (*_unpaired(table), *comparison.warnings)
     return SweepAnalysis(
@@ -142,6 +153,8 @@ def describe_runs(
         command=command,
         target=target,
         comparison=replace(comparison, warnings=warnings),
+        letters=group_letters(comparison.treatments, comparison.pairs),
+        ranks=rank_diagram(comparison.treatments, comparison.omnibus, p.alpha),
         variants=_variants(table),
         scores=_scores(table, p.value),
         curves=learning_curves(table, order, alpha=p.alpha) if _has(table, CURVE_COLUMNS) else (),
@@ -151,6 +164,7 @@ def describe_runs(
         ),
         incidents=_incidents(table),
         provenance=_provenance(table),
+        runs=_run_table(table, columns),
         is_source_workload=is_source_workload,
     )
 
@@ -300,6 +314,34 @@ def _provenance(table: pd.DataFrame) -> Provenance:
         started_at=_moment(started.min()),
         finished_at=_moment(finished.max()),
     )
+
+
+def _run_table(table: pd.DataFrame, columns: Sequence[str]) -> RunTable:
+    """The rows as they came, but for what no text holds or nobody else should read."""
+    kept = [c for c in columns if c != FILE_COLUMN and not table[c].map(_is_bytes).any()]
+    rows = table[kept].itertuples(index=False, name=None)
+    return RunTable(
+        columns=tuple(map(str, kept)),
+        rows=tuple(tuple(_cell(value) for value in row) for row in rows),
+    )
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, bytes)
+
+
+def _cell(value: Any) -> str | int | float | None:
+    if is_list(value):
+        return json.dumps([_cell(x) for x in value])
+    if pd.isna(value):
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    return value if isinstance(value, str | int) else str(value)
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:

@@ -1,0 +1,64 @@
+"""Letters for groups of treatments that were not shown to differ: a compact letter display.
+
+Two treatments share a letter exactly where they were not shown to differ; that they share one does
+not say that they are equal.
+
+References
+----------
+.. [1] Piepho, H.-P. (2004). An algorithm for a letter-based representation of all-pairwise
+   comparisons. Journal of Computational and Graphical Statistics 13, 456-466. (Insert and absorb;
+   its sweep, which may drop letters that nobody needs, is left out: with all of them kept, a
+   letter stands for a largest group, and the letters do not depend on the order of the pairs.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_letters
+
+from bench.analysis.results import Pair, Treatment
+
+
+def group_letters(treatments: Sequence[Treatment], pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """The letters of each treatment, in the order of `treatments`; none without a mean.
+
+    The first letter belongs to the first treatment.
+
+    Examples
+    --------
+    Nobody differs from the middle one, but the outer two differ from each other:
+
+    >>> from types import SimpleNamespace as Of
+    >>> group_letters([Of(name=n, mean=1.0) for n in "xyz"],
+    ...     [Of(a="x", b="y", verdict="inconclusive"), Of(a="x", b="z", verdict="better"),
+    ...      Of(a="y", b="z", verdict="equivalent")])
+    ('a', 'ab', 'b')
+    """
+    place = {t.name: i for i, t in enumerate(treatments) if t.mean is not None}
+    groups = [frozenset(place.values())] if place else []
+    for pair in pairs:
+        if pair.verdict in ("better", "worse") and {pair.a, pair.b} <= set(place):
+            groups = _split(groups, place[pair.a], place[pair.b])
+    groups.sort(key=sorted)
+    return tuple(
+        "".join(_letter(i) for i, group in enumerate(groups) if member in group)
+        for member in range(len(treatments))
+    )
+
+
+def _split(groups: Sequence[frozenset[int]], a: int, b: int) -> list[frozenset[int]]:
+    """The groups, none of which holds both; a group inside another is absorbed by it."""
+    whole = [group for group in groups if not {a, b} <= group]
+    parts = {group - {x} for group in groups if {a, b} <= group for x in (a, b)}
+    return whole + [
+        part for part in parts if not any(part <= g for g in whole) and not _inside(part, parts)
+    ]
+
+
+def _inside(part: frozenset[int], others: set[frozenset[int]]) -> bool:
+    return any(part < other for other in others)
+
+
+def _letter(index: int) -> str:
+    turn, place = divmod(index, len(ascii_letters))
+    return f"{ascii_letters[place]}{turn + 1 if turn else ''}"
