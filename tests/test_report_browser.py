@@ -102,7 +102,7 @@ def test_no_error_no_request_no_sideways_scrolling(
     assert opened.overflow() == 0
     figure = "phone" if width == 400 else "desk"
     assert opened.page.locator(f".for-{figure} svg").first.is_visible()
-    assert opened.page.locator(".plot:visible").count() == 4
+    assert opened.page.locator(".plot:visible").count() == 6
     opened.page.context.close()
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 from xml.etree import ElementTree
 
@@ -17,9 +18,20 @@ from _sweep_analysis import HOSTILE, Recipe, many_recipes, source_recipes, sweep
 from matplotlib.figure import Figure
 
 from bench.analysis.results import SweepAnalysis
-from bench.report import NARROW, WIDE, Layout, curves_figure, runs_figure
-from bench.report.curves_figure import spread
+from bench.report import (
+    NARROW,
+    WIDE,
+    Layout,
+    curves_figure,
+    forest_figure,
+    rank_figure,
+    runs_figure,
+)
+from bench.report.curves_figure import Over, Spacing, curves_points, spread
+from bench.report.forest_figure import differences_to
 from bench.report.published import TEST_ACCURACY, luck, published_score
+from bench.report.rank_figure import _levels
+from bench.report.runs_figure import runs_points
 from bench.report.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of
 from bench.report.svg import inline_svg
 
@@ -44,11 +56,29 @@ def svg(draw: Draw, analysis: SweepAnalysis, layout: Layout = WIDE) -> str:
     )
 
 
+DRAWS: dict[str, Draw] = {
+    "runs": runs_figure,
+    "curves": curves_figure,
+    "curves over seconds": partial(curves_figure, over="seconds", spacing="linear"),
+    "forest": forest_figure,
+    "ranks": rank_figure,
+}
+
+
+def can_draw(case: str, draw: str) -> bool:
+    """One optimizer has no difference to another; two, or one seed, have no ranks."""
+    return not (
+        (draw == "forest" and case == "one optimizer")
+        or (draw == "ranks" and ANALYSES[case]().ranks is None)
+    )
+
+
 @pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("draw", [runs_figure, curves_figure])
-@pytest.mark.parametrize("case", ANALYSES)
-def test_every_case_gives_well_formed_svg(case: str, draw: Draw, layout: Layout) -> None:
-    text = svg(draw, ANALYSES[case](), layout)
+@pytest.mark.parametrize(
+    ("case", "draw"), [(c, d) for c in ANALYSES for d in DRAWS if can_draw(c, d)]
+)
+def test_every_case_gives_well_formed_svg(case: str, draw: str, layout: Layout) -> None:
+    text = svg(DRAWS[draw], ANALYSES[case](), layout)
     root = ElementTree.fromstring(text)
     assert root.attrib["role"] == "img"
     assert root.attrib["aria-label"] == "A <title>"
@@ -61,7 +91,7 @@ def test_every_case_gives_well_formed_svg(case: str, draw: Draw, layout: Layout)
     assert "font-family" not in text
 
 
-@pytest.mark.parametrize("draw", [runs_figure, curves_figure])
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=list(DRAWS))
 def test_svg_has_no_surprises(draw: Draw) -> None:
     text = svg(draw, sweep())
     assert text == svg(draw, sweep())
@@ -315,3 +345,87 @@ def test_colours_differ_for_every_kind_of_sight(palette: tuple[str, ...], sight:
     seen = [oklab(SIGHT[sight] @ linear(colour)) for colour in palette]
     nearest = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2))
     assert nearest > 0.09
+
+
+# ---------------------------------------------------------------- readings
+
+
+def drawn_dots(text: str, index: str, part: str = "runs") -> set[tuple[float, float]]:
+    """Where the dots of one optimizer stand in the SVG, in pixels."""
+    uses = [e for e in marks(text, part)[index].iter() if e.tag.endswith("use")]
+    return {(float(u.attrib["x"]), float(u.attrib["y"])) for u in uses}
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_readings_of_runs_lie_on_the_dots(layout: Layout) -> None:
+    analysis = sweep((*source_recipes()[:7], Recipe("rmsprop", 9700, 9, diverged=3, failed=2)))
+    points = runs_points(analysis, runs_figure(analysis, layout), layout)
+    assert len(points) == len(analysis.scores)
+    text, styles = svg(runs_figure, analysis, layout), styles_of(analysis)
+    for name, style in styles.items():
+        found = {
+            (round(p[0], 2), round(p[1], 2))
+            for p, score in zip(points, analysis.scores, strict=True)
+            if p is not None and score.treatment == name
+        }
+        drawn = drawn_dots(text, str(style.index))
+        assert len(found) == (15 if name == "rmsprop" else 20), "failed and far runs are not drawn"
+        assert all(any(np.allclose(p, d, atol=0.02) for d in drawn) for p in found)
+
+
+@pytest.mark.parametrize("over", ["updates", "seconds"])
+@pytest.mark.parametrize("spacing", ["log", "linear"])
+def test_readings_of_curves_lie_on_the_lines(over: Over, spacing: Spacing) -> None:
+    analysis = sweep(n=5)
+    figure = curves_figure(analysis, over=over, spacing=spacing)
+    points = curves_points(analysis, figure, over=over, spacing=spacing)
+    k, n = len(analysis.curves), len(analysis.curves[0].iterations)
+    assert len(points) == 2 * k * n
+    text = inline_svg(figure, prefix="here", title="t", description="d")
+    styles = styles_of(analysis)
+    for panel, part in enumerate(("accuracy", "loss")):
+        for row, curve in enumerate(analysis.curves):
+            start = (panel * k + row) * n
+            drawn = drawn_dots(text, str(styles[curve.treatment].index), part)
+            for point in points[start : start + n]:
+                if point is not None:
+                    assert any(np.allclose(point, d, atol=0.02) for d in drawn)
+    assert sum(p is not None for p in points) > k * n, "most are drawn"
+
+
+# ---------------------------------------------------------------- one reference
+
+
+def test_a_forest_shows_everybody_else_against_the_reference() -> None:
+    analysis = sweep()
+    for reference in ("nesterov", "sgd"):
+        text = svg(partial(forest_figure, reference=reference), analysis)
+        styles = styles_of(analysis)
+        shown = set(marks(text, "difference"))
+        assert shown == {str(s.index) for name, s in styles.items() if name != reference}
+        for pair in differences_to(analysis.comparison.pairs, reference):
+            assert pair.b == reference
+            mean = {t.name: t.mean or 0.0 for t in analysis.comparison.treatments}
+            assert pair.mean_difference == pytest.approx(mean[pair.a] - mean[reference], abs=1e-9)
+    with pytest.raises(ValueError, match=r"reference must be one of .*got nobody"):
+        forest_figure(analysis, reference="nobody")
+
+
+def test_a_difference_far_beyond_the_others_is_written_at_the_edge() -> None:
+    text = svg(forest_figure, sweep(DIVERGED))
+    assert any(t.startswith("◂") for t in text_of(text))
+    assert len(marks(text, "difference")) == 6
+
+
+# ---------------------------------------------------------------- mean ranks
+
+
+def test_bars_of_groups_that_touch_are_on_lines_of_their_own() -> None:
+    ranks = {name: float(i) for i, name in enumerate("abcdef")}
+    assert _levels([("a", "b"), ("c", "d"), ("e", "f")], ranks) == [0, 0, 0]
+    assert _levels([("a", "b", "c"), ("c", "d"), ("d", "e")], ranks) == [0, 1, 0]
+
+
+def test_figures_without_their_numbers_say_what_is_missing() -> None:
+    with pytest.raises(ValueError, match=r"ranks must not be None"):
+        rank_figure(sweep(n=1))

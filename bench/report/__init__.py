@@ -1,12 +1,14 @@
 """Result dataclasses in, one HTML file out; no statistics here.
 
-``render`` and ``write`` make the page, ``verdict`` its opening sentences, ``runs_figure`` and
-``curves_figure`` its figures as matplotlib Figures.
+``render`` and ``write`` make the page, ``verdict`` its opening sentences, ``runs_figure`` and the
+others its figures as matplotlib Figures.
 """
 
 from bench.report.canvas import NARROW, WIDE, Layout
 from bench.report.curves_figure import curves_figure
+from bench.report.forest_figure import forest_figure
 from bench.report.page import render, write
+from bench.report.rank_figure import rank_figure
 from bench.report.runs_figure import runs_figure
 from bench.report.seed_figure import seed_figure
 from bench.report.target_figure import target_figure
@@ -17,6 +19,8 @@ __all__ = [
     "WIDE",
     "Layout",
     "curves_figure",
+    "forest_figure",
+    "rank_figure",
     "render",
     "runs_figure",
     "seed_figure",

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
+
+from bench.report.styles import Style
+from bench.report.svg import INK, PAPER
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,31 @@ def share_ticks(axes: Axes) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
 
 
+def whole_ticks(axes: Axes, last: float, most: int) -> None:
+    """A horizontal axis from 0 to `last` with at most so many round whole numbers."""
+    axes.set_xlim(0, last)
+    places = MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(0, last)
+    places = [p for p in places if 0 <= p <= last]
+    axes.set_xticks(places, [f"{int(p):,}" for p in places])
+    axes.tick_params(length=0, pad=8)
+
+
+def round_ticks(low: float, high: float, most: int, factor: float = 1.0) -> dict[float, str]:
+    """Round places between `low` and `high`, each with the text of `factor` times it."""
+    found = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low * factor, high * factor)
+    places = [p for p in found if low * factor <= p <= high * factor]
+    digits = _digits_apart(places)
+    return {p / factor: f"{p + 0.0:.{digits}f}" for p in places}
+
+
+def _digits_apart(places: Sequence[float]) -> int:
+    """How many decimals tell neighbouring ticks apart."""
+    for digits in range(5):
+        if all(abs(round(p, digits) - p) < 1e-6 for p in places):
+            return digits
+    return 5
+
+
 def add_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
     """Axes between these pixels."""
     width, height = figure.get_size_inches() * 72
@@ -81,6 +111,40 @@ def to_axes(
     """Pixels as shares of the axes."""
     places = axes.transAxes.inverted().transform(list(zip(xs, ys, strict=True)))
     return [float(p[0]) for p in places], [float(p[1]) for p in places]
+
+
+def place_of(axes: Axes, x: float, y: float) -> tuple[float, float]:
+    """A place in the data of `axes` as pixels from the figure's upper left corner."""
+    right, up = axes.transData.transform((x, y))
+    return float(right), float(axes.figure.bbox.height - up)
+
+
+def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:
+    """What lies beyond the scale, in words, at the end at which it lies."""
+    axes.text(
+        0.008 if left else 0.992,
+        y,
+        f"◂ {text}" if left else f"{text} ▸",
+        ha="left" if left else "right",
+        va="center",
+        fontsize=12,
+        color=INK,
+        transform=row_text(axes),
+    )
+
+
+def draw_marker(axes: Axes, x: float, y: float, style: Style, size: float, **kwargs: Any) -> None:
+    """An optimizer's marker that looks as large as a circle of `size` pixels."""
+    axes.plot(
+        [x],
+        [y],
+        linestyle="none",
+        marker=style.marker,
+        markersize=style.size(size),
+        color=style.colour,
+        markeredgecolor=PAPER,
+        **{"markeredgewidth": 0.5, **kwargs},
+    )
 
 
 def row_text(axes: Axes) -> Transform:

@@ -1,20 +1,35 @@
-"""How accuracy and loss develop over the updates."""
+"""How accuracy and loss develop over the updates, or over the seconds of training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import Band, LearningCurve, SweepAnalysis
-from bench.report.canvas import WIDE, Layout, Range, add_axes, add_title, new_figure, to_axes
+from bench.report.canvas import (
+    WIDE,
+    Layout,
+    Range,
+    add_axes,
+    add_title,
+    draw_marker,
+    new_figure,
+    place_of,
+    round_ticks,
+    to_axes,
+    whole_ticks,
+)
 from bench.report.format import clean, elide
 from bench.report.styles import Style, styles_of
 from bench.report.svg import INK, MUTED, PAPER, figure_style, optimizer_gid
+
+Over = Literal["updates", "seconds"]
+Spacing = Literal["log", "linear"]
 
 #: A curve is on the scale where it ends with at most this many times the error of the best ...
 _ERROR_RATIO = 5.0
@@ -28,76 +43,127 @@ _ERROR_TICKS = (
     *(0.07, 0.05, 0.04, 0.03, 0.025, 0.02, 0.015, 0.01),
     *(0.007, 0.005, 0.003, 0.002, 0.001, 0.0005, 0.0002, 0.0001),
 )
+_LOSS_TICKS = tuple(m * 10.0**e for e in range(-6, 7) for m in (1, 1.5, 2, 3, 5, 7))
 #: Beyond this many optimizers names at the line ends would hide each other.
 _MOST_END_LABELS = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Panel:
-    """One quantity over the updates: how it is placed on the axis and how the axis is labelled."""
+    """One quantity, and how it is placed on its axis.
+
+    `badness` is the error or the loss; `place` is where a value lies on the axis, whose `ticks`
+    are chosen from (place, label), all of them where the spacing is linear.
+    """
 
     title: str
+    part: str
     band: Callable[[LearningCurve], Band]
-    place: Callable[[float], float]
-    ticks: Sequence[float]
-    tick_label: Callable[[float], str]
+    badness: Callable[[float], float]
     ratio: float
     floor: float
-    better_up: bool
+    spacing: Spacing
+    place: Callable[[float], float]
+    upside_down: bool
+    ticks: Callable[[Range], Mapping[float, str]]
     line: float | None = None
-    part: str = "curve"
 
 
 def curves_figure(
-    analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+    analysis: SweepAnalysis,
+    layout: Layout = WIDE,
+    styles: Mapping[str, Style] | None = None,
+    *,
+    over: Over = "updates",
+    spacing: Spacing = "log",
 ) -> Figure:
-    """Test accuracy and test loss over the updates: mean over seeds with a pointwise band.
+    """Test accuracy and test loss as training goes on: mean over seeds with a pointwise band.
 
-    Accuracy is drawn as its error on a logarithmic scale, best on top, and labelled as accuracy:
+    On logarithmic spacing accuracy is placed by its error, best on top, and labelled as accuracy:
     the step from 97 to 98 % is as visible as the one from 94 to 96 %. `styles` are those of the
     analysis where none are given.
     """
     styles = styles or styles_of(analysis)
     labelled = not layout.narrow and len(analysis.curves) <= _MOST_END_LABELS
-    panels = _panels(analysis)
     margin = 124.0 if labelled else 22.0
     with figure_style():
         height = 440.0
         figure = new_figure(layout.width, 2 * height if layout.narrow else height)
-        for place, panel in enumerate(panels):
+        for place, panel in enumerate(_panels(analysis, spacing)):
             left, top = (0.0, place * height) if layout.narrow else (place * layout.width / 2, 0.0)
             right = left + (layout.width if layout.narrow else layout.width / 2)
             axes = add_axes(figure, left + 52, top + 44, right - margin, top + height - 58)
-            _draw_panel(axes, panel, analysis, styles, labelled)
+            _draw_panel(axes, panel, analysis, styles, over, labelled)
             add_title(figure, left, top, panel.title)
     return figure
 
 
-def _panels(analysis: SweepAnalysis) -> tuple[_Panel, _Panel]:
+def curves_points(
+    analysis: SweepAnalysis, figure: Figure, *, over: Over, spacing: Spacing
+) -> tuple[tuple[float, float] | None, ...]:
+    """Where each mean is drawn in `figure`, in pixels: by panel, curve and evaluation.
+
+    None where it is not drawn, or beyond the axes.
+    """
+    points: list[tuple[float, float] | None] = []
+    for axes, panel in zip(figure.axes[1:], _panels(analysis, spacing), strict=True):
+        shown = Range(*sorted(axes.get_ylim()))
+        for curve in analysis.curves:
+            for x, value in zip(_along(curve, over), panel.band(curve).mean, strict=True):
+                y = None if value is None else panel.place(value)
+                known = x is not None and y is not None and shown.holds(y)
+                points.append(place_of(axes, x, y) if known else None)  # type: ignore[arg-type]
+    return tuple(points)
+
+
+def _panels(analysis: SweepAnalysis, spacing: Spacing) -> tuple[_Panel, _Panel]:
+    is_log = spacing == "log"
     accuracy = _Panel(
         title="Test accuracy, %",
+        part="accuracy",
         band=lambda curve: curve.test_accuracy,
-        place=lambda value: max(1 - value, _LEAST_ERROR),
-        ticks=_ERROR_TICKS,
-        tick_label=lambda error: f"{(1 - error) * 100:.6g}",
+        badness=_error,
         ratio=_ERROR_RATIO,
         floor=_ERROR_FLOOR,
-        better_up=True,
-        line=1 - analysis.target,
-        part="accuracy",
+        spacing=spacing,
+        place=_error if is_log else float,
+        upside_down=is_log,
+        ticks=_error_ticks if is_log else lambda shown: round_ticks(shown.low, shown.high, 8, 100),
+        line=_error(analysis.target) if is_log else analysis.target,
     )
     loss = _Panel(
         title="Test loss, nats",
+        part="loss",
         band=lambda curve: curve.test_loss,
-        place=lambda value: max(value, 1e-9),
-        ticks=[m * 10.0**e for e in range(-6, 7) for m in (1, 1.5, 2, 3, 5, 7)],
-        tick_label=lambda loss: f"{loss:.6g}",
+        badness=_positive,
         ratio=_LOSS_RATIO,
         floor=0.0,
-        better_up=False,
-        part="loss",
+        spacing=spacing,
+        place=_positive if is_log else float,
+        upside_down=False,
+        ticks=_loss_ticks if is_log else lambda shown: round_ticks(shown.low, shown.high, 8),
     )
     return accuracy, loss
+
+
+def _error(accuracy: float) -> float:
+    return max(1 - accuracy, _LEAST_ERROR)
+
+
+def _positive(loss: float) -> float:
+    return max(loss, 1e-9)
+
+
+def _error_ticks(shown: Range) -> dict[float, str]:
+    return {t: f"{(1 - t) * 100:.6g}" for t in _apart(_ERROR_TICKS, shown)}
+
+
+def _loss_ticks(shown: Range) -> dict[float, str]:
+    return {t: f"{t:.6g}" for t in _apart(_LOSS_TICKS, shown)}
+
+
+def _along(curve: LearningCurve, over: Over) -> Sequence[float | None]:
+    return curve.seconds if over == "seconds" else curve.iterations
 
 
 def _draw_panel(
@@ -105,23 +171,24 @@ def _draw_panel(
     panel: _Panel,
     analysis: SweepAnalysis,
     styles: Mapping[str, Style],
+    over: Over,
     labelled: bool,
 ) -> None:
-    shown = _shown_curves(panel, analysis.curves)
-    last = max((c.iterations[-1] for c in analysis.curves if c.iterations), default=1)
-    axes.set_yscale("log")
-    axes.set_xlim(0, last)
-    low, high = shown.low, shown.high
-    axes.set_ylim(*((high, low) if panel.better_up else (low, high)))
-    _curve_ticks(axes, panel, shown, last)
-    ends: list[tuple[str, Style, float]] = []
+    shown = _shown(panel, analysis.curves)
+    last = max((x for c in analysis.curves for x in _along(c, over) if x is not None), default=1)
+    axes.set_yscale(panel.spacing)
+    axes.set_ylim(*((shown.high, shown.low) if panel.upside_down else (shown.low, shown.high)))
+    ticks = panel.ticks(shown)
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set_yticks([], minor=True)
+    _horizontal_axis(axes, over, last)
+    ends: list[tuple[str, Style, float, float]] = []
     for curve in reversed(analysis.curves):
         style = styles[curve.treatment]
-        end = _last_value(panel.band(curve))
-        on_scale = end is not None and shown.holds(panel.place(end))
-        _draw_curve(axes, curve, panel, style, banded=on_scale)
+        end = _end(curve, panel, over)
+        _draw_curve(axes, curve, panel, style, over, banded=end is not None and shown.holds(end[1]))
         if end is not None:
-            ends.append((curve.treatment, style, panel.place(end)))
+            ends.append((curve.treatment, style, *end))
     if panel.line is not None and shown.holds(panel.line):
         axes.axhline(panel.line, color=INK, linewidth=1, dashes=(2, 3), zorder=1.5)
         axes.text(last * 0.012, panel.line, "target", va="bottom", color=MUTED, fontsize=12)
@@ -131,17 +198,36 @@ def _draw_panel(
         axes.text(0.5, 0.5, "no finite value", color=MUTED, ha="center", transform=axes.transAxes)
 
 
+def _horizontal_axis(axes: Axes, over: Over, last: float) -> None:
+    if over == "updates":
+        whole_ticks(axes, last, 4)
+        axes.set_xlabel("updates", labelpad=6)
+        return
+    axes.set_xlim(0, last)
+    places = round_ticks(0, last, 5)
+    axes.set_xticks(list(places), list(places.values()))
+    axes.tick_params(length=0, pad=8)
+    axes.set_xlabel("seconds of training", labelpad=6)
+
+
 def _draw_curve(
-    axes: Axes, curve: LearningCurve, panel: _Panel, style: Style, *, banded: bool
+    axes: Axes,
+    curve: LearningCurve,
+    panel: _Panel,
+    style: Style,
+    over: Over,
+    *,
+    banded: bool,
 ) -> None:
     band = panel.band(curve)
+    xs = [float("nan") if x is None else x for x in _along(curve, over)]
     mean = [_placed(v, panel) for v in band.mean]
-    pairs = zip(band.low, band.high, strict=True)
-    known = [low is not None and high is not None for low, high in pairs]
+    ends = zip(band.low, band.high, xs, strict=True)
+    known = [low is not None and high is not None and x == x for low, high, x in ends]
     # A band that covers the panel on behalf of a curve outside it would only hide the others.
     if banded and any(known):
         axes.fill_between(
-            curve.iterations,
+            xs,
             [_placed(v, panel) for v in band.low],
             [_placed(v, panel) for v in band.high],
             where=known,
@@ -151,7 +237,7 @@ def _draw_curve(
             gid=optimizer_gid(style.index, f"{panel.part}band"),
         )
     axes.plot(
-        curve.iterations,
+        xs,
         mean,
         color=style.colour,
         linewidth=1.8,
@@ -166,50 +252,28 @@ def _draw_curve(
     )
 
 
-def _curve_ticks(axes: Axes, panel: _Panel, shown: Range, last: int) -> None:
-    ticks = _apart([t for t in panel.ticks if shown.holds(t)], shown)
-    axes.set_yticks(ticks, [panel.tick_label(t) for t in ticks])
-    axes.set_yticks([], minor=True)
-    places = [
-        p
-        for p in MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]).tick_values(0, last)
-        if 0 <= p <= last
-    ]
-    axes.set_xticks(places, [f"{int(p):,}" for p in places])
-    axes.tick_params(length=0, pad=8)
-    axes.set_xlabel("updates", labelpad=6)
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float]]) -> None:
+def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> None:
     """Names beside the line ends, pushed apart so that none hides another.
 
-    `ends` are (name, style, place on the axis).
+    `ends` are (name, style, x and y of the last value on the axes).
     """
     box = axes.get_window_extent()
-    visible = sorted(ends, key=lambda end: (-axes.transData.transform((1, end[2]))[1], end[0]))
-    wanted = [
-        min(max(float(axes.transData.transform((1, end[2]))[1]), box.y0), box.y1) for end in visible
-    ]
-    for (name, style, _), natural, y in zip(visible, wanted, spread(wanted, 17.0), strict=True):
+    at = {end[0]: axes.transData.transform(end[2:]) for end in ends}
+    visible = sorted(ends, key=lambda end: (-at[end[0]][1], end[0]))
+    wanted = [min(max(float(at[end[0]][1]), box.y0), box.y1) for end in visible]
+    for (name, style, *_), natural, y in zip(visible, wanted, spread(wanted, 17.0), strict=True):
         edge = box.x1
+        start = min(float(at[name][0]), edge) + 6
         axes.plot(
-            *to_axes(axes, [edge + 6, edge + 13], [natural, y]),
+            *to_axes(axes, [start, edge + 6, edge + 13], [natural, natural, y]),
             color=MUTED,
             linewidth=0.7,
             clip_on=False,
             transform=axes.transAxes,
         )
-        axes.plot(
-            *to_axes(axes, [edge + 20], [y]),
-            marker=style.marker,
-            markersize=style.size(7.5),
-            color=style.colour,
-            markeredgecolor=PAPER,
-            markeredgewidth=0.5,
-            clip_on=False,
-            transform=axes.transAxes,
-            gid=optimizer_gid(style.index, "end"),
-        )
+        x, height = (v[0] for v in to_axes(axes, [edge + 20], [y]))
+        gid = optimizer_gid(style.index, "end")
+        draw_marker(axes, x, height, style, 7.5, clip_on=False, transform=axes.transAxes, gid=gid)
         x, height = (v[0] for v in to_axes(axes, [edge + 29], [y]))
         axes.text(
             x,
@@ -218,6 +282,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float]]) -> None:
             va="center_baseline",
             fontsize=12.5,
             transform=axes.transAxes,
+            gid=optimizer_gid(style.index, "label"),
         )
 
 
@@ -238,30 +303,33 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     return [place - gap * index for index, place in enumerate(level)]
 
 
-def _shown_curves(panel: _Panel, curves: Sequence[LearningCurve]) -> Range:
+def _shown(panel: _Panel, curves: Sequence[LearningCurve]) -> Range:
     """What the axis shows: every mean of the curves that end near the best one."""
     ends = {c.treatment: _last_value(panel.band(c)) for c in curves}
-    placed = {name: panel.place(end) for name, end in ends.items() if end is not None}
-    if not placed:
+    bad = {name: panel.badness(end) for name, end in ends.items() if end is not None}
+    if not bad:
         return Range(0.01, 1.0)
-    limit = max(panel.ratio * min(placed.values()), panel.floor)
+    limit = max(panel.ratio * min(bad.values()), panel.floor)
     values = [
         panel.place(value)
         for curve in curves
-        if placed.get(curve.treatment, np.inf) <= limit
+        if bad.get(curve.treatment, np.inf) <= limit
         for value in panel.band(curve).mean
         if value is not None
     ]
     low, high = min(values), max(values)
-    room = max((high / low) ** 0.05, 1.03)
-    return Range(low / room, high * room)
+    if panel.spacing == "log":
+        room = max((high / low) ** 0.05, 1.03)
+        return Range(low / room, high * room)
+    room = 0.05 * (high - low) or 0.005
+    return Range(low - room, high + room)
 
 
 def _apart(ticks: Sequence[float], shown: Range) -> list[float]:
-    """The ticks without those that would crowd their neighbours on the logarithmic axis."""
+    """The ticks shown, without those that would crowd their neighbours on a logarithmic axis."""
     least = np.log(shown.high / shown.low) / 11
     kept: list[float] = []
-    for tick in sorted(ticks):
+    for tick in sorted(t for t in ticks if shown.holds(t)):
         if not kept or np.log(tick / kept[-1]) >= least:
             kept.append(tick)
     return kept
@@ -273,3 +341,10 @@ def _placed(value: float | None, panel: _Panel) -> float:
 
 def _last_value(band: Band) -> float | None:
     return band.mean[-1] if band.mean else None
+
+
+def _end(curve: LearningCurve, panel: _Panel, over: Over) -> tuple[float, float] | None:
+    """Where a curve ends on the axes; None where its last mean, or its time, is not known."""
+    value = _last_value(panel.band(curve))
+    x = _along(curve, over)[-1] if curve.iterations else None
+    return None if value is None or x is None else (x, panel.place(value))

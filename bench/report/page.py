@@ -19,10 +19,20 @@ from bench.analysis.results import SweepAnalysis
 from bench.files import write_atomically
 from bench.report.views import page_view
 
+#: Each is a program of its own but for what page.js shares; in this order.
+SCRIPTS = (
+    "page.js",
+    "choices.js",
+    "highlight.js",
+    "readings.js",
+    "pairs.js",
+    "downloads.js",
+)
+
 
 def render(analysis: SweepAnalysis) -> str:
     """The report of `analysis` as HTML."""
-    css, script = _static("report.css"), _static("report.js")
+    css, script = _static("report.css"), "".join(_static(name) for name in SCRIPTS)
     html = (
         _environment()
         .get_template("report.html.j2")

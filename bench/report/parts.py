@@ -9,6 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bench.analysis.results import SweepAnalysis
+from bench.analysis.table import sort_blocks
 from bench.report.canvas import NARROW, WIDE, Layout
 from bench.report.format import clean, elide
 from bench.report.metrics import metric_of
@@ -21,6 +22,8 @@ _UNBROKEN = 16
 #: Names in the heads of the matrix have at most this many characters.
 _BRIEF = 24
 Draw = Callable[[SweepAnalysis, Layout, Mapping[str, Style]], Figure]
+Points = tuple[tuple[float, float] | None, ...]
+Locate = Callable[[Figure, Layout], Points]
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,38 @@ class Name:
 
 @dataclass(frozen=True)
 class FigureView:
-    """One figure, drawn for a desk and for a phone."""
+    """One figure, drawn for a desk and for a phone.
 
+    `name` opens the ids in it. `wide_points` and `narrow_points` say where its readings are, in
+    pixels of the drawing; empty where it has none.
+    """
+
+    name: str
     wide: Markup
     narrow: Markup
+    wide_points: Points = ()
+    narrow_points: Points = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A control by which a reader chooses among variants: (value, text) of each option."""
+
+    name: str
+    label: str
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variants:
+    """A figure in several variants; the first is shown until another is chosen.
+
+    `figures` holds (key, figure): the values of the choices, joined by hyphens, are a key.
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    figures: tuple[tuple[str, FigureView], ...]
 
 
 class Parts:
@@ -53,6 +84,7 @@ class Parts:
         self.analysis = analysis
         self.metric = metric_of(analysis.comparison)
         self.nouns = Nouns.of(analysis.comparison.parameters)
+        self.blocks = sort_blocks(s.seed for s in analysis.scores)
         self._styles = styles_of(analysis)
 
     def name(self, name: str) -> Name:
@@ -62,12 +94,22 @@ class Parts:
         brief = elide(text, _BRIEF)
         return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
 
-    def figure(self, draw: Draw, name: str, *, title: str, description: str) -> FigureView:
-        """The figure that `draw` makes; `name` opens the ids in it."""
+    def figure(
+        self,
+        draw: Draw,
+        name: str,
+        *,
+        title: str,
+        description: str,
+        locate: Locate = lambda _figure, _layout: (),
+    ) -> FigureView:
+        """The figure that `draw` makes, and where `locate` finds its readings."""
 
-        def drawn(layout: Layout, kind: str) -> Markup:
+        def drawn(layout: Layout, kind: str) -> tuple[Markup, Points]:
             figure = draw(self.analysis, layout, self._styles)
+            points = locate(figure, layout)
             svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
-            return Markup(svg)
+            return Markup(svg), points
 
-        return FigureView(wide=drawn(WIDE, "wide"), narrow=drawn(NARROW, "narrow"))
+        (wide, wide_points), (narrow, narrow_points) = drawn(WIDE, "wide"), drawn(NARROW, "narrow")
+        return FigureView(name, wide, narrow, wide_points, narrow_points)

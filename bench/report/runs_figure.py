@@ -8,11 +8,22 @@ from dataclasses import dataclass
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import Block, RunScore, SweepAnalysis, Treatment
 from bench.analysis.table import sort_blocks
-from bench.report.canvas import WIDE, Layout, Range, add_axes, canvas_of, new_figure, row_text
+from bench.report.canvas import (
+    WIDE,
+    Layout,
+    Range,
+    add_axes,
+    canvas_of,
+    draw_marker,
+    edge_note,
+    new_figure,
+    place_of,
+    round_ticks,
+    row_text,
+)
 from bench.report.format import NBSP, Metric, clean, count, elide
 from bench.report.metrics import metric_of, result_label
 from bench.report.nouns import Nouns
@@ -58,6 +69,22 @@ def runs_figure(
     return figure
 
 
+def runs_points(
+    analysis: SweepAnalysis, figure: Figure, layout: Layout
+) -> tuple[tuple[float, float] | None, ...]:
+    """Where each of `analysis.scores` is drawn in `figure`, in pixels; None where it is not."""
+    axes, row = figure.axes[1], _RunsFrame.of(analysis, layout).row
+    shown = Range(*axes.get_xlim())
+    rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
+    height = _seed_heights(analysis.scores, row)
+    return tuple(
+        place_of(axes, s.value, rows[s.treatment] + row.runs + height(s.seed))
+        if s.value is not None and shown.holds(s.value)
+        else None
+        for s in analysis.scores
+    )
+
+
 @dataclass(frozen=True)
 class _Row:
     """Where things lie within a row, as shares of its height from its middle."""
@@ -98,12 +125,8 @@ class _RunsFrame:
 def _score_axis(axes: Axes, metric: Metric, shown: Range, k: int, ticks: int) -> None:
     axes.set_xlim(shown.low, shown.high)
     axes.set_ylim(k - 0.5, -0.5)
-    places = MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]).tick_values(
-        shown.low * metric.factor, shown.high * metric.factor
-    )
-    places = [p for p in places if shown.low * metric.factor <= p <= shown.high * metric.factor]
-    digits = _digits_apart(places)
-    axes.set_xticks([p / metric.factor for p in places], [f"{p:.{digits}f}" for p in places])
+    places = round_ticks(shown.low, shown.high, ticks, metric.factor)
+    axes.set_xticks(list(places), list(places.values()))
     axes.tick_params(axis="x", length=0, pad=8)
     axes.set_yticks([])
     axes.xaxis.grid(True)
@@ -147,9 +170,12 @@ def _draw_row(
     if treatment.mean is not None and shown.holds(treatment.mean):
         _draw_mean(axes, row + place.mean, treatment.mean, treatment, style, shown)
     else:
-        _note(axes, row + place.mean, _mean_in_words(treatment, metric), treatment.mean, shown)
+        words = _mean_in_words(treatment, metric)
+        edge_note(axes, row + place.mean, words, left=(treatment.mean or 0.0) < shown.low)
     top, bottom = (row + end for end in place.line)
-    _draw_published(axes, top, bottom, published_score(analysis, treatment.name), shown)
+    published = published_score(analysis, treatment.name)
+    if published is not None and shown.holds(published):
+        _published_mark(axes, published, top, bottom, optimizer_gid(style.index, "published"))
     _note_outside(axes, centre, scores, shown, metric)
 
 
@@ -160,19 +186,16 @@ def _draw_mean(
         low, high = max(treatment.ci_low, shown.low), min(treatment.ci_high, shown.high)
         if low < high:
             axes.plot(
-                [low, high], [y, y], color=INK, linewidth=2.2, solid_capstyle="butt", zorder=4
+                [low, high],
+                [y, y],
+                color=INK,
+                linewidth=2.2,
+                solid_capstyle="butt",
+                zorder=4,
+                gid=optimizer_gid(style.index, "interval"),
             )
-    axes.plot(
-        [mean],
-        [y],
-        marker=style.marker,
-        markersize=style.size(10.5),
-        color=style.colour,
-        markeredgecolor=PAPER,
-        markeredgewidth=1.2,
-        zorder=5,
-        gid=optimizer_gid(style.index, "mean"),
-    )
+    gid = optimizer_gid(style.index, "mean")
+    draw_marker(axes, mean, y, style, 10.5, markeredgewidth=1.2, zorder=5, gid=gid)
 
 
 def _mean_in_words(treatment: Treatment, metric: Metric) -> str:
@@ -180,16 +203,10 @@ def _mean_in_words(treatment: Treatment, metric: Metric) -> str:
     return f"mean {metric.score(treatment.mean)} {interval}"
 
 
-def _draw_published(
-    axes: Axes, top: float, bottom: float, value: float | None, shown: Range
+def _published_mark(
+    axes: Axes, x: float, top: float, bottom: float, gid: str | None = None
 ) -> None:
-    if value is None or not shown.holds(value):
-        return
-    _published_mark(axes, value, top, bottom)
-
-
-def _published_mark(axes: Axes, x: float, top: float, bottom: float) -> None:
-    axes.plot([x, x], [top, bottom], color=INK, linewidth=1.2, zorder=6)
+    axes.plot([x, x], [top, bottom], color=INK, linewidth=1.2, zorder=6, gid=gid)
     axes.plot(
         [x],
         [top],
@@ -200,6 +217,7 @@ def _published_mark(axes: Axes, x: float, top: float, bottom: float) -> None:
         markeredgewidth=1.5,
         clip_on=False,
         zorder=7,
+        gid=gid,
     )
 
 
@@ -213,24 +231,8 @@ def _note_outside(
         if beyond:
             low, high = metric.score(beyond[0]), metric.score(beyond[-1])
             where = low if low == high else f"{low} to {high}"
-            _note(axes, y, f"{count(len(beyond), 'run')} at {where}", beyond[0], shown)
-
-
-def _note(axes: Axes, y: float, text: str, value: float | None, shown: Range) -> None:
-    """What lies beyond the scale, in words, at the end at which it lies."""
-    if value is None:
-        return
-    left = value < shown.low
-    axes.text(
-        0.008 if left else 0.992,
-        y,
-        f"◂ {text}" if left else f"{text} ▸",
-        ha="left" if left else "right",
-        va="center",
-        fontsize=12,
-        color=INK,
-        transform=row_text(axes),
-    )
+            note = f"{count(len(beyond), 'run')} at {where}"
+            edge_note(axes, y, note, left=beyond is below)
 
 
 def _row_name(
@@ -240,18 +242,11 @@ def _row_name(
     top = frame.top + row * frame.row_height
     y = top + (13.0 if layout.narrow else frame.row_height / 2)
     canvas = canvas_of(figure)
-    canvas.plot(
-        [frame.left + 8.0 if layout.narrow else 14.0],
-        [y],
-        marker=style.marker,
-        markersize=style.size(9.5),
-        color=style.colour,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.5,
-        gid=optimizer_gid(style.index, "name"),
-    )
+    x = frame.left + 8.0 if layout.narrow else 14.0
+    draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
     x = frame.left + 20.0 if layout.narrow else 28.0
-    canvas.text(x, y, _name(name), va="center_baseline", fontweight="bold")
+    gid = optimizer_gid(style.index, "label")
+    canvas.text(x, y, _name(name), va="center_baseline", fontweight="bold", gid=gid)
 
 
 def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
@@ -318,11 +313,3 @@ def _seed_heights(scores: Sequence[RunScore], row: _Row) -> Callable[[Block], fl
 
 def _name(name: str) -> str:
     return elide(clean(name), 26)
-
-
-def _digits_apart(places: Sequence[float]) -> int:
-    """How many decimals tell neighbouring ticks apart."""
-    for digits in range(5):
-        if all(abs(round(p, digits) - p) < 1e-6 for p in places):
-            return digits
-    return 5

@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import SingleSeed, SweepAnalysis
-from bench.report.canvas import WIDE, Layout, add_axes, add_title, new_figure, row_text, share_ticks
+from bench.report.canvas import (
+    WIDE,
+    Layout,
+    add_axes,
+    add_title,
+    draw_marker,
+    new_figure,
+    row_text,
+    share_ticks,
+)
 from bench.report.format import clean, elide, percent
 from bench.report.nouns import Nouns
 from bench.report.styles import Style, styles_of
@@ -92,18 +101,8 @@ def _draw_crowns(axes: Axes, told: SingleSeed, styles: Mapping[str, Style], noun
 
 
 def _row_label(axes: Axes, row: int, name: str, style: Style) -> None:
-    axes.plot(
-        [-0.05],
-        [row],
-        marker=style.marker,
-        markersize=style.size(9.0),
-        color=style.colour,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.5,
-        clip_on=False,
-        transform=row_text(axes),
-        gid=optimizer_gid(style.index, "name"),
-    )
+    gid = optimizer_gid(style.index, "name")
+    draw_marker(axes, -0.05, row, style, 9.0, clip_on=False, transform=row_text(axes), gid=gid)
     axes.text(
         -0.09,
         row,
@@ -111,6 +110,7 @@ def _row_label(axes: Axes, row: int, name: str, style: Style) -> None:
         ha="right",
         va="center_baseline",
         transform=row_text(axes),
+        gid=optimizer_gid(style.index, "label"),
     )
 
 

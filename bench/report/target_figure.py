@@ -6,10 +6,17 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import SweepAnalysis, TargetTreatment, TimeToTarget
-from bench.report.canvas import WIDE, Layout, add_axes, add_title, new_figure, share_ticks
+from bench.report.canvas import (
+    WIDE,
+    Layout,
+    add_axes,
+    add_title,
+    new_figure,
+    share_ticks,
+    whole_ticks,
+)
 from bench.report.format import level
 from bench.report.styles import Style, styles_of
 from bench.report.svg import PAPER, figure_style, optimizer_gid
@@ -42,16 +49,9 @@ def target_figure(
 
 
 def _prepare(axes: Axes, found: TimeToTarget) -> None:
-    axes.set_xlim(0, found.budget)
     axes.set_ylim(-0.015, 1.03)
     share_ticks(axes)
-    places = [
-        p
-        for p in MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]).tick_values(0, found.budget)
-        if 0 <= p <= found.budget
-    ]
-    axes.set_xticks(places, [f"{int(p):,}" for p in places])
-    axes.tick_params(length=0, pad=8)
+    whole_ticks(axes, found.budget, 6)
     axes.set_xlabel("updates", labelpad=6)
 
 

@@ -22,14 +22,23 @@ from bench.analysis.results import (
 )
 from bench.report import format as fmt
 from bench.report import wording
-from bench.report.curves_figure import curves_figure
+from bench.report.figure_views import (
+    RanksView,
+    ReferenceView,
+    curves_readings,
+    curves_view,
+    ranks_view,
+    reference_view,
+    runs_readings,
+    runs_view,
+)
 from bench.report.format import Metric, clean, count
+from bench.report.interaction import page_data
 from bench.report.metrics import result_label
 from bench.report.nouns import Noun, Nouns
 from bench.report.pairs import MARKS, Mark, flip, mark_of, verdict_words
-from bench.report.parts import FigureView, Name, Parts
+from bench.report.parts import FigureView, Name, Parts, Variants
 from bench.report.published import luck
-from bench.report.runs_figure import runs_figure
 from bench.report.sections import (
     EquivalenceView,
     LooksView,
@@ -97,6 +106,7 @@ class LeaderRow:
     median: Cell
     worst: Cell
     mean_rank: Cell
+    letters: str
     n: Cell
     diverged: Cell
     failed: Cell
@@ -132,8 +142,9 @@ class CurveRow:
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """Row against column."""
+    """Row against column; `pair` is the place of the two in the table of all pairs."""
 
+    pair: int
     mark: Mark
     difference: str
     p: str
@@ -216,7 +227,7 @@ class PageView:
     spreads: tuple[SpreadRow, ...]
     has_published: bool
     seed: SeedView | None
-    curves: FigureView | None
+    curves: Variants | None
     iterations: tuple[str, ...]
     curve_rows: tuple[CurveRow, ...]
     matrix: tuple[MatrixRow, ...]
@@ -227,6 +238,8 @@ class PageView:
     power: tuple[str, ...]
     open_pairs: tuple[PairRow, ...]
     equivalence: EquivalenceView | None
+    reference: ReferenceView | None
+    ranks: RanksView | None
     scope: ScopeView | None
     reaching: TargetView | None
     time: TimeView | None
@@ -246,6 +259,7 @@ class PageView:
     is_mixed: bool
     is_on_cpu: bool
     command: str
+    data: str
 
 
 def page_view(analysis: SweepAnalysis) -> PageView:
@@ -269,6 +283,10 @@ class _Builder:
         matrix = self._matrix()
         workload, environment = self._facts()
         treatment = self._parts.nouns.treatment
+        runs, curves = runs_view(self._parts), curves_view(self._parts)
+        readings = [runs_readings(self._parts, runs)]
+        if curves:
+            readings.append(curves_readings(self._parts, curves))
         return PageView(
             title=f"{clean(a.name)}: which {treatment}?",
             subtitle=self._subtitle(),
@@ -282,16 +300,11 @@ class _Builder:
             markers=tuple((marker_name(m), path) for m, path in marker_paths().items()),
             leaders=self._leaders(),
             nouns=self._parts.nouns,
-            runs=self._parts.figure(
-                runs_figure,
-                "runs",
-                title=f"{_capital(result_label(a))} of every run, by {treatment}",
-                description=wording.runs_description(a),
-            ),
+            runs=runs,
             spreads=spreads,
             has_published=any(s.published for s in spreads),
             seed=seed_view(self._parts),
-            curves=self._curves() if a.curves else None,
+            curves=curves,
             iterations=tuple(f"{i:,}" for i in self._iterations()),
             curve_rows=tuple(self._curve_row(curve) for curve in a.curves),
             matrix=matrix,
@@ -306,6 +319,8 @@ class _Builder:
                 if pair.verdict == "inconclusive"
             ),
             equivalence=equivalence_view(self._parts),
+            reference=reference_view(self._parts),
+            ranks=ranks_view(self._parts),
             scope=scope_view(self._parts),
             reaching=target_view(self._parts),
             time=time_view(self._parts),
@@ -325,6 +340,7 @@ class _Builder:
             has_times=bool(a.timings),
             is_on_cpu=dict(a.provenance.facts).get("device") == ("cpu",),
             command=clean(a.command),
+            data=page_data(self._parts, readings),
         )
 
     # -- head
@@ -342,12 +358,13 @@ class _Builder:
 
     def _leaders(self) -> tuple[LeaderRow, ...]:
         timings = {t.treatment: t for t in self._analysis.timings}
+        lettered = zip(self._comparison.treatments, self._analysis.letters, strict=True)
         return tuple(
-            self._leader(place, treatment, timings.get(treatment.name))
-            for place, treatment in enumerate(self._comparison.treatments, start=1)
+            self._leader(place, treatment, letters, timings.get(treatment.name))
+            for place, (treatment, letters) in enumerate(lettered, start=1)
         )
 
-    def _leader(self, place: int, t: Treatment, timing: Timing | None) -> LeaderRow:
+    def _leader(self, place: int, t: Treatment, letters: str, timing: Timing | None) -> LeaderRow:
         score = self._parts.metric.score
         worst = t.min if self._p.direction == "higher" else t.max
         trained = timing.train_seconds if timing else None
@@ -360,6 +377,7 @@ class _Builder:
             median=Cell.of(score(t.median), t.median),
             worst=Cell.of(score(worst), worst),
             mean_rank=Cell.of(fmt.number(t.mean_rank, 2), t.mean_rank),
+            letters=letters or fmt.MISSING,
             n=Cell.of(str(t.n), t.n),
             diverged=Cell.of(str(t.n_diverged), t.n_diverged),
             failed=Cell.of(str(t.n_failed), t.n_failed),
@@ -367,14 +385,6 @@ class _Builder:
         )
 
     # -- figures
-
-    def _curves(self) -> FigureView:
-        return self._parts.figure(
-            curves_figure,
-            "curves",
-            title=f"Test accuracy and test loss over the updates, by {self._parts.nouns.treatment}",
-            description=wording.curves_description(self._analysis),
-        )
 
     def _spread_row(self, t: Treatment) -> SpreadRow:
         score = self._parts.metric.score
@@ -413,8 +423,9 @@ class _Builder:
     # -- pairs
 
     def _matrix(self) -> tuple[MatrixRow, ...]:
-        lookup = {(p.a, p.b): p for p in self._comparison.pairs}
-        lookup |= {(p.b, p.a): flip(p) for p in self._comparison.pairs}
+        pairs = self._comparison.pairs
+        lookup = {(p.a, p.b): (i, p) for i, p in enumerate(pairs)}
+        lookup |= {(p.b, p.a): (i, flip(p)) for i, p in enumerate(pairs)}
         names = [t.name for t in self._comparison.treatments]
         return tuple(
             MatrixRow(
@@ -423,10 +434,12 @@ class _Builder:
             for row in names
         )
 
-    def _matrix_cell(self, pair: Pair | None) -> MatrixCell | None:
-        if pair is None:
+    def _matrix_cell(self, found: tuple[int, Pair] | None) -> MatrixCell | None:
+        if found is None:
             return None
+        index, pair = found
         return MatrixCell(
+            pair=index,
             mark=mark_of(pair, self._p.margin),
             difference=self._parts.metric.difference(pair.mean_difference),
             p=fmt.pvalue(pair.pvalue_holm, self._p.alpha),

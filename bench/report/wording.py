@@ -15,8 +15,8 @@ from bench.report.metrics import metric_of
 from bench.report.nouns import Nouns
 from bench.report.pairs import seen_from, within_margin
 
-#: More names than this in one sentence are shortened to a count.
-_MANY = 8
+#: More names than this in one sentence or description are shortened to a count.
+MANY = 8
 
 
 def verdict(comparison: Comparison) -> tuple[str, ...]:
@@ -56,9 +56,9 @@ def curves_description(analysis: SweepAnalysis) -> str:
     parts = [
         f"{c.treatment} ends at {fmt.ACCURACY.score_with_unit(_last(c.test_accuracy.mean))}, "
         f"loss {fmt.number(_last(c.test_loss.mean), 3)}"
-        for c in analysis.curves[:_MANY]
+        for c in analysis.curves[:MANY]
     ]
-    rest = _rest(len(analysis.curves) - _MANY)
+    rest = _rest(len(analysis.curves) - MANY)
     return (
         f"Mean over {Nouns.of(analysis.comparison.parameters).block.plural} at each evaluation, "
         "with pointwise intervals. "
@@ -261,9 +261,9 @@ def _enumerate(analysis: SweepAnalysis, metric: Metric) -> str:
         f"{metric.score(t.min)} to {metric.score(t.max)}"
         if t.mean is not None
         else f"{t.name}: no result"
-        for t in treatments[:_MANY]
+        for t in treatments[:MANY]
     ]
-    return f"{'; '.join(parts)}{_rest(len(treatments) - _MANY)}."
+    return f"{'; '.join(parts)}{_rest(len(treatments) - MANY)}."
 
 
 def _rest(n: int) -> str:
@@ -283,9 +283,9 @@ def _others(pairs: list[Pair]) -> str:
 
 
 def _names(names: list[str]) -> str:
-    if len(names) <= _MANY:
+    if len(names) <= MANY:
         return listing(tuple(names))
-    shown = names[: _MANY // 2]
+    shown = names[: MANY // 2]
     return f"{', '.join(shown)} and {len(names) - len(shown)} more"
 
 

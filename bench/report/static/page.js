@@ -1,5 +1,35 @@
 "use strict";
-// The page reads well without this script: it adds a theme switch, sorting and a copy button.
+// The page reads well without any script. This one shares a few helpers as `report` and adds a
+// theme switch, sorting and a copy button; the files after it add one thing each.
+const report = (() => {
+  const lists = new Map();
+  return {
+    // run once the page is there
+    ready: (start) => document.addEventListener("DOMContentLoaded", start),
+    all: (selector, within = document) => [...within.querySelectorAll(selector)],
+    // data of the page, parsed at first use; null on a page that has none
+    data: () => {
+      report.parsed ??= JSON.parse(document.getElementById("data")?.textContent ?? "null");
+      return report.parsed;
+    },
+    // an element with attributes and children; text is always text
+    make: (tag, attributes = {}, ...children) => {
+      const svg = ["svg", "g", "path", "line", "rect", "circle", "text", "use", "title"];
+      const element = svg.includes(tag)
+        ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+        : document.createElement(tag);
+      for (const [name, value] of Object.entries(attributes)) {
+        if (value !== undefined) element.setAttribute(name, value);
+      }
+      element.append(...children);
+      return element;
+    },
+    // what one part of the page tells the others
+    on: (event, listener) => lists.set(event, [...(lists.get(event) ?? []), listener]),
+    tell: (event, ...values) => (lists.get(event) ?? []).forEach((listen) => listen(...values)),
+  };
+})();
+
 (() => {
   const root = document.documentElement;
   const KEY = "optimizer-bench-theme";
@@ -76,9 +106,7 @@
   const setUpSorting = (table) => {
     for (const head of table.tHead.rows[0].cells) {
       if (!head.dataset.key) continue;
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = head.textContent;
+      const button = report.make("button", { type: "button" }, head.textContent);
       head.replaceChildren(button);
       button.addEventListener("click", () => {
         sortBy(table, head, head.getAttribute("aria-sort") === "ascending" ? -1 : 1);
@@ -86,9 +114,10 @@
     }
   };
 
-  document.addEventListener("DOMContentLoaded", () => {
+  report.ready(() => {
     setUpTheme();
-    document.querySelectorAll("[data-copy]").forEach(setUpCopy);
-    document.querySelectorAll("table.sortable").forEach(setUpSorting);
+    report.all("[data-copy]").forEach(setUpCopy);
+    report.all("table.sortable").forEach(setUpSorting);
+    report.all(".script-only").forEach((element) => { element.hidden = false; });
   });
 })();

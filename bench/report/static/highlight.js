@@ -1,0 +1,58 @@
+// Choosing an optimizer anywhere lights it up everywhere.
+(() => {
+  const root = document.documentElement;
+  let chosen = null;
+
+  const nameOf = (index) =>
+    report.data().treatments.find((t) => String(t.index) === index)?.name ?? "";
+
+  const choose = (index) => {
+    chosen = index === chosen ? null : index;
+    root.toggleAttribute("data-chosen", chosen !== null);
+    for (const element of report.all("[data-optimizer]")) {
+      element.classList.toggle("chosen", element.dataset.optimizer === chosen);
+    }
+    for (const button of report.all("button.choose")) {
+      button.setAttribute("aria-pressed", String(button.dataset.choose === chosen));
+    }
+    const status = document.querySelector("[data-chosen-status]");
+    status.hidden = chosen === null;
+    status.querySelector("[data-chosen-name]").textContent =
+      chosen === null ? "" : `Highlighted: ${nameOf(chosen)}`;
+  };
+
+  // names of the leaderboard and the legend become buttons: those are reached by keyboard
+  const setUpButton = (name) => {
+    const button = report.make("button", {
+      type: "button", class: "choose", "data-choose": name.dataset.optimizer, "aria-pressed": "false",
+    });
+    name.replaceWith(button);
+    button.append(name);
+  };
+
+  const setUpStatus = () => {
+    const clear = report.make("button", { type: "button" }, "Clear");
+    clear.addEventListener("click", () => choose(chosen));
+    const status = report.make(
+      "div", { class: "chosen-status", "data-chosen-status": "" },
+      report.make("span", { "data-chosen-name": "", role: "status" }), clear,
+    );
+    status.hidden = true;
+    document.querySelector("main").append(status);
+  };
+
+  report.ready(() => {
+    report.all(".sortable tbody .name, .legend .name").forEach(setUpButton);
+    setUpStatus();
+    document.querySelector("main").addEventListener("click", (event) => {
+      const target = event.target.closest("[data-optimizer]:not(tr), button");
+      if (!target || (target.tagName === "BUTTON" && !target.dataset.choose)) return;
+      choose(target.dataset.choose ?? target.dataset.optimizer);
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && chosen !== null) choose(chosen);
+    });
+  });
+
+  report.on("choose", (index) => choose(String(index)));
+})();
