@@ -57,17 +57,34 @@ class Parts:
 
     def name(self, name: str) -> Name:
         """`name` as it is shown everywhere."""
-        style, text = self._styles[name], clean(name)
-        css = "short" if len(name) <= _UNBROKEN else "long"
-        brief = elide(text, _BRIEF)
-        return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
+        return name_view(name, self._styles[name])
 
     def figure(self, draw: Draw, name: str, *, title: str, description: str) -> FigureView:
         """The figure that `draw` makes; `name` opens the ids in it."""
 
-        def drawn(layout: Layout, kind: str) -> Markup:
-            figure = draw(self.analysis, layout, self._styles)
-            svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
-            return Markup(svg)
+        def drawn(layout: Layout) -> Figure:
+            return draw(self.analysis, layout, self._styles)
 
-        return FigureView(wide=drawn(WIDE, "wide"), narrow=drawn(NARROW, "narrow"))
+        return figure_view(drawn, name, title=title, description=description)
+
+
+def name_view(name: str, style: Style) -> Name:
+    """An optimizer's name as it is shown everywhere."""
+    text = clean(name)
+    css = "short" if len(name) <= _UNBROKEN else "long"
+    brief = elide(text, _BRIEF)
+    return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
+
+
+def figure_view(
+    draw: Callable[[Layout], Figure], name: str, *, title: str, description: str
+) -> FigureView:
+    """The figure that `draw` makes, for a desk and for a phone; `name` opens the ids in it."""
+
+    def drawn(layout: Layout, kind: str) -> Markup:
+        svg = inline_svg(
+            draw(layout), prefix=f"{name}-{kind}", title=title, description=description
+        )
+        return Markup(svg)
+
+    return FigureView(wide=drawn(WIDE, "wide"), narrow=drawn(NARROW, "narrow"))
