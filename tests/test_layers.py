@@ -106,6 +106,7 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
         ("bench.cli.stored", {"torch", "torchvision"}),
         ("bench.cli.report", {"torch", "torchvision"}),
         ("bench.cli.analyze", {"torch", "torchvision"}),
+        ("bench.cli.compare", {"torch", "torchvision", "matplotlib", "seaborn"}),
     ],
 )
 def test_what_an_import_does_not_bring_along(module: str, unwanted: set[str]) -> None:

@@ -30,7 +30,7 @@ def test_readme_and_ci_hold_the_same_test_command() -> None:
     assert f"\n{TEST_COMMAND}\n" in ci
 
 
-@pytest.mark.parametrize("command", ["sweep", "report", "analyze", "benchmark"])
+@pytest.mark.parametrize("command", ["sweep", "report", "analyze", "compare", "benchmark"])
 def test_scripts_are_the_console_command(command: str) -> None:
     (script,) = entry_points(group="console_scripts", name="optimizer-bench")
     assert script.value == "bench.cli:main"

@@ -23,15 +23,20 @@ Any long table will do: name its columns, and say which values are better.
 ...         margin=0.01).treatments[0].name
 'sgd'
 
+Two sweeps are set against each other, optimizer by optimizer, with :func:`compare_sweeps`.
+
 This package reads no file, draws nothing, and imports neither torch nor matplotlib.
 """
 
 from bench.analysis.bootstrap import bca_interval
+from bench.analysis.change import compare_sweeps
 from bench.analysis.comparison import compare
 from bench.analysis.export import to_dict, to_json
 from bench.analysis.omnibus import critical_difference
 from bench.analysis.results import (
     Band,
+    Change,
+    ChangedFact,
     Comparison,
     CrossedInterval,
     Crown,
@@ -41,6 +46,7 @@ from bench.analysis.results import (
     LogRank,
     Look,
     NamingPoint,
+    Obstacle,
     Omnibus,
     Pair,
     Parameters,
@@ -51,8 +57,10 @@ from bench.analysis.results import (
     RunTable,
     Scope,
     SingleSeed,
+    SpeedChange,
     SurvivalStep,
     SweepAnalysis,
+    SweepChange,
     TargetTreatment,
     TimeRatio,
     TimeToTarget,
@@ -67,6 +75,8 @@ from bench.analysis.sweep import analyse_sweep, describe_runs
 
 __all__ = [
     "Band",
+    "Change",
+    "ChangedFact",
     "Comparison",
     "CrossedInterval",
     "Crown",
@@ -76,6 +86,7 @@ __all__ = [
     "LogRank",
     "Look",
     "NamingPoint",
+    "Obstacle",
     "Omnibus",
     "Pair",
     "Parameters",
@@ -86,8 +97,10 @@ __all__ = [
     "RunTable",
     "Scope",
     "SingleSeed",
+    "SpeedChange",
     "SurvivalStep",
     "SweepAnalysis",
+    "SweepChange",
     "TargetTreatment",
     "TimeRatio",
     "TimeToTarget",
@@ -99,6 +112,7 @@ __all__ = [
     "analyse_sweep",
     "bca_interval",
     "compare",
+    "compare_sweeps",
     "critical_difference",
     "describe_runs",
     "look_levels",

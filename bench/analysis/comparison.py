@@ -113,12 +113,12 @@ def compare(
     >>> pair.a, pair.verdict, pair.b, pair.pvalue_holm, round(pair.mean_difference, 4)
     ('adam', 'better', 'sgd', 0.03125, 0.0148)
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
     _check_level("target", target)
     paired = pair_up(table, treatment=treatment, block=block, value=value, direction=direction)
     if margin == "default":
         margin = default_margin(value, paired.values)
-    _check_margin(margin)
+    check_margin(margin)
     parameters = Parameters(
         alpha=alpha,
         margin=margin,
@@ -138,13 +138,15 @@ def _check_level(name: str, level: float) -> None:
         raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {level!r}")
 
 
-def _check_alpha(alpha: float) -> None:
+def check_alpha(alpha: float) -> None:
+    """Raise SpecError for a family-wise level that cannot be used."""
     _check_level("alpha", alpha)
     if alpha < LEAST_ALPHA:
         raise SpecError(f"alpha must be at least {LEAST_ALPHA:g}, got {alpha!r}")
 
 
-def _check_margin(margin: float | None) -> None:
+def check_margin(margin: float | None) -> None:
+    """Raise SpecError for an equivalence margin that is none."""
     if margin is not None and not 0 < margin < math.inf:
         raise SpecError(f"margin must be positive and finite, or None, got {margin!r}")
 

@@ -14,6 +14,7 @@ from bench.analysis.multiplicity import holm
 from bench.analysis.permutation import sign_flip_pvalue
 from bench.analysis.power import seeds_needed
 from bench.analysis.results import Pair, Parameters, Verdict
+from bench.analysis.rounding import FloatArray
 from bench.analysis.student import t_interval, t_pvalue
 from bench.analysis.table import PairedTable, sign_of
 from bench.analysis.wilcoxon import wilcoxon_pvalue
@@ -42,7 +43,13 @@ def compare_pairs(
     column = {name: i for i, name in enumerate(paired.treatments)}
     names = list(combinations(order, 2))
     pairs = [
-        _measure(a, b, paired, (column[a], column[b]), parameters, level / len(names))
+        measure_pair(
+            (a, b),
+            paired.common(column[a], column[b]),
+            total=paired.total,
+            parameters=parameters,
+            single_level=level / len(names),
+        )
         for a, b in names
     ]
     difference = holm([pair.pvalue for pair in pairs])
@@ -53,18 +60,34 @@ def compare_pairs(
     )
 
 
-def _measure(
-    a: str,
-    b: str,
-    paired: PairedTable,
-    columns: tuple[int, int],
+def measure_pair(
+    names: tuple[str, str],
+    values: tuple[FloatArray, FloatArray],
+    *,
+    total: int | None,
     parameters: Parameters,
     single_level: float,
 ) -> Pair:
-    """Everything about a pair that does not depend on the other pairs; not yet judged."""
-    x, y = paired.common(*columns)
+    """Everything about a pair that does not depend on the other pairs; not yet judged.
+
+    Its verdict is what it would be called if its difference were significant.
+
+    Parameters
+    ----------
+    names
+        Of a and of b.
+    values
+        Of a and of b over their common blocks, each of shape (n,), without NaN.
+    total
+        Where the values are counts divided by `total`, that number; else None.
+    parameters
+        The interval has level 1 - alpha; margin and direction are used too.
+    single_level
+        The simultaneous interval has level 1 - `single_level`.
+    """
+    (a, b), (x, y) = names, values
     sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
-    d = paired_differences(x, y, paired.total)
+    d = paired_differences(x, y, total)
     moments = d.moments
     interval, simultaneous = t_interval(moments, alpha), t_interval(moments, single_level)
     wins = effects.win_rate(d.values, sign)
@@ -111,16 +134,32 @@ def _leaning(d: Differences, sign: int) -> Verdict:
 
 def _judge(pair: Pair, level: float, n_pairs: int) -> Pair:
     """The pair with its verdict, now that both of its adjusted p-values are known."""
-    if pair.verdict in ("identical", "not testable"):
-        return pair
-    if _at_most(pair.pvalue_holm, level):
-        return pair
-    if _at_most(pair.pvalue_equivalence_holm, level):
-        return replace(pair, verdict="equivalent")
+    verdict = settle(pair.verdict, pair.pvalue_holm, pair.pvalue_equivalence_holm, level)
+    if verdict != "inconclusive":
+        return replace(pair, verdict=verdict)
     constant = pair.dz is None and bool(pair.mean_difference)
     effect = math.inf if constant else pair.dz
     needed = seeds_needed(effect, level / n_pairs, more_than=pair.n)
     return replace(pair, verdict="inconclusive", seeds_needed=needed)
+
+
+def settle(
+    leaning: Verdict, pvalue_holm: float | None, pvalue_equivalence_holm: float | None, level: float
+) -> Verdict:
+    """The verdict, from what it would be if the difference were significant and from whether it is.
+
+    Parameters
+    ----------
+    leaning
+        The verdict of :func:`measure_pair`.
+    pvalue_holm, pvalue_equivalence_holm
+        Holm's p-values of the difference and of the equivalence.
+    level
+        The family-wise level.
+    """
+    if leaning in ("identical", "not testable") or _at_most(pvalue_holm, level):
+        return leaning
+    return "equivalent" if _at_most(pvalue_equivalence_holm, level) else "inconclusive"
 
 
 def _at_most(pvalue: float | None, alpha: float) -> bool:

@@ -568,3 +568,161 @@ class SweepAnalysis:
     provenance: Provenance
     runs: RunTable
     is_source_workload: bool
+
+
+#: Why runs of one seed of two sweeps are not paired: other workloads, no seed in common, or a seed
+#: that fixes other initial weights or another order of the data.
+Obstacle = Literal["workload", "seeds", "initial weights", "order of the data"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedFact:
+    """What is not the same in two sweeps.
+
+    `column` is a column of :class:`bench.records.RunRecord`, or ``algorithm`` or the name of a
+    hyperparameter of `optimizer`, which is None for what concerns all runs. `before` and `after`
+    are the distinct values as text, none where nothing is recorded.
+    """
+
+    column: str
+    optimizer: str | None
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedChange:
+    """Training time after over that before: exploratory, since it depends on what else ran.
+
+    `ratio` is a geometric mean with its interval (of the logarithm, at level 1 - alpha), over
+    `n_before` and `n_after` runs that ended well; or, for all optimizers together, over that many
+    seeds on which every one of them did. Where runs are paired both numbers are those of the common
+    seeds, and the interval is Student's; else it is Welch's.
+    """
+
+    n_before: int
+    n_after: int
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One optimizer in two sweeps, "after minus before" in final test accuracy (a fraction).
+
+    Attributes
+    ----------
+    is_paired
+        Whether the two runs of a seed are paired; else these are two independent samples.
+    n_before, n_after
+        Number of runs with a result in either sweep: diverged ones have one, failed ones do not.
+    n
+        Number of seeds with a result in both.
+    n_same
+        How many of these `n` ended in exactly the same status, number of correct test images and
+        test loss; None where runs are not paired.
+    n_newly_failed
+        Number of seeds with a result before whose run failed after.
+    n_diverged_before, n_diverged_after
+        Number of diverged runs in either sweep.
+    mean_before, mean_after
+        Over the `n` common seeds where runs are paired, else over all runs of either sweep.
+    mean_difference, ci_low, ci_high
+        After minus before and its t interval at level 1 - alpha; Welch's where not paired.
+    simultaneous_ci_low, simultaneous_ci_high
+        The same at Bonferroni's level 1 - alpha / (number of optimizers).
+    pvalue, pvalue_holm
+        The exact paired sign-flip test, or Welch's t test where not paired; and Holm's adjustment
+        over all optimizers. Only `pvalue_holm` decides.
+    pvalue_equivalence, pvalue_equivalence_holm
+        Two one-sided t tests (paired, or Welch's) against +-margin, and Holm's adjustment in a
+        family of their own.
+    verdict
+        Of after against before.
+    time
+        How training time changed.
+    """
+
+    optimizer: str
+    is_paired: bool
+    n_before: int
+    n_after: int
+    n: int
+    n_same: int | None
+    n_newly_failed: int
+    n_diverged_before: int
+    n_diverged_after: int
+    mean_before: float | None
+    mean_after: float | None
+    mean_difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    simultaneous_ci_low: float | None
+    simultaneous_ci_high: float | None
+    pvalue: float | None
+    pvalue_holm: float | None
+    pvalue_equivalence: float | None
+    pvalue_equivalence_holm: float | None
+    verdict: Verdict
+    time: SpeedChange
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether there are common runs, however few, and all of them ended exactly alike."""
+        return self.n > 0 and self.n_same == self.n
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether it is shown to be as before, and no run newly fails."""
+        is_shown = self.verdict in ("identical", "equivalent") or self.is_alike
+        return is_shown and not self.n_newly_failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepChange:
+    """The answer of :func:`bench.analysis.compare_sweeps`.
+
+    Attributes
+    ----------
+    before, after
+        What the two sweeps are called.
+    command
+        The command line that compares them again.
+    parameters
+        `k` counts the optimizers of both sweeps, `n_blocks` the seeds of both.
+    obstacle
+        Why runs of one seed are not paired; None where they are.
+    changes
+        One for each optimizer of both sweeps, in alphabetical order: one family of tests.
+    only_before, only_after
+        Optimizers that the other sweep does not have, in alphabetical order.
+    facts
+        What else is not the same in both, the workload first.
+    time
+        How training time changed over all optimizers together.
+    warnings
+        Sentences for the reader, the most important first.
+    """
+
+    before: str
+    after: str
+    command: str
+    parameters: Parameters
+    obstacle: Obstacle | None
+    changes: tuple[Change, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    facts: tuple[ChangedFact, ...]
+    time: SpeedChange
+    warnings: tuple[str, ...]
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether runs of one seed are paired."""
+        return self.obstacle is None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether every optimizer is shown to be as before."""
+        return all(change.is_unchanged for change in self.changes)

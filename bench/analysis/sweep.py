@@ -155,7 +155,7 @@ def describe_runs(
         comparison=replace(comparison, warnings=warnings),
         letters=group_letters(comparison.treatments, comparison.pairs),
         ranks=rank_diagram(comparison.treatments, comparison.omnibus, p.alpha),
-        variants=_variants(table),
+        variants=variants_of(table),
         scores=_scores(table, p.value),
         curves=learning_curves(table, order, alpha=p.alpha) if _has(table, CURVE_COLUMNS) else (),
         timings=_timings(table, order) if _has(table, SECONDS) else (),
@@ -221,8 +221,14 @@ def _unpaired(table: pd.DataFrame) -> list[str]:
     return warnings
 
 
-def _variants(table: pd.DataFrame) -> tuple[Variant, ...]:
-    """One per optimizer, in the order of the rows; none where the table does not say."""
+def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
+    """One per optimizer, in the order of the rows; none where the table does not say.
+
+    Raises
+    ------
+    TableError
+        If runs of one optimizer do not agree in its class and hyperparameters.
+    """
     if not _has(table, SETTINGS):
         return ()
     settings: dict[str, tuple[str, str]] = {}
@@ -303,7 +309,7 @@ def _what_happened(run: dict[str, Any]) -> str:
 
 
 def _provenance(table: pd.DataFrame) -> Provenance:
-    facts = tuple((column, _distinct(table[column])) for column in FACTS if column in table.columns)
+    facts = facts_of(table)
     if not _has(table, ("started_at", *SECONDS)):
         return Provenance(facts=facts, started_at=None, finished_at=None)
     started = table["started_at"]
@@ -342,6 +348,11 @@ def _cell(value: Any) -> str | int | float | None:
     if isinstance(value, float):
         return value if math.isfinite(value) else repr(value)
     return value if isinstance(value, str | int) else str(value)
+
+
+def facts_of(table: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(column, its distinct values as text) for every column of :data:`FACTS` that there is."""
+    return tuple((column, _distinct(table[column])) for column in FACTS if column in table.columns)
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:

@@ -37,16 +37,29 @@ def time_ratios(
     alpha
         Intervals have level 1 - `alpha`.
     """
-    seconds = numbers_of(table, SECONDS)
-    timed = table.assign(**{SECONDS: seconds, "optimizer": table["optimizer"].astype(str)})
-    wide = timed[(table["status"] == OK) & (seconds > 0) & (seconds < np.inf)].pivot(
-        index="seed", columns="optimizer", values=SECONDS
-    )
-    logs = {str(name): np.log(wide[name].to_numpy(dtype=np.float64)) for name in wide}
+    wide = log_seconds(table)
+    logs = {str(name): wide[name].to_numpy(dtype=np.float64) for name in wide}
     unknown = np.full(len(wide), np.nan)
     return tuple(
         _ratio(pair, logs.get(pair.a, unknown) - logs.get(pair.b, unknown), alpha) for pair in pairs
     )
+
+
+def log_seconds(table: pd.DataFrame) -> pd.DataFrame:
+    """Logarithms of the training times, one row per seed and one column per optimizer.
+
+    NaN where a run is missing or did not end well: one that diverged stopped early.
+
+    Parameters
+    ----------
+    table
+        As in :func:`time_ratios`.
+    """
+    seconds = numbers_of(table, SECONDS)
+    timed = table.assign(**{SECONDS: seconds, "optimizer": table["optimizer"].astype(str)})
+    ended_well = (table["status"] == OK) & (seconds > 0) & (seconds < np.inf)
+    wide = timed[ended_well].pivot(index="seed", columns="optimizer", values=SECONDS)
+    return np.log(wide.astype(np.float64))
 
 
 def _ratio(
@@ -58,14 +71,14 @@ def _ratio(
         a=pair.a,
         b=pair.b,
         n=moments.n,
-        ratio=_exp(moments.mean),
-        ci_low=_exp(interval.low),
-        ci_high=_exp(interval.high),
+        ratio=exp_or_none(moments.mean),
+        ci_low=exp_or_none(interval.low),
+        ci_high=exp_or_none(interval.high),
     )
 
 
-def _exp(x: float | None) -> float | None:
-    """None also where a float cannot hold it: an end of an interval that tells nothing."""
+def exp_or_none(x: float | None) -> float | None:
+    """exp(x); None also where a float cannot hold it: an end of an interval that tells nothing."""
     if x is None or abs(x) > _LARGEST_LOG:
         return None
     return math.exp(x)

@@ -70,6 +70,13 @@ examples:
   python scripts/analyze.py a.csv b.parquet --treatment model --block fold --value rmse \\
       --direction lower --margin 0.01 --html mine.html --json mine.json
 """
+_COMPARE_EXAMPLES = """\
+examples:
+  python scripts/compare.py results/mnist results/mnist-new-torch
+                                                  did the upgrade change results or speed?
+  python scripts/compare.py before after --fail-if-changed --markdown comment.md
+                                                  in CI: exit code 1 unless shown to be unchanged
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,6 +97,7 @@ def make_parser() -> Parser:
     _add_sweep(commands)
     _add_report(commands)
     _add_analyze(commands)
+    _add_compare(commands)
     _add_benchmark(commands)
     _add_validate(commands)
     return parser
@@ -123,6 +131,15 @@ def analyze_command(arguments: argparse.Namespace) -> str:
     for name in ("treatment", "block", "value", "direction", "alpha", "margin", "target"):
         value = getattr(arguments, name)
         if value is not None and value != _ANALYZE_COLUMNS.get(name, ("", ""))[0]:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def compare_command(arguments: argparse.Namespace) -> str:
+    """The shortest command line that compares these two sweeps again."""
+    words = ["python", "scripts/compare.py", str(arguments.before), str(arguments.after)]
+    for name in ("alpha", "margin"):
+        if (value := getattr(arguments, name)) is not None:
             words += [f"--{name}", str(value)]
     return shlex.join(words)
 
@@ -301,6 +318,56 @@ def _add_analyze(commands: Any) -> None:
         "--json", type=_file, metavar="FILE", help="write the comparison as JSON ('-': print it)"
     )
     output.add_argument("--html", type=_file, metavar="FILE", help="write the HTML report")
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="set two sweeps against each other: did an upgrade change anything?",
+        description="Compare every optimizer that two sweeps have with itself: final test "
+        "accuracy, paired by seed where a seed fixes the same in both, and training time. Neither "
+        "sweep is changed, and no look at it is recorded.",
+        epilog=_COMPARE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name in ("before", "after"):
+        parser.add_argument(
+            name,
+            type=Path,
+            metavar=name.upper(),
+            help="a sweep's directory such as results/mnist, or a parquet file of rows",
+        )
+    judging = parser.add_argument_group("judging")
+    judging.add_argument(
+        "--alpha",
+        type=_fraction,
+        metavar="X",
+        help="family-wise error rate over all optimizers (default: what BEFORE declared)",
+    )
+    judging.add_argument(
+        "--margin",
+        type=_fraction,
+        metavar="X",
+        help="difference in accuracy that does not matter, a fraction (default: what BEFORE "
+        "declared)",
+    )
+    judging.add_argument(
+        "--fail-if-changed",
+        action="store_true",
+        help="end with exit code 1 unless every optimizer is identical or equivalent (or all of "
+        "its runs ended alike) and no run fails that did not before; times do not count",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", type=_file, metavar="FILE", help="write the comparison as JSON ('-': print it)"
+    )
+    output.add_argument("--html", type=_file, metavar="FILE", help="write the comparison as a page")
+    output.add_argument(
+        "--markdown",
+        type=_file,
+        metavar="FILE",
+        help="write a comment for a pull request ('-': print it)",
+    )
 
 
 def _add_benchmark(commands: Any) -> None:

@@ -19,11 +19,13 @@ from bench.records import FAILED
 from bench.spec import RunSpec, SweepSpec, format_seeds
 
 if TYPE_CHECKING:
-    from bench.analysis import Pair, SweepAnalysis
+    from bench.analysis import Pair, SweepAnalysis, SweepChange
     from bench.report.format import Metric
 
 #: Dry runs list at most this many runs one by one.
 MAX_LISTED = 400
+#: Terminals with fewer columns are not shown the means behind a change.
+_WIDE = 110
 
 
 def print_start(
@@ -100,10 +102,7 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
     """The ranked table, the verdict, the report's path and the command that reproduces it."""
     from bench.report.wording import verdict
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200  # a file or a pipe has no width to fit
-    console.print(_ranking(analysis))
+    _console().print(_ranking(analysis))
     for sentence in verdict(analysis.comparison):
         print(printable(sentence))
     for warning in analysis.comparison.warnings:
@@ -111,6 +110,24 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
     if report is not None:
         print(printable(f"report:    {report}"))
     print(printable(f"reproduce: {analysis.command}"))
+
+
+def print_change(found: SweepChange, files: Sequence[Path]) -> None:
+    """The verdict on two sweeps, a table of the optimizers, what differs, and the files written."""
+    from bench.report.change import change_verdict, fact_rows
+
+    for sentence in change_verdict(found):
+        print(printable(sentence))
+    terminal = _console()
+    terminal.print(_changes(found, is_wide=terminal.width >= _WIDE))
+    for fact in fact_rows(found):
+        term = fact.term if fact.optimizer is None else f"{fact.optimizer}: {fact.term}"
+        print(printable(f"differs:   {term}: {fact.before} before, {fact.after} after"))
+    for warning in found.warnings:
+        print(printable(f"warning: {warning}"))
+    for file in files:
+        print(printable(f"written:   {file}"))
+    print(printable(f"reproduce: {found.command}"))
 
 
 def duration(seconds: float) -> str:
@@ -132,6 +149,44 @@ def last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
 
 
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe has no width to fit
+    return console
+
+
+def _new_table(head: str) -> Table:
+    """A table whose first column may be broken into lines."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(Text(printable(head)), overflow="fold")
+    return table
+
+
+def _changes(found: SweepChange, *, is_wide: bool) -> Table:
+    from bench.report import format as fmt
+    from bench.report.change import change_rows, speed_rows
+
+    table = _new_table("optimizer")
+    level = fmt.level(1 - found.parameters.alpha)
+    counted = ("seeds", "alike") if found.is_paired else ("runs",)
+    means = ("before %", "after %") if is_wide else ()
+    for head in (*counted, *means, "change", f"{level} interval", "adj. p", "time"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    times = {row.optimizer: row.ratio for row in speed_rows(found)}
+    for row in change_rows(found):
+        table.add_row(
+            Text(printable(row.optimizer)),
+            *((row.n, row.same) if found.is_paired else (row.n,)),
+            *((row.before, row.after) if is_wide else ()),
+            *(row.difference, row.interval, row.p_holm),
+            times.get(row.optimizer, fmt.MISSING),
+            row.verdict,
+        )
+    return table
+
+
 def _ranking(analysis: SweepAnalysis) -> Table:
     from bench.report import format as fmt
     from bench.report.metrics import metric_of
@@ -142,8 +197,7 @@ def _ranking(analysis: SweepAnalysis) -> Table:
     level = fmt.level(1 - comparison.parameters.alpha)
     leader = comparison.treatments[0].name
     against = {pair.b: flip(pair) for pair in comparison.pairs if pair.a == leader}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(Text(printable(comparison.parameters.treatment)), overflow="fold")
+    table = _new_table(comparison.parameters.treatment)
     for head in (
         "runs",
         f"mean {metric.unit}".rstrip(),

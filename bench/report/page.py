@@ -32,12 +32,25 @@ SCRIPTS = (
 
 def render(analysis: SweepAnalysis) -> str:
     """The report of `analysis` as HTML."""
+    return fill("report.html.j2", page_view(analysis))
+
+
+def fill(template: str, page: object) -> str:
+    """A template that extends base.html.j2, filled with `page`, as a whole HTML file.
+
+    Parameters
+    ----------
+    template
+        Its file's name in templates/.
+    page
+        What it prints: a view with at least a `title` and the `markers` that names refer to.
+    """
     css, script = _static("report.css"), "".join(_static(name) for name in SCRIPTS)
     html = (
         _environment()
-        .get_template("report.html.j2")
+        .get_template(template)
         .render(
-            page=page_view(analysis),
+            page=page,
             css=Markup(css),
             script=Markup(script),
             policy=_policy(css, script),

@@ -1,10 +1,10 @@
-"""A pair seen from either side, and what its verdict is called."""
+"""A pair seen from either side, and what its verdict, or that of a change, is called."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.analysis.results import Pair, Verdict
+from bench.analysis.results import Change, Pair, Verdict
 from bench.report.format import Metric
 
 _SEEN_FROM_B: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
@@ -59,7 +59,7 @@ def seen_from(pairs: tuple[Pair, ...], name: str) -> tuple[Pair, ...]:
     return tuple(p if p.a == name else flip(p) for p in pairs if name in (p.a, p.b))
 
 
-def within_margin(pair: Pair, margin: float | None) -> bool:
+def within_margin(pair: Pair | Change, margin: float | None) -> bool:
     """Whether the simultaneous interval lies inside +-margin."""
     low, high = pair.simultaneous_ci_low, pair.simultaneous_ci_high
     if margin is None or low is None or high is None:
@@ -67,7 +67,7 @@ def within_margin(pair: Pair, margin: float | None) -> bool:
     return -margin < low and high < margin
 
 
-def mark_of(pair: Pair, margin: float | None) -> Mark:
+def mark_of(pair: Pair | Change, margin: float | None) -> Mark:
     """The sign and style of a pair's verdict."""
     css = pair.verdict.replace(" ", "-")
     if pair.verdict in ("better", "worse") and within_margin(pair, margin):
@@ -75,7 +75,7 @@ def mark_of(pair: Pair, margin: float | None) -> Mark:
     return _MARK_OF[css]
 
 
-def verdict_words(pair: Pair, margin: float | None, metric: Metric) -> str:
+def verdict_words(pair: Pair | Change, margin: float | None, metric: Metric) -> str:
     """A pair's verdict in words, with the margin where it plays a part."""
     if pair.verdict == "equivalent" and margin is not None:
         return f"equivalent within {metric.margin(margin)}"

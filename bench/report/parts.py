@@ -89,10 +89,7 @@ class Parts:
 
     def name(self, name: str) -> Name:
         """`name` as it is shown everywhere."""
-        style, text = self._styles[name], clean(name)
-        css = "short" if len(name) <= _UNBROKEN else "long"
-        brief = elide(text, _BRIEF)
-        return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
+        return name_view(name, self._styles[name])
 
     def figure(
         self,
@@ -101,15 +98,49 @@ class Parts:
         *,
         title: str,
         description: str,
-        locate: Locate = lambda _figure, _layout: (),
+        locate: Locate | None = None,
     ) -> FigureView:
         """The figure that `draw` makes, and where `locate` finds its readings."""
 
-        def drawn(layout: Layout, kind: str) -> tuple[Markup, Points]:
-            figure = draw(self.analysis, layout, self._styles)
-            points = locate(figure, layout)
-            svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
-            return Markup(svg), points
+        def drawn(layout: Layout) -> Figure:
+            return draw(self.analysis, layout, self._styles)
 
-        (wide, wide_points), (narrow, narrow_points) = drawn(WIDE, "wide"), drawn(NARROW, "narrow")
-        return FigureView(name, wide, narrow, wide_points, narrow_points)
+        return figure_view(
+            drawn, name, title=title, description=description, locate=locate or no_points
+        )
+
+
+def name_view(name: str, style: Style) -> Name:
+    """An optimizer's name as it is shown everywhere."""
+    text = clean(name)
+    css = "short" if len(name) <= _UNBROKEN else "long"
+    brief = elide(text, _BRIEF)
+    return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
+
+
+def no_points(_figure: Figure, _layout: Layout) -> Points:
+    """Of a figure without readings."""
+    return ()
+
+
+def figure_view(
+    draw: Callable[[Layout], Figure],
+    name: str,
+    *,
+    title: str,
+    description: str,
+    locate: Locate = no_points,
+) -> FigureView:
+    """The figure that `draw` makes, for a desk and for a phone; `name` opens the ids in it.
+
+    `locate` finds its readings.
+    """
+
+    def drawn(layout: Layout, kind: str) -> tuple[Markup, Points]:
+        figure = draw(layout)
+        points = locate(figure, layout)
+        svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
+        return Markup(svg), points
+
+    (wide, wide_points), (narrow, narrow_points) = drawn(WIDE, "wide"), drawn(NARROW, "narrow")
+    return FigureView(name, wide, narrow, wide_points, narrow_points)

@@ -22,6 +22,7 @@ from bench.analysis.results import (
 )
 from bench.report import format as fmt
 from bench.report import wording
+from bench.report.columns import column_name
 from bench.report.figure_views import (
     RanksView,
     ReferenceView,
@@ -58,18 +59,6 @@ from bench.report.styles import marker_name, marker_paths
 #: More warnings than this are folded, the most important ones first.
 _WARNINGS_AT_ONCE = 4
 _WORKLOAD_COLUMNS = ("dataset", "network", "batch_size", "iterations", "eval_every")
-_NAMES_OF_COLUMNS = {
-    "batch_size": "batch size (images)",
-    "iterations": "budget (updates)",
-    "eval_every": "updates between evaluations",
-    "device_name": "processor or GPU",
-    "cores": "cores allowed",
-    "n_jobs": "workers side by side",
-    "torch_version": "PyTorch",
-    "numpy_version": "NumPy",
-    "python_version": "Python",
-    "git_commit": "commit of this program",
-}
 
 
 @dataclass(frozen=True)
@@ -541,7 +530,7 @@ class _Builder:
     def _facts(self) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
         facts = {
             column: Fact(
-                _NAMES_OF_COLUMNS.get(column, clean(column.replace("_", " "))),
+                column_name(column),
                 clean(", ".join(values)) or fmt.MISSING,
                 len(values) > 1,
             )

@@ -1,0 +1,139 @@
+"""One of two sweeps that are set against each other: its runs by optimizer and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.results import Block
+from bench.analysis.sweep import PAIRING, SETTINGS
+from bench.analysis.table import block_keys, numbers_of, pair_up, require_columns
+from bench.analysis.timing import SECONDS, log_seconds
+from bench.records import DIVERGED, FAILED
+
+#: What the comparison is about.
+VALUE = "test_accuracy"
+#: Columns in which two runs must agree before their seeds can fix the same thing.
+WORKLOAD = ("dataset", "network", "batch_size", "iterations")
+#: Runs that agree in these, and in their status, ended in exactly the same way.
+_OUTCOME = ("test_correct", "test_loss")
+_COLUMNS = (
+    *("optimizer", "seed", "status", VALUE, "test_total", SECONDS),
+    *(*_OUTCOME, *PAIRING, *SETTINGS, *WORKLOAD),
+)
+_STARTED = "started_at"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is compared of one run.
+
+    Attributes
+    ----------
+    score
+        Final test accuracy, a fraction; None for a failed run.
+    status
+        As it is stored.
+    ending
+        Number of correct test images and test loss, as text: what is undefined is equal to itself.
+    hashes
+        Of the initial weights and of the order of the data; None where there is none.
+    started_at
+        When it started, as text; empty where that is not recorded.
+    """
+
+    score: float | None
+    status: str
+    ending: tuple[str, ...]
+    hashes: tuple[str | None, ...]
+    started_at: str
+
+    def ended_like(self, other: Run) -> bool:
+        """Whether both ended in exactly the same way."""
+        return (self.status, self.ending) == (other.status, other.ending)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRuns:
+    """The runs of a sweep.
+
+    Attributes
+    ----------
+    runs
+        By optimizer, in alphabetical order, then by seed, ascending.
+    total
+        Where the accuracies are counts of `total` test images, that number; else None.
+    logs
+        Logarithms of the training times, of shape (seeds, optimizers), both labelled.
+    """
+
+    runs: Mapping[str, Mapping[Block, Run]]
+    total: int | None
+    logs: pd.DataFrame
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> SweepRuns:
+        """From one row per run.
+
+        Raises
+        ------
+        TableError
+            If a column is missing or holds what it may not: see
+            :func:`bench.analysis.table.pair_up`.
+        """
+        require_columns(table, _COLUMNS)
+        paired = pair_up(table, value=VALUE)
+        rows = _rows(table)
+        runs = {
+            name: {
+                seed: _run(rows[cell], paired.values[i, j])
+                for i, seed in enumerate(paired.blocks)
+                if (cell := paired.cells[i, j]) >= 0
+            }
+            for j, name in enumerate(paired.treatments)
+        }
+        keys = pd.Series(block_keys(table, "seed"), index=table.index, dtype=object)
+        return cls(runs=runs, total=paired.total, logs=log_seconds(table.assign(seed=keys)))
+
+    @property
+    def seeds(self) -> frozenset[Block]:
+        """Every seed of any optimizer."""
+        return frozenset(seed for runs in self.runs.values() for seed in runs)
+
+    def scores(self, name: str) -> dict[Block, float]:
+        """The accuracy of every seed that has one."""
+        return {seed: run.score for seed, run in self.runs[name].items() if run.score is not None}
+
+    def n_diverged(self, name: str) -> int:
+        """Number of diverged runs of an optimizer."""
+        return sum(run.status == DIVERGED for run in self.runs[name].values())
+
+    def failed(self, name: str) -> set[Block]:
+        """The seeds whose run failed."""
+        return {seed for seed, run in self.runs[name].items() if run.status == FAILED}
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    numbers = {column: numbers_of(table, column) for column in _OUTCOME}
+    started = table[_STARTED].map(_text) if _STARTED in table.columns else ""
+    rows: list[dict[str, Any]] = (
+        table.assign(**numbers, **{_STARTED: started})[["status", *_OUTCOME, *PAIRING, _STARTED]]
+    ).to_dict(orient="records")
+    return rows
+
+
+def _text(moment: object) -> str:
+    return "" if pd.isna(moment) else str(moment)
+
+
+def _run(row: Mapping[str, Any], score: float) -> Run:
+    return Run(
+        score=None if pd.isna(score) else float(score),
+        status=str(row["status"]),
+        ending=tuple(repr(row[column]) for column in _OUTCOME),
+        hashes=tuple(row[c] if isinstance(row[c], str) else None for c in PAIRING),
+        started_at=str(row[_STARTED]),
+    )

@@ -1,0 +1,27 @@
+"""What the columns of a stored run are called on a page."""
+
+from __future__ import annotations
+
+from bench.report.format import clean
+
+_NAMES = {
+    "batch_size": "batch size (images)",
+    "iterations": "budget (updates)",
+    "eval_every": "updates between evaluations",
+    "device_name": "processor or GPU",
+    "cores": "cores allowed",
+    "n_jobs": "workers side by side",
+    "torch_version": "PyTorch",
+    "numpy_version": "NumPy",
+    "python_version": "Python",
+    "git_commit": "commit of this program",
+}
+
+
+def column_name(column: str) -> str:
+    """The words for a column: those of its name where there are none of its own.
+
+    >>> column_name("torch_version"), column_name("schema_version")
+    ('PyTorch', 'schema version')
+    """
+    return _NAMES.get(column, clean(column.replace("_", " ")))
