@@ -11,6 +11,8 @@ from bench.errors import StoreError, UsageError
 
 #: What a sweep declares beside its rows.
 DECLARATIONS = ("spec.json", "looks.json")
+#: Endings that no file of rows has.
+HARMLESS = (".html", ".json", ".md", ".tex")
 
 
 def write_atomically(content: bytes, file: Path) -> None:
@@ -68,7 +70,7 @@ def _is_input(file: Path, inputs: Path) -> bool:
     if target == source or (target.name in DECLARATIONS and target.exists()):
         return True
     # a page or a comparison beside the rows does no harm
-    harmless = target.suffix in (".html", ".json") and target.name not in DECLARATIONS
+    harmless = target.suffix in HARMLESS and target.name not in DECLARATIONS
     return target.is_relative_to(source) and not harmless
 
 

@@ -6,10 +6,14 @@ no more than the columns that are asked for. Every row remembers its file, for m
 
 from __future__ import annotations
 
+import json
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from bench.errors import MixedRunsError, StoreError, TableError, UsageError
 from bench.records import SCHEMA
@@ -22,6 +26,8 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
 #: What stands in a cell of a CSV file where there is nothing.
 NOTHING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "None")
+#: Columns of a sweep that hold a list, which a CSV file has as JSON.
+LISTS = tuple(f.name for f in SCHEMA if pa.types.is_list(f.type))
 ENDINGS = (*SEPARATORS, *PARQUET)
 
 
@@ -75,7 +81,6 @@ def is_sweep(path: Path) -> bool:
 
 
 def _parquet_columns(path: Path) -> set[str]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -116,7 +121,6 @@ def _endings() -> str:
 
 def _read(file: Path, as_text: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
-    import pyarrow as pa
 
     try:
         if file.suffix.lower() in PARQUET:
@@ -164,8 +168,26 @@ def _typed(text: pd.DataFrame, as_text: Sequence[str]) -> pd.DataFrame:
             cells = cells.mask(cells.isin(NOTHING), None)
             numbers = pd.to_numeric(cells, errors="coerce")
             cells = cells if (numbers.isna() & cells.notna()).any() else numbers
+        if name in LISTS:
+            cells = cells.map(_as_list)
         columns.append(cells)
     return pd.concat(columns, axis=1, keys=header).reset_index(drop=True)
+
+
+def _as_list(cell: Any) -> Any:
+    """The numbers of a JSON list, NaN where it holds null; any other cell as it is."""
+    try:
+        items = json.loads(cell)
+        return [_number(item) for item in items] if isinstance(items, list) else cell
+    except (TypeError, ValueError, RecursionError):
+        return cell
+
+
+def _number(item: Any) -> int | float:
+    if item is None:
+        return math.nan
+    # JSON has no infinity: it stands there as text
+    return item if isinstance(item, int | float) else float(item)
 
 
 def _checked(table: pd.DataFrame, path: Path, required: Sequence[str]) -> pd.DataFrame:

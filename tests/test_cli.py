@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from _stored import few_rows
 from conftest import SMALL_SWEEP, CommandLine
 
 from bench import cli
@@ -81,6 +82,18 @@ BAD_USAGE = [
     ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
     ("analyze nowhere.csv --json x --html x", "--json and --html must be two files"),
     ("report nowhere --output=", "--output: must be a file's path, got nothing"),
+    ("report nowhere --format xml", "--format: invalid choice: 'xml'"),
+    ("report nowhere --output -", "--output - prints json, markdown or csv: give --format with"),
+    ("report nowhere --format html --output -", "or a file for the HTML report"),
+    ("report nowhere --open --format csv", "--open shows the HTML report only, got --format csv"),
+    ("report nowhere --open --output - --format json", "HTML report only, got --format json"),
+    ("report nowhere --latex -", "--latex: must be a file's path, got '-'"),
+    ("report nowhere --rows=", "--rows: must be a file's path, got nothing"),
+    ("report nowhere --check -", "--check: must be a file's path, got '-'"),
+    ("report nowhere --check x", "no report at x: --check needs an HTML report"),
+    ("report nowhere --check x --open", "--check goes with no other option, got --open too"),
+    ("report nowhere --check x --format html", "no other option, got --format too"),
+    ("report nowhere --check x --output y --latex z --rows w", "--output, --latex, --rows too"),
     ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
     ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
     ("benchmark --json .", "cannot write the figures to .: it is not a regular file"),
@@ -125,6 +138,58 @@ def test_unwritable_directories_are_refused_before_training(
         r"cannot write (the report|results) to .*file/inside.*: Not a directory", error
     )
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+BAD_OUTPUTS = [
+    ("--output file/inside.html", "cannot write the report to .*/file: File exists"),
+    ("--format csv --output file/inside.csv", "cannot write the report to .*/file: File exists"),
+    ("--latex file/inside.tex", "cannot write the LaTeX to .*/file: File exists"),
+    ("--rows .", "cannot write the rows to .: it is not a regular file"),
+    ("--output few.parquet", "cannot write the report to few.parquet: that belongs to the results"),
+    ("--latex few.parquet", "cannot write the LaTeX to few.parquet: that belongs to the results"),
+    ("--latex a --rows ./a", "the LaTeX and the rows must be two files, got a for both"),
+    ("--output a --latex a", "the report and the LaTeX must be two files, got a for both"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OUTPUTS)
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    options: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    rows = few_rows(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert cli.main(["report", rows.name, *options.split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert re.search(message, captured.err)
+    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+
+
+def test_open_shows_the_page_in_the_user_s_browser(run_command: CommandLine) -> None:
+    rows = few_rows(run_command.directory)
+    browser = run_command.directory / "browser"
+    browser.write_text('#!/bin/sh\necho "$@" > opened\n')
+    browser.chmod(0o755)
+    finished = run_command("report", rows.name, "--open", environment={"BROWSER": str(browser)})
+    page = run_command.directory / "reports" / "few.html"
+    assert (finished.code, finished.out, finished.err) == (0, "report: reports/few.html\n", "")
+    assert (run_command.directory / "opened").read_text() == f"{page.as_uri()}\n"
+
+
+def test_no_browser_is_said_in_one_line(run_command: CommandLine) -> None:
+    rows = few_rows(run_command.directory)
+    nowhere = {"BROWSER": "/nowhere/browser", "PATH": "/nowhere", "DISPLAY": ""}
+    finished = run_command("report", rows.name, "--open", environment=nowhere)
+    address = (run_command.directory / "reports" / "few.html").as_uri()
+    assert (finished.code, finished.out) == (0, "report: reports/few.html\n")
+    assert finished.err == f"no browser could be started: open {address} in yours\n"
 
 
 def test_help_groups_the_options_and_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,35 @@ def test_every_format_gives_the_same_comparison(name: str, tmp_path: Path) -> No
     assert to_dict(compare(table, value="accuracy")) == to_dict(compare(TABLE, value="accuracy"))
 
 
+LISTS = [
+    ("[1, 2.5]", [1, 2.5]),
+    ("[0.5, null]", [0.5, None]),
+    ('["inf", -1]', [float("inf"), -1]),
+    ("[]", []),
+    ("5", 5.0),
+    ("text", "text"),
+    ("[1, 2", "[1, 2"),
+    ("[[1]]", "[[1]]"),
+    ('{"a": 1}', '{"a": 1}'),
+    ('"12"', '"12"'),
+    ("[" * 100_000, "[" * 100_000),
+]
+
+
+@pytest.mark.parametrize(("cell", "read"), LISTS, ids=[cell[:12] for cell, _ in LISTS])
+def test_lists_of_evaluations_come_back_from_csv(cell: str, read: object, tmp_path: Path) -> None:
+    table = TABLE.iloc[:1].assign(eval_test_loss=cell, note=cell)
+    table.to_csv(tmp_path / "x.csv", index=False)
+    found = read_tables(
+        [tmp_path / "x.csv"], treatment="optimizer", block="seed", required=REQUIRED
+    )
+    value = found["eval_test_loss"][0]
+    if isinstance(value, list):
+        value = [None if x != x else x for x in value]
+    assert value == read
+    assert not isinstance(found["note"][0], list)
+
+
 def test_names_stay_text_and_nothing_is_nothing(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text("optimizer,seed,accuracy,note\nNA,0,.5,\n1e3,0,,x\nNA,1,NaN,\n 1e3 ,1,.25,y\n")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from bench.analysis.notebook import Shown, table
+
 Direction = Literal["higher", "lower"]
 #: What names a block: a seed as a rule, a number or text in somebody else's table.
 Block = int | float | str
@@ -17,7 +19,7 @@ Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters:
+class Parameters(Shown):
     """What was declared before the comparison.
 
     Attributes
@@ -47,7 +49,7 @@ class Parameters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Treatment:
+class Treatment(Shown):
     """One treatment described over its own runs.
 
     `n` counts the runs that have a value: diverged ones do, failed ones do not. `std` uses
@@ -74,7 +76,7 @@ class Treatment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Omnibus:
+class Omnibus(Shown):
     """Friedman's test over complete blocks: context only, it gates nothing.
 
     `chi2` is corrected for ties and has `df` degrees of freedom; `f_statistic` is Iman and
@@ -90,7 +92,7 @@ class Omnibus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class Pair(Shown):
     """Treatment `a` against treatment `b` over the blocks that both have.
 
     Attributes
@@ -152,7 +154,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Power:
+class Power(Shown):
     """What this number of seeds can show at all.
 
     `smallest_pvalue` is the least p-value that the sign-flip test can give with this number of
@@ -167,7 +169,7 @@ class Power:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrongWinner:
+class WrongWinner(Shown):
     """How often a single block misleads about one pair.
 
     `ahead` is the one that is better over all of their `n` common blocks, None where neither is;
@@ -184,7 +186,7 @@ class WrongWinner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crown:
+class Crown(Shown):
     """Share of the complete blocks in which a treatment scores best; ties share the block."""
 
     treatment: str
@@ -192,7 +194,7 @@ class Crown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamingPoint:
+class NamingPoint(Shown):
     """Probability that the mean over `n` blocks names the leader."""
 
     n: int
@@ -200,7 +202,7 @@ class NamingPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SingleSeed:
+class SingleSeed(Shown):
     """What one block, or a few, would have told.
 
     Attributes
@@ -229,7 +231,7 @@ class SingleSeed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SurvivalStep:
+class SurvivalStep(Shown):
     """From this iteration on, the Kaplan-Meier share of runs that have not reached the target."""
 
     iteration: int
@@ -237,7 +239,7 @@ class SurvivalStep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetTreatment:
+class TargetTreatment(Shown):
     """How soon the runs of one treatment reach the target.
 
     `restricted_mean` is the mean of min(iterations to the target, budget), with its t interval at
@@ -255,7 +257,7 @@ class TargetTreatment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogRank:
+class LogRank(Shown):
     """The log-rank test of one pair: it ignores the pairing, and is a footnote."""
 
     a: str
@@ -264,7 +266,7 @@ class LogRank:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeToTarget:
+class TimeToTarget(Shown):
     """Iterations to the first evaluation at or above the target: a secondary metric.
 
     Attributes
@@ -293,7 +295,7 @@ class TimeToTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossedInterval:
+class CrossedInterval(Shown):
     """An interval of the mean difference over new seeds and new test examples alike.
 
     At level 1 - alpha, with `df` degrees of freedom (Satterthwaite); None below three common
@@ -309,7 +311,7 @@ class CrossedInterval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scope:
+class Scope(Shown):
     """How far the differences carry: intervals that cover other test examples too.
 
     `pairs` are in the order of the comparison's pairs; `n_examples` counts the test examples.
@@ -320,7 +322,7 @@ class Scope:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Look(Shown):
     """One time at which the results were judged.
 
     Attributes
@@ -346,7 +348,7 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Shown, first=("warnings", "treatments", "pairs")):
     """The answer of :func:`bench.analysis.compare`.
 
     Attributes
@@ -387,7 +389,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunScore:
+class RunScore(Shown):
     """One dot of the report: the score of one run, None where it failed or was never measured."""
 
     treatment: str
@@ -397,7 +399,7 @@ class RunScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Band:
+class Band(Shown):
     """A mean over seeds at each evaluation, with its pointwise t interval.
 
     All tuples have one entry per evaluation. `n` counts the runs with a finite value, and the
@@ -411,7 +413,7 @@ class Band:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningCurve:
+class LearningCurve(Shown):
     """How one treatment learned: bands over the updates at which it was evaluated.
 
     Accuracies are fractions, losses are nats. `seconds` is the time of training before each
@@ -428,7 +430,7 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
+class Timing(Shown):
     """Seconds that a run of one treatment took: medians over the `n` runs that ended well.
 
     None where there are none: a run that diverged or failed stopped early.
@@ -441,7 +443,7 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeRatio:
+class TimeRatio(Shown):
     """Training time of a over that of b: exploratory, since it depends on what else ran.
 
     `ratio` is the geometric mean over the `n` seeds on which both ended well, with its t interval
@@ -457,7 +459,7 @@ class TimeRatio:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Incident:
+class Incident(Shown):
     """A run that diverged or failed.
 
     `iteration` is the first update whose loss was not finite, None for a failed run; `error` what
@@ -472,7 +474,7 @@ class Incident:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provenance:
+class Provenance(Shown):
     """Where the rows come from.
 
     `facts` holds (column, distinct values as text) for the columns that describe the workload
@@ -486,7 +488,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class Variant(Shown):
     """What one treatment stands for.
 
     `algorithm` is the import path of the optimizer's class; `hyperparameters` holds (name, value
@@ -499,7 +501,7 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankDiagram:
+class RankDiagram(Shown):
     """Mean ranks and Nemenyi's test of them: a picture only, it decides nothing.
 
     Whether it calls two treatments different depends on which others are in the pool (Benavoli et
@@ -523,7 +525,7 @@ class RankDiagram:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunTable:
+class RunTable(Shown):
     """The rows that were analysed: what every number of a report can be recomputed from.
 
     Lists stand as JSON, times as ISO 8601; columns of bytes, and the files that rows were read
@@ -533,9 +535,12 @@ class RunTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[str | int | float | None, ...], ...]
 
+    def _html(self, caption: str) -> str:
+        return table(caption, self.columns, self.rows)
+
 
 @dataclass(frozen=True, kw_only=True)
-class SweepAnalysis:
+class SweepAnalysis(Shown, first=("name", "comparison")):
     """Everything that the report of a sweep shows, computed from its stored rows.
 
     `variants`, `curves` and `timings` follow the order of `comparison.treatments`, and so do

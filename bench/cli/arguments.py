@@ -45,6 +45,8 @@ _DECLARATION_OPTIONS = {
     "target": "accuracy that counts as having learned the task",
 }
 ANY_NUMBER = "any"
+#: What a report can be, with the ending of its file.
+REPORT_FORMATS = {"html": ".html", "json": ".json", "markdown": ".md", "csv": ".csv"}
 
 _SWEEP_EXAMPLES = """\
 examples:
@@ -76,6 +78,17 @@ examples:
                                                   did the upgrade change results or speed?
   python scripts/compare.py before after --fail-if-changed --markdown comment.md
                                                   in CI: exit code 1 unless shown to be unchanged
+"""
+
+
+_REPORT_EXAMPLES = """\
+examples:
+  python scripts/report.py results/mnist --open               the page, in your browser
+  python scripts/report.py results/mnist --format markdown --output -
+                                                              for a pull request
+  python scripts/report.py results/mnist --latex table.tex    for a paper
+  python scripts/report.py results/mnist --check reports/mnist.html
+                                                              are its numbers those of the rows?
 """
 
 
@@ -252,15 +265,44 @@ def _add_sweep(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     parser = commands.add_parser(
         "report",
-        help="make the HTML report again from stored rows",
-        description="Make the HTML report of a sweep again from its stored rows.",
+        help="make the report again from stored rows, or check one",
+        description="Make the report of a sweep again from its stored rows, in any of its formats, "
+        "or check that a report says what the rows give.",
+        epilog=_REPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_rows(parser)
-    parser.add_argument(
-        "--output", type=_file, metavar="FILE", help="the report (default: reports/NAME.html)"
+    report = parser.add_argument_group("the report")
+    report.add_argument(
+        "--format",
+        choices=tuple(REPORT_FORMATS),
+        help="html: the page (default); json: the comparison; markdown: verdict and tables; "
+        "csv: all rows",
     )
-    parser.add_argument(
-        "--rows", type=_file, metavar="FILE", help="also write all rows into one parquet file"
+    report.add_argument(
+        "--output",
+        type=_file,
+        metavar="FILE",
+        help="the report (default: reports/NAME with the format's ending; '-': print it)",
+    )
+    report.add_argument("--open", action="store_true", help="open the HTML report in your browser")
+    more = parser.add_argument_group("further files")
+    more.add_argument(
+        "--latex",
+        type=_named_file,
+        metavar="FILE",
+        help="also write the leaderboard as a LaTeX table (booktabs)",
+    )
+    more.add_argument(
+        "--rows", type=_named_file, metavar="FILE", help="also write all rows into one parquet file"
+    )
+    checking = parser.add_argument_group("checking, with no other option")
+    checking.add_argument(
+        "--check",
+        type=_named_file,
+        metavar="REPORT",
+        help="recompute every number of this HTML report from the rows; exit code 1 where one "
+        "differs, and nothing is written",
     )
 
 
@@ -457,6 +499,12 @@ def _file(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("must be a file's path, got nothing")
     return Path(text)
+
+
+def _named_file(text: str) -> Path:
+    if text == "-":
+        raise argparse.ArgumentTypeError("must be a file's path, got '-'")
+    return _file(text)
 
 
 def _whole_number(text: str) -> int:

@@ -133,10 +133,11 @@ def open_sweep(path: Path) -> StoredSweep:
     return stored
 
 
-def analyse(stored: StoredSweep) -> SweepAnalysis:
+def analyse(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalysis:
     """The analysis of a sweep's stored rows, with a word on what the rows leave out.
 
-    It is a look at the results, and is written into the ledger of the sweep.
+    It is a look at the results, and is written into the ledger of the sweep; not `recorded` is for
+    a caller who shows no verdict.
 
     Raises
     ------
@@ -156,7 +157,8 @@ def analyse(stored: StoredSweep) -> SweepAnalysis:
         looks=stored.looks(),
         is_source_workload=stored.is_source_workload,
     )
-    stored.record_look()
+    if recorded:
+        stored.record_look()
     return add_warnings(analysis, notes_on(stored))
 
 
