@@ -581,7 +581,7 @@ Obstacle = Literal["workload", "seeds", "initial weights", "order of the data"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangedFact:
+class ChangedFact(Shown):
     """What is not the same in two sweeps.
 
     `column` is a column of :class:`bench.records.RunRecord`, or ``algorithm`` or the name of a
@@ -596,7 +596,7 @@ class ChangedFact:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeedChange:
+class SpeedChange(Shown):
     """Training time after over that before: exploratory, since it depends on what else ran.
 
     `ratio` is a geometric mean with its interval (of the logarithm, at level 1 - alpha), over
@@ -613,7 +613,7 @@ class SpeedChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class Change(Shown):
     """One optimizer in two sweeps, "after minus before" in final test accuracy (a fraction).
 
     Attributes
@@ -685,7 +685,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepChange:
+class SweepChange(Shown):
     """The answer of :func:`bench.analysis.compare_sweeps`.
 
     Attributes

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis import to_dict
-from bench.report.csv_rows import rows_csv
 from bench.report.figure_views import Reading, ReadingsView
 from bench.report.format import clean
 from bench.report.parts import FigureView, Parts, Points
+from bench.report.rows import rows_csv
 
 
 def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:

@@ -47,6 +47,7 @@ class _Guide:
         self._pieces = pieces
         self._open: list[tuple[str, str]] = []
         self._heading = ""
+        self._outer_headings: list[str] = []
         self._heads: Sequence[str] = ()
         self._column = 0
 
@@ -55,6 +56,8 @@ class _Guide:
         piece = self._pieces[index]
         if piece.tag.startswith("/"):
             self._open.pop()
+            if piece.tag == "/section":
+                self._heading = self._outer_headings.pop()
         else:
             label = self._label(index, piece)
             if piece.tag not in _VOID:
@@ -64,7 +67,11 @@ class _Guide:
 
     def _label(self, index: int, piece: Piece) -> str:
         label = " ".join(piece.attributes.get("aria-label", "").split())
-        if piece.tag in _HEADINGS:
+        if label.removeprefix("Table: ").lower() == self._heading.lower():
+            label = self._heading
+        if piece.tag == "section":
+            self._outer_headings.append(self._heading)
+        elif piece.tag in _HEADINGS:
             self._heading = inner_text(self._pieces, index)
         elif piece.tag == "table":
             self._heads = _column_heads(self._pieces, index)
