@@ -3,8 +3,8 @@
 ``render`` and ``write`` make the page, ``verdict`` its opening sentences, ``runs_figure`` and the
 others its figures as matplotlib Figures. ``write_change``, ``change_verdict`` and ``change_figure``
 do the same for two sweeps against each other, ``change_markdown`` is a comment. ``markdown``,
-``latex_table`` and ``rows_csv`` are the report in other forms; ``check_report`` says whether a page is
-what it should be.
+``latex_table`` and ``rows_csv`` are the report in other forms; ``check_report`` says whether a page
+is what it should be.
 """
 
 from bench.report.canvas import NARROW, WIDE, Layout
