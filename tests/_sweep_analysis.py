@@ -163,7 +163,10 @@ def _ranks(treatments: Sequence[Treatment], n: int) -> RankDiagram | None:
         return None
     names = tuple(name for _, name in ranked)
     return RankDiagram(
-        n_blocks=n, critical_difference=2.3, groups=(names[: max(2, len(names) // 2)],)
+        n_blocks=n,
+        critical_difference=2.3,
+        ranked=names,
+        groups=(names[: max(2, len(names) // 2)],),
     )
 
 

@@ -17,12 +17,11 @@ from bench.analysis.omnibus import block_ranks, omnibus, rank_diagram
 from bench.analysis.results import Verdict
 
 
-def treatment(name: str, mean: float | None = 0.5, mean_rank: float | None = None) -> Treatment:
+def treatment(name: str, n: int = 5, mean_rank: float | None = None) -> Treatment:
     nothing = dict.fromkeys(
-        ("std", "median", "q1", "q3", "iqm", "min", "max", "ci_low", "ci_high"), None
+        ("mean", "std", "median", "q1", "q3", "iqm", "min", "max", "ci_low", "ci_high"), None
     )
-    counts = dict.fromkeys(("n", "n_diverged", "n_failed"), 0)
-    return Treatment(name=name, mean=mean, mean_rank=mean_rank, **nothing, **counts)
+    return Treatment(name=name, n=n, n_diverged=0, n_failed=0, mean_rank=mean_rank, **nothing)
 
 
 @pytest.mark.parametrize(
@@ -65,15 +64,23 @@ def test_two_share_a_letter_exactly_where_they_do_not_differ(case: tuple[int, in
     assert group_letters(names, pairs[::-1]) == letters, "the order of the pairs does not matter"
 
 
-def test_what_has_no_mean_has_no_letter_and_there_are_more_than_26() -> None:
+def test_what_has_no_run_has_no_letter_and_there_are_more_than_26() -> None:
     pairs = [pair("worse", a="x", b="y"), pair("not testable", a="x", b="z")]
-    found = group_letters([treatment("x"), treatment("y"), treatment("z", mean=None)], pairs)
+    found = group_letters([treatment("x"), treatment("y"), treatment("z", n=0)], pairs)
     assert found == ("a", "b", "")
     many = [treatment(f"{i:02}") for i in range(60)]
     all_differ = [pair("better", a=a.name, b=b.name) for a, b in combinations(many, 2)]
     letters = group_letters(many, all_differ)
     assert len(set(letters)) == 60
     assert (letters[25], letters[26], letters[51], letters[52]) == ("z", "A", "Z", "a2")
+
+
+def test_groups_that_overlap_without_end_have_no_letters() -> None:
+    """Every second differs from the one before it only: n pairs make 2^n largest groups."""
+    names = [treatment(str(i)) for i in range(60)]
+    pairs = [pair("better", a=str(i), b=str(i + 1)) for i in range(0, 60, 2)]
+    assert group_letters(names[:12], pairs[:6])[0]
+    assert set(group_letters(names, pairs)) == {""}
 
 
 @pytest.mark.parametrize("seed", range(8))

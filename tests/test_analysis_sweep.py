@@ -223,6 +223,40 @@ class TestSweep:
         assert str(last["started_at"]).startswith("2025-03-01T")
         assert len(runs.rows) == len(ROWS)
 
+    def test_columns_of_somebody_elses_table_come_along_untouched(self) -> None:
+        table = pd.DataFrame(
+            {
+                "model": ["b", "a", "b", "a"],
+                "fold": ["y", "y", "x", "x"],
+                "score": [1.5, 2.5, 1.0, 2.0],
+                "optimizer": ["AdamW", "SGD", "AdamW", "SGD"],
+                "seed": [1, 2, 3, 4],
+                "started_at": ["Tuesday"] * 4,
+                "_position": [7, 8, 9, 10],
+                "diverged_at": [1, None, None, None],
+            },
+            index=[4, 4, 5, 6],
+        )
+        comparison = compare(
+            table, treatment="model", block="fold", value="score", direction="higher"
+        )
+        runs = describe_runs(table, comparison, name="x", command="y").runs
+        assert runs.columns == tuple(table.columns)
+        assert runs.rows == (
+            ("a", "x", 2.0, "SGD", 4, "Tuesday", 10, None),
+            ("a", "y", 2.5, "SGD", 2, "Tuesday", 8, None),
+            ("b", "x", 1.0, "AdamW", 3, "Tuesday", 9, None),
+            ("b", "y", 1.5, "AdamW", 1, "Tuesday", 7, 1.0),
+        )
+
+    def test_a_loss_that_diverged_is_not_shown_as_a_value(self) -> None:
+        rows = [row | {"test_loss": 0.01} if row["status"] == "diverged" else row for row in ROWS]
+        table = stored(rows)
+        comparison = compare(table, value="test_loss")
+        scores = describe_runs(table, comparison, name="x", command="y").scores
+        assert {s.value for s in scores if s.status == "diverged"} == {None}
+        assert all(s.value == 0.1 for s in scores if s.status == "ok")
+
     def test_letters_and_ranks_are_those_of_the_comparison(self) -> None:
         assert self.analysis.letters == ("a", "a", "a"), "nothing is testable with so few"
         assert self.analysis.ranks is None, "one block is complete"

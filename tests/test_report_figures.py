@@ -30,7 +30,7 @@ from bench.report import (
 from bench.report.curves_figure import Over, Spacing, curves_points, spread
 from bench.report.forest_figure import differences_to
 from bench.report.published import TEST_ACCURACY, luck, published_score
-from bench.report.rank_figure import _levels
+from bench.report.rank_figure import levels_of
 from bench.report.runs_figure import runs_points
 from bench.report.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of
 from bench.report.svg import inline_svg
@@ -421,9 +421,8 @@ def test_a_difference_far_beyond_the_others_is_written_at_the_edge() -> None:
 
 
 def test_bars_of_groups_that_touch_are_on_lines_of_their_own() -> None:
-    ranks = {name: float(i) for i, name in enumerate("abcdef")}
-    assert _levels([("a", "b"), ("c", "d"), ("e", "f")], ranks) == [0, 0, 0]
-    assert _levels([("a", "b", "c"), ("c", "d"), ("d", "e")], ranks) == [0, 1, 0]
+    assert levels_of([(0, 50), (100, 150), (200, 250)]) == [0, 0, 0]
+    assert levels_of([(0, 100), (100, 200), (210, 300), (240, 400)]) == [0, 1, 0, 1]
 
 
 def test_figures_without_their_numbers_say_what_is_missing() -> None:

@@ -18,27 +18,33 @@ from string import ascii_letters
 
 from bench.analysis.results import Pair, Treatment
 
+#: More groups than letters of both cases cannot be read; on the way there may be twice as many.
+MOST_GROUPS = 104
+
 
 def group_letters(treatments: Sequence[Treatment], pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """The letters of each treatment, in the order of `treatments`; none without a mean.
+    """The letters of each treatment, in the order of `treatments`; none without a run.
 
-    The first letter belongs to the first treatment.
+    The first letter belongs to the first treatment. Where more than :data:`MOST_GROUPS` groups
+    overlap, letters would tell nobody anything, and there are none at all.
 
     Examples
     --------
     Nobody differs from the middle one, but the outer two differ from each other:
 
     >>> from types import SimpleNamespace as Of
-    >>> group_letters([Of(name=n, mean=1.0) for n in "xyz"],
+    >>> group_letters([Of(name=n, n=5) for n in "xyz"],
     ...     [Of(a="x", b="y", verdict="inconclusive"), Of(a="x", b="z", verdict="better"),
     ...      Of(a="y", b="z", verdict="equivalent")])
     ('a', 'ab', 'b')
     """
-    place = {t.name: i for i, t in enumerate(treatments) if t.mean is not None}
+    place = {t.name: i for i, t in enumerate(treatments) if t.n}
     groups = [frozenset(place.values())] if place else []
     for pair in pairs:
         if pair.verdict in ("better", "worse") and {pair.a, pair.b} <= set(place):
             groups = _split(groups, place[pair.a], place[pair.b])
+        if len(groups) > MOST_GROUPS:
+            return ("",) * len(treatments)
     groups.sort(key=sorted)
     return tuple(
         "".join(_letter(i) for i, group in enumerate(groups) if member in group)

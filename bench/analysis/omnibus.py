@@ -126,4 +126,9 @@ def rank_diagram(
         if len(inside) > 1 and end > last_end:  # else it lies within the group before
             groups.append(tuple(inside))
             last_end = end
-    return RankDiagram(n_blocks=omnibus.n_blocks, critical_difference=width, groups=tuple(groups))
+    return RankDiagram(
+        n_blocks=omnibus.n_blocks,
+        critical_difference=width,
+        ranked=tuple(name for _, name in ranked),
+        groups=tuple(groups),
+    )

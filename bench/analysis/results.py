@@ -514,6 +514,8 @@ class RankDiagram(Shown):
     critical_difference
         The difference of mean ranks from which the test calls two treatments different, at the
         family-wise level alpha.
+    ranked
+        The treatments that have a mean rank, best first.
     groups
         The largest groups of at least two treatments whose mean ranks differ by less, best first;
         each in the order of its ranks.
@@ -521,6 +523,7 @@ class RankDiagram(Shown):
 
     n_blocks: int
     critical_difference: float
+    ranked: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...]
 
 

@@ -31,6 +31,7 @@ from bench.analysis.results import (
 )
 from bench.analysis.table import (
     FILE_COLUMN,
+    LOSSES,
     block_keys,
     is_list,
     numbers_of,
@@ -145,8 +146,8 @@ def describe_runs(
     """
     p = comparison.parameters
     order = [t.name for t in comparison.treatments]
-    columns = list(table.columns)
-    table = _ranked(_typed(table), p, order)
+    given = table.reset_index(drop=True)
+    table = _ranked(_typed(given), p, order)
     warnings = (*_unpaired(table), *comparison.warnings)
     return SweepAnalysis(
         name=name,
@@ -164,7 +165,7 @@ def describe_runs(
         ),
         incidents=_incidents(table),
         provenance=_provenance(table),
-        runs=_run_table(table, columns),
+        runs=_run_table(given.loc[table["_row"]]),
         is_source_workload=is_source_workload,
     )
 
@@ -181,7 +182,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
             numbers = numbers_of(table, column)
             typed[column] = np.where(np.abs(numbers) <= MAX_SECONDS, numbers, np.nan)
     if "started_at" in table.columns:
-        typed["started_at"] = pd.to_datetime(table["started_at"], errors="coerce", utc=True)
+        typed["started_at"] = pd.to_datetime(
+            table["started_at"], errors="coerce", utc=True, format="ISO8601"
+        )
     return table.assign(**typed)
 
 
@@ -196,6 +199,7 @@ def _ranked(table: pd.DataFrame, p: Parameters, order: Sequence[str]) -> pd.Data
     status = table["status"] if "status" in table.columns else OK
     ranked = table.assign(optimizer=names, seed=pd.Series(blocks, index=table.index, dtype=object))
     ranked = ranked.assign(status=status, _position=names.map(position), _block=_places(blocks))
+    ranked["_row"] = table.index
     return ranked.sort_values(["_position", "_block"], ignore_index=True)
 
 
@@ -264,11 +268,13 @@ def _hyperparameters(name: str, content: str) -> tuple[tuple[str, str], ...]:
 
 
 def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
+    # a loss that diverged ranks last, whatever number was left behind
+    without_value = (FAILED, DIVERGED) if value in LOSSES else (FAILED,)
     return tuple(
         RunScore(
             treatment=run["optimizer"],
             seed=run["seed"],
-            value=None if run["status"] == FAILED else _finite(run[value]),
+            value=None if run["status"] in without_value else _finite(run[value]),
             status=str(run["status"]),
         )
         for run in _rows(table, ("optimizer", "seed", "status", value))
@@ -322,14 +328,12 @@ def _provenance(table: pd.DataFrame) -> Provenance:
     )
 
 
-def _run_table(table: pd.DataFrame, columns: Sequence[str]) -> RunTable:
+def _run_table(table: pd.DataFrame) -> RunTable:
     """The rows as they came, but for what no text holds or nobody else should read."""
-    kept = [c for c in columns if c != FILE_COLUMN and not table[c].map(_is_bytes).any()]
-    rows = table[kept].itertuples(index=False, name=None)
-    return RunTable(
-        columns=tuple(map(str, kept)),
-        rows=tuple(tuple(_cell(value) for value in row) for row in rows),
-    )
+    kept = table.loc[:, [c != FILE_COLUMN and not table[c].map(_is_bytes).any() for c in table]]
+    # column by column: a row of a frame would turn whole numbers beside a fraction into fractions
+    columns = ([_cell(value) for value in kept[c].tolist()] for c in kept)
+    return RunTable(columns=tuple(map(str, kept.columns)), rows=tuple(zip(*columns, strict=True)))
 
 
 def _is_bytes(value: object) -> bool:

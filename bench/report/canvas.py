@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -84,15 +85,27 @@ def round_ticks(low: float, high: float, most: int, factor: float = 1.0) -> dict
     found = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low * factor, high * factor)
     places = [p for p in found if low * factor <= p <= high * factor]
     digits = _digits_apart(places)
+    if digits > _MOST_DIGITS:
+        return {p / factor: f"{p:g}" for p in (_rounded(p, places) for p in places)}
     return {p / factor: f"{p + 0.0:.{digits}f}" for p in places}
+
+
+#: Ticks that need more decimals than this are written as powers of ten.
+_MOST_DIGITS = 5
 
 
 def _digits_apart(places: Sequence[float]) -> int:
     """How many decimals tell neighbouring ticks apart."""
-    for digits in range(5):
-        if all(abs(round(p, digits) - p) < 1e-6 for p in places):
+    step = min((b - a for a, b in pairwise(places)), default=1.0)
+    for digits in range(_MOST_DIGITS + 1):
+        if all(abs(round(p, digits) - p) < 1e-3 * step for p in places):
             return digits
-    return 5
+    return _MOST_DIGITS + 1
+
+
+def _rounded(place: float, places: Sequence[float]) -> float:
+    """Zero where only the rounding of sums keeps a tick from it."""
+    return 0.0 if abs(place) < 1e-9 * max(map(abs, places)) else place
 
 
 def add_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:

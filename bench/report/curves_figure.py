@@ -340,11 +340,15 @@ def _placed(value: float | None, panel: _Panel) -> float:
 
 
 def _last_value(band: Band) -> float | None:
-    return band.mean[-1] if band.mean else None
+    """The last mean that is known: a curve whose last losses are not finite ends before."""
+    return next((value for value in reversed(band.mean) if value is not None), None)
 
 
 def _end(curve: LearningCurve, panel: _Panel, over: Over) -> tuple[float, float] | None:
-    """Where a curve ends on the axes; None where its last mean, or its time, is not known."""
-    value = _last_value(panel.band(curve))
-    x = _along(curve, over)[-1] if curve.iterations else None
-    return None if value is None or x is None else (x, panel.place(value))
+    """Where a curve ends on the axes; None where no mean, or not its time, is known."""
+    known = (
+        (x, panel.place(value))
+        for x, value in zip(_along(curve, over), panel.band(curve).mean, strict=True)
+        if x is not None and value is not None
+    )
+    return max(known, default=None, key=lambda point: point[0])

@@ -132,7 +132,7 @@ def curves_view(parts: Parts) -> Variants | None:
     analysis = parts.analysis
     if not analysis.curves:
         return None
-    timed = any(x is not None for curve in analysis.curves for x in curve.seconds)
+    timed = any(x for curve in analysis.curves for x in curve.seconds)
     overs: tuple[Over, ...] = ("updates", "seconds") if timed else ("updates",)
     spacings: tuple[Spacing, ...] = ("log", "linear")
     description = wording.curves_description(analysis)
@@ -266,11 +266,7 @@ def ranks_view(parts: Parts) -> RanksView | None:
     diagram = parts.analysis.ranks
     if diagram is None:
         return None
-    ranked = sorted(
-        (t.mean_rank, t.name)
-        for t in parts.analysis.comparison.treatments
-        if t.mean_rank is not None
-    )
+    ranks = {t.name: fmt.number(t.mean_rank, 2) for t in parts.analysis.comparison.treatments}
     groups = tuple(fmt.listing(tuple(map(clean, group))) for group in diagram.groups)
     width = fmt.number(diagram.critical_difference, 2)
     return RanksView(
@@ -278,11 +274,11 @@ def ranks_view(parts: Parts) -> RanksView | None:
             rank_figure,
             "ranks",
             title=f"Mean ranks, and groups within a critical difference of {width}",
-            description="; ".join(f"{name} {fmt.number(rank, 2)}" for rank, name in ranked)
+            description="; ".join(f"{name} {ranks[name]}" for name in diagram.ranked)
             + f". Groups: {'; '.join(groups) or 'none'}.",
         ),
         critical_difference=width,
         n_blocks=parts.nouns.block.count(diagram.n_blocks),
-        rows=tuple((parts.name(name), fmt.number(rank, 2)) for rank, name in ranked),
+        rows=tuple((parts.name(name), ranks[name]) for name in diagram.ranked),
         groups=groups,
     )

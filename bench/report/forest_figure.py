@@ -21,7 +21,7 @@ from bench.report.canvas import (
     round_ticks,
     row_text,
 )
-from bench.report.format import Metric, clean, elide
+from bench.report.format import Metric, clean, elide, isolated
 from bench.report.metrics import metric_of
 from bench.report.pairs import flip, mark_of, seen_from
 from bench.report.styles import Style, styles_of
@@ -91,11 +91,11 @@ def _name(name: str) -> str:
 
 def _shown(pairs: Sequence[Pair], margin: float | None) -> Range:
     """Zero, the margin, and every interval but those of differences far larger than most."""
-    sizes = [abs(p.mean_difference) for p in pairs if p.mean_difference is not None]
+    sizes = [abs(p.mean_difference) for p in pairs if p.mean_difference]
     far = _FAR * max(median(sizes), margin or 0.0) if sizes else 0.0
     ends = [0.0, -(margin or 0.0), margin or 0.0]
     for p in pairs:
-        if p.mean_difference is None or abs(p.mean_difference) > far:
+        if p.mean_difference is None or abs(p.mean_difference) > far > 0:
             continue
         for end in (p.mean_difference, p.simultaneous_ci_low, p.simultaneous_ci_high):
             ends += [] if end is None else [end]
@@ -185,7 +185,7 @@ def _key(figure: Figure, layout: Layout, reference: str) -> None:
     x, y = 10.0, 18.0
     canvas.plot([x, x + 30], [y, y], color=MUTED, linewidth=1.2)
     canvas.plot([x + 6, x + 24], [y, y], color=MUTED, linewidth=4.0, solid_capstyle="butt")
-    name = elide(clean(reference), 14 if layout.narrow else 26)
+    name = isolated(elide(clean(reference), 14 if layout.narrow else 26))
     text = (
         f"minus {name}; thin: simultaneous"
         if layout.narrow

@@ -6,6 +6,7 @@ None becomes a dash, a p-value is never 0, and rounding never turns a difference
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -203,17 +204,39 @@ def clean(text: str) -> str:
 
 
 def elide(text: str, length: int) -> str:
-    """`text` in at most `length` characters, its middle left out where it is longer.
+    """`text` in the room of at most `length` characters, its middle left out where it is longer.
 
-    Variants of one optimizer differ at the end, so both ends stay.
+    Variants of one optimizer differ at the end, so both ends stay. Wide characters, as those of
+    East Asia, take the room of two.
 
     >>> elide("adam[betas=(0.9,0.99),lr=0.003]", 20)
     'adam[betas…lr=0.003]'
+    >>> elide("日本語の最適化", 9)
+    '日本…適化'
     """
-    if len(text) <= length:
+    if sum(map(_room, text)) <= length:
         return text
     tail = (length - 1) // 2
-    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
+    return f"{_beginning(text, length - 1 - tail)}…{_beginning(text[::-1], tail)[::-1]}"
+
+
+def _room(c: str) -> int:
+    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
+
+
+def _beginning(text: str, room: int) -> str:
+    taken = ""
+    for c in text:
+        room -= _room(c)
+        if room < 0:
+            break
+        taken += c
+    return taken
+
+
+def isolated(text: str) -> str:
+    """`text` for a place between other text, whose order it cannot change, whatever its script."""
+    return text if text.isascii() else f"\u2068{text}\u2069"
 
 
 def _with_unit(text: str, unit: str) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.results import RankDiagram, SweepAnalysis
 from bench.report.canvas import WIDE, Layout, canvas_of, draw_marker, new_figure
-from bench.report.format import clean, elide, number
+from bench.report.format import clean, elide, isolated, number
 from bench.report.styles import Style, styles_of
 from bench.report.svg import INK, MUTED, figure_style, optimizer_gid
 
@@ -17,6 +17,8 @@ _ROW = 25.0
 #: Above the line of ranks: the critical difference, then the numbers of the ranks.
 _LINE = 74.0
 _GROUP_GAP = 10.0
+#: Between the ends of two bars, which are drawn a little longer, with round caps.
+_LEAST_GAP = 24.0
 
 
 def rank_figure(
@@ -33,28 +35,25 @@ def rank_figure(
     if diagram is None:
         raise ValueError("ranks must not be None: it takes three treatments and two blocks")
     styles = styles or styles_of(analysis)
-    ranked = sorted(
-        (t.mean_rank, t.name) for t in analysis.comparison.treatments if t.mean_rank is not None
-    )
-    levels = _levels(diagram.groups, {name: rank for rank, name in ranked})
-    rows_top = _LINE + _GROUP_GAP * (max(levels, default=0) + 1) + 20
-    half = (len(ranked) + 1) // 2
+    ranks = {t.name: t.mean_rank for t in analysis.comparison.treatments if t.mean_rank is not None}
+    k = len(diagram.ranked)
     names = 118.0 if layout.narrow else 250.0
+    scale = _Scale(names, layout.width - names, k)
+    bars = [(scale(ranks[group[0]]), scale(ranks[group[-1]])) for group in diagram.groups]
+    levels = levels_of(bars)
+    rows_top = _LINE + _GROUP_GAP * (max(levels, default=0) + 1) + 20
     with figure_style():
-        figure = new_figure(layout.width, rows_top + _ROW * half)
-        scale = _Scale(names, layout.width - names, len(ranked))
+        figure = new_figure(layout.width, rows_top + _ROW * ((k + 1) // 2))
         canvas = canvas_of(figure)
-        _draw_line(canvas, scale, diagram, len(ranked))
-        for place, (rank, name) in enumerate(ranked):
-            row = min(place, len(ranked) - 1 - place)
-            edge = names - 14 if place < half else layout.width - names + 14
-            at = (scale(rank), rows_top + _ROW * row)
-            _draw_name(canvas, layout, at, rank, name, styles[name], edge)
-        for level, group in zip(levels, diagram.groups, strict=True):
-            inside = [rank for rank, name in ranked if name in group]
+        _draw_line(canvas, scale, diagram, k)
+        for place, name in enumerate(diagram.ranked):
+            edge = names - 14 if 2 * place < k else layout.width - names + 14
+            at = (scale(ranks[name]), rows_top + _ROW * min(place, k - 1 - place))
+            _draw_name(canvas, layout, at, ranks[name], name, styles[name], edge)
+        for level, (left, right) in zip(levels, bars, strict=True):
             y = _LINE + _GROUP_GAP * (level + 1)
             canvas.plot(
-                [scale(min(inside)) - 4, scale(max(inside)) + 4],
+                [left - 4, right + 4],
                 [y, y],
                 color=INK,
                 linewidth=4.5,
@@ -74,14 +73,16 @@ class _Scale:
         return self.left + (rank - 1) * self.step
 
 
-def _levels(groups: Sequence[Sequence[str]], ranks: Mapping[str, float]) -> list[int]:
-    """On which line each group is drawn, so that none touches another."""
+def levels_of(bars: Sequence[tuple[float, float]]) -> list[int]:
+    """On which line each bar is drawn, so that a gap is seen between any two on one line.
+
+    `bars` are (left, right) in pixels, from left to right.
+    """
     ends: list[float] = []
     levels = []
-    for group in groups:
-        low, high = (f(ranks[name] for name in group) for f in (min, max))
-        level = next((i for i, end in enumerate(ends) if end < low), len(ends))
-        ends[level : level + 1] = [high]
+    for left, right in bars:
+        level = next((i for i, end in enumerate(ends) if end + _LEAST_GAP < left), len(ends))
+        ends[level : level + 1] = [right]
         levels.append(level)
     return levels
 
@@ -96,7 +97,7 @@ def _draw_line(canvas: Axes, scale: _Scale, diagram: RankDiagram, k: int) -> Non
                 scale(rank), _LINE - 14, str(rank), ha="center", va="center_baseline", color=MUTED
             )
     y, start = 36.0, scale(1)
-    end = min(start + diagram.critical_difference * scale.step, canvas.get_xlim()[1] - 3)
+    end = start + diagram.critical_difference * scale.step
     text = f"critical difference {number(diagram.critical_difference, 2)}"
     canvas.text(start, y - 20, text, va="center_baseline", color=MUTED)
     canvas.plot([start, end], [y, y], color=INK, linewidth=2.0)
@@ -122,7 +123,7 @@ def _draw_name(
     draw_marker(canvas, x, _LINE, style, 9.0, zorder=5, gid=gid)
     gid = optimizer_gid(style.index, "name")
     draw_marker(canvas, edge + 9 * away, y, style, 8.0, gid=gid)
-    text = elide(clean(name), 12 if layout.narrow else 24)
+    text = isolated(elide(clean(name), 12 if layout.narrow else 24))
     canvas.text(
         edge + 19 * away,
         y,

@@ -169,9 +169,9 @@ def _draw_row(
         )
     if treatment.mean is not None and shown.holds(treatment.mean):
         _draw_mean(axes, row + place.mean, treatment.mean, treatment, style, shown)
-    else:
+    elif treatment.mean is not None:
         words = _mean_in_words(treatment, metric)
-        edge_note(axes, row + place.mean, words, left=(treatment.mean or 0.0) < shown.low)
+        edge_note(axes, row + place.mean, words, left=treatment.mean < shown.low)
     top, bottom = (row + end for end in place.line)
     published = published_score(analysis, treatment.name)
     if published is not None and shown.holds(published):

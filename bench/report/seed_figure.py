@@ -19,7 +19,7 @@ from bench.report.canvas import (
     row_text,
     share_ticks,
 )
-from bench.report.format import clean, elide, percent
+from bench.report.format import clean, elide, isolated, percent
 from bench.report.nouns import Nouns
 from bench.report.styles import Style, styles_of
 from bench.report.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
@@ -55,7 +55,7 @@ def seed_figure(
         axes = add_axes(figure, 150, 44, right, bars - 58)
         _draw_crowns(axes, told, styles, nouns)
         left, top = (0.0, bars) if layout.narrow else (half + 10, 0.0)
-        leader = elide(clean(told.leader), 16)
+        leader = isolated(elide(clean(told.leader), 16))
         add_title(figure, left, top, f"Chance that n {nouns.block.plural} name {leader}")
         axes = add_axes(figure, left + 52, top + 44, layout.width - 22, top + curve - 58)
         _draw_curve(axes, told, styles[told.leader], nouns)

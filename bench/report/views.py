@@ -431,12 +431,12 @@ class _Builder:
             pair=index,
             mark=mark_of(pair, self._p.margin),
             difference=self._parts.metric.difference(pair.mean_difference),
-            p=fmt.pvalue(pair.pvalue_holm, self._p.alpha),
+            p=fmt.pvalue(pair.pvalue_holm, self._comparison.level),
             words=verdict_words(pair, self._p.margin, self._parts.metric),
         )
 
     def _pair_row(self, pair: Pair) -> PairRow:
-        alpha, metric = self._p.alpha, self._parts.metric
+        alpha, metric = self._comparison.level, self._parts.metric
         return PairRow(
             a=self._parts.name(pair.a),
             b=self._parts.name(pair.b),
