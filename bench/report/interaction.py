@@ -40,9 +40,9 @@ def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
         "analysis": to_dict(analysis.comparison),
         "csv": rows_csv(analysis),
     }
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # in ASCII: nothing is lost
     # "<" opens a tag or a comment in a script element, whatever its type
-    return clean(text.replace("<", "\\u003c"))
+    return text.replace("<", "\\u003c")
 
 
 def _treatment(parts: Parts, name: str) -> dict[str, Any]:

@@ -237,6 +237,7 @@ class PageView:
     outcome: str
     variants: tuple[VariantRow, ...]
     declared: tuple[Fact, ...]
+    alpha: str
     level_of_tests: str
     margin: str
     n_pairs: int
@@ -318,6 +319,7 @@ class _Builder:
             outcome=self._outcome(),
             variants=tuple(self._variant_row(v) for v in a.variants),
             declared=self._declared(),
+            alpha=fmt.level(self._p.alpha),
             level_of_tests=fmt.level(c.level),
             margin="" if self._p.margin is None else self._parts.metric.margin(self._p.margin),
             n_pairs=len(c.pairs),
@@ -544,10 +546,6 @@ class _Builder:
         started = Fact("first run started", fmt.moment(origin.started_at))
         finished = Fact("last run finished", fmt.moment(origin.finished_at))
         return workload, (*rest, started, finished)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _marks(matrix: tuple[MatrixRow, ...]) -> tuple[Mark, ...]:
