@@ -1,4 +1,4 @@
-"""Fixtures that are worth sharing: the real dataset, unpacked once, and one small real sweep."""
+"""Fixtures worth sharing: the real dataset, unpacked once, one small real sweep, one browser."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _browser import FLAGS, Reports, browser_path
 from hypothesis import settings
 
 from bench import datasets
@@ -114,6 +116,26 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert finished.code == 0, finished.err
     (directory / "stdout.txt").write_text(finished.out)
     return directory
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs Playwright: pip install playwright"
+    )
+    path = browser_path()
+    if path is None:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("needs Chromium: apt-get install chromium, or set CHROMIUM to its path")
+    with playwright.sync_playwright() as running:
+        instance = running.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield instance
+        instance.close()
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    return Reports(tmp_path_factory.mktemp("reports"))
 
 
 def resolve_all(text: str) -> tuple[OptimizerSpec, ...]:

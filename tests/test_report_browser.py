@@ -1,179 +1,178 @@
-"""The page in a real browser: no request, no error, both themes, a phone's width."""
+"""The page as a whole in a real browser: errors, requests, themes, paper, keyboard, no script.
+
+What the script adds is in test_report_script.py.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from _sweep_analysis import HOSTILE, Recipe, source_recipes, sweep
+from _browser import Opened, Reports, visit, visiting
 
-from bench.report import write
+from bench.report.format import clean
+from bench.report.wording import verdict
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
-
-def _browser_path() -> str | None:
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
-    return os.environ.get("CHROMIUM") or next((path for path in found if path), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="needs Playwright: pip install playwright"
-    )
-    path = _browser_path()
-    if path is None:
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("needs Chromium: apt-get install chromium, or set CHROMIUM to its path")
-    with playwright.sync_playwright() as running:
-        instance = running.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield instance
-        instance.close()
-
-
-@dataclass
-class Opened:
-    """A page with what went wrong on it."""
-
-    page: Any
-    problems: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def overflow(self) -> int:
-        return int(
-            self.page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-        )
-
-
-def visit(browser: Any, path: Path, *, width: int = 1400, **options: Any) -> Opened:
-    context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-    opened = Opened(context.new_page())
-    opened.page.on("console", lambda m: opened.problems.append(m.text))
-    opened.page.on("pageerror", lambda e: opened.problems.append(str(e)))
-    opened.page.on("request", lambda r: opened.requests.append(r.url))
-    opened.page.goto(path.as_uri())
-    return opened
-
-
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("reports")
-    troubled = (*source_recipes()[:7], Recipe("rmsprop", 9700, 9, diverged=3, failed=2))
-    analyses = {
-        "source": sweep(troubled),
-        "hostile": sweep([Recipe(n, 9750 - 20 * i, 15) for i, n in enumerate(HOSTILE)]),
-    }
-    for name, analysis in analyses.items():
-        write(analysis, folder / f"{name}.html")
-    return {name: folder / f"{name}.html" for name in analyses}
+# ---------------------------------------------------------------- errors, requests, widths
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("name", ["source", "hostile"])
 def test_no_error_no_request_no_sideways_scrolling(
-    browser: Any, reports: dict[str, Path], name: str, width: int, script: bool
+    browser: Any, reports: Reports, name: str, width: int, script: bool
 ) -> None:
-    path = reports[name]
-    opened = visit(browser, path, width=width, java_script_enabled=script)
-    opened.page.locator("summary").evaluate_all(
-        "all => all.forEach(s => s.parentElement.open = true)"
-    )
-    assert opened.problems == []
-    assert opened.requests == [path.as_uri()]
-    assert opened.overflow() == 0
-    figure = "phone" if width == 400 else "desk"
-    assert opened.page.locator(f".for-{figure} svg").first.is_visible()
-    assert opened.page.locator(".plot:visible").count() == 6
+    with visiting(browser, reports[name], width=width, java_script_enabled=script) as opened:
+        opened.open_details()
+        assert opened.requests == [reports[name].url]
+        assert opened.overflow() == 0
+        figure = "phone" if width == 400 else "desk"
+        assert opened.page.locator(f".for-{figure} svg").first.is_visible()
+        assert opened.page.locator(".plot:visible").count() == 6
+
+
+@pytest.mark.parametrize("name", ["source", "hostile"])
+def test_no_sideways_scrolling_with_a_pair_and_a_highlight(
+    browser: Any, reports: Reports, name: str
+) -> None:
+    with visiting(browser, reports[name]) as opened:
+        page = opened.page
+        opened.open_details()
+        page.locator("[data-matrix] td button").first.click()
+        page.locator("button.choose").nth(3).click()
+        for width in (1400, 761, 760, 400, 320):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert opened.overflow() == 0, width
+            panel = page.locator("#pair-details").bounding_box()
+            assert panel["x"] >= 0
+            assert panel["x"] + panel["width"] <= width
+
+
+#: What a page that was tampered with might try; each answers when it was tried.
+ATTEMPTS = {
+    "an inline script": "const s = make('script'); s.textContent = 'window.pwned = 1'; add(s)",
+    "a script from elsewhere": "const s = make('script'); s.src = 'https://x.test/a.js'; add(s)",
+    "an event handler": "const b = make('b'); b.setAttribute('onclick', 'window.pwned = 1'); "
+    "add(b); b.click()",
+    "an image from elsewhere": "const i = make('img'); i.src = 'https://x.test/a.png'; add(i)",
+    "a style attribute": "const b = make('b'); b.setAttribute('style', 'top: 7px'); add(b)",
+    "a style sheet": "const s = make('style'); s.textContent = 'b { top: 7px }'; add(s)",
+    "a frame": "const f = make('iframe'); f.src = 'https://x.test/'; add(f)",
+    "a request": "fetch('https://x.test/').catch(() => null)",
+    "a form": "const f = make('form'); f.action = 'https://x.test/'; add(f); f.submit()",
+    "another base": "const b = make('base'); b.href = 'https://x.test/'; add(b)",
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(browser: Any, reports: Reports) -> Any:
+    """A page on which whatever gets through to the network is written down."""
+    opened = visit(browser, reports["small"])
+
+    def went_out(route: Any) -> None:
+        opened.problems.append(f"request: {route.request.url}")
+        route.abort()
+
+    opened.page.context.route("https://x.test/**", went_out)
+    yield opened
     opened.page.context.close()
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_the_policy_blocks(guarded: Opened, attempt: str) -> None:
+    guarded.problems.clear()
+    guarded.page.evaluate(
+        """attempt => new Promise((blocked, failed) => {
+          document.addEventListener('securitypolicyviolation', blocked, {once: true});
+          setTimeout(() => failed(new Error('nothing was blocked')), 3000);
+          const make = tag => document.createElement(tag), add = e => document.body.append(e);
+          // an arrow function made from text would need a policy that allows it
+          ({
+"""
+        + ",\n".join(f"{name!r}: () => {{ {code} }}" for name, code in ATTEMPTS.items())
+        + """
+          })[attempt]();
+        })""",
+        attempt,
+    )
+    assert guarded.page.evaluate("window.pwned === undefined")
+    assert [problem for problem in guarded.problems if problem.startswith("request")] == []
+    assert guarded.page.url == guarded.report.url
+
+
+# ---------------------------------------------------------------- themes, sorting, copying
 
 
 @pytest.mark.parametrize(("scheme", "back"), [("light", "255, 255, 255"), ("dark", "20, 23, 28")])
 def test_theme_follows_the_system_and_the_switch(
-    browser: Any, reports: dict[str, Path], scheme: str, back: str
+    browser: Any, reports: Reports, scheme: str, back: str
 ) -> None:
-    opened = visit(browser, reports["source"], color_scheme=scheme)
-    page = opened.page
-    colour = "getComputedStyle(document.body).backgroundColor"
-    first_dot = "getComputedStyle(document.querySelector('.for-desk [data-part=runs] use')).fill"
-    assert back in page.evaluate(colour)
-    before = page.evaluate(first_dot)
-    page.get_by_role("button", name="theme").click()
-    assert back not in page.evaluate(colour)
-    assert page.evaluate(first_dot) != before
-    for _ in range(20):  # Chromium hands storage to a page's next process with some delay
-        page.reload()
-        if back not in page.evaluate(colour):
-            break
-        page.wait_for_timeout(100)
-    assert back not in page.evaluate(colour), "the choice is remembered"
-    assert opened.problems == []
-    page.context.close()
+    with visiting(browser, reports["small"], color_scheme=scheme) as opened:
+        page = opened.page
+        colour = "getComputedStyle(document.body).backgroundColor"
+        first_dot = (
+            "getComputedStyle(document.querySelector('.for-desk [data-part=runs] use')).fill"
+        )
+        assert back in page.evaluate(colour)
+        before = page.evaluate(first_dot)
+        page.get_by_role("button", name="theme").click()
+        assert back not in page.evaluate(colour)
+        assert page.evaluate(first_dot) != before
+        for _ in range(20):  # Chromium hands storage to a page's next process with some delay
+            page.reload()
+            if back not in page.evaluate(colour):
+                break
+            page.wait_for_timeout(100)
+        assert back not in page.evaluate(colour), "the choice is remembered"
 
 
-def test_leaderboard_sorts_by_mouse_and_keyboard(browser: Any, reports: dict[str, Path]) -> None:
-    opened = visit(browser, reports["source"])
-    page = opened.page
-    names = lambda: page.locator("table.sortable tbody th bdi").all_inner_texts()  # noqa: E731
-    best_first = names()
-    page.get_by_role("button", name="optimizer").click()
-    assert names() == sorted(best_first)
-    page.get_by_role("button", name="mean", exact=True).focus()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Enter")
-    assert names() == best_first
-    assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
-    page.context.close()
+def test_leaderboard_sorts_by_mouse_and_keyboard(browser: Any, reports: Reports) -> None:
+    with visiting(browser, reports["source"]) as opened:
+        page = opened.page
+        names = lambda: page.locator("table.sortable tbody th bdi").all_inner_texts()  # noqa: E731
+        best_first = names()
+        page.get_by_role("button", name="optimizer").click()
+        assert names() == sorted(best_first)
+        page.get_by_role("button", name="mean", exact=True).focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        assert names() == best_first
+        assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
 
 
-def test_copy_button_copies_the_command(browser: Any, reports: dict[str, Path]) -> None:
-    opened = visit(browser, reports["source"], permissions=["clipboard-read", "clipboard-write"])
-    page = opened.page
-    page.get_by_role("button", name="Copy").click()
-    page.get_by_role("button", name="Copied").wait_for()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.startswith("python scripts/sweep.py --name mnist")
-    page.context.close()
+def test_copy_button_copies_the_command(browser: Any, reports: Reports) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    with visiting(browser, reports["small"], permissions=permissions) as opened:
+        page = opened.page
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("button", name="Copied").wait_for()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.startswith("python scripts/sweep.py --name mnist")
+
+
+# ---------------------------------------------------------------- names and figures
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_no_name_of_the_source_is_broken(
-    browser: Any, reports: dict[str, Path], width: int
+def test_no_name_is_broken_and_no_text_of_a_figure_clipped(
+    browser: Any, reports: Reports, width: int
 ) -> None:
-    opened = visit(browser, reports["source"], width=width)
-    opened.page.locator("details").evaluate_all("all => all.forEach(d => d.open = true)")
-    broken = opened.page.evaluate(
-        """() => [...document.querySelectorAll('.name bdi')].filter(name => {
-          const text = document.createRange();
-          text.selectNodeContents(name);
-          return text.getClientRects().length > 1;
-        }).map(name => name.textContent)"""
-    )
-    assert broken == []
-    opened.page.context.close()
-
-
-def test_text_in_figures_is_not_clipped(browser: Any, reports: dict[str, Path]) -> None:
-    for width in (400, 1400):
-        opened = visit(browser, reports["source"], width=width)
+    with visiting(browser, reports["source"], width=width) as opened:
+        opened.open_details()
+        broken = opened.page.evaluate(
+            """() => [...document.querySelectorAll('.name bdi')].filter(name => {
+              const text = document.createRange();
+              text.selectNodeContents(name);
+              return text.getClientRects().length > 1;
+            }).map(name => name.textContent)"""
+        )
+        assert broken == []
         outside = opened.page.evaluate(
             """() => [...document.querySelectorAll('.plot')].flatMap(plot => {
               const box = plot.getBoundingClientRect();
@@ -186,4 +185,216 @@ def test_text_in_figures_is_not_clipped(browser: Any, reports: dict[str, Path]) 
             })"""
         )
         assert outside == []
-        opened.page.context.close()
+
+
+def test_hostile_names_are_text_wherever_they_are_shown(browser: Any, reports: Reports) -> None:
+    report = reports["hostile"]
+    with visiting(browser, report) as opened:
+        page = opened.page
+        names = [clean(name) for name in report.names]
+        assert page.title().startswith(clean(report.analysis.name))
+        assert page.locator("table.sortable tbody th bdi").all_text_contents() == names
+        assert page.locator("main script:not([type='application/json']), main img").count() == 0
+        assert page.locator("bdi *, .plot text *").count() == 0
+        heads = page.locator("[data-matrix] thead .name")
+        for place, name in enumerate(names):
+            head = heads.nth(place)
+            assert name in (head.get_attribute("title"), head.inner_text().strip())
+
+
+# ---------------------------------------------------------------- keyboard
+
+#: Where a Tab may stop, in the order of the page: of radio buttons only the chosen one.
+STOPS = """() => [...document.querySelectorAll(
+    'a[href], button, input, select, summary, [tabindex]')].filter(e => {
+  if (e.tabIndex < 0 || !e.checkVisibility({visibilityProperty: true})) return false;
+  return e.type !== 'radio' || e.checked;
+})"""
+#: Whether what has the focus can be seen: outlined, in the window, and nothing lies over it.
+SEEN = """() => {
+  const element = document.activeElement, style = getComputedStyle(element);
+  const box = element.getClientRects()[0];
+  const x = Math.min(Math.max(box.left + box.width / 2, 1), innerWidth - 1);
+  const y = Math.min(Math.max(box.top + box.height / 2, 1), innerHeight - 1);
+  return {
+    place: window.stops.indexOf(element), what: element.outerHTML.slice(0, 120),
+    box: [box.x, box.y, box.width, box.height],
+    hit: document.elementFromPoint(x, y)?.outerHTML.slice(0, 120),
+    outlined: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+    inside: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+    onTop: element.contains(document.elementFromPoint(x, y)),
+  };
+}"""
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_tab_reaches_every_control_in_order(browser: Any, reports: Reports, width: int) -> None:
+    with visiting(browser, reports["small"], width=width) as opened:
+        page = opened.page
+        page.locator("[data-matrix] td button").first.click()
+        page.locator("button.choose").first.click()
+        page.locator(".skip").focus()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Shift+Tab")  # now it has the focus by keyboard
+        count = page.evaluate(f"window.stops = ({STOPS})(); window.stops.length")
+        assert count > 80
+        for place in range(count):
+            seen = page.evaluate(SEEN)
+            assert seen["place"] == place, seen
+            assert seen["outlined"], seen
+            assert seen["inside"], seen
+            assert seen["onTop"], seen
+            page.keyboard.press("Tab")
+        assert page.evaluate("!window.stops.includes(document.activeElement)"), "no trap"
+        page.locator("[data-chosen-status] button").focus()
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate(SEEN)["place"] == count - 2
+        positive = "all => all.filter(e => e.tabIndex > 0).length"
+        assert page.locator("[tabindex]").evaluate_all(positive) == 0
+
+
+def test_the_skip_link_leads_to_the_verdict(browser: Any, reports: Reports) -> None:
+    with visiting(browser, reports["small"]) as opened:
+        page = opened.page
+        page.keyboard.press("Tab")
+        skip = page.get_by_role("link", name="Skip to the verdict")
+        assert skip.evaluate("e => e === document.activeElement")
+        assert skip.bounding_box()["y"] >= 0
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.closest('main') !== null")
+        assert page.locator(".verdict").bounding_box()["y"] < 900
+
+
+def test_arrow_keys_never_lose_the_cell_behind_a_head(browser: Any, reports: Reports) -> None:
+    """On a phone the matrix scrolls under its first column."""
+    with visiting(browser, reports["source"], width=400) as opened:
+        page = opened.page
+        page.locator("[data-matrix] td button").first.focus()
+        page.evaluate("window.stops = []")
+        for key in (*("ArrowRight",) * 7, *("ArrowDown",) * 8, *("ArrowLeft",) * 7):
+            page.keyboard.press(key)
+            seen = page.evaluate(SEEN)
+            assert seen["inside"], (key, seen)
+            assert seen["onTop"], (key, seen)
+
+
+# ---------------------------------------------------------------- accessibility
+
+
+@pytest.fixture(scope="module")
+def audited(browser: Any, reports: Reports) -> Any:
+    """All there is, opened; the policy of the page would keep axe-core out."""
+    opened = visit(browser, reports["small"], bypass_csp=True)
+    opened.open_details()
+    opened.page.locator("[data-matrix] td button").first.click()
+    opened.page.locator("button.choose").nth(1).click()
+    yield opened
+    opened.page.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_axe_finds_no_violation(audited: Opened, width: int, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = audited.page
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+    found = axe.run(page, options={"resultTypes": ["violations"], "preload": False})
+    assert found.response["passes"], "something was looked at"
+    violations = [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found.response["violations"]
+    ]
+    assert violations == []
+
+
+# ---------------------------------------------------------------- paper
+
+#: What is only of use on a screen: words anywhere on paper, and lines of their own.
+CONTROLS = (
+    "Save as",
+    "Rows, CSV",
+    "Highlighted",
+    "theme",
+    "Skip to",
+    "Choose a cell",
+    "seconds of",
+)
+BUTTON_LINES = {"Copy", "Clear", "Close", "SVG", "PNG", "Over", "Scale", "Differences to"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_is_printed_but_controls(
+    browser: Any, reports: Reports, tmp_path: Path, scheme: str
+) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    report = reports["source"]
+    with visiting(browser, report, color_scheme=scheme) as opened:
+        page = opened.page
+        page.locator("[data-matrix] td button").first.click()
+        page.locator("button.choose").first.click()
+        heads = page.locator("h2, h3").filter(visible=True).all_text_contents()
+        page.pdf(path=tmp_path / "report.pdf", format="A4", prefer_css_page_size=True)
+    pages = pypdf.PdfReader(tmp_path / "report.pdf").pages
+    texts = [printed.extract_text() for printed in pages]
+    text = squeezed(" ".join(texts))
+    assert 10 < len(pages) < 25
+    assert [i for i, words in enumerate(texts) if len(words) < 100] == []
+    for sentence in verdict(report.analysis.comparison):
+        assert squeezed(sentence) in text
+    for head in heads:
+        assert (squeezed(head) in text) == (head != "Downloads"), head
+    for treatment in report.analysis.comparison.treatments:
+        for value in (treatment.mean, treatment.std, treatment.median):
+            assert report.metric.score(value) in text
+    for pair in report.analysis.comparison.pairs:
+        assert squeezed(report.metric.difference(pair.mean_difference)) in text
+    for control in CONTROLS:
+        assert squeezed(control) not in text
+    assert BUTTON_LINES.isdisjoint("\n".join(texts).splitlines())
+
+
+def squeezed(text: str) -> str:
+    """Without white space and ligatures: a PDF breaks lines anywhere, and fi is one glyph in it."""
+    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text))
+
+
+def test_paper_is_wide_enough(browser: Any, reports: Reports) -> None:
+    """Nothing but the table of all pairs, which has pages of its own, is wider than A4."""
+    with visiting(browser, reports["source"], width=688) as opened:
+        page = opened.page
+        page.locator("[data-matrix] td button").first.click()
+        page.emulate_media(media="print")
+        wide = page.evaluate(
+            """() => [...document.querySelectorAll('main *')].filter(e => {
+              const box = e.getBoundingClientRect();
+              return box.width > 1 && box.right > innerWidth + 1 && !e.closest('.pairs-box');
+            }).map(e => e.outerHTML.slice(0, 120))"""
+        )
+        assert wide == []
+
+
+# ---------------------------------------------------------------- without script
+
+
+@pytest.mark.parametrize("name", ["source", "hostile"])
+def test_without_script_the_page_reads_well(browser: Any, reports: Reports, name: str) -> None:
+    report = reports[name]
+    with visiting(browser, report, java_script_enabled=False) as opened:
+        page = opened.page
+        controls = page.locator("button, input, select, [role=button]")
+        assert controls.count() > 0
+        assert controls.filter(visible=True).count() == 0
+        assert page.locator("#pair-details").is_hidden()
+        assert page.locator("noscript").filter(visible=True).count() == 1
+        assert page.get_by_text("Choose a cell").is_hidden()
+        assert page.locator(".plot:visible").count() == 6
+        for sentence in verdict(report.analysis.comparison):
+            assert clean(sentence) in page.locator(".verdict").text_content()
+        opened.open_details()
+        tables = page.locator("table")
+        assert tables.count() > 12
+        in_panel = page.locator("#pair-details table").count()
+        assert tables.filter(visible=True).count() == tables.count() - in_panel

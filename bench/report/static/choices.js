@@ -12,7 +12,6 @@
       for (const variant of report.all("[data-variant]", box)) {
         variant.hidden = variant.dataset.variant !== key;
       }
-      report.tell("shown", box);
     };
     box.addEventListener("change", show);
     box.querySelector("[data-choices]").hidden = names.length === 0;

@@ -11,6 +11,10 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
 
+  // A sweep may be called anything, a file may not; bench/cli/stored.py has the same rule.
+  const stem = () => report.data().name.replace(/[^A-Za-z0-9._-]+/g, "-")
+    .replace(/^[._-]+|[._-]+$/g, "").slice(0, 100) || "sweep";
+
   const file = (text, type) => new Blob([text], { type: `${type};charset=utf-8` });
 
   // The drawing that is shown, on white, with the colours that it has without this page's style.
@@ -32,24 +36,28 @@
     await image.decode();
     const canvas = report.make("canvas", { width: width * SCALE, height: height * SCALE });
     canvas.getContext("2d").drawImage(image, 0, 0, width * SCALE, height * SCALE);
-    return new Promise((done) => canvas.toBlob(done, "image/png"));
+    // not toBlob: Chromium waits with it until nothing else is to do, for up to seven seconds
+    const bytes = atob(canvas.toDataURL("image/png").split(",")[1]);
+    return new Blob([Uint8Array.from(bytes, (byte) => byte.charCodeAt(0))], { type: "image/png" });
   };
 
-  const buttons = (figure) => {
-    const { name } = report.data();
-    const stem = `${name}-${figure.dataset.figure}`;
-    const svg = report.make("button", { type: "button" }, "SVG");
-    svg.addEventListener("click", () => save(file(standalone(figure).text, "image/svg+xml"), `${stem}.svg`));
-    const png = report.make("button", { type: "button" }, "PNG");
-    png.addEventListener("click", async () => save(await picture(standalone(figure)), `${stem}.png`));
-    return [svg, png];
+  const buttons = (figure, title) => {
+    const contents = {
+      SVG: () => file(standalone(figure).text, "image/svg+xml"),
+      PNG: () => picture(standalone(figure)),
+    };
+    return Object.entries(contents).map(([kind, content]) => {
+      const button = report.make("button", { type: "button", "aria-label": `${kind}: ${title}` }, kind);
+      const name = `${stem()}-${figure.dataset.figure}.${kind.toLowerCase()}`;
+      button.addEventListener("click", async () => save(await content(), name));
+      return button;
+    });
   };
 
   const setUpFigure = (figure, list) => {
     const title = figure.closest("section").querySelector("h2").textContent;
-    figure.append(report.make("p", { class: "save", "aria-label": `Save this figure: ${title}`, role: "group" },
-      "Save as ", ...buttons(figure)));
-    list.append(report.make("li", {}, ...buttons(figure), ` ${title}`));
+    figure.append(report.make("p", { class: "save" }, "Save as ", ...buttons(figure, title)));
+    list.append(report.make("li", {}, ...buttons(figure, title), ` ${title}`));
   };
 
   report.ready(() => {
@@ -59,7 +67,7 @@
     };
     for (const button of report.all("[data-download]")) {
       const kind = button.dataset.download;
-      button.addEventListener("click", () => save(contents[kind](), `${report.data().name}.${kind}`));
+      button.addEventListener("click", () => save(contents[kind](), `${stem()}.${kind}`));
     }
     const list = document.querySelector("[data-figures]");
     report.all("figure[data-figure]").forEach((figure) => setUpFigure(figure, list));

@@ -2,12 +2,14 @@
 (() => {
   const root = document.documentElement;
   let chosen = null;
+  let origin = null; // what had the focus when it was chosen
 
   const nameOf = (index) =>
     report.data().treatments.find((t) => String(t.index) === index)?.name ?? "";
 
   const choose = (index) => {
     chosen = index === chosen ? null : index;
+    if (chosen !== null) origin = document.activeElement;
     root.toggleAttribute("data-chosen", chosen !== null);
     for (const element of report.all("[data-optimizer]")) {
       element.classList.toggle("chosen", element.dataset.optimizer === chosen);
@@ -32,7 +34,11 @@
 
   const setUpStatus = () => {
     const clear = report.make("button", { type: "button" }, "Clear");
-    clear.addEventListener("click", () => choose(chosen));
+    clear.addEventListener("click", (event) => {
+      choose(chosen);
+      // this button is gone, and with it a keyboard's place on the page; a mouse has its own
+      if (event.detail === 0) origin.closest("button, .drawing")?.focus();
+    });
     const status = report.make(
       "div", { class: "chosen-status", "data-chosen-status": "" },
       report.make("span", { "data-chosen-name": "", role: "status" }), clear,

@@ -2,12 +2,17 @@
 (() => {
   const MINUS = "\u2212";
 
-  const printed = (value, digits) => {
+  // As the rest of the page prints numbers: more digits where else nothing would be left.
+  const size = (value, digits) => {
     const text = Math.abs(value).toFixed(digits);
-    return Number(text) === 0 ? text : (value < 0 ? MINUS : "+") + text;
+    const needed = Math.ceil(-Math.log10(Math.abs(value)));
+    return Number(text) === 0 && value !== 0 ? Math.abs(value).toFixed(needed) : text;
   };
+  const exact = (value) => Number(value.toFixed(12)); // less is the rounding noise of floats
+  const minus = (value) => (value < 0 ? MINUS : "");
   const score = (value, { factor, digits }) =>
-    value === null ? "\u2013" : (value * factor).toFixed(digits);
+    minus(value) + size(exact(value * factor), digits);
+  const printed = (value, digits) => (value > 0 ? "+" : minus(value)) + size(value, digits);
 
   // The differences of a pair over the seeds that both have, in the unit that is printed.
   const differences = (first, second) => {
@@ -15,7 +20,7 @@
     return blocks.flatMap((block, i) => {
       const [a, b] = [scores[first][i], scores[second][i]];
       if (a === null || b === null) return [];
-      return [{ block, a, b, difference: Number(((a - b) * metric.factor).toFixed(9)) }];
+      return [{ block, a, b, difference: exact((a - b) * metric.factor) }];
     });
   };
 
@@ -48,7 +53,7 @@
       svg.append(
         make("line", { x1: left, x2: width - right, y1: at, y2: at, class: "k-grid" }),
         make("text", { x: left - 10, y: at + 4.5, "text-anchor": "end", class: "f-muted" },
-          printed(v, digits)),
+          printed(Number(v.toFixed(digits)), digits)),
       );
     }
     if (low !== null) {
@@ -123,7 +128,7 @@
 
     const draw = () => {
       if (!current) return;
-      const { analysis, treatments } = report.data();
+      const { analysis } = report.data();
       const pair = analysis.pairs[Number(current.dataset.pair)];
       const two = [pair.a, pair.b].map((name) =>
         analysis.treatments.findIndex((t) => t.name === name));
@@ -132,7 +137,6 @@
       panel.querySelector("[data-pair-drawing]").replaceChildren(
         ...(rows.length ? [drawing(rows, pair, two, width)] : []));
       panel.querySelector("[data-pair-table]").replaceChildren(table(rows, two));
-      panel.dataset.colours = two.map((i) => treatments[i].slot).join(" ");
     };
 
     const show = (cell) => {
@@ -150,8 +154,10 @@
     const place = (cell) => [cell.parentElement.rowIndex, cell.cellIndex];
     const focus = (cell) => {
       for (const button of report.all("button", matrix)) button.tabIndex = -1;
-      const button = cell.querySelector("button");
+      const button = cell.querySelector("button"), corner = matrix.querySelector(".corner");
       button.tabIndex = 0;
+      // heads of rows and columns stay in place when the rest scrolls: not under them
+      matrix.parentElement.style.scrollPadding = `${corner.offsetHeight}px 0 0 ${corner.offsetWidth}px`;
       button.focus();
     };
     // the next cell in a direction; the diagonal is jumped over
@@ -182,14 +188,21 @@
         const next = event.key in moves ? beside(cell, moves[event.key]) : null;
         if (event.key in moves) event.preventDefault();
         if (next) focus(next);
-        if (event.key === "Escape") show(null);
       });
     });
-    panel.querySelector("[data-pair-close]").addEventListener("click", () => {
+    const close = () => {
       const cell = current;
       show(null);
       focus(cell);
-    });
+    };
+    panel.querySelector("[data-pair-close]").addEventListener("click", close);
+    for (const box of [matrix, panel]) {
+      box.addEventListener("keydown", (event) => {
+        if (event.key !== "Escape" || !current) return;
+        event.stopPropagation(); // one thing at a time: what is highlighted stays so
+        close();
+      });
+    }
     addEventListener("resize", draw);
   };
 

@@ -71,15 +71,21 @@
     drawing.tabIndex = 0;
     drawing.setAttribute("role", "group");
     drawing.setAttribute("aria-label", "Figure: arrow keys read its values, Enter highlights");
-    drawing.addEventListener("pointermove", (event) => {
+    const read = (event) => {
       const box = plot.getBoundingClientRect();
       const found = nearest((event.clientX - box.left) / scale(), (event.clientY - box.top) / scale());
       if (found !== at) show(found);
+    };
+    drawing.addEventListener("pointermove", read);
+    drawing.addEventListener("pointerdown", read);
+    drawing.addEventListener("pointerleave", (event) => {
+      if (event.pointerType !== "touch") show(-1); // a finger leaves whenever it is lifted
     });
-    drawing.addEventListener("pointerleave", () => show(-1));
     drawing.addEventListener("blur", () => show(-1));
-    drawing.addEventListener("click", () => {
-      if (at >= 0) report.tell("choose", readings[at][0]);
+    drawing.addEventListener("click", (event) => {
+      if (at < 0) return;
+      event.stopPropagation(); // else the dot itself, which is clicked too, takes it back
+      report.tell("choose", readings[at][0]);
     });
     drawing.addEventListener("keydown", (event) => {
       const moves = {
@@ -91,7 +97,8 @@
         else step(...moves[event.key]);
       } else if (event.key === "Enter" && at >= 0) {
         report.tell("choose", readings[at][0]);
-      } else if (event.key === "Escape") {
+      } else if (event.key === "Escape" && at >= 0) {
+        event.stopPropagation(); // one thing at a time: what is highlighted stays so
         show(-1);
       }
     });
