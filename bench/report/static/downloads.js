@@ -27,7 +27,8 @@
     copy.insertBefore(
       report.make("rect", { width, height, fill: "#ffffff" }), copy.querySelector("desc, title").nextSibling,
     );
-    return { text: new XMLSerializer().serializeToString(copy), width, height };
+    const name = plot.closest("[data-drawing]").dataset.drawing.replace(/-(wide|narrow)$/, "");
+    return { text: new XMLSerializer().serializeToString(copy), width, height, name };
   };
 
   const picture = async ({ text, width, height }) => {
@@ -43,13 +44,15 @@
 
   const buttons = (figure, title) => {
     const contents = {
-      SVG: () => file(standalone(figure).text, "image/svg+xml"),
-      PNG: () => picture(standalone(figure)),
+      SVG: ({ text }) => file(text, "image/svg+xml"),
+      PNG: picture,
     };
     return Object.entries(contents).map(([kind, content]) => {
       const button = report.make("button", { type: "button", "aria-label": `${kind}: ${title}` }, kind);
-      const name = `${stem()}-${figure.dataset.figure}.${kind.toLowerCase()}`;
-      button.addEventListener("click", async () => save(await content(), name));
+      button.addEventListener("click", async () => {
+        const drawn = standalone(figure);
+        save(await content(drawn), `${stem()}-${drawn.name}.${kind.toLowerCase()}`);
+      });
       return button;
     });
   };

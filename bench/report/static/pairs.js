@@ -5,10 +5,14 @@
   // As the rest of the page prints numbers: more digits where else nothing would be left.
   const size = (value, digits) => {
     const text = Math.abs(value).toFixed(digits);
-    const needed = Math.ceil(-Math.log10(Math.abs(value)));
+    const needed = Math.min(100, Math.ceil(-Math.log10(Math.abs(value))));
     return Number(text) === 0 && value !== 0 ? Math.abs(value).toFixed(needed) : text;
   };
-  const exact = (value) => Number(value.toFixed(12)); // less is the rounding noise of floats
+  // Beyond twelve digits of the larger value is the rounding noise of floats, as in the analysis.
+  const exact = (value, among = value) => {
+    const unit = 10 ** (Math.ceil(Math.log10(Math.abs(among) || 1)) - 12);
+    return Math.round(value / unit) * unit;
+  };
   const minus = (value) => (value < 0 ? MINUS : "");
   const score = (value, { factor, digits }) =>
     minus(value) + size(exact(value * factor), digits);
@@ -20,7 +24,7 @@
     return blocks.flatMap((block, i) => {
       const [a, b] = [scores[first][i], scores[second][i]];
       if (a === null || b === null) return [];
-      return [{ block, a, b, difference: exact((a - b) * metric.factor) }];
+      return [{ block, a, b, difference: exact(a - b, Math.max(Math.abs(a), Math.abs(b))) * metric.factor }];
     });
   };
 
@@ -76,14 +80,14 @@
       svg.append(
         make("line", { x1: x(i), x2: x(i), y1: y(0), y2: y(row.difference), class: "pair-stem" }),
         make("use", {
-          href: `#${ahead.marker}`, class: paint,
+          href: row.difference === 0 ? "#marker-0" : `#${ahead.marker}`, class: paint,
           transform: `translate(${x(i)} ${y(row.difference)}) scale(${Math.min(6, gap * 0.45)})`,
         }, make("title", {}, `${block} ${row.block}: ${printed(row.difference, metric.digits)}`)),
       );
       if (i % every === 0) {
         svg.append(make("text", {
           x: x(i), y: height - bottom + 22, "text-anchor": "middle", class: "f-muted",
-        }, row.block.length > 8 ? `${row.block.slice(0, 7)}\u2026` : row.block));
+        }, row.block.length > 8 ? `${row.block.slice(0, 3)}\u2026${row.block.slice(-4)}` : row.block));
       }
     });
     svg.append(
@@ -137,6 +141,9 @@
       panel.querySelector("[data-pair-drawing]").replaceChildren(
         ...(rows.length ? [drawing(rows, pair, two, width)] : []));
       panel.querySelector("[data-pair-table]").replaceChildren(table(rows, two));
+      // a loss that diverged has no value: it ranks last, and counts
+      panel.querySelector("[data-pair-missing]").hidden = rows.length === pair.n;
+      panel.querySelector(".pair-size").hidden = pair.mean_difference === null;
     };
 
     const show = (cell) => {
