@@ -261,21 +261,23 @@ def highlighted(page: Any) -> str | None:
     return str(names[index])
 
 
-@pytest.mark.parametrize("trigger", TRIGGERS)
 @BOTH
-def test_a_click_highlights_everything_of_that_optimizer(opened: Opened, trigger: str) -> None:
+def test_a_click_highlights_everything_of_that_optimizer(opened: Opened) -> None:
     page = opened.page
-    element = page.locator(TRIGGERS[trigger])
-    index = element.evaluate("e => e.closest('[data-optimizer], button').dataset")
-    element.scroll_into_view_if_needed()
     assert highlighted(page) is None
-    element.click(force=True)  # markers of a figure may lie upon each other
     names = page.evaluate(
         "Object.fromEntries(report.data().treatments.map(t => [t.index, t.name]))"
     )
-    assert highlighted(page) == names[index.get("choose") or index["optimizer"]]
-    element.click(force=True)
-    assert highlighted(page) is None
+    for what, selector in TRIGGERS.items():
+        element = page.locator(selector)
+        index = element.evaluate(
+            """e => { const of = e.closest('[data-optimizer], button').dataset;
+              return of.choose ?? of.optimizer; }"""
+        )
+        element.click(force=True)  # markers of a figure may lie upon each other
+        assert highlighted(page) == names[index], what
+        element.click(force=True)
+        assert highlighted(page) is None, what
 
 
 def test_highlighting_moves_on_and_is_cleared(opened: Opened) -> None:
@@ -521,7 +523,7 @@ def test_arrow_keys_read_along_a_series_and_between_series(opened: Opened) -> No
 def test_a_click_on_a_dot_highlights_its_optimizer(opened: Opened) -> None:
     page, name = opened.page, "runs-wide"
     drawing = page.locator(f"[data-drawing={name}]")
-    for i, _ in readings(opened, name)[::17]:
+    for i, _ in readings(opened, name)[::37]:
         for dx in (0, 7):  # upon it, and beside it
             at = drawing.evaluate(HOVER, [i, dx])
             page.mouse.move(*at)
@@ -618,14 +620,16 @@ SHOWN = """figure => {
 }"""
 
 
-@pytest.mark.parametrize("figure", FIGURES)
 @BOTH
-def test_a_figure_is_saved_as_svg(opened: Opened, figure: str) -> None:
-    page = opened.page
-    if figure == "forest":
-        page.get_by_role("combobox", name="Differences to").select_option(
-            "2"
-        )  # the one shown is the one saved
+def test_figures_are_saved_as_svg(opened: Opened) -> None:
+    choice = opened.page.get_by_role("combobox", name="Differences to")
+    choice.select_option("2")  # the one that is shown is the one that is saved
+    for figure in FIGURES:
+        check_svg(opened.page, figure)
+
+
+def check_svg(page: Any, figure: str) -> None:
+    """The file is a whole picture of its own, with everything that the page shows in it."""
     save = page.locator(f"[data-figure={figure}] .save")
     name, content = download(page, save.get_by_text("SVG"))
     shown = page.evaluate(SHOWN, figure)
@@ -649,10 +653,14 @@ def test_a_figure_is_saved_as_svg(opened: Opened, figure: str) -> None:
     assert re.fullmatch(rf"[A-Za-z0-9][\w.-]*-{figure}(-\w+)*\.svg", name)
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_a_figure_is_saved_as_png(opened: Opened, figure: str) -> None:
-    page = opened.page
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+def test_figures_are_saved_as_png(opened: Opened) -> None:
+    opened.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    for figure in FIGURES:
+        check_png(opened.page, figure)
+
+
+def check_png(page: Any, figure: str) -> None:
+    """A picture on white paper, of twice the size, in which something is drawn."""
     title = page.locator(f"section:has([data-figure={figure}]) h2").text_content()
     button = page.locator("[data-figures]").get_by_role("button", name=f"PNG: {title}")
     name, content = download(page, button)
