@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from contextlib import suppress
@@ -35,7 +36,7 @@ def write_atomically(content: bytes, file: Path) -> None:
         with temporary.open("wb") as sink:
             sink.write(content)
             sink.flush()
-            os.fsync(sink.fileno())
+            _sync(sink.fileno())
         temporary.replace(file)
         _sync_directory(file.parent)
     except OSError as error:
@@ -90,6 +91,28 @@ def require_writable(directory: Path, what: str) -> None:
         raise UsageError(
             f"cannot write {what} to {directory}: {error.strerror or error}"
         ) from error
+
+
+#: What a file system says that cannot sync: then its own promise is all there is.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Remove what :func:`write_atomically` left in `directory` when its process was killed.
+
+    Nobody may be writing there.
+    """
+    for file in directory.glob(".*.tmp"):
+        with suppress(OSError):
+            file.unlink()
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
 
 
 def _sync_directory(directory: Path) -> None:

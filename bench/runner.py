@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -16,12 +17,13 @@ import traceback
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import joblib
 import numpy as np
@@ -31,23 +33,34 @@ from bench.errors import BenchError, WorkerError
 from bench.machine import Machine
 from bench.records import DIVERGED, FAILED, OK, SCHEMA_VERSION, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, Workload, canonical_json
-from bench.store import Store
+from bench.store import Store, read_rows
 from bench.training import DeviceData, TrainedRun, train
+
+#: Pools that may break one after the other before anything was done in them.
+_MOST_BARREN = 3
+_is_worker = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where runs are made: the data, the machine, and the place for the rows."""
+    """Where runs are made: the data, the machine, and the place for the rows.
+
+    A run that takes longer than `timeout` seconds ends as failed; None lets it take its time. Where
+    it hangs outside Python, its worker is ended `grace` seconds later.
+    """
 
     arrays: Path
     machine: Machine
     store: Store
+    timeout: float | None = None
+    grace: float = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunEvent:
     """What the parent hears of a finished run."""
 
+    key: str
     optimizer: str
     seed: int
     status: str
@@ -57,21 +70,89 @@ class RunEvent:
 def run_plan(runs: Sequence[RunSpec], site: Site) -> Generator[RunEvent]:
     """Start the workers on all runs; yield an event as each run ends, in no particular order.
 
+    A worker that dies, as when the machine runs out of memory, takes the pool with it: joblib ends
+    the others too. The runs that were under way are then done again, each alone in a worker, so
+    that only the one that kills its worker is to blame: where it does so twice, it is recorded as
+    failed. All other runs go on in a new pool.
+
     Close the generator to stop early: joblib then kills the workers at once. A row is written
     whole or not at all, so nothing is lost but the runs in flight.
 
     Raises
     ------
     WorkerError
-        If a worker dies, as when the machine runs out of memory, or cannot be started.
+        If workers cannot be started, or die without having begun a run.
     StoreError
         If a row cannot be written.
     """
     # joblib warns of the runs that nobody will collect: stopping early is meant
     for message in (".*tasks which were still being processed", ".*successfully executed  but not"):
         warnings.filterwarnings("ignore", message=message, category=UserWarning)
+    begun = _Begun.make(site.store)
+    events = _in_pool(runs, site, begun)
+    return _carry_on(events, runs, site, begun)
+
+
+def _carry_on(
+    events: Generator[RunEvent], runs: Sequence[RunSpec], site: Site, begun: _Begun
+) -> Generator[RunEvent]:
+    """The events of the pool, and of those after it, until every run has ended."""
+    since = datetime.now(UTC)
+    waiting = {run.key: run for run in runs}
+    barren = 0  # pools in a row that ended without having begun or ended a run
+    try:
+        while True:
+            before = len(waiting)
+            try:
+                for event in events:
+                    waiting.pop(event.key, None)
+                    yield event
+                return
+            except BrokenProcessPool as error:
+                broken = error
+            for run in tuple(waiting.values()):  # what was stored, but not heard of
+                if (stored := _stored_event(run, site, since)) is not None:
+                    del waiting[run.key]
+                    yield stored
+            for run in begun.take(waiting):
+                del waiting[run.key]
+                yield _alone(run, site, begun)
+            barren = barren + 1 if len(waiting) == before else 0
+            if barren == _MOST_BARREN:
+                raise WorkerError(
+                    "worker processes die or do not start, which usually means that memory ran "
+                    "out; the finished runs are stored: give the same command again, with fewer "
+                    f"--n-jobs ({type(broken).__name__})"
+                ) from broken
+            if not waiting:
+                return
+            events = _in_pool(tuple(waiting.values()), site, begun)
+    finally:
+        events.close()
+        begun.remove()
+
+
+def _alone(run: RunSpec, site: Site, begun: _Begun) -> RunEvent:
+    """Do a run in a worker of its own; if that dies too, the run has failed."""
+    started_at = datetime.now(UTC)
+    try:
+        (event,) = _in_pool([run], site, begun, alone=True)
+        return event
+    except BrokenProcessPool:
+        begun.take({run.key: run})
+        if (stored := _stored_event(run, site, started_at)) is not None:
+            return stored
+        reason = "the worker process died twice in this run: out of memory, or a crash"
+        return _store(run, site, started_at, {"status": FAILED, "error": reason})
+
+
+def _in_pool(
+    runs: Sequence[RunSpec], site: Site, begun: _Begun, *, alone: bool = False
+) -> Generator[RunEvent]:
+    """Hand the runs to joblib; with one worker they are done in this process, unless `alone`."""
     parallel = joblib.Parallel(
-        n_jobs=site.machine.n_jobs,
+        # one task keeps one of two workers busy; with one, joblib would do it here
+        n_jobs=2 if alone else site.machine.n_jobs,
         backend="loky",
         return_as="generator_unordered",
         batch_size=1,
@@ -79,19 +160,60 @@ def run_plan(runs: Sequence[RunSpec], site: Site) -> Generator[RunEvent]:
         initargs=(os.getpid(),),
     )
     with _interrupts_ignored():  # workers inherit this until _start_worker runs in them
-        events = parallel(joblib.delayed(do_run)(run, site) for run in runs)
-    return _collect(events)
+        events: Generator[RunEvent] = parallel(
+            joblib.delayed(do_run)(run, site, begun) for run in runs
+        )
+    return events
 
 
-def _collect(events: Generator[RunEvent]) -> Generator[RunEvent]:
-    try:
-        yield from events
-    except BrokenProcessPool as error:
-        raise WorkerError(
-            "a worker process died or did not start, which usually means that memory ran out; the "
-            "finished runs are stored: give the same command again, with fewer --n-jobs "
-            f"({type(error).__name__})"
-        ) from error
+@dataclass(frozen=True)
+class _Begun:
+    """Which runs are under way: a file for each, which its worker makes and takes away."""
+
+    directory: Path
+
+    @classmethod
+    def make(cls, store: Store) -> _Begun:
+        shutil.rmtree(store.begun_directory, ignore_errors=True)
+        with suppress(OSError):
+            store.begun_directory.mkdir(parents=True)
+        return cls(store.begun_directory)
+
+    @contextmanager
+    def during(self, run: RunSpec) -> Iterator[None]:
+        mark = self.directory / run.key
+        with suppress(OSError):  # a full disk must not end a run that may still be stored
+            mark.touch()
+        yield
+        with suppress(OSError):
+            mark.unlink(missing_ok=True)
+
+    def take(self, runs: Mapping[str, RunSpec]) -> tuple[RunSpec, ...]:
+        """Those of `runs` that were begun and did not end; they count as not begun from now on."""
+        found = sorted(mark for mark in self.directory.glob("*") if mark.name in runs)
+        for mark in found:
+            mark.unlink(missing_ok=True)
+        return tuple(runs[mark.name] for mark in found)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _stored_event(run: RunSpec, site: Site, since: datetime) -> RunEvent | None:
+    """The event of a run whose row was written since then, though nobody heard of it."""
+    file = site.store.run_file(run)
+    if not file.exists():
+        return None
+    (row,) = read_rows(file).to_pylist()
+    if row["run_key"] != run.key or row["started_at"] < since:
+        return None
+    return RunEvent(
+        key=run.key,
+        optimizer=run.optimizer.name,
+        seed=run.seed,
+        status=row["status"],
+        test_accuracy=row["test_accuracy"],
+    )
 
 
 def stop_workers() -> None:
@@ -99,26 +221,72 @@ def stop_workers() -> None:
     get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
-def do_run(run: RunSpec, site: Site) -> RunEvent:
+def do_run(run: RunSpec, site: Site, begun: _Begun | None = None) -> RunEvent:
     """Train one run and store its row; an error of the training becomes a row too."""
-    use_one_thread()
-    started_at = datetime.now(UTC)
-    try:
-        data = load_data(site.arrays, site.machine.device)
-        (trained,) = train(run.workload, run.optimizer, [run.seed], data)
-        outcome = _outcome(trained)
-    except BenchError:
-        raise
-    except Exception:
-        outcome = {"status": FAILED, "error": without_user(traceback.format_exc())}
+    with begun.during(run) if begun else nullcontext():
+        use_one_thread()
+        started_at = datetime.now(UTC)
+        try:
+            with _time_limit(run, site, started_at):
+                data = load_data(site.arrays, site.machine.device)
+                (trained,) = train(run.workload, run.optimizer, [run.seed], data)
+            outcome = _outcome(trained)
+        except BenchError:
+            raise
+        except Exception:
+            outcome = {"status": FAILED, "error": without_user(traceback.format_exc())}
+        return _store(run, site, started_at, outcome)
+
+
+def _store(run: RunSpec, site: Site, started_at: datetime, outcome: Mapping[str, Any]) -> RunEvent:
     record = RunRecord(**_columns(run, site.machine, started_at), **outcome)
     site.store.write_run(run, record)
     return RunEvent(
+        key=run.key,
         optimizer=run.optimizer.name,
         seed=run.seed,
         status=record.status,
         test_accuracy=record.test_accuracy,
     )
+
+
+class RunTimeoutError(Exception):
+    """A run took longer than it may."""
+
+
+@contextmanager
+def _time_limit(run: RunSpec, site: Site, started_at: datetime) -> Iterator[None]:
+    """Raise RunTimeoutError in the block after the site's timeout.
+
+    Where the block hears no signal for some seconds more, because it hangs outside Python, and this
+    is a worker, the run is recorded as failed and the process ends: the others go on without it.
+    """
+    seconds = site.timeout
+    can_interrupt = threading.current_thread() is threading.main_thread() and os.name == "posix"
+    if seconds is None or not can_interrupt:
+        yield
+        return
+    message = f"the run took longer than the {seconds:g} seconds of --timeout"
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise RunTimeoutError(message)
+
+    def give_up() -> None:
+        _store(run, site, started_at, {"status": FAILED, "error": message})
+        os._exit(1)
+
+    watchdog = threading.Timer(seconds + site.grace, give_up)
+    watchdog.daemon = True
+    if _is_worker:
+        watchdog.start()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def estimate_seconds(
@@ -220,6 +388,8 @@ def _columns(run: RunSpec, machine: Machine, started_at: datetime) -> dict[str, 
 
 def _start_worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, and do not outlive it."""
+    global _is_worker
+    _is_worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
 

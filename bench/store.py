@@ -2,15 +2,23 @@
 
 results/<sweep>/spec.json                      what was declared
 results/<sweep>/looks.json                     when its results were judged (bench.ledger)
-results/<sweep>/runs/<variant>-seed0007.parquet    one row
-results/<sweep>/runs.parquet                   optionally, many rows in one file
+results/<sweep>/runs/<variant>-seed0007.parquet    one row, until the sweep ends
+results/<sweep>/runs.parquet                   all rows, from the end of the sweep on
+results/<sweep>/quarantine/                    files that were damaged, and set aside
+results/<sweep>/.running/                      marks of the runs under way (bench.runner)
+
+While a sweep goes on, every run is a file of its own: whoever is killed, whatever is full, the
+others stay. When it ends they are put together, since ten thousand files take long to read.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
-from bench.files import require_writable, write_atomically
+from bench.files import remove_temporaries, require_writable, write_atomically
 from bench.integrity import contradiction
 from bench.records import FAILED, SCHEMA, SCHEMA_VERSION, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload
@@ -42,6 +50,7 @@ UNIFORM_COLUMNS = (
     "torch_version",
 )
 
+_ROWS_IN_GROUP = 64
 _SPEC_COLUMNS = [
     *("run_key", "optimizer", "algorithm", "hyperparameters", "seed"),
     *vars(Workload()),
@@ -69,6 +78,14 @@ class Store:
     @property
     def looks_file(self) -> Path:
         return self.directory / "looks.json"
+
+    @property
+    def quarantine_directory(self) -> Path:
+        return self.directory / "quarantine"
+
+    @property
+    def begun_directory(self) -> Path:
+        return self.directory / ".running"
 
     def run_file(self, run: RunSpec) -> Path:
         """Where the row of `run` is stored."""
@@ -130,11 +147,23 @@ class Store:
         return pa.concat_tables([SCHEMA.empty_table(), *self.read_files().values()])
 
     def read_files(self) -> dict[Path, pa.Table]:
-        """The same, file by file."""
-        single = {file: read_rows(file) for file in sorted(self.runs_directory.glob("*.parquet"))}
+        """The same, file by file.
+
+        A sweep may end meanwhile and put its files together: so they are read before the one file.
+        """
+        single: dict[Path, pa.Table] = {}
+        misnamed: StoreError | None = None
+        for file in self._run_files():
+            try:
+                single[file] = self._read_run(file)
+            except _MisnamedError as error:
+                single[file], misnamed = error.rows, misnamed or error
+            except StoreError:
+                if os.path.lexists(file):
+                    raise
         _refuse_copies(single)
-        for file, rows in single.items():
-            self._refuse_renamed(file, rows)
+        if misnamed is not None:
+            raise misnamed
         many = self.rows_file
         if not many.is_file():
             return single
@@ -143,12 +172,112 @@ class Store:
         replaced = pc.is_in(rows["run_key"], pa.array(keys, pa.string()))
         return {many: rows.filter(pc.invert(replaced)), **single}
 
-    def _refuse_renamed(self, file: Path, rows: pa.Table) -> None:
-        """A run is found, and replaced, by the name of its file: that must be its own."""
+    def _run_files(self) -> list[Path]:
+        return sorted(self.runs_directory.glob("*.parquet"))
+
+    def _read_run(self, file: Path) -> pa.Table:
+        """The rows of a file of one run, which is found by its name: that must be its own."""
+        rows = read_rows(file)
         for row in rows.select(_SPEC_COLUMNS).to_pylist():
-            own = self.run_file(run_spec_of(row))
-            if own.name != file.name:
-                raise StoreError(f"{file} holds the run of {own.name}: give it that name again")
+            own = self.run_file(run_spec_of(row)).name
+            if own != file.name:
+                raise _MisnamedError(file, own, rows)
+        return rows
+
+    def tidy(self) -> None:
+        """Remove what a killed sweep left behind; nobody else may be writing."""
+        for directory in (self.directory, self.runs_directory):
+            remove_temporaries(directory)
+        shutil.rmtree(self.begun_directory, ignore_errors=True)
+
+    def set_aside_damaged(self, workload: Workload | None = None) -> tuple[Damage, ...]:
+        """Move every file that cannot be trusted to `quarantine/`, so that its runs are done again.
+
+        Of a damaged `runs.parquet` the rows that are sound are kept. Nobody else may be writing.
+
+        Parameters
+        ----------
+        workload
+            That of the sweep, where it is known: a file with runs of another does not belong here.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be moved.
+        """
+        found = []
+        for file in self._run_files():
+            try:
+                reason = _other_workload(self._read_run(file), workload)
+            except StoreError as error:
+                reason = str(error)
+            if reason:
+                found.append(self._set_aside(file, reason))
+        if os.path.lexists(self.rows_file):
+            try:
+                read_rows(self.rows_file)
+            except StoreError as error:
+                sound = _sound_rows(self.rows_file)
+                found.append(self._set_aside(self.rows_file, str(error)))
+                if len(sound):
+                    write_rows(sound, self.rows_file)
+        return tuple(found)
+
+    def _set_aside(self, file: Path, reason: str) -> Damage:
+        target = self.quarantine_directory / file.name
+        number = 1
+        while os.path.lexists(target):
+            number += 1
+            target = self.quarantine_directory / f"{file.stem}-{number}{file.suffix}"
+        try:
+            self.quarantine_directory.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
+        except OSError as error:
+            raise StoreError(f"cannot set {file} aside: {error.strerror or error}") from error
+        return Damage(file=file, target=target, reason=reason)
+
+    def compact(self) -> None:
+        """Put all rows into one file; at any interruption each of them is in at least one.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be read, written or removed.
+        """
+        files = self.read_files()
+        single = [file for file in files if file != self.rows_file]
+        if not single:
+            return
+        rows = pa.concat_tables(files.values()).sort_by(
+            [("optimizer", "ascending"), ("seed", "ascending")]
+        )
+        write_rows(rows, self.rows_file)
+        if not read_rows(self.rows_file).equals(rows):
+            raise StoreError(f"{self.rows_file} does not hold what was written to it")
+        try:
+            for file in single:
+                file.unlink()
+            with suppress(OSError):  # something else may be in it
+                self.runs_directory.rmdir()
+        except OSError as error:
+            raise StoreError(f"cannot remove {file}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """A file that was set aside: where it was, where it is, and what is wrong with it."""
+
+    file: Path
+    target: Path
+    reason: str
+
+
+class _MisnamedError(StoreError):
+    """A run in a file that has the name of another."""
+
+    def __init__(self, file: Path, own: str, rows: pa.Table) -> None:
+        super().__init__(f"{file} holds the run of {own}: give it that name again")
+        self.rows = rows
 
 
 def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
@@ -166,6 +295,36 @@ def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
         ),
         seed=row["seed"],
     )
+
+
+def _other_workload(rows: pa.Table, workload: Workload | None) -> str:
+    """What is different about a file's workload; empty where it belongs here."""
+    for column, expected in vars(workload).items() if workload else ():
+        for found in rows[column].unique().to_pylist():
+            if found != expected:
+                return f"a run with {column}={found}, where this sweep has {expected}"
+    return ""
+
+
+def _sound_rows(file: Path) -> pa.Table:
+    """The rows of a damaged file that are whole and true to themselves."""
+    sound: dict[str, pa.Table] = {}
+    try:
+        source = pq.ParquetFile(file, page_checksum_verification=True)
+        groups = source.num_row_groups
+    except (OSError, pa.ArrowException):
+        return SCHEMA.empty_table()
+    for number in range(groups):
+        try:
+            group = source.read_row_group(number).select(SCHEMA.names).cast(SCHEMA)
+        except (OSError, pa.ArrowException, KeyError, ValueError):
+            continue
+        for place in range(len(group)):
+            row = group.slice(place, 1)
+            with suppress(ValueError, SpecError):
+                _refuse_altered(row)
+                sound.setdefault(row["run_key"][0].as_py(), row)
+    return pa.concat_tables([SCHEMA.empty_table(), *sound.values()])
 
 
 def _refuse_copies(single: Mapping[Path, pa.Table]) -> None:
@@ -243,15 +402,15 @@ def read_rows(file: Path) -> pa.Table:
         If the file is not a parquet file of this layout.
     """
     try:
-        rows = pq.read_table(file).select(SCHEMA.names).cast(SCHEMA)
+        rows = pq.read_table(file, page_checksum_verification=True)
+        rows = rows.select(SCHEMA.names).cast(SCHEMA)
         _refuse_altered(rows)
         return rows
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        advice = " (a damaged file may be deleted: the sweep's command does its runs again)"
-        is_run = file.suffix == ".parquet" and file.is_file()
         raise StoreError(
-            f"cannot read the runs in {file}: {reason}{advice if is_run else ''}"
+            f"cannot read the runs in {file}: {reason} (the sweep's command sets a damaged file "
+            "aside and does its runs again)"
         ) from error
 
 
@@ -283,7 +442,14 @@ def write_rows(rows: pa.Table, file: Path) -> None:
         If the file cannot be written.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink)
+    # a flipped bit costs a small group of rows, and is noticed
+    pq.write_table(
+        rows,
+        sink,
+        row_group_size=_ROWS_IN_GROUP,
+        write_page_checksum=True,
+        use_dictionary=False,  # pages of dictionaries have checksums that nobody verifies
+    )
     write_atomically(sink.getvalue().to_pybytes(), file)
 
 

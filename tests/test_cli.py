@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -251,8 +252,7 @@ class TestSmallSweep:
         import getpass
         import platform
 
-        file = next((small_sweep / "results" / "small" / "runs").glob("*.parquet"))
-        text = repr(pq.read_table(file).to_pylist())
+        text = repr(pq.read_table(small_sweep / "results" / "small" / "runs.parquet").to_pylist())
         assert platform.node() not in text
         assert f"/{getpass.getuser()}" not in text
 
@@ -273,13 +273,13 @@ class TestSmallSweep:
 
     def test_the_same_command_again_trains_nothing(self, small_sweep: Path) -> None:
         run_command = CommandLine(small_sweep)
-        runs = small_sweep / "results" / "small" / "runs"
-        before = {file: file.stat().st_mtime_ns for file in runs.iterdir()}
+        rows = small_sweep / "results" / "small" / "runs.parquet"
+        before = rows.stat().st_mtime_ns
         page = (small_sweep / "reports" / "small.html").read_bytes()
         finished = run_command("sweep", *SMALL_SWEEP, "--name", "small", "--quiet")
         assert (finished.code, finished.err) == (0, "")
         assert finished.out == "reports/small.html\n"
-        assert {file: file.stat().st_mtime_ns for file in runs.iterdir()} == before
+        assert rows.stat().st_mtime_ns == before
         assert (small_sweep / "reports" / "small.html").read_bytes() == page
 
     def test_report_and_analyze_read_what_is_stored(self, small_sweep: Path) -> None:
@@ -372,10 +372,9 @@ def test_more_seeds_and_variants_can_be_added(run_command: CommandLine) -> None:
     second = run_command("sweep", *more, "--name", "x", "--n-jobs", "1")
     assert second.code == 0, second.err
     assert "9 runs, 4 done already" in second.out
-    files = sorted(f.name for f in (run_command.directory / "results/x/runs").iterdir())
-    assert len(files) == 9
-    assert "adam-seed0002.parquet" in files
-    assert any(re.fullmatch(r"adam-lr=0\.01-[0-9a-f]{6}-seed0000\.parquet", f) for f in files)
+    rows = Store(run_command.directory / "results/x").read_rows().to_pylist()
+    done = {(row["optimizer"], row["seed"]) for row in rows}
+    assert done == {(o, s) for o in ("sgd", "adam", "adam[lr=0.01]") for s in range(3)}
     fewer = run_command("sweep", *FAST, "--name", "x", "--seeds", "1")
     assert fewer.code == 0
     assert "7 other stored runs" in fewer.out
@@ -479,12 +478,16 @@ def test_the_time_of_a_variant_that_diverges_at_once_can_be_estimated(
 
 def test_force_does_stored_runs_again(run_command: CommandLine) -> None:
     assert run_command("sweep", *FAST, "--no-report").code == 0
-    (runs,) = (run_command.directory / "results").glob("*/runs")
-    before = {file: file.stat().st_mtime_ns for file in runs.iterdir()}
+    (sweep,) = (run_command.directory / "results").iterdir()
+
+    def starts() -> dict[str, datetime]:
+        return {r["run_key"]: r["started_at"] for r in Store(sweep).read_rows().to_pylist()}
+
+    before = starts()
     assert run_command("sweep", *FAST, "--no-report", "--force").code == 0
-    after = {file: file.stat().st_mtime_ns for file in runs.iterdir()}
+    after = starts()
     assert before.keys() == after.keys()
-    assert all(after[file] > before[file] for file in before)
+    assert all(after[key] > before[key] for key in before)
     assert not (run_command.directory / "reports").exists()
 
 
@@ -527,7 +530,8 @@ def test_a_second_sweep_in_the_same_directory_is_refused(run_command: CommandLin
         wait_until(lambda: any((run_command.directory / "results/x/runs").glob("*.parquet")))
         second = run_command("sweep", *LONG)
         assert second.code == 2
-        assert "another sweep is writing to results/x" in second.err
+        who = f"another sweep (process {process.pid}) is writing to results/x"
+        assert who in second.err
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -37,13 +37,14 @@ ALLOWED = {
         *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),
         *("store", "runner"),
     },
+    "soak": {"errors", "records", "store"},
     "analysis": {"errors", "records"},
     "validation": {"errors", "machine", "analysis"},
     "report": {"files", "analysis"},
     "cli": {
         *("__init__", "errors", "files", "spec", "records", "machine", "datasets", "optimizers"),
         *("store", "ledger", "tables"),
-        *("runner", "benchmark", "analysis", "validation", "report"),
+        *("runner", "benchmark", "soak", "analysis", "validation", "report"),
     },
 }
 

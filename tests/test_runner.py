@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,9 +14,9 @@ from conftest import resolve_all, resolve_one
 from bench import runner
 from bench.errors import StoreError
 from bench.machine import describe_machine
-from bench.records import DIVERGED, FAILED, OK
-from bench.runner import Site, do_run, estimate_seconds, run_plan, without_user
-from bench.spec import SweepSpec, Workload
+from bench.records import DIVERGED, FAILED, OK, RunRecord
+from bench.runner import Site, do_run, estimate_seconds, run_plan, stop_workers, without_user
+from bench.spec import RunSpec, SweepSpec, Workload
 from bench.store import Store
 from bench.training import DeviceData
 
@@ -113,6 +118,97 @@ def test_a_row_that_cannot_be_written_ends_the_sweep(
     (tmp_path / "gone" / "runs").write_text("a file where a directory should be")
     with pytest.raises(StoreError, match=r"cannot write .*sgd-seed0000\.parquet: "):
         list(run_plan(SPEC.plan()[:1] * 2, site))
+
+
+@dataclass(frozen=True)
+class DeadlyStore(Store):
+    """Kills the worker that comes to store a run of this seed, at most so many times."""
+
+    seed: int = 0
+    times: int = 1
+
+    def write_run(self, run: RunSpec, record: RunRecord) -> None:
+        deaths = self.directory / "deaths"
+        died = deaths.stat().st_size if deaths.exists() else 0
+        if run.seed == self.seed and record.status != FAILED and died < self.times:
+            with deaths.open("ab") as file:
+                file.write(b"x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().write_run(run, record)
+
+
+def deadly_site(directory: Path, arrays: Path, times: int) -> Site:
+    store = DeadlyStore(directory, seed=1, times=times)
+    store.create()
+    return Site(arrays=arrays, machine=describe_machine("cpu", 2), store=store)
+
+
+@pytest.fixture
+def fresh_workers() -> Iterator[None]:
+    """Workers that can import this module, and none that others go on with."""
+    stop_workers()
+    yield
+    stop_workers()
+
+
+@pytest.mark.usefixtures("fresh_workers")
+def test_a_worker_that_dies_does_not_take_the_sweep_with_it(arrays: Path, tmp_path: Path) -> None:
+    plan = SPEC.plan()
+    undisturbed = make_site(tmp_path / "whole", arrays, 2)
+    list(run_plan(plan, undisturbed))
+    disturbed = deadly_site(tmp_path / "once", arrays, times=1)
+    events = list(run_plan(plan, disturbed))
+    assert sorted(event.key for event in events) == sorted(run.key for run in plan)
+    assert {event.status for event in events} == {OK}
+    assert timeless(disturbed).equals(timeless(undisturbed))
+    assert not disturbed.store.begun_directory.exists()
+
+
+@pytest.mark.usefixtures("fresh_workers")
+def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(
+    arrays: Path, tmp_path: Path
+) -> None:
+    spec = replace(SPEC, seeds=(0, 1, 2), optimizers=resolve_all("sgd"))
+    site = deadly_site(tmp_path, arrays, times=99)
+    events = {event.seed: event for event in run_plan(spec.plan(), site)}
+    assert {seed: event.status for seed, event in events.items()} == {0: OK, 1: FAILED, 2: OK}
+    assert (tmp_path / "deaths").stat().st_size == 2, "retried once"
+    (row,) = (row for row in site.store.read_rows().to_pylist() if row["seed"] == 1)
+    assert row["error"] == "the worker process died twice in this run: out of memory, or a crash"
+
+
+class HangingSeed(int):
+    """Hangs as soon as a stream is derived from it, with signals blocked if it is odd."""
+
+    def __xor__(self, other: int) -> int:
+        if self % 2:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(120)
+        return int(self) ^ other
+
+
+@pytest.mark.usefixtures("fresh_workers")
+@pytest.mark.parametrize("seed", [2, 3], ids=["in Python", "outside Python"])
+def test_a_run_that_hangs_ends_at_its_timeout(seed: int, arrays: Path, tmp_path: Path) -> None:
+    (first, second) = replace(SPEC, seeds=(0, seed), optimizers=resolve_all("sgd")).plan()
+    hanging = replace(second, seed=HangingSeed(seed))
+    site = replace(make_site(tmp_path, arrays, 2), timeout=8.0, grace=2.0)
+    events = {event.seed: event.status for event in run_plan([hanging, first], site)}
+    assert events == {0: OK, seed: FAILED}
+    (row,) = (row for row in site.store.read_rows().to_pylist() if row["seed"] == seed)
+    assert "the run took longer than the 8 seconds of --timeout" in row["error"]
+
+
+def test_a_timeout_ends_a_run_in_this_process_too(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "train", lambda *_: time.sleep(60))
+    before = signal.getsignal(signal.SIGALRM)
+    site = replace(make_site(tmp_path, arrays), timeout=0.2)
+    (event,) = run_plan(SPEC.plan()[:1], site)
+    assert event.status == FAILED
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_no_row_tells_whose_home_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from _rows import RUN, SGD, outcome, record
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.files import require_output, write_atomically
-from bench.records import FAILED, OK, SCHEMA, RunRecord
-from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload
+from bench.records import FAILED, SCHEMA, RunRecord
+from bench.spec import SweepSpec
 from bench.store import (
     UNIFORM_COLUMNS,
     Store,
@@ -23,51 +24,6 @@ from bench.store import (
     load_runs,
     read_rows,
 )
-
-SGD = OptimizerSpec(name="sgd", algorithm="torch.optim.SGD", hyperparameters=(("lr", 0.1),))
-RUN = RunSpec(workload=Workload(), optimizer=SGD, seed=7)
-
-
-def outcome(correct: int) -> dict[str, object]:
-    """The columns of a run that got so many images right, agreeing with each other."""
-    accuracy = correct / 10_000
-    return {
-        "test_correct": correct,
-        "test_total": 10_000,
-        "test_accuracy": accuracy,
-        "eval_iterations": [500, 3000],
-        "eval_test_accuracy": [0.9, accuracy],
-        "eval_test_loss": [0.5, None],
-        "eval_train_loss": [None, 0.25],
-        "eval_train_seconds": [0.5, 2.5],
-        "correct_bits": np.packbits(np.arange(10_000) < correct).tobytes(),
-        "train_seconds": 2.5,
-        "eval_seconds": 0.5,
-    }
-
-
-def record(run: RunSpec = RUN, **changes: object) -> RunRecord:
-    columns: dict[str, object] = {
-        **vars(run.workload),
-        "run_key": run.key,
-        "optimizer": run.optimizer.name,
-        "algorithm": run.optimizer.algorithm,
-        "hyperparameters": '{"lr":0.1}',
-        "seed": run.seed,
-        "status": OK,
-        **outcome(9578),
-        "started_at": datetime(2026, 11, 23, 12, 30, 15, 123456, tzinfo=UTC),
-        "device": "cpu",
-        "device_name": "a processor",
-        "cores": 2,
-        "n_jobs": 2,
-        "torch_version": "2.13.0",
-        "numpy_version": "2.0",
-        "python_version": "3.11",
-        "schema_version": 1,
-        **changes,
-    }
-    return RunRecord(**columns)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -132,7 +88,8 @@ def test_an_unreadable_row_is_named(store: Store, content: bytes | None) -> None
     else:
         file.write_bytes(content)
     with pytest.raises(
-        StoreError, match=r"cannot read the runs in .*bad-seed0000\.parquet: .* damaged file may be"
+        StoreError,
+        match=r"cannot read the runs in .*bad-seed0000\.parquet: .* sets a damaged file aside",
     ):
         store.read_rows()
 

@@ -113,6 +113,7 @@ def make_parser() -> Parser:
     _add_compare(commands)
     _add_benchmark(commands)
     _add_validate(commands)
+    _add_soak(commands)
     return parser
 
 
@@ -232,6 +233,13 @@ def _add_sweep(commands: Any) -> None:
         choices=("auto", "cpu", "cuda"),
         default="auto",
         help="auto takes a GPU where there is one (default)",
+    )
+
+    machine.add_argument(
+        "--timeout",
+        type=_positive,
+        metavar="SECONDS",
+        help="a run that takes longer is recorded as failed (default: none)",
     )
 
     files = parser.add_argument_group("files")
@@ -462,6 +470,30 @@ def _add_validate(commands: Any) -> None:
         help="workers side by side; -1: every core this process may use (default)",
     )
     parser.add_argument("--json", type=_file, metavar="FILE", help="also write the rows as JSON")
+
+
+def _add_soak(commands: Any) -> None:
+    parser = commands.add_parser(
+        "soak",
+        help="kill, damage and crowd real sweeps on purpose",
+        description="Inflict faults on small real sweeps at random moments, give the same command "
+        "again, and check that nothing was lost. Ends with exit code 1 if something was.",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=_positive,
+        default=10.0,
+        metavar="N",
+        help="for how long; every kind of fault is tried at least once (default 10)",
+    )
+    parser.add_argument(
+        "--rng",
+        type=_whole_number,
+        default=20_250_101,
+        metavar="SEED",
+        help="seed of the random moments (default 20250101)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the table only")
 
 
 def _add_rows(parser: argparse.ArgumentParser) -> None:

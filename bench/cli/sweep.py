@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,7 @@ from filelock import FileLock, Timeout
 from bench import datasets, optimizers
 from bench.cli import console
 from bench.cli.arguments import ANY_NUMBER
+from bench.cli.printing import printable
 from bench.cli.progress import show_progress
 from bench.errors import MixedRunsError, SpecError, TrainingError, UsageError
 from bench.files import require_output
@@ -60,10 +64,14 @@ def run(arguments: Namespace) -> int:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
     store.create()
     with _locked(store):
+        store.tidy()
+        _set_damaged_aside(spec, store)
         todo = find_missing(spec, store, machine, force=arguments.force)
         arrays = datasets.prepare(spec.workload.dataset, arguments.data_dir)
         store.write_spec(spec)
-        _train(spec, todo, Site(arrays=arrays, machine=machine, store=store), quiet=arguments.quiet)
+        site = Site(arrays=arrays, machine=machine, store=store, timeout=arguments.timeout)
+        _train(spec, todo, site, quiet=arguments.quiet)
+        store.compact()
     return _conclude(spec, store, arguments)
 
 
@@ -133,6 +141,21 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
     )
 
 
+def _set_damaged_aside(spec: SweepSpec, store: Store) -> None:
+    """Name what cannot be trusted, and put it where nobody reads it."""
+    declared = store.read_spec()
+    # where the workload itself was changed, all rows are of another: that is refused, not damage
+    known = spec.workload if declared and declared.workload == spec.workload else None
+    for damage in store.set_aside_damaged(known):
+        print(
+            printable(
+                f"set aside: {damage.file} -> {damage.target}, its runs are done again "
+                f"({damage.reason})"
+            ),
+            file=sys.stderr,
+        )
+
+
 def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Store) -> None:
     """A stored run must not be replaced because a later version means another thing by its name."""
     meant = {(run.optimizer.name, run.seed): run for run in planned}
@@ -198,18 +221,29 @@ def _workers(n_jobs: int) -> int:
 def _locked(store: Store) -> Iterator[None]:
     """One sweep at a time in one directory; the lock goes with its process."""
     lock = FileLock(store.directory / ".lock", timeout=0)
+    owner = store.directory / ".lock.pid"  # beside it: some systems let nobody read a locked file
     try:
         lock.acquire()
+        owner.write_text(f"{os.getpid()}\n")
     except Timeout:
         raise UsageError(
-            f"another sweep is writing to {store.directory}: wait for it, or use another --name"
+            f"another sweep{_owner(owner)} is writing to {store.directory}: wait for it, or use "
+            "another --name"
         ) from None
     except OSError as error:
         raise UsageError(f"cannot lock {store.directory}: {error.strerror or error}") from error
     try:
         yield
     finally:
+        owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _owner(file: Path) -> str:
+    try:
+        return f" (process {int(file.read_text())})"
+    except (OSError, ValueError):
+        return ""
 
 
 def _train(spec: SweepSpec, todo: Todo, site: Site, *, quiet: bool) -> None:
