@@ -119,11 +119,5 @@ const report = (() => {
     report.all("[data-copy]").forEach(setUpCopy);
     report.all("table.sortable").forEach(setUpSorting);
     report.all(".script-only").forEach((element) => { element.hidden = false; });
-    // browsers leave a control that is seen in part where it is, also half outside a table's box
-    document.addEventListener("focusin", ({ target }) => {
-      if (target.closest(".scroll") && target.matches(":focus-visible")) {
-        target.scrollIntoView({ block: "nearest", inline: "nearest" });
-      }
-    });
   });
 })();
