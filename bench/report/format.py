@@ -6,10 +6,13 @@ None becomes a dash, a p-value is never 0, and rounding never turns a difference
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+#: Control characters but for tab and line ends, surrogates, and what is no character at all.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 MISSING = "–"
 MINUS = "−"
 NBSP = "\u00a0"
@@ -200,7 +203,7 @@ def listing(words: tuple[str, ...]) -> str:
 
 def clean(text: str) -> str:
     """`text` without characters that XML forbids: each becomes a replacement character."""
-    return "".join(c if _is_xml_character(c) else "\ufffd" for c in text)
+    return _NOT_XML.sub("\ufffd", text)
 
 
 def elide(text: str, length: int) -> str:
@@ -245,10 +248,3 @@ def _with_unit(text: str, unit: str) -> str:
 
 def _crosses(p: float, rounded: float, alpha: float) -> bool:
     return (rounded == alpha and p != alpha) or (p < alpha) != (rounded < alpha)
-
-
-def _is_xml_character(c: str) -> bool:
-    code = ord(c)
-    if code < 0x20:
-        return c in "\t\n\r"
-    return not (0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF))
