@@ -74,7 +74,7 @@ def prepare(name: str, data_dir: Path | None = None) -> Path:
     SpecError
         If there is no dataset of that name.
     DataError
-        If the embedded files are damaged.
+        If the embedded files are damaged, or can be unpacked nowhere.
     """
     if name not in N_TRAIN_IMAGES:
         raise SpecError(f"unknown dataset {name!r}: {suggestion(name, N_TRAIN_IMAGES)}")
@@ -82,15 +82,19 @@ def prepare(name: str, data_dir: Path | None = None) -> Path:
     try:
         return _prepare_in(cache)
     except OSError as error:
+        reason = f"cannot keep the dataset in {cache} ({error.strerror or error})"
+    try:
         temporary = Path(tempfile.mkdtemp(prefix="optimizer-bench-"))
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         warnings.warn(
-            f"cannot keep the dataset in {cache} ({error.strerror or error}); "
-            f"unpacking it into {temporary} for this run",
-            RuntimeWarning,
-            stacklevel=2,
+            f"{reason}; unpacking it into {temporary} for this run", RuntimeWarning, stacklevel=2
         )
         return _prepare_in(temporary)
+    except OSError as error:
+        raise DataError(
+            f"{reason}, nor in a temporary directory ({error.strerror or error}): name a directory "
+            "with room for 120 MB with --data-dir"
+        ) from error
 
 
 def default_data_dir() -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from bench.errors import StoreError, UsageError
 DECLARATIONS = ("spec.json", "looks.json")
 #: Endings that no file of rows has.
 HARMLESS = (".html", ".json", ".md", ".tex")
+#: What :func:`write_atomically` calls its temporary files.
+_TEMPORARY = re.compile(r"\..+\.\d+(-\d+)?\.tmp")
 
 
 def write_atomically(content: bytes, file: Path) -> None:
@@ -30,7 +34,8 @@ def write_atomically(content: bytes, file: Path) -> None:
     file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():
         raise StoreError(f"cannot write {file}: it is not a regular file")
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    # of this thread alone: a run's watchdog may write the same row as the run itself
+    temporary = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as sink:
@@ -103,8 +108,9 @@ def remove_temporaries(directory: Path) -> None:
     Nobody may be writing there.
     """
     for file in directory.glob(".*.tmp"):
-        with suppress(OSError):
-            file.unlink()
+        if _TEMPORARY.fullmatch(file.name):  # others are the user's own
+            with suppress(OSError):
+                file.unlink()
 
 
 def _sync(descriptor: int) -> None:

@@ -62,6 +62,7 @@ class Ledger:
             raise StoreError(f"cannot read {self.file}: {error.strerror or error}") from error
         except (
             ValueError,
+            OverflowError,
             LookupError,
             TypeError,
             AttributeError,

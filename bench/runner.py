@@ -21,6 +21,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from multiprocessing import active_children
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -159,11 +160,28 @@ def _in_pool(
         initializer=_start_worker,
         initargs=(os.getpid(),),
     )
-    with _interrupts_ignored():  # workers inherit this until _start_worker runs in them
-        events: Generator[RunEvent] = parallel(
-            joblib.delayed(do_run)(run, site, begun) for run in runs
-        )
+    try:
+        with _interrupts_ignored():  # workers inherit this until _start_worker runs in them
+            events: Generator[RunEvent] = parallel(
+                joblib.delayed(do_run)(run, site, begun) for run in runs
+            )
+    except BrokenProcessPool as error:  # a worker died while they were being started
+        return _raising(error)
+    except (OSError, RuntimeError) as error:  # no more processes, no more threads
+        for started in active_children():  # they would complain of a pool that is not there
+            started.terminate()
+        begun.remove()
+        raise WorkerError(
+            f"cannot start the workers ({error}): too many processes, or too little memory; the "
+            "finished runs are stored: give the same command again, with fewer --n-jobs"
+        ) from error
     return events
+
+
+def _raising(error: BrokenProcessPool) -> Generator[RunEvent]:
+    """The events of a pool that broke before there was any."""
+    raise error
+    yield
 
 
 @dataclass(frozen=True)
@@ -272,8 +290,10 @@ def _time_limit(run: RunSpec, site: Site, started_at: datetime) -> Iterator[None
         raise RunTimeoutError(message)
 
     def give_up() -> None:
-        _store(run, site, started_at, {"status": FAILED, "error": message})
-        os._exit(1)
+        try:
+            _store(run, site, started_at, {"status": FAILED, "error": message})
+        finally:  # where even that fails, the parent tries again
+            os._exit(1)
 
     watchdog = threading.Timer(seconds + site.grace, give_up)
     watchdog.daemon = True
@@ -391,7 +411,10 @@ def _start_worker(parent: int) -> None:
     global _is_worker
     _is_worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+    try:
+        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+    except RuntimeError:  # no more threads: the parent hears of it by the worker's end
+        os._exit(1)
 
 
 def _exit_with(parent: int) -> None:

@@ -13,6 +13,7 @@ others stay. When it ends they are put together, since ten thousand files take l
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -51,6 +52,8 @@ UNIFORM_COLUMNS = (
 )
 
 _ROWS_IN_GROUP = 64
+#: Errors that say nothing about what is in a file.
+_UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _SPEC_COLUMNS = [
     *("run_key", "optimizer", "algorithm", "hyperparameters", "seed"),
     *vars(Workload()),
@@ -173,7 +176,13 @@ class Store:
         return {many: rows.filter(pc.invert(replaced)), **single}
 
     def _run_files(self) -> list[Path]:
-        return sorted(self.runs_directory.glob("*.parquet"))
+        try:
+            names = os.listdir(self.runs_directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:  # glob would find nothing in a directory that may not be read
+            raise StoreError(f"cannot read {self.runs_directory}: {error.strerror}") from error
+        return [self.runs_directory / name for name in sorted(names) if name.endswith(".parquet")]
 
     def _read_run(self, file: Path) -> pa.Table:
         """The rows of a file of one run, which is found by its name: that must be its own."""
@@ -203,13 +212,15 @@ class Store:
         Raises
         ------
         StoreError
-            If a file cannot be moved.
+            If a file cannot be moved, or not be opened for a reason that lies outside it.
         """
         found = []
         for file in self._run_files():
             try:
                 reason = _other_workload(self._read_run(file), workload)
             except StoreError as error:
+                if _is_unreachable(error.__cause__):
+                    raise
                 reason = str(error)
             if reason:
                 found.append(self._set_aside(file, reason))
@@ -217,6 +228,8 @@ class Store:
             try:
                 read_rows(self.rows_file)
             except StoreError as error:
+                if _is_unreachable(error.__cause__):
+                    raise
                 sound = _sound_rows(self.rows_file)
                 found.append(self._set_aside(self.rows_file, str(error)))
                 if len(sound):
@@ -304,6 +317,11 @@ def _other_workload(rows: pa.Table, workload: Workload | None) -> str:
             if found != expected:
                 return f"a run with {column}={found}, where this sweep has {expected}"
     return ""
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether a file could not be read for a reason that lies outside it."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _UNREACHABLE
 
 
 def _sound_rows(file: Path) -> pa.Table:
@@ -408,9 +426,9 @@ def read_rows(file: Path) -> pa.Table:
         return rows
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        advice = " (the sweep's command sets a damaged file aside and does its runs again)"
         raise StoreError(
-            f"cannot read the runs in {file}: {reason} (the sweep's command sets a damaged file "
-            "aside and does its runs again)"
+            f"cannot read the runs in {file}: {reason}{'' if _is_unreachable(error) else advice}"
         ) from error
 
 

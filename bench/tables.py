@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,7 +125,7 @@ def _read(file: Path, as_text: Sequence[str]) -> pd.DataFrame:
 
     try:
         if file.suffix.lower() in PARQUET:
-            return pd.read_parquet(file)
+            return _read_parquet(file)
         with warnings.catch_warnings():
             # pandas would only warn of a row with more cells than there are columns
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -151,6 +152,15 @@ def _read(file: Path, as_text: Sequence[str]) -> pd.DataFrame:
         ) from None
     except (ValueError, pa.ArrowException, pd.errors.ParserError) as error:
         raise TableError(f"{file} is not a table: {_first_line(error)}") from error
+
+
+def _read_parquet(file: Path) -> pd.DataFrame:
+    """The columns as they are: what pandas has noted beside them is not trusted."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file).replace_schema_metadata()
+    numbering = [name for name in table.column_names if re.fullmatch(r"__index_level_\d+__", name)]
+    return table.drop_columns(numbering).to_pandas()
 
 
 def _typed(text: pd.DataFrame, as_text: Sequence[str]) -> pd.DataFrame:
@@ -191,9 +201,11 @@ def _number(item: Any) -> int | float:
 
 
 def _checked(table: pd.DataFrame, path: Path, required: Sequence[str]) -> pd.DataFrame:
-    for column in required:
-        if list(table.columns).count(column) > 1:
+    names = list(table.columns)
+    for column in (*required, *names):
+        if names.count(column) > 1:
             raise TableError(f"{path} has more than one column {column!r}")
+    for column in required:
         if column not in table.columns:
             raise TableError(
                 f"{path} has no column {column!r}: its columns are "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from bench.training import DeviceData
 
 #: A sweep that takes seconds: enough updates for every optimizer to learn something.
 SMALL_SWEEP = ("--iterations", "120", "--eval-every", "50", "--seeds", "3")
-
+#: Variables to set, or with None to take away.
+Environment = Mapping[str, str | None]
 
 settings.register_profile("local", deadline=None)  # a test never asserts a time
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples every time
@@ -62,24 +63,37 @@ class CommandLine:
         self.directory = directory
 
     def __call__(
-        self, *arguments: str | Path, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        environment: Environment | None = None,
+        prefix: Sequence[str] = (),
+        before: Callable[[], None] | None = None,
     ) -> Finished:
-        with self.start(*arguments, environment=environment) as process:
+        with self.start(
+            *arguments, environment=environment, prefix=prefix, before=before
+        ) as process:
             out, err = process.communicate(timeout=240)
         return Finished(process.returncode, out, err)
 
     def start(
-        self, *arguments: str | Path, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        environment: Environment | None = None,
+        prefix: Sequence[str] = (),
+        before: Callable[[], None] | None = None,
     ) -> subprocess.Popen[str]:
+        """Start it behind the words of `prefix`; `before` is called in the new process."""
+        variables = {**os.environ, **(environment or {})}
         return subprocess.Popen(
-            [sys.executable, "-m", "bench", *map(str, arguments)],
+            [*prefix, sys.executable, "-m", "bench", *map(str, arguments)],
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={name: value for name, value in variables.items() if value is not None},
+            preexec_fn=before,
         )
 
 

@@ -4,9 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import joblib
 import pyarrow as pa
 import pytest
 from conftest import resolve_all, resolve_one
@@ -197,6 +200,47 @@ def test_a_run_that_hangs_ends_at_its_timeout(seed: int, arrays: Path, tmp_path:
     assert events == {0: OK, seed: FAILED}
     (row,) = (row for row in site.store.read_rows().to_pylist() if row["seed"] == seed)
     assert "the run took longer than the 8 seconds of --timeout" in row["error"]
+
+
+@dataclass(frozen=True)
+class FullStore(Store):
+    """Has no room for the row of a failed run."""
+
+    def write_run(self, run: RunSpec, record: RunRecord) -> None:
+        if record.status == FAILED:
+            raise StoreError("no room")
+        super().write_run(run, record)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_workers")
+def test_a_hanging_run_ends_even_where_its_row_cannot_be_stored(
+    arrays: Path, tmp_path: Path
+) -> None:
+    (run,) = replace(SPEC, seeds=(3,), optimizers=resolve_all("sgd")).plan()
+    site = make_site(tmp_path, arrays, 2)
+    site = replace(site, store=FullStore(tmp_path), timeout=1.0, grace=0.5)
+    with pytest.raises(StoreError, match="no room"):
+        list(run_plan([replace(run, seed=HangingSeed(3))], site))
+
+
+@pytest.mark.usefixtures("fresh_workers")
+def test_a_worker_may_die_while_the_others_are_started(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [BrokenProcessPool("a worker died")]
+
+    class Dying(joblib.Parallel):  # type: ignore[misc]
+        def __call__(self, iterable: Any) -> Any:
+            if left:
+                raise left.pop()
+            return super().__call__(iterable)
+
+    monkeypatch.setattr(runner.joblib, "Parallel", Dying)
+    plan = replace(SPEC, optimizers=resolve_all("sgd")).plan()
+    site = make_site(tmp_path, arrays, 2)
+    assert {event.status for event in run_plan(plan, site)} == {OK}
+    assert len(site.store.read_rows()) == len(plan)
 
 
 def test_a_timeout_ends_a_run_in_this_process_too(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,12 @@ def test_optimizer_expressions(text: str, expected: list[tuple[str, dict[str, ob
         ("sgd[lr=1e999]", "lr in .* finite number"),
         ("sgd[lr={1:2}]", "lr in .* finite number"),
         ("sgd[lr=b'x']", "lr in .* finite number"),
+        ("sgd[lr=" + "1+" * 3000 + "1]", "finite number|written key=value"),
+        ("sgd[lr=" + "-" * 3000 + "1]", "finite number|written key=value"),
+        ("sgd[lr=0x" + "f" * 5000 + "]", "lr in .* finite number"),
+        ("sgd[schedule='\\ud800']", "schedule in .* finite number"),
+        ("sgd[lr=1if 2else 3]", "written key=value"),
+        ("sgd[schedule='\\d']", "written key=value"),
     ],
 )
 def test_bad_optimizer_expressions(text: str, message: str) -> None:
@@ -152,6 +159,13 @@ def test_a_variant_name_is_the_expression_that_names_it(overrides: dict[str, obj
         (lambda: sweep(name="../x"), "a sweep's name must be .* got '../x'"),
         (lambda: sweep(name="x" * 101), "a sweep's name"),
         (lambda: sweep(name=""), "a sweep's name"),
+        (lambda: sweep(seeds=(1.5,)), "a seed must be a whole number, got 1.5"),
+        (lambda: sweep(seeds=(True,)), "a seed must be a whole number, got True"),
+        (lambda: sweep(seeds=tuple(range(10_001))), "at most 10000 seeds, got 10001"),
+        (lambda: Declaration(looks=True), "looks must be at least 1"),
+        (lambda: Workload(network=None), "network must be text, got None"),  # type: ignore[arg-type]
+        (lambda: replace(ADAM, name=None), "name must be text, got None"),  # type: ignore[arg-type]
+        (lambda: replace(ADAM, name="\ud800"), r"name must be text, got '.ud800'"),
         (lambda: SweepSpec.from_json("{}"), "not a sweep specification"),
         (lambda: SweepSpec.from_json("nonsense"), "not a sweep specification"),
         (lambda: SweepSpec.from_json(huge_alpha()), "not a sweep specification: OverflowError"),

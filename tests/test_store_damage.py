@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,38 @@ def test_a_damaged_file_is_named_and_set_aside(sweep: Store, kind: str) -> None:
     assert os.path.lexists(found.target)
     assert sweep.read_rows()["seed"].to_pylist() == [8]
     assert sweep.set_aside_damaged(Workload()) == ()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
+@pytest.mark.parametrize("compacted", [False, True], ids=["one run", "all rows"])
+def test_what_cannot_be_opened_now_is_not_damaged(
+    sweep: Store, number: int, compacted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compacted:
+        sweep.compact()
+    before = sorted(sweep.directory.rglob("*"))
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.pq, "read_table", refuse)
+        with pytest.raises(StoreError, match=f"cannot read the runs in .*{os.strerror(number)}$"):
+            sweep.set_aside_damaged(Workload())
+    assert sorted(sweep.directory.rglob("*")) == before
+    assert len(sweep.read_rows()) == 2
+
+
+def test_runs_that_may_not_be_listed_are_not_overlooked(
+    sweep: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_directory: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(store.os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(StoreError, match=r"cannot read .*/runs: Permission denied"):
+        sweep.read_rows()
 
 
 def test_files_that_are_set_aside_do_not_replace_each_other(sweep: Store) -> None:
@@ -219,12 +252,15 @@ def test_of_a_damaged_file_of_all_rows_the_sound_ones_stay(
 
 def test_what_a_killed_sweep_left_is_removed(sweep: Store) -> None:
     left = [sweep.directory / ".spec.json.77.tmp", sweep.runs_directory / ".x.parquet.1.tmp"]
-    for file in left:
+    left.append(sweep.directory / ".looks.json.77-140213.tmp")
+    own = sweep.directory / ".notes.tmp"
+    for file in (*left, own):
         file.write_text("half")
     sweep.begun_directory.mkdir()
     (sweep.begun_directory / "abc").touch()
     sweep.tidy()
     assert not any(file.exists() for file in (*left, sweep.begun_directory))
+    assert own.exists(), "no file of ours has such a name"
     assert len(sweep.read_rows()) == 2
 
 
@@ -246,6 +282,26 @@ def test_a_sync_that_fails_is_an_error_that_names_the_file(
         write_atomically(b"new", tmp_path / "x")
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_bytes() == b"old"
+
+
+def test_two_threads_may_write_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run does whose watchdog gives it up at the moment in which it ends."""
+    file = tmp_path / "x"
+    fsync, others = os.fsync, [threading.Thread(target=write_atomically, args=(b"other", file))]
+
+    def overtake(descriptor: int) -> None:
+        if others:
+            other = others.pop()
+            other.start()
+            other.join()
+        fsync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", overtake)
+    write_atomically(b"one", file)
+    assert file.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def _refusing(number: int) -> Callable[[int], None]:

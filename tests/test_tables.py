@@ -114,6 +114,11 @@ BAD = {
         "optimizer,seed,accuracy,accuracy\na,0,1,1\nb,0,1,1\n",
         "a.csv has more than one column 'accuracy'",
     ),
+    "other column twice": (
+        "a.csv",
+        "optimizer,seed,accuracy,error,error\na,0,1,,\nb,0,1,,\n",
+        "a.csv has more than one column 'error'",
+    ),
     "huge": (
         "a.csv",
         "optimizer,seed,accuracy\na,0,1e300\nb,0,1\n",
@@ -173,6 +178,25 @@ def test_a_bad_table_gets_one_clear_line_and_exit_2(
     assert captured.err.count("\n") == 1
     assert message in captured.err
     assert not Path("out.json").exists()
+
+
+def test_what_pandas_noted_in_a_parquet_file_is_not_trusted(tmp_path: Path) -> None:
+    table = pa.Table.from_pandas(TABLE).replace_schema_metadata({b"pandas": b"[]"})
+    pq.write_table(table, tmp_path / "x.parquet")
+    read = read_tables(
+        [tmp_path / "x.parquet"], treatment="optimizer", block="seed", required=REQUIRED
+    )
+    assert to_dict(compare(read, value="accuracy")) == to_dict(compare(TABLE, value="accuracy"))
+
+
+def test_a_run_has_one_value_of_its_own_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(
+        pa.Table.from_pandas(TABLE.assign(cores=[[1, 2]] * len(TABLE))), tmp_path / "x.parquet"
+    )
+    assert cli.main(["analyze", str(tmp_path / "x.parquet"), "--value", "accuracy"]) == 2
+    assert "column 'cores' must hold one value per run, got '[1 2]'" in capsys.readouterr().err
 
 
 QUESTIONS = [

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
+
+#: What a terminal obeys, or shows as nothing or in another order: escaped in JSON.
+_INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def to_dict(result: object) -> Any:
@@ -37,4 +41,5 @@ def to_dict(result: object) -> Any:
 
 def to_json(result: object, *, indent: int | None = 2) -> str:
     """A result dataclass as JSON text, ending in a newline."""
-    return json.dumps(to_dict(result), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(to_dict(result), indent=indent, ensure_ascii=False, allow_nan=False)
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"

@@ -37,6 +37,7 @@ from bench.analysis.table import (
     numbers_of,
     require_columns,
     sort_blocks,
+    where,
 )
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError
@@ -142,11 +143,13 @@ def describe_runs(
     Raises
     ------
     TableError
-        If runs of one treatment do not agree in its class and hyperparameters.
+        If runs of one treatment do not agree in its class and hyperparameters, or one of a run's
+        own columns holds several values.
     """
     p = comparison.parameters
     order = [t.name for t in comparison.treatments]
     given = table.reset_index(drop=True)
+    _refuse_nested(given)
     table = _ranked(_typed(given), p, order)
     warnings = (*_unpaired(table), *comparison.warnings)
     return SweepAnalysis(
@@ -172,6 +175,17 @@ def describe_runs(
 
 def _has(table: pd.DataFrame, columns: Iterable[str]) -> bool:
     return set(columns) <= set(table.columns)
+
+
+def _refuse_nested(table: pd.DataFrame) -> None:
+    """A run has one status, one torch version and so on, whatever a parquet file can hold."""
+    for column in (*OUTCOME, *SECONDS, *PAIRING, *SETTINGS, *FACTS, "started_at"):
+        for row, cell in enumerate(table[column] if column in table.columns else ()):
+            if isinstance(cell, dict) or is_list(cell):
+                raise TableError(
+                    f"column {column!r} must hold one value per run, got {str(cell)[:80]!r} in "
+                    f"{where(table, row)}"
+                )
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

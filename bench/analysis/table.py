@@ -216,10 +216,16 @@ def _direction(value: str, direction: Direction | None) -> Direction:
 
 
 def _filled(table: pd.DataFrame, column: str) -> list[object]:
+    cells: list[object] = table[column].tolist()
+    for row, cell in enumerate(cells):
+        if is_list(cell) or isinstance(cell, dict):
+            raise TableError(
+                f"column {column!r} must hold one value per run, got {str(cell)[:80]!r} in "
+                f"{where(table, row)}"
+            )
     empty = np.flatnonzero(table[column].isna() | (table[column].astype(object) == ""))
     if len(empty):
         raise TableError(f"column {column!r} has an empty cell in {where(table, empty[0])}")
-    cells: list[object] = table[column].tolist()
     return cells
 
 
@@ -284,7 +290,7 @@ def _status(table: pd.DataFrame) -> NDArray[np.object_]:
     require_columns(table, ["status"])
     status = np.array(_filled(table, "status"), dtype=object)
     for row, found in enumerate(status):
-        if found not in STATUSES:
+        if not isinstance(found, str) or found not in STATUSES:
             raise TableError(
                 f"column 'status' must hold {', '.join(STATUSES)}, got {found!r} in "
                 f"{where(table, row)}"

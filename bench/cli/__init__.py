@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from bench.cli.printing import printable
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -53,12 +53,25 @@ def _run(argv: Sequence[str] | None) -> int:
     # what a command needs is imported only when it runs: --help and mistakes answer at once
     from bench.cli.arguments import make_parser
 
-    arguments = make_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    _refuse_undecodable(words)
+    arguments = make_parser().parse_args(words)
     warnings.showwarning = _show_warning
     command = import_module(f"bench.cli.{arguments.command}")
     code = int(command.run(arguments))
     sys.stdout.flush()
     return code
+
+
+def _refuse_undecodable(words: Sequence[str]) -> None:
+    """A file's name may be any bytes; rows, pages and JSON that name it are UTF-8."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"what is given must be text in UTF-8, got {ascii(word)[:80]}: rename the file"
+            ) from None
 
 
 def _interrupted() -> int:

@@ -7,16 +7,21 @@ import tempfile
 import time
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli.printing import printable
 from bench.errors import UsageError
-from bench.soak import FAULTS, Tally, soak
+
+if TYPE_CHECKING:
+    from bench.soak import Tally
 
 
 def run(arguments: Namespace) -> int:
     """Print one line per kind of fault; 1 if anything was lost, whose directories then stay."""
     if not sys.platform.startswith("linux"):
         raise UsageError(f"soak needs Linux's /proc and resource limits, this is {sys.platform}")
+    from bench.soak import FAULTS, soak  # which elsewhere cannot even be imported
+
     directory = Path(tempfile.mkdtemp(prefix="optimizer-bench-soak-"))
     deadline = time.monotonic() + arguments.minutes * 60
     tallies: dict[str, Tally] = {}

@@ -6,7 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,7 +224,6 @@ def _locked(store: Store) -> Iterator[None]:
     owner = store.directory / ".lock.pid"  # beside it: some systems let nobody read a locked file
     try:
         lock.acquire()
-        owner.write_text(f"{os.getpid()}\n")
     except Timeout:
         raise UsageError(
             f"another sweep{_owner(owner)} is writing to {store.directory}: wait for it, or use "
@@ -233,9 +232,12 @@ def _locked(store: Store) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"cannot lock {store.directory}: {error.strerror or error}") from error
     try:
+        with suppress(OSError):  # it only makes a message clearer
+            owner.write_text(f"{os.getpid()}\n")
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        with suppress(OSError):  # the directory may be read-only by now: what failed is the news
+            owner.unlink(missing_ok=True)
         lock.release()
 
 
