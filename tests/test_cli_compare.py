@@ -181,8 +181,9 @@ def test_runs_that_are_missing_or_no_part_of_the_plan_are_told(
 ) -> None:
     after = Path("after")
     shutil.copytree(before, after)
-    for file in sorted((after / "runs").glob("adam-*"))[:2]:
-        file.unlink()
+    rows = Store(after).read_rows().to_pylist()
+    kept = [row for row in rows if (row["optimizer"], row["seed"] < 2) != ("adam", True)]
+    write_rows(pa.Table.from_pylist(kept, schema=SCHEMA), Store(after).rows_file)
     assert run(before, after, "--fail-if-changed") == 0
     out = capsys.readouterr().out
     assert "no change can be significant" not in out
