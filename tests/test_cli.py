@@ -26,6 +26,7 @@ from bench.cli.console import duration
 from bench.cli.sweep import find_missing, make_spec
 from bench.errors import MixedRunsError
 from bench.machine import available_cores, describe_machine
+from bench.soak import processes_of
 from bench.store import Store
 
 FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1")
@@ -36,19 +37,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.05)
-
-
-def processes_of(session: int) -> list[int]:
-    """Living processes of a session, by Linux's /proc."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 BAD_USAGE = [

@@ -19,12 +19,10 @@ from bench.errors import StoreError
 from bench.machine import describe_machine
 from bench.records import DIVERGED, FAILED, OK, RunRecord
 from bench.runner import Site, do_run, estimate_seconds, run_plan, stop_workers, without_user
+from bench.soak import TIMINGS
 from bench.spec import RunSpec, SweepSpec, Workload
 from bench.store import Store
 from bench.training import DeviceData
-
-#: Columns that may differ between two runs of the same specification.
-TIMINGS = ("train_seconds", "eval_seconds", "eval_train_seconds", "started_at", "n_jobs")
 
 SPEC = SweepSpec(
     name="x",

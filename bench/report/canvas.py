@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
 
+from bench.report.format import clean, elide
 from bench.report.styles import Style
 from bench.report.svg import INK, PAPER
 
@@ -158,6 +159,11 @@ def draw_marker(axes: Axes, x: float, y: float, style: Style, size: float, **kwa
         markeredgecolor=PAPER,
         **{"markeredgewidth": 0.5, **kwargs},
     )
+
+
+def row_name(name: str) -> str:
+    """A name as it heads a row, in the room of 26 characters."""
+    return elide(clean(name), 26)
 
 
 def row_text(axes: Axes) -> Transform:

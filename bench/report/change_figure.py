@@ -11,9 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import Change, SweepChange
-from bench.report.canvas import WIDE, Layout, add_axes, canvas_of, new_figure, row_text
+from bench.report.canvas import (
+    WIDE,
+    Layout,
+    add_axes,
+    canvas_of,
+    draw_marker,
+    edge_note,
+    new_figure,
+    row_name,
+    row_text,
+)
 from bench.report.change import METRIC
-from bench.report.format import MINUS, NBSP, clean, elide
+from bench.report.format import MINUS, NBSP
 from bench.report.styles import Style, assign_styles
 from bench.report.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
 
@@ -22,7 +32,6 @@ from bench.report.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gi
 _REACH, _MARGINS = 6.0, 5.0
 #: The scale of a comparison without a margin and without a change, a fraction of the test images.
 _SMALLEST = 0.0005
-_LONGEST_NAME = 26
 
 
 def change_figure(
@@ -61,7 +70,7 @@ class _Frame:
 
     @classmethod
     def of(cls, found: SweepChange, layout: Layout) -> _Frame:
-        longest = max(len(_brief(c.optimizer)) for c in found.changes)
+        longest = max(len(row_name(c.optimizer)) for c in found.changes)
         row, shift = (62.0, 0.2) if layout.narrow else (44.0, 0.0)
         top = 92.0 if layout.narrow else 48.0
         left = 8.0 if layout.narrow else 64.0 + 7.8 * longest
@@ -128,16 +137,9 @@ def _draw_row(axes: Axes, y: float, change: Change, style: Style, limit: float) 
     simultaneous = change.simultaneous_ci_low, change.simultaneous_ci_high
     _draw_interval(axes, y, simultaneous, limit, width=1.0)
     _draw_interval(axes, y, (change.ci_low, change.ci_high), limit, width=3.0)
-    axes.plot(
-        [change.mean_difference],
-        [y],
-        marker=style.marker,
-        markersize=style.size(11.0),
-        color=style.colour,
-        markeredgecolor=PAPER,
-        markeredgewidth=1.2,
-        zorder=5,
-        gid=optimizer_gid(style.index, "change"),
+    gid = optimizer_gid(style.index, "change")
+    draw_marker(
+        axes, change.mean_difference, y, style, 11.0, markeredgewidth=1.2, zorder=5, gid=gid
     )
 
 
@@ -166,17 +168,7 @@ def _note_outside(axes: Axes, y: float, change: Change) -> None:
     mean = change.mean_difference
     left = mean is not None and mean < 0
     interval = METRIC.difference_interval(change.ci_low, change.ci_high)
-    text = f"{METRIC.difference(mean)} {interval}"
-    axes.text(
-        0.008 if left else 0.992,
-        y,
-        f"◂ {text}" if left else f"{text} ▸",
-        ha="left" if left else "right",
-        va="center",
-        fontsize=12,
-        color=INK,
-        transform=row_text(axes),
-    )
+    edge_note(axes, y, f"{METRIC.difference(mean)} {interval}", left=left)
 
 
 def _draw_name(figure: Figure, frame: _Frame, row: int, name: str, style: Style) -> None:
@@ -184,18 +176,10 @@ def _draw_name(figure: Figure, frame: _Frame, row: int, name: str, style: Style)
     above = frame.shift > 0
     y = frame.top + row * frame.row + (14.0 if above else frame.row / 2)
     canvas = canvas_of(figure)
-    canvas.plot(
-        [frame.left + 8.0 if above else 14.0],
-        [y],
-        marker=style.marker,
-        markersize=style.size(9.5),
-        color=style.colour,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.5,
-        gid=optimizer_gid(style.index, "name"),
-    )
+    x = frame.left + 8.0 if above else 14.0
+    draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
     x = frame.left + 20.0 if above else 28.0
-    canvas.text(x, y, _brief(name), va="center_baseline", fontweight="bold")
+    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold")
 
 
 def _draw_key(figure: Figure, found: SweepChange, layout: Layout) -> None:
@@ -229,7 +213,3 @@ def _key_margin(canvas: Axes, x: float, y: float) -> None:
 
 
 _KEYS = (_key_mean, _key_simultaneous, _key_margin)
-
-
-def _brief(name: str) -> str:
-    return elide(clean(name), _LONGEST_NAME)

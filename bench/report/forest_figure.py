@@ -19,6 +19,7 @@ from bench.report.canvas import (
     edge_note,
     new_figure,
     round_ticks,
+    row_name,
     row_text,
 )
 from bench.report.format import Metric, clean, elide, isolated
@@ -82,11 +83,7 @@ def differences_to(pairs: Sequence[Pair], reference: str) -> tuple[Pair, ...]:
 
 
 def _names_width(pairs: Sequence[Pair]) -> float:
-    return 40.0 + 7.8 * max(len(_name(p.a)) for p in pairs)
-
-
-def _name(name: str) -> str:
-    return elide(clean(name), 26)
+    return 40.0 + 7.8 * max(len(row_name(p.a)) for p in pairs)
 
 
 def _shown(pairs: Sequence[Pair], margin: float | None) -> Range:
@@ -153,7 +150,7 @@ def _label(figure: Figure, layout: Layout, y: float, pair: Pair, style: Style) -
     canvas = canvas_of(figure)
     draw_marker(canvas, 12.0, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
     gid = optimizer_gid(style.index, "label")
-    name = elide(clean(pair.a), 20) if layout.narrow else _name(pair.a)
+    name = elide(clean(pair.a), 20) if layout.narrow else row_name(pair.a)
     canvas.text(26.0, y, name, va="center_baseline", fontweight="bold", gid=gid)
 
 

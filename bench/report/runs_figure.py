@@ -22,9 +22,10 @@ from bench.report.canvas import (
     new_figure,
     place_of,
     round_ticks,
+    row_name,
     row_text,
 )
-from bench.report.format import NBSP, Metric, clean, count, elide
+from bench.report.format import NBSP, Metric, count
 from bench.report.metrics import metric_of, result_label
 from bench.report.nouns import Nouns
 from bench.report.published import published_score
@@ -113,7 +114,7 @@ class _RunsFrame:
     @classmethod
     def of(cls, analysis: SweepAnalysis, layout: Layout) -> _RunsFrame:
         k = max(len(analysis.comparison.treatments), 1)
-        longest = max((len(_name(t.name)) for t in analysis.comparison.treatments), default=0)
+        longest = max((len(row_name(t.name)) for t in analysis.comparison.treatments), default=0)
         row_height = 86.0 if layout.narrow else (58.0 if k <= 12 else 46.0)
         top = 78.0 if layout.narrow else 50.0
         row = _NARROW_ROW if layout.narrow else _WIDE_ROW
@@ -246,7 +247,7 @@ def _row_name(
     draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
     x = frame.left + 20.0 if layout.narrow else 28.0
     gid = optimizer_gid(style.index, "label")
-    canvas.text(x, y, _name(name), va="center_baseline", fontweight="bold", gid=gid)
+    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold", gid=gid)
 
 
 def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
@@ -309,7 +310,3 @@ def _seed_heights(scores: Sequence[RunScore], row: _Row) -> Callable[[Block], fl
         return lambda _: 0.0
     place = {seed: row.spread * ((i * _GOLDEN) % 1 - 0.5) for i, seed in enumerate(seeds)}
     return place.__getitem__
-
-
-def _name(name: str) -> str:
-    return elide(clean(name), 26)
