@@ -85,6 +85,9 @@ BAD_USAGE = [
     ("report nowhere --check x --output y --latex z --rows w", "--output, --latex, --rows too"),
     ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
     ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
+    (f"report {'x' * 300}", "File name too long"),
+    (f"sweep --no-report --results {'x' * 300}", "File name too long"),
+    (f"analyze {'x' * 300}.csv", "File name too long"),
     ("benchmark --json .", "cannot write the figures to .: it is not a regular file"),
 ]
 

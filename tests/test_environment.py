@@ -37,6 +37,8 @@ OF_THE_PLACE = (
     *("train_seconds", "eval_seconds", "eval_train_seconds", "started_at"),
     *("n_jobs", "cores", "git_commit"),
 )
+#: Bytes: more than one row takes, less than forty in one file.
+ROOM_FOR_A_ROW = 40_000
 #: Root is asked for permission too once it has given up these.
 OBEDIENT = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 #: Nobody may start only so many processes, but still finds this Python in root's home.
@@ -287,6 +289,24 @@ def test_no_room_for_the_dataset_anywhere(run_command: CommandLine) -> None:
 
 def _limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_no_room_to_put_the_rows_together_costs_none(
+    run_command: CommandLine, ordinary: Path, arrays: Path
+) -> None:
+    finished = run_command(
+        *(*SWEEP, "--seeds", "20", "--n-jobs", "1", "--no-report"),
+        environment={DATA_DIR_VARIABLE: str(arrays.parent)},
+        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_FOR_A_ROW,) * 2),
+    )
+    assert (finished.code, finished.out) == (0, "")
+    assert finished.err == (
+        "optimizer-bench: warning: every row stays in a file of its own: cannot write "
+        f"{run_command.directory.resolve()}/results/x/runs.parquet: File too large\n"
+    )
+    found = learned(run_command.directory / "results")
+    assert len(found) == 40
+    _require_true_part(found, ordinary)
 
 
 @pytest.fixture

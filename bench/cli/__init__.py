@@ -6,6 +6,7 @@ was written; 130 Ctrl-C, 143 SIGTERM.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard_output()
         print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
-        return 1
+        return 2 if error.errno == errno.ENAMETOOLONG else 1  # then nothing was begun
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -113,8 +114,8 @@ def _make_streams_safe() -> None:
 
 def _discard_output() -> None:
     """What is still buffered has nowhere to go; Python would complain of it at exit."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _show_warning(

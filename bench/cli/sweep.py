@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -22,7 +23,7 @@ from bench.cli import console
 from bench.cli.arguments import ANY_NUMBER
 from bench.cli.printing import printable
 from bench.cli.progress import show_progress
-from bench.errors import MixedRunsError, SpecError, TrainingError, UsageError
+from bench.errors import MixedRunsError, SpecError, StoreError, TrainingError, UsageError
 from bench.files import require_output
 from bench.ledger import Ledger, TakenLook
 from bench.machine import Machine, available_cores, describe_machine
@@ -71,8 +72,16 @@ def run(arguments: Namespace) -> int:
         store.write_spec(spec)
         site = Site(arrays=arrays, machine=machine, store=store, timeout=arguments.timeout)
         _train(spec, todo, site, quiet=arguments.quiet)
-        store.compact()
+        _compact(store)
     return _conclude(spec, store, arguments)
+
+
+def _compact(store: Store) -> None:
+    """Put the rows into one file where there is room for it: they are as true in many."""
+    try:
+        store.compact()
+    except StoreError as error:
+        warnings.warn(f"every row stays in a file of its own: {error}", stacklevel=2)
 
 
 def make_spec(arguments: Namespace) -> SweepSpec:
