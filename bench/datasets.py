@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -36,8 +36,6 @@ N_TRAIN_IMAGES: Mapping[str, int] = {"mnist": 60_000}
 #: Overrides the cache directory, like ``--data-dir``.
 DATA_DIR_VARIABLE = "OPTIMIZER_BENCH_DATA"
 
-N_CLASSES = 10
-
 _MANIFEST = "manifest.json"
 _HASH_CHUNK = 1 << 20
 
@@ -46,15 +44,20 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images: rows of pixels (n, 784) and classes (n,), all uint8."""
+    """Training and test images: rows of pixels (n, D) and classes (n,), all uint8.
+
+    `image_shape` is (channels, height, width), whose product is D.
+    """
 
     train_images: Bytes
     train_labels: Bytes
     test_images: Bytes
     test_labels: Bytes
+    image_shape: tuple[int, int, int] = (1, 28, 28)
+    n_classes: int = 10
 
 
-_ARRAYS = tuple(f.name for f in fields(Dataset))
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def prepare(name: str, data_dir: Path | None = None) -> Path:

@@ -8,6 +8,7 @@ what a plain one does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,8 +77,8 @@ class MLP:
         return zip(self.sizes[:-1], self.sizes[1:], strict=True)
 
 
-def make_network(name: str, n_inputs: int, n_classes: int) -> MLP:
-    """The network called `name` for images of `n_inputs` pixels in `n_classes` classes.
+def make_network(name: str, image_shape: tuple[int, int, int], n_classes: int) -> MLP:
+    """The network called `name` for images of this shape (channels, height, width).
 
     Raises
     ------
@@ -86,7 +87,7 @@ def make_network(name: str, n_inputs: int, n_classes: int) -> MLP:
     """
     if name not in HIDDEN_SIZES:
         raise SpecError(f"unknown network {name!r}: {suggestion(name, HIDDEN_SIZES)}")
-    return MLP((n_inputs, *HIDDEN_SIZES[name], n_classes))
+    return MLP((math.prod(image_shape), *HIDDEN_SIZES[name], n_classes))
 
 
 class CrossEntropyGradient:

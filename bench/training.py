@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.datasets import N_CLASSES, Dataset
+from bench.datasets import Dataset
 from bench.networks import MLP, CrossEntropyGradient, flatten, make_network
 from bench.optimizers import build
 from bench.spec import OptimizerSpec, Workload
@@ -89,12 +89,17 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class DeviceData:
-    """A dataset on a device: images (n, D) as bytes, classes (n,) as int64."""
+    """A dataset on a device: images (n, D) as bytes, classes (n,) as int64.
+
+    `image_shape` is (channels, height, width), whose product is D.
+    """
 
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+    image_shape: tuple[int, int, int]
+    n_classes: int
 
     @classmethod
     def of(cls, dataset: Dataset, device: torch.device) -> DeviceData:
@@ -104,6 +109,8 @@ class DeviceData:
             train_labels=torch.from_numpy(dataset.train_labels).to(device, torch.int64),
             test_images=torch.from_numpy(dataset.test_images).to(device),
             test_labels=torch.from_numpy(dataset.test_labels).to(device, torch.int64),
+            image_shape=dataset.image_shape,
+            n_classes=dataset.n_classes,
         )
 
 
@@ -182,7 +189,7 @@ class Stack:
         self._data = data
         device = data.train_images.device
         n_images, n_pixels = data.train_images.shape
-        self._network = make_network(workload.network, n_pixels, N_CLASSES)
+        self._network = make_network(workload.network, data.image_shape, data.n_classes)
         weights = torch.stack([initial_weights(self._network, seed) for seed in seeds])
         orders = torch.stack(
             [data_order(n_images, workload.batch_size, workload.iterations, seed) for seed in seeds]

@@ -53,6 +53,6 @@ def test_layers_are_views_of_the_flat_parameters() -> None:
 
 
 def test_the_tutorials_network() -> None:
-    assert make_network("mlp", 784, 10) == MLP((784, 100, 10))
+    assert make_network("mlp", (1, 28, 28), 10) == MLP((784, 100, 10))
     with pytest.raises(SpecError, match="unknown network 'cnn': choose from mlp"):
-        make_network("cnn", 784, 10)
+        make_network("cnn", (1, 28, 28), 10)
