@@ -19,7 +19,8 @@ SWEEP_COMMAND = (
     "--seeds 20"
 )
 TEST_COMMAND = (
-    "python -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest"
+    "python -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest "
+    "-n 2 --dist loadfile"
 )
 
 
