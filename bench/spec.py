@@ -12,8 +12,8 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,8 @@ Literal = bool | int | float | str | None | tuple["Literal", ...]
 MAX_SEED = 2**32 - 1
 #: A plan is listed before it starts; more seeds than this are a slip of the keyboard.
 MAX_SEEDS = 10_000
+#: What variants with different batch sizes have in common: see :class:`SweepSpec`.
+EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
 #: A message quotes at most so many characters of what was given.
 _QUOTED = 120
 
@@ -56,29 +58,13 @@ class Workload:
         for name in ("dataset", "network"):
             _check_text(name, getattr(self, name))
         for name in ("batch_size", "iterations", "eval_every"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SpecError(f"{name} must be a whole number of at least 1, got {value!r}")
+            _check_count(name, getattr(self, name))
 
     @property
     def eval_iterations(self) -> tuple[int, ...]:
         """The updates after which the test images are evaluated, ascending."""
         regular = range(self.eval_every, self.iterations + 1, self.eval_every)
         return tuple(sorted({*regular, self.iterations}))
-
-    @property
-    def default_sweep_name(self) -> str:
-        """The dataset's name, followed by whatever differs from the default workload.
-
-        >>> Workload(iterations=300).default_sweep_name
-        'mnist-iterations300'
-        """
-        changed = (
-            f"{f.name.replace('_', '-')}{getattr(self, f.name)}"
-            for f in fields(self)
-            if f.name != "dataset" and getattr(self, f.name) != f.default
-        )
-        return "-".join([self.dataset, *changed])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +79,22 @@ class OptimizerSpec:
         The import path of the class, such as ``torch.optim.Adam``.
     hyperparameters
         (name, value) pairs in the order of their names.
+    batch_size
+        Images per update, where the variant has a batch size of its own; None: the sweep's.
     """
 
     name: str
     algorithm: str
     hyperparameters: tuple[tuple[str, Literal], ...]
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         _check_text("an optimizer's name", self.name)
         _check_text("an optimizer's algorithm", self.algorithm)
         for key, _ in self.hyperparameters:
             _check_text("a hyperparameter's name", key)
+        if self.batch_size is not None:
+            _check_count("batch_size", self.batch_size)
 
     @classmethod
     def from_json(cls, name: str, algorithm: str, hyperparameters: str) -> OptimizerSpec:
@@ -122,9 +113,9 @@ class OptimizerSpec:
         return cls(name=name, algorithm=algorithm, hyperparameters=values)
 
     @property
-    def content(self) -> tuple[str, tuple[tuple[str, Literal], ...]]:
+    def content(self) -> tuple[object, ...]:
         """What the variant does, whatever it is called."""
-        return self.algorithm, self.hyperparameters
+        return self.algorithm, self.hyperparameters, self.batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +135,11 @@ class RunSpec:
         """
         content = {
             "workload": vars(self.workload),  # asdict gives the same, at ten times the cost
-            "optimizer": vars(self.optimizer),
+            "optimizer": {
+                "name": self.optimizer.name,
+                "algorithm": self.optimizer.algorithm,
+                "hyperparameters": self.optimizer.hyperparameters,
+            },
             "seed": self.seed,
         }
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
@@ -187,16 +182,23 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSpec:
-    """All runs of one question: optimizers x seeds on a workload, and how they will be judged."""
+    """All runs of one question: optimizers x seeds on a workload, and how they will be judged.
+
+    `budget` says what variants with a batch size of their own have in common with the workload: as
+    many epochs (the same number of images), or as many iterations (updates).
+    """
 
     name: str
     optimizers: tuple[OptimizerSpec, ...]
     seeds: tuple[int, ...]
     workload: Workload = field(default_factory=Workload)
+    budget: str = EPOCHS
     declaration: Declaration = field(default_factory=Declaration)
 
     def __post_init__(self) -> None:
         check_sweep_name(self.name)
+        if self.budget not in BUDGETS:
+            raise SpecError(f"budget must be {' or '.join(BUDGETS)}, got {self.budget!r:.80}")
         if not self.optimizers:
             raise SpecError("a sweep needs at least one optimizer, got none")
         if not self.seeds:
@@ -226,11 +228,25 @@ class SweepSpec:
 
     def plan(self) -> tuple[RunSpec, ...]:
         """Every run, seed by seed, so that slow drift of the machine hits all optimizers alike."""
+        workloads = [self.workload_of(optimizer) for optimizer in self.optimizers]
         return tuple(
-            RunSpec(workload=self.workload, optimizer=optimizer, seed=seed)
+            RunSpec(workload=workload, optimizer=optimizer, seed=seed)
             for seed in self.seeds
-            for optimizer in self.optimizers
+            for workload, optimizer in zip(workloads, self.optimizers, strict=True)
         )
+
+    def workload_of(self, optimizer: OptimizerSpec) -> Workload:
+        """What a variant trains: the sweep's workload, at the variant's batch size."""
+        return self.workload_at(optimizer.batch_size or self.workload.batch_size)
+
+    def workload_at(self, batch_size: int) -> Workload:
+        """The workload with another batch size, and the same budget.
+
+        >>> sgd = OptimizerSpec(name="sgd", algorithm="torch.optim.SGD", hyperparameters=())
+        >>> SweepSpec(name="x", optimizers=(sgd,), seeds=(0,)).workload_at(1).iterations
+        300000
+        """
+        return _at_batch_size(self.workload, batch_size, self.budget)
 
     def to_json(self) -> str:
         """Strict JSON that :meth:`from_json` reads back to an equal object."""
@@ -252,12 +268,42 @@ class SweepSpec:
                 optimizers=tuple(_optimizer_from_dict(o) for o in content["optimizers"]),
                 seeds=tuple(content["seeds"]),
                 workload=Workload(**content["workload"]),
+                budget=content.get("budget", EPOCHS),
                 declaration=Declaration(**content["declaration"]),
             )
         except (ArithmeticError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise SpecError(f"not a sweep specification: {error!r}") from error
         except RecursionError as error:
             raise SpecError(f"not a sweep specification: {error!r}") from error
+
+
+def common_budget(workloads: Collection[Workload]) -> tuple[Workload, str] | None:
+    """The workload and the budget from which all of `workloads` follow by their batch sizes.
+
+    None where they are not those of one sweep.
+    """
+    for whole in workloads:
+        for budget in BUDGETS:
+            if all(_at_batch_size(whole, w.batch_size, budget) == w for w in workloads):
+                return whole, budget
+    return None
+
+
+def _at_batch_size(whole: Workload, batch_size: int, budget: str) -> Workload:
+    if batch_size == whole.batch_size:
+        return whole
+    if budget == ITERATIONS:
+        return replace(whole, batch_size=batch_size)
+
+    def as_many_images(updates: int) -> int:
+        return max(1, round(updates * whole.batch_size / batch_size))
+
+    return replace(
+        whole,
+        batch_size=batch_size,
+        iterations=as_many_images(whole.iterations),
+        eval_every=as_many_images(whole.eval_every),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +386,20 @@ def variant_name(name: str, overrides: Mapping[str, Literal]) -> str:
         return name
     inside = ",".join(f"{key}={_compact(value)}" for key, value in sorted(overrides.items()))
     return f"{name}[{inside}]"
+
+
+def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
+    """The dataset's name, followed by whatever differs from the default workload and budget.
+
+    >>> default_sweep_name(Workload(iterations=300))
+    'mnist-iterations300'
+    """
+    changed = [
+        f"{f.name.replace('_', '-')}{getattr(workload, f.name)}"
+        for f in fields(workload)
+        if f.name != "dataset" and getattr(workload, f.name) != f.default
+    ]
+    return "-".join([workload.dataset, *changed, *([] if budget == EPOCHS else [budget])])
 
 
 def check_sweep_name(name: str) -> str:
@@ -440,6 +500,11 @@ def _checked_literal(value: object) -> Literal:
     raise ValueError(value)
 
 
+def _check_count(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SpecError(f"{what} must be a whole number of at least 1, got {value!r}")
+
+
 def _check_text(what: str, value: object) -> None:
     try:
         is_text = isinstance(value, str) and bool(value.encode())
@@ -458,4 +523,5 @@ def _optimizer_from_dict(content: Mapping[str, Any]) -> OptimizerSpec:
         name=content["name"],
         algorithm=content["algorithm"],
         hyperparameters=tuple((k, _checked_literal(v)) for k, v in content["hyperparameters"]),
+        batch_size=content.get("batch_size"),
     )

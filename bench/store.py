@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,7 +32,7 @@ from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.files import remove_temporaries, require_writable, write_atomically
 from bench.integrity import contradiction
 from bench.records import FAILED, SCHEMA, SCHEMA_VERSION, RunRecord
-from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload
+from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload, common_budget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,15 +41,9 @@ if TYPE_CHECKING:
 FILE_COLUMN = "run_file"
 
 #: Columns in which all runs of one sweep must agree.
-UNIFORM_COLUMNS = (
-    "dataset",
-    "network",
-    "batch_size",
-    "iterations",
-    "eval_every",
-    "device",
-    "torch_version",
-)
+UNIFORM_COLUMNS = ("dataset", "network", "device", "torch_version")
+#: Columns in which all runs of one variant must agree.
+BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 
 _ROWS_IN_GROUP = 64
 #: Errors that say nothing about what is in a file.
@@ -199,15 +193,15 @@ class Store:
             remove_temporaries(directory)
         shutil.rmtree(self.begun_directory, ignore_errors=True)
 
-    def set_aside_damaged(self, workload: Workload | None = None) -> tuple[Damage, ...]:
+    def set_aside_damaged(self, spec: SweepSpec | None = None) -> tuple[Damage, ...]:
         """Move every file that cannot be trusted to `quarantine/`, so that its runs are done again.
 
         Of a damaged `runs.parquet` the rows that are sound are kept. Nobody else may be writing.
 
         Parameters
         ----------
-        workload
-            That of the sweep, where it is known: a file with runs of another does not belong here.
+        spec
+            The sweep, where it is known: a file with runs of another workload does not belong here.
 
         Raises
         ------
@@ -217,7 +211,7 @@ class Store:
         found = []
         for file in self._run_files():
             try:
-                reason = _other_workload(self._read_run(file), workload)
+                reason = _other_workload(self._read_run(file), spec)
             except StoreError as error:
                 if _is_unreachable(error.__cause__):
                     raise
@@ -310,12 +304,12 @@ def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
     )
 
 
-def _other_workload(rows: pa.Table, workload: Workload | None) -> str:
+def _other_workload(rows: pa.Table, spec: SweepSpec | None) -> str:
     """What is different about a file's workload; empty where it belongs here."""
-    for column, expected in vars(workload).items() if workload else ():
-        for found in rows[column].unique().to_pylist():
-            if found != expected:
-                return f"a run with {column}={found}, where this sweep has {expected}"
+    for row in rows.select([*vars(Workload())]).to_pylist() if spec else ():
+        for column, expected in vars(spec.workload_at(row["batch_size"])).items():  # type: ignore[union-attr]
+            if row[column] != expected:
+                return f"a run with {column}={row[column]}, where this sweep has {expected}"
     return ""
 
 
@@ -386,6 +380,39 @@ def check_uniform(
                     f"{directory} holds runs with {column}={found}, this sweep has "
                     f"{column}={expected[column]}: {advice}"
                 )
+
+
+def one_budget(rows: pa.Table, where: Path | str) -> tuple[Workload, str]:
+    """The workload and the budget that all rows share: see :func:`bench.spec.common_budget`.
+
+    Raises
+    ------
+    MixedRunsError
+        If a variant was trained in two ways, or the variants were not given the same budget.
+    """
+    columns = ["optimizer", *vars(Workload())]
+    found = rows.group_by(columns, use_threads=False).aggregate([]).to_pylist()
+    workloads: dict[Workload, None] = {}
+    by_variant: dict[str, Workload] = {}
+    for row in found:
+        workload = Workload(**{column: row[column] for column in vars(Workload())})
+        first = by_variant.setdefault(row["optimizer"], workload)
+        if first != workload:
+            _refuse_mixture(first, workload, where)
+        workloads[workload] = None
+    shared = common_budget(workloads)
+    if shared is None:
+        first, second, *_ = workloads
+        _refuse_mixture(first, second, where)
+    return shared
+
+
+def _refuse_mixture(first: Workload, second: Workload, where: Path | str) -> NoReturn:
+    column = next(c for c in BUDGET_COLUMNS if getattr(first, c) != getattr(second, c))
+    raise MixedRunsError(
+        f"{where} holds runs with {column}={getattr(first, column)} and "
+        f"{column}={getattr(second, column)}: runs of one sweep must agree in this"
+    )
 
 
 def load_runs(path: Path | str) -> pd.DataFrame:

@@ -18,7 +18,15 @@ import pyarrow as pa
 
 from bench.errors import MixedRunsError, StoreError, TableError, UsageError
 from bench.records import SCHEMA
-from bench.store import FILE_COLUMN, UNIFORM_COLUMNS, Store, load_runs
+from bench.spec import Workload
+from bench.store import (
+    BUDGET_COLUMNS,
+    FILE_COLUMN,
+    UNIFORM_COLUMNS,
+    Store,
+    load_runs,
+    one_budget,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +109,9 @@ def _refuse_mixture(table: pd.DataFrame) -> None:
                 f"the files hold runs with {column}={found[0]} and {column}={found[1]}: runs that "
                 "are compared must agree in this"
             )
+    budgets = table[["optimizer", *vars(Workload())]].dropna()
+    whole = budgets.astype(dict.fromkeys(BUDGET_COLUMNS, "int64"), errors="ignore")
+    one_budget(pa.Table.from_pandas(whole, preserve_index=False), "the table")
 
 
 def _files(path: Path) -> list[Path]:

@@ -27,11 +27,12 @@ ALLOWED = {
     "datasets": {"errors", "external", "_torchvision"},
     "networks": {"errors", "external", "spec"},
     "optimizers": {"errors", "external", "spec"},
+    "variants": {"errors", "spec", "optimizers"},
     "training": {"errors", "spec", "datasets", "networks", "optimizers"},
     "store": {"errors", "files", "integrity", "spec", "records"},
     "integrity": {"records"},
     "ledger": {"errors", "files", "spec"},
-    "tables": {"errors", "records", "store"},
+    "tables": {"errors", "records", "spec", "store"},
     "runner": {"errors", "spec", "records", "machine", "datasets", "training", "store"},
     "benchmark": {
         "analysis",
@@ -44,7 +45,7 @@ ALLOWED = {
     "report": {"files", "analysis"},
     "cli": {
         *("__init__", "errors", "files", "spec", "records", "machine", "datasets", "optimizers"),
-        *("store", "ledger", "tables"),
+        *("variants", "store", "ledger", "tables"),
         *("runner", "benchmark", "soak", "analysis", "validation", "report"),
     },
 }

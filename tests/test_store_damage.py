@@ -20,11 +20,13 @@ from bench import files, store
 from bench.errors import StoreError
 from bench.files import write_atomically
 from bench.records import SCHEMA
-from bench.spec import RunSpec, Workload
+from bench.spec import RunSpec, SweepSpec, Workload
 from bench.store import Store, read_rows, write_rows
 
 FIXTURES = Path(__file__).parent / "data"
 OTHER = replace(RUN, seed=8)
+
+DECLARED = SweepSpec(name="x", optimizers=(RUN.optimizer,), seeds=(7, 8))
 
 
 @pytest.fixture
@@ -103,13 +105,13 @@ def test_a_damaged_file_is_named_and_set_aside(sweep: Store, kind: str) -> None:
     if kind != "another sweep's":  # which readers find by its workload
         with pytest.raises((StoreError, store.MixedRunsError)):
             sweep.read_rows()
-    (found,) = sweep.set_aside_damaged(Workload())
+    (found,) = sweep.set_aside_damaged(DECLARED)
     assert found.file == file
     assert found.target == sweep.quarantine_directory / file.name
     assert reason in found.reason
     assert os.path.lexists(found.target)
     assert sweep.read_rows()["seed"].to_pylist() == [8]
-    assert sweep.set_aside_damaged(Workload()) == ()
+    assert sweep.set_aside_damaged(DECLARED) == ()
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
@@ -127,7 +129,7 @@ def test_what_cannot_be_opened_now_is_not_damaged(
     with monkeypatch.context() as patch:
         patch.setattr(store.pq, "read_table", refuse)
         with pytest.raises(StoreError, match=f"cannot read the runs in .*{os.strerror(number)}$"):
-            sweep.set_aside_damaged(Workload())
+            sweep.set_aside_damaged(DECLARED)
     assert sorted(sweep.directory.rglob("*")) == before
     assert len(sweep.read_rows()) == 2
 

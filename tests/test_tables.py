@@ -293,7 +293,7 @@ def test_sweeps_of_different_workloads_are_not_thrown_together(
     assert run_command("sweep", *fast, "--iterations", "20", "--name", "other").code == 0
     mixed = run_command("analyze", "results/other", small_sweep / "results" / "small")
     assert mixed.code == 2
-    assert "hold runs with iterations=20 and iterations=120" in mixed.err
+    assert "holds runs with iterations=20 and iterations=120" in mixed.err
 
 
 def test_names_with_markup_and_escapes_do_no_harm(run_command: CommandLine) -> None:

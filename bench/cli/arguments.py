@@ -15,15 +15,19 @@ from bench.datasets import DATA_DIR_VARIABLE
 from bench.errors import SpecError, UsageError
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.spec import (
+    BUDGETS,
+    EPOCHS,
     MAX_SEEDS,
     Declaration,
     SweepSpec,
     Workload,
     check_sweep_name,
+    default_sweep_name,
     format_seeds,
     parse_optimizers,
     parse_seeds,
 )
+from bench.variants import PRESETS
 
 T = TypeVar("T")
 
@@ -122,10 +126,11 @@ def command_line(spec: SweepSpec, device: str) -> str:
     workload, declaration = vars(spec.workload), vars(spec.declaration)
     seeds = spec.seeds
     options = {
-        "name": (spec.name, spec.workload.default_sweep_name),
+        "name": (spec.name, default_sweep_name(spec.workload, spec.budget)),
         "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
         **{k: (workload[k], getattr(Workload, k)) for k in _WORKLOAD_OPTIONS},
         **{k: (declaration[k], getattr(Declaration, k)) for k in _DECLARATION_OPTIONS},
+        "budget": (spec.budget, EPOCHS),
         "looks": (declaration["looks"] or ANY_NUMBER, Declaration.looks),
     }
     words = ["python", "scripts/sweep.py"]
@@ -179,25 +184,48 @@ def _add_sweep(commands: Any) -> None:
     seeds.add_argument(
         "--seed-list", type=_checked(parse_seeds), metavar="LIST", help="such as 0-9,15"
     )
-    what.add_argument(
+    variants = what.add_mutually_exclusive_group()
+    variants.add_argument(
         "--optimizers",
         type=_checked(parse_optimizers),
         default=",".join(DEFAULT_OPTIMIZERS),
         metavar="LIST",
-        help="names, each with any of torch's arguments in brackets: sgd,adam[lr=0.003] "
-        "(default: the tutorial's eight)",
+        help="names, each with any of torch's arguments, or batch_size, in brackets: "
+        "sgd,adam[lr=0.003] (default: the tutorial's eight)",
+    )
+    variants.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="source: the tutorial's eight; regimes: gradient descent with all images, with one, "
+        "and with a mini-batch for each update; all: both",
     )
 
     training = parser.add_argument_group("the workload")
+    length = training.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs",
+        type=_up_to(MAX_COUNT),
+        metavar="N",
+        help="passes through the training images per run, instead of --iterations",
+    )
     for name, text in _WORKLOAD_OPTIONS.items():
         default = getattr(Workload, name)
-        training.add_argument(
+        group = length if name == "iterations" else training
+        group.add_argument(
             f"--{name.replace('_', '-')}",
             type=_up_to(MAX_COUNT),
             default=default,
             metavar="N",
             help=f"{text} (default {default})",
         )
+
+    training.add_argument(
+        "--budget",
+        choices=BUDGETS,
+        default=EPOCHS,
+        help="what optimizers with a batch size of their own have in common with the others: as "
+        "many images (epochs, default), or as many updates (iterations)",
+    )
 
     judging = parser.add_argument_group("how it will be judged, declared before the runs")
     for name, text in _DECLARATION_OPTIONS.items():

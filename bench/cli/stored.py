@@ -18,8 +18,8 @@ from bench.cli.arguments import command_line
 from bench.errors import StoreError, TrainingError, UsageError
 from bench.ledger import Ledger, TakenLook
 from bench.records import FAILED
-from bench.spec import Declaration, SweepSpec, Workload
-from bench.store import Store, check_uniform, read_rows, run_spec_of
+from bench.spec import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
+from bench.store import Store, check_uniform, one_budget, read_rows, run_spec_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,13 +198,21 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
 def _spec_from_rows(rows: pa.Table, path: Path) -> SweepSpec:
     _refuse_mixture(rows, path)
     runs = [run_spec_of(row) for row in rows.to_pylist()]
+    workload, budget = one_budget(rows, path)
+    own = {run.optimizer.name: run for run in runs}
     return SweepSpec(
         name=sweep_name(path.resolve()),
-        optimizers=tuple({run.optimizer.name: run.optimizer for run in runs}.values()),
+        optimizers=tuple(_variant(run, workload) for run in own.values()),
         seeds=tuple(sorted({run.seed for run in runs})),
-        workload=runs[0].workload,
+        workload=workload,
+        budget=budget,
         declaration=Declaration(),
     )
+
+
+def _variant(run: RunSpec, workload: Workload) -> OptimizerSpec:
+    own = run.workload.batch_size
+    return replace(run.optimizer, batch_size=None if own == workload.batch_size else own)
 
 
 def sweep_name(path: Path) -> str:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
-from bench import datasets, optimizers
+from bench import datasets
 from bench.cli import console
 from bench.cli.arguments import ANY_NUMBER
 from bench.cli.printing import printable
@@ -29,8 +29,18 @@ from bench.ledger import Ledger, TakenLook
 from bench.machine import Machine, available_cores, describe_machine
 from bench.records import FAILED
 from bench.runner import Site, estimate_seconds, load_data, run_plan, stop_workers
-from bench.spec import Declaration, RunSpec, SweepSpec, Workload, canonical_json
-from bench.store import UNIFORM_COLUMNS, Store, check_uniform, finished_keys
+from bench.spec import (
+    Declaration,
+    OptimizerExpression,
+    RunSpec,
+    SweepSpec,
+    Workload,
+    canonical_json,
+    default_sweep_name,
+    parse_optimizers,
+)
+from bench.store import BUDGET_COLUMNS, UNIFORM_COLUMNS, Store, check_uniform, finished_keys
+from bench.variants import PRESETS, resolve_variant
 
 if TYPE_CHECKING:
     from bench.cli.stored import StoredSweep
@@ -92,22 +102,17 @@ def make_spec(arguments: Namespace) -> SweepSpec:
     SpecError
         Naming the setting that is not allowed.
     """
-    workload = Workload(
-        batch_size=arguments.batch_size,
-        iterations=arguments.iterations,
-        eval_every=arguments.eval_every,
+    n_images = datasets.N_TRAIN_IMAGES[Workload.dataset]
+    workload = _workload(arguments, n_images)
+    variants = tuple(
+        resolve_variant(expression, workload, n_images) for expression in _expressions(arguments)
     )
-    n_images = datasets.N_TRAIN_IMAGES[workload.dataset]
-    if workload.batch_size > n_images:
-        raise SpecError(
-            f"--batch-size must be at most {n_images}, the training images of "
-            f"{workload.dataset}, got {workload.batch_size}"
-        )
     return SweepSpec(
-        name=arguments.name or workload.default_sweep_name,
-        optimizers=tuple(map(optimizers.resolve, arguments.optimizers)),
+        name=arguments.name or default_sweep_name(workload, arguments.budget),
+        optimizers=variants,
         seeds=arguments.seed_list or tuple(range(arguments.seeds)),
         workload=workload,
+        budget=arguments.budget,
         declaration=Declaration(
             alpha=arguments.alpha,
             margin=arguments.margin,
@@ -115,6 +120,25 @@ def make_spec(arguments: Namespace) -> SweepSpec:
             looks=arguments.looks,
         ),
     )
+
+
+def _expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
+    if arguments.preset is None:
+        return cast("tuple[OptimizerExpression, ...]", arguments.optimizers)
+    return parse_optimizers(",".join(PRESETS[arguments.preset]))
+
+
+def _workload(arguments: Namespace, n_images: int) -> Workload:
+    batch_size = arguments.batch_size
+    if batch_size > n_images:
+        raise SpecError(
+            f"--batch-size must be at most {n_images}, the training images of "
+            f"{Workload.dataset}, got {batch_size}"
+        )
+    iterations = arguments.iterations
+    if arguments.epochs is not None:  # of whole batches: what is left of an epoch is left out
+        iterations = arguments.epochs * (n_images // batch_size)
+    return Workload(batch_size=batch_size, iterations=iterations, eval_every=arguments.eval_every)
 
 
 def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool) -> Todo:
@@ -131,13 +155,7 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
     keys = [run.key for run in planned]
     belongs = pc.is_in(rows["run_key"], pa.array(keys))
     kept = rows.filter(pc.invert(belongs)) if force else rows
-    settings = {**vars(spec.workload), **vars(machine)}
-    check_uniform(
-        kept,
-        {column: settings[column] for column in UNIFORM_COLUMNS},
-        store.directory,
-        advice="give this sweep another --name",
-    )
+    _refuse_other_workload(kept, spec, machine, store)
     if not force:
         _refuse_other_meaning(rows, planned, store)
     if len(rows):
@@ -150,11 +168,34 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
     )
 
 
+def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, machine: Machine, store: Store) -> None:
+    settings = {**vars(spec.workload), **vars(machine)}
+    advice = "give this sweep another --name"
+    expected = {column: settings[column] for column in UNIFORM_COLUMNS}
+    check_uniform(rows, expected, store.directory, advice=advice)
+    own = {optimizer.name: spec.workload_of(optimizer) for optimizer in spec.optimizers}
+    for row in (
+        rows.select(["optimizer", *BUDGET_COLUMNS])
+        .group_by(["optimizer", *BUDGET_COLUMNS])
+        .aggregate([])
+        .to_pylist()
+    ):
+        # of a variant that is not in this sweep only the budget is known
+        workload = own.get(row["optimizer"]) or spec.workload_at(row["batch_size"])
+        for column in BUDGET_COLUMNS:
+            if row[column] != getattr(workload, column):
+                raise MixedRunsError(
+                    f"{store.directory} holds runs with {column}={row[column]}, this sweep has "
+                    f"{column}={getattr(workload, column)}: {advice}"
+                )
+
+
 def _set_damaged_aside(spec: SweepSpec, store: Store) -> None:
     """Name what cannot be trusted, and put it where nobody reads it."""
     declared = store.read_spec()
     # where the workload itself was changed, all rows are of another: that is refused, not damage
-    known = spec.workload if declared and declared.workload == spec.workload else None
+    is_same = declared and (declared.workload, declared.budget) == (spec.workload, spec.budget)
+    known = spec if is_same else None
     for damage in store.set_aside_damaged(known):
         print(
             printable(
@@ -318,7 +359,8 @@ def _dry_run(
     if todo.missing and unknown:
         arrays = datasets.prepare(spec.workload.dataset, arguments.data_dir)
         data = load_data(arrays, machine.device)
-        seconds.update(estimate_seconds(spec.workload, unknown, data))
+        for optimizer in unknown:
+            seconds.update(estimate_seconds(spec.workload_of(optimizer), [optimizer], data))
     workers = min(machine.n_jobs, max(1, len(todo.missing)))
     total = sum(seconds[r.optimizer.name] for r in todo.missing) / workers
     console.print_dry_run(spec, todo.missing, total, workers, _upcoming_level(spec, store))
