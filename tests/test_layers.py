@@ -25,7 +25,9 @@ ALLOWED = {
     "machine": set(),
     "_torchvision": set(),
     "datasets": {"errors", "external", "_torchvision"},
-    "networks": {"errors", "external", "spec"},
+    "architectures": {"errors", "external"},
+    "modules": {"errors"},
+    "networks": {"errors", "external", "architectures", "modules"},
     "optimizers": {"errors", "external", "spec"},
     "training": {"errors", "spec", "datasets", "networks", "optimizers"},
     "store": {"errors", "files", "integrity", "spec", "records"},
@@ -102,6 +104,7 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
     [
         ("bench.cli", HEAVY),
         ("bench.cli.arguments", HEAVY),
+        ("bench.architectures", HEAVY),
         ("bench.runner", {"torchvision", "pandas", "matplotlib", "seaborn", "scipy"}),
         ("bench.analysis", {"torch", "torchvision", "matplotlib", "seaborn"}),
         ("bench.report", {"torch", "torchvision"}),
