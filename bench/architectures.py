@@ -77,9 +77,7 @@ def parse_architecture(text: str) -> Architecture:
         )
     name, inside = match[1], (match[2] or "").strip()
     if name not in NETWORKS:
-        raise SpecError(
-            f"unknown {given}: {suggestion(name, NETWORKS)}, or name your own as module:object"
-        )
+        raise SpecError(f"unknown {given}: {suggestion(name, (*NETWORKS, 'module:object'))}")
     if name != "mlp":
         if inside:
             raise SpecError(f"{given}: {name} takes no options")
