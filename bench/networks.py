@@ -1,4 +1,7 @@
-"""The network as a function of a flat parameter vector, and its gradient in closed form.
+"""The network as a function of a flat parameter vector, and its gradient.
+
+Linear layers with ReLU between them have their gradient in closed form, whatever their number;
+every other network is a torch module and goes through autograd (:mod:`bench.modules`).
 
 The parameters of K runs that differ only in their seed are one tensor of shape (K, P); every
 layer's weight and bias is a view into it, and so is the gradient. One elementwise optimizer step
@@ -9,16 +12,50 @@ what a plain one does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from bench.errors import SpecError, suggestion
+from bench.architectures import parse_architecture
+from bench.errors import SpecError
+from bench.external import is_external, load_external
+from bench.modules import ModuleNetwork, Runs, trainable, with_accepted
 
-#: Hidden layers of the networks that can be named.
-HIDDEN_SIZES = {"mlp": (100,)}
+#: Two poolings and an unpadded convolution leave one pixel of so many.
+LENET_MIN_PIXELS = 12
+
+
+class Network(Protocol):
+    """What training needs of a network."""
+
+    @property
+    def n_parameters(self) -> int:
+        """P, the length of the flat parameter vector."""
+
+    @property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        """Of the trained parameters, in the order in which the flat vector holds them."""
+
+    def module(self) -> nn.Module:
+        """The network as a torch module, freshly initialised from torch's generator."""
+
+    def runs(
+        self,
+        modules: Sequence[nn.Module],
+        seeds: Sequence[int],
+        parameters: Tensor,
+        gradient: Tensor,
+        batch_size: int,
+        /,
+    ) -> Runs:
+        """What K runs compute, from their modules and the seeds of their random numbers.
+
+        `parameters` (K, P) hold the weights of the modules, and `gradient` is overwritten.
+        """
 
 
 @dataclass(frozen=True)
@@ -52,6 +89,29 @@ class MLP:
         """P, the length of the flat parameter vector."""
         return sum(n_out * (n_in + 1) for n_in, n_out in self._layer_sizes())
 
+    @property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        """Of weight and bias of every layer, in the order of ``module().parameters()``."""
+        return tuple(
+            torch.Size(shape)
+            for n_in, n_out in self._layer_sizes()
+            for shape in ((n_out, n_in), (n_out,))
+        )
+
+    def runs(
+        self,
+        _modules: Sequence[nn.Module],
+        _seeds: Sequence[int],
+        parameters: Tensor,
+        gradient: Tensor,
+        batch_size: int,
+    ) -> Runs:
+        """The closed form; it has no state but `parameters` and draws no random numbers."""
+        return Runs(
+            gradient=CrossEntropyGradient(self, parameters, gradient, batch_size),
+            logits=partial(self.logits, self.layers(parameters)),
+        )
+
     def layers(self, flat: Tensor) -> tuple[Layer, ...]:
         """Views into `flat` (K, P), in the order of ``module().parameters()``."""
         stack, start, layers = len(flat), 0, []
@@ -77,17 +137,77 @@ class MLP:
         return zip(self.sizes[:-1], self.sizes[1:], strict=True)
 
 
-def make_network(name: str, image_shape: tuple[int, int, int], n_classes: int) -> MLP:
+def make_network(
+    name: str,
+    image_shape: tuple[int, int, int],
+    n_classes: int,
+    *,
+    batch_size: int = 2,
+    device: torch.device | None = None,
+) -> Network:
     """The network called `name` for images of this shape (channels, height, width).
+
+    Your own network is tried out with one update of `batch_size` random images on `device`, by
+    default the CPU.
 
     Raises
     ------
     SpecError
-        If there is no network of that name.
+        If there is no network of that name, or it does not work with these images.
     """
-    if name not in HIDDEN_SIZES:
-        raise SpecError(f"unknown network {name!r}: {suggestion(name, HIDDEN_SIZES)}")
-    return MLP((math.prod(image_shape), *HIDDEN_SIZES[name], n_classes))
+    if is_external(name):
+        where = device or torch.device("cpu")
+        dtype = torch.get_default_dtype()
+        return _external(name, image_shape, n_classes, batch_size, where, dtype)
+    architecture = parse_architecture(name)
+    if architecture.name == "lenet":
+        return _lenet(name, image_shape, n_classes)
+    return MLP((math.prod(image_shape), *architecture.hidden, n_classes))
+
+
+@cache
+def _external(
+    name: str,
+    image_shape: tuple[int, int, int],
+    n_classes: int,
+    batch_size: int,
+    device: torch.device,
+    _default_dtype: torch.dtype,
+) -> ModuleNetwork:
+    """A user's network, tried out once in this process."""
+    factory = load_external(name, "network").value
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise SpecError(
+            f"network {name!r}: it must be a function or a class that makes a torch.nn.Module, "
+            f"got an object of {type(factory).__name__}"
+        )
+    make = with_accepted(factory, image_shape=image_shape, n_classes=n_classes)
+    network = ModuleNetwork.of(name, make, image_shape, n_classes)
+    network.try_out(batch_size, device)
+    return network
+
+
+def _lenet(name: str, image_shape: tuple[int, int, int], n_classes: int) -> ModuleNetwork:
+    """LeNet-5 with ReLU and max pooling; sizes follow the images."""
+    channels, height, width = image_shape
+    if min(height, width) < LENET_MIN_PIXELS:
+        raise SpecError(
+            f"network {name!r} needs images of at least {LENET_MIN_PIXELS} x {LENET_MIN_PIXELS} "
+            f"pixels, got {height} x {width}"
+        )
+    pooled = (height // 2 - 4) // 2 * ((width // 2 - 4) // 2)
+
+    def make() -> nn.Sequential:
+        return nn.Sequential(
+            *(nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+            nn.Flatten(),
+            *(nn.Linear(16 * pooled, 120), nn.ReLU()),
+            *(nn.Linear(120, 84), nn.ReLU()),
+            nn.Linear(84, n_classes),
+        )
+
+    return ModuleNetwork.of(name, make, image_shape, n_classes)
 
 
 class CrossEntropyGradient:
@@ -162,5 +282,5 @@ class CrossEntropyGradient:
 
 
 def flatten(module: nn.Module) -> Tensor:
-    """The parameters of `module` as one detached vector (P,), in its own order."""
-    return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+    """The trained parameters of `module` as one detached vector (P,), in its own order."""
+    return torch.cat([p.detach().reshape(-1) for p in trainable(module)])

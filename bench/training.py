@@ -1,9 +1,10 @@
 """Train a stack of runs that differ only in their seed.
 
 The workload is the tutorial's: pixels are byte / 255, cross entropy, one optimizer step per batch,
-a fresh permutation of the training images in every epoch. A seed gives two random streams, one
-for the initial weights and one for the order of the images; the optimizer is in neither, so runs
-of one seed are paired, and the hashes in :class:`TrainedRun` prove it.
+a fresh permutation of the training images in every epoch. A seed gives three random streams: one
+for the initial weights, one for the order of the images, and one for networks that draw random
+numbers while they train. The optimizer is in none of them, so runs of one seed are paired, and the
+hashes in :class:`TrainedRun` prove it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.datasets import Dataset
-from bench.networks import MLP, CrossEntropyGradient, flatten, make_network
+from bench.networks import Network, flatten, make_network
 from bench.optimizers import build
 from bench.spec import OptimizerSpec, Workload
 
@@ -126,11 +127,19 @@ def train(
     return stack.finish()
 
 
-def initial_weights(network: MLP, seed: int) -> Tensor:
-    """torch's default initialisation of `network` from the weight stream of `seed`, (P,)."""
+def initial_module(network: Network, seed: int) -> nn.Module:
+    """`network` with its own initialisation, by default torch's, from the weight stream of `seed`.
+
+    A network of yours may draw on the CPU only: torch's other generators are not set.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed("weights", seed))
-        return flatten(network.module())
+        torch.default_generator.manual_seed(stream_seed("weights", seed))
+        return network.module()
+
+
+def initial_weights(network: Network, seed: int) -> Tensor:
+    """The weights of :func:`initial_module` that are trained, (P,)."""
+    return flatten(initial_module(network, seed))
 
 
 def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Tensor:
@@ -189,14 +198,21 @@ class Stack:
         self._data = data
         device = data.train_images.device
         n_images, n_pixels = data.train_images.shape
-        self._network = make_network(workload.network, data.image_shape, data.n_classes)
-        weights = torch.stack([initial_weights(self._network, seed) for seed in seeds])
+        network = make_network(
+            workload.network,
+            data.image_shape,
+            data.n_classes,
+            batch_size=workload.batch_size,
+            device=device,
+        )
+        modules = [initial_module(network, seed) for seed in seeds]
+        weights = torch.stack([flatten(module) for module in modules])
         orders = torch.stack(
             [data_order(n_images, workload.batch_size, workload.iterations, seed) for seed in seeds]
         )
         self._runs = [
-            _Progress(seed, _sha256(w), _sha256(o))
-            for seed, w, o in zip(seeds, weights, orders, strict=True)
+            _Progress(seed, _weights_sha256(m), _sha256(o))
+            for seed, m, o in zip(seeds, modules, orders, strict=True)
         ]
         # (iterations, K * B): one row holds the images of one update of all runs
         self._order = orders.transpose(0, 1).flatten(1).to(device)
@@ -204,9 +220,9 @@ class Stack:
         parameter.grad = torch.zeros_like(parameter)
         self.parameters = parameter.detach()
         self._optimizer = build(optimizer, parameter)
-        self._gradient = CrossEntropyGradient(
-            self._network, self.parameters, parameter.grad, workload.batch_size
-        )
+        noise = [stream_seed("network", seed) for seed in seeds]
+        runs = network.runs(modules, noise, self.parameters, parameter.grad, workload.batch_size)
+        self._gradient, self._logits = runs.gradient, runs.logits
         self._bytes = data.train_images.new_empty(self._order.shape[1], n_pixels)
         self._pixels = parameter.new_empty(self._bytes.shape)
         self._images = self._pixels.view(len(seeds), workload.batch_size, n_pixels)
@@ -274,7 +290,6 @@ class Stack:
 
     def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Correctness of every test image (K, n_test), and mean test losses (K,)."""
-        layers = self._network.layers(self.parameters)
         stack, images, labels = len(self._runs), self._data.test_images, self._data.test_labels
         correct, losses = [], []
         for chunk, truth in zip(
@@ -283,13 +298,23 @@ class Stack:
             strict=True,
         ):
             pixels = chunk.to(self.parameters.dtype).div_(255).expand(stack, -1, -1)
-            logits = self._network.logits(layers, pixels)
+            logits = self._logits(pixels)
             correct.append(logits.argmax(-1) == truth)
             log_probability = logits.log_softmax(-1)
             target = truth.expand(stack, -1).unsqueeze(-1)
             losses.append(-log_probability.gather(-1, target).sum(dim=(1, 2), dtype=torch.float64))
         mean = torch.stack(losses).sum(0) / len(images)
         return torch.cat(correct, dim=1).cpu().numpy(), mean.cpu().numpy()
+
+
+def _weights_sha256(module: nn.Module) -> str:
+    """Of the weights that are trained, followed by those that are not, if there are any."""
+    digest = hashlib.sha256(flatten(module).numpy().tobytes())
+    for parameter in module.parameters():
+        if not parameter.requires_grad:
+            values = parameter.detach().contiguous().reshape(-1)
+            digest.update(values.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _sha256(tensor: Tensor) -> str:

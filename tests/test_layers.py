@@ -25,7 +25,9 @@ ALLOWED = {
     "machine": set(),
     "_torchvision": set(),
     "datasets": {"errors", "external", "_torchvision"},
-    "networks": {"errors", "external", "spec"},
+    "architectures": {"errors", "external"},
+    "modules": {"errors"},
+    "networks": {"errors", "external", "architectures", "modules"},
     "optimizers": {"errors", "external", "spec"},
     "variants": {"errors", "spec", "optimizers"},
     "training": {"errors", "spec", "datasets", "networks", "optimizers"},
@@ -103,6 +105,7 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
     [
         ("bench.cli", HEAVY),
         ("bench.cli.arguments", HEAVY),
+        ("bench.architectures", HEAVY),
         ("bench.runner", {"torchvision", "pandas", "matplotlib", "seaborn", "scipy"}),
         ("bench.analysis", {"torch", "torchvision", "matplotlib", "seaborn"}),
         ("bench.report", {"torch", "torchvision"}),

@@ -54,5 +54,5 @@ def test_layers_are_views_of_the_flat_parameters() -> None:
 
 def test_the_tutorials_network() -> None:
     assert make_network("mlp", (1, 28, 28), 10) == MLP((784, 100, 10))
-    with pytest.raises(SpecError, match="unknown network 'cnn': choose from mlp"):
+    with pytest.raises(SpecError, match="unknown network 'cnn': choose from mlp, logistic, lenet"):
         make_network("cnn", (1, 28, 28), 10)
