@@ -384,7 +384,9 @@ def _split_outside_brackets(text: str) -> list[str]:
 
 
 def _parse_expression(text: str) -> OptimizerExpression:
-    match = re.fullmatch(r"\s*([A-Za-z_][\w.:-]*)\s*(?:\[(.*)\])?\s*", text, re.ASCII | re.DOTALL)
+    match = re.fullmatch(
+        r"\s*([A-Za-z_][\w.:-]*(?:@\w*)?)\s*(?:\[(.*)\])?\s*", text, re.ASCII | re.DOTALL
+    )
     if not match:
         raise SpecError(
             f"an optimizer is written name or name[key=value,...], got {text[:_QUOTED]!r}"

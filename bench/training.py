@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from bench.datasets import Dataset
 from bench.networks import MLP, CrossEntropyGradient, flatten, make_network
-from bench.optimizers import build
+from bench.optimizers import build, build_for_layers, needs_closure
+from bench.probe import acts_elementwise
 from bench.spec import OptimizerSpec, Workload
 
 #: Test images per forward pass: large enough for the product, small enough for the cache.
@@ -169,8 +171,79 @@ class _Progress:
     diverged_at: int | None = None
 
 
+class _LayeredRun:
+    """One run whose optimizer sees its layers one by one: views into its rows of the stack.
+
+    Parameters
+    ----------
+    optimizer
+        What it is trained with.
+    shapes
+        Of the network's parameters, in the order in which they lie in a row.
+    row, gradient
+        The run's weights and their gradient, (P,).
+    evaluate
+        Overwrites the gradient of this run on its batch with these classes; gives the loss.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerSpec,
+        shapes: Sequence[torch.Size],
+        row: Tensor,
+        gradient: Tensor,
+        evaluate: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self._values = _views(row, shapes)
+        self._gradients = _views(gradient, shapes)
+        self._layers = [torch.nn.Parameter(value) for value in self._values]
+        self._evaluate = evaluate
+        self._attach()
+        self._optimizers = build_for_layers(optimizer, self._layers)
+
+    def step(self, labels: Tensor) -> None:
+        """Do one update; `labels` (K, B, 1) are those of the batch."""
+        self._attach()
+        for optimizer in self._optimizers:
+            if self._evaluate is None:
+                optimizer.step()
+            else:
+                optimizer.step(partial(self._closure, self._evaluate, labels))
+        self._take_over()
+
+    def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
+        self._take_over()
+        loss = evaluate(labels)
+        self._attach()
+        return loss
+
+    def _attach(self) -> None:
+        """An optimizer may have set its gradients to None."""
+        for layer, gradient in zip(self._layers, self._gradients, strict=True):
+            layer.grad = gradient
+
+    def _take_over(self) -> None:
+        """An optimizer may have put other tensors in the place of these views."""
+        for layer, value in zip(self._layers, self._values, strict=True):
+            if layer.data_ptr() != value.data_ptr():
+                value.copy_(layer.detach())
+                layer.data = value
+
+
+def _views(row: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    parts = torch.split(row, [shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _parameter_shapes(network: MLP) -> list[torch.Size]:
+    with torch.device("meta"):  # neither memory nor a random number is used
+        return [parameter.shape for parameter in network.module().parameters()]
+
+
 class Stack:
-    """K runs in training: one optimizer over all their parameters, buffers for a batch of each.
+    """K runs in training, and buffers for a batch of each.
+
+    One optimizer steps all their parameters where it acts elementwise; else each run has its own.
 
     Attributes
     ----------
@@ -203,13 +276,13 @@ class Stack:
         parameter = torch.nn.Parameter(weights.to(device))
         parameter.grad = torch.zeros_like(parameter)
         self.parameters = parameter.detach()
-        self._optimizer = build(optimizer, parameter)
         self._gradient = CrossEntropyGradient(
             self._network, self.parameters, parameter.grad, workload.batch_size
         )
         self._bytes = data.train_images.new_empty(self._order.shape[1], n_pixels)
         self._pixels = parameter.new_empty(self._bytes.shape)
         self._images = self._pixels.view(len(seeds), workload.batch_size, n_pixels)
+        self._steps = self._make_steps(optimizer, parameter, parameter.grad)
         self._train_seconds = time.perf_counter() - started
         self._eval_seconds = 0.0
 
@@ -255,12 +328,46 @@ class Stack:
             for run in self._runs
         )
 
+    def _make_steps(
+        self, optimizer: OptimizerSpec, parameter: torch.nn.Parameter, gradient: Tensor
+    ) -> list[Callable[[Tensor], object]]:
+        """What follows the gradient of a batch with these classes (K, B, 1)."""
+        if acts_elementwise(optimizer):
+            step = build(optimizer, parameter).step
+            return [lambda _: step()]
+        shapes, closure = _parameter_shapes(self._network), needs_closure(optimizer)
+        runs = [
+            _LayeredRun(
+                optimizer,
+                shapes,
+                self.parameters[k],
+                gradient[k],
+                self._evaluation_of(k, gradient) if closure else None,
+            )
+            for k in range(len(parameter))
+        ]
+        return [run.step for run in runs]
+
+    def _evaluation_of(self, k: int, gradient: Tensor) -> Callable[[Tensor], Tensor]:
+        """Loss and gradient of run `k` alone on its part of the batch."""
+        one, images = slice(k, k + 1), self._images[k : k + 1]
+        evaluate = CrossEntropyGradient(
+            self._network, self.parameters[one], gradient[one], images.shape[1]
+        )
+        log_likelihood = images.new_empty(1)
+
+        def loss(labels: Tensor) -> Tensor:
+            evaluate(images, labels[one], log_likelihood)
+            return -log_likelihood[0]
+
+        return loss
+
     def _update(self, start: int, end: int) -> NDArray[np.float64]:
         """Losses before each update, float64 (K, end - start)."""
         n, (stack, batch, _) = end - start, self._images.shape
         order = self._order[start:end]
         labels = self._data.train_labels[order].view(n, stack, batch, 1)
-        log_likelihood = self._images.new_empty(n, stack)
+        log_likelihood, steps = self._images.new_empty(n, stack), self._steps
         # one call makes all the views that the loop needs: indexing would make them one by one
         for rows, classes, mean in zip(
             order.unbind(), labels.unbind(), log_likelihood.unbind(), strict=True
@@ -269,7 +376,8 @@ class Stack:
             torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
             self._pixels.copy_(self._bytes).div_(255)
             self._gradient(self._images, classes, mean)
-            self._optimizer.step()
+            for step in steps:
+                step(classes)
         return -log_likelihood.T.cpu().double().numpy()
 
     def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -108,6 +108,7 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_sweep(commands)
+    _add_list(commands)
     _add_report(commands)
     _add_analyze(commands)
     _add_compare(commands)
@@ -184,8 +185,9 @@ def _add_sweep(commands: Any) -> None:
         type=_checked(parse_optimizers),
         default=",".join(DEFAULT_OPTIMIZERS),
         metavar="LIST",
-        help="names, each with any of torch's arguments in brackets: sgd,adam[lr=0.003] "
-        "(default: the tutorial's eight)",
+        help="names, each with any of torch's arguments in brackets: sgd,adam[lr=0.003]; or your "
+        "own: mypkg.mymodule:MyOptimizer[lr=0.01] (default: the tutorial's eight; all: "
+        "scripts/list.py)",
     )
 
     training = parser.add_argument_group("the workload")
@@ -268,6 +270,16 @@ def _add_sweep(commands: Any) -> None:
     mode.add_argument(
         "-q", "--quiet", action="store_true", help="print only errors and the report's path"
     )
+
+
+def _add_list(commands: Any) -> None:
+    parser = commands.add_parser(
+        "list",
+        help="show the optimizers that have a name here",
+        description="Show every optimizer that has a name here: its update rule, its paper, its "
+        "hyperparameters with their defaults, and whether it acts elementwise.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the same as JSON")
 
 
 def _add_report(commands: Any) -> None:
