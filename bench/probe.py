@@ -85,4 +85,4 @@ def _stepped_alone(spec: OptimizerSpec, start: Tensor, gradients: Tensor) -> Ten
 
 
 def _parts(row: Tensor) -> list[Tensor]:
-    return [part.view(s) for part, s in zip(torch.split(row, _SIZES), _SHAPES, strict=True)]
+    return [part.view(s) for part, s in zip(torch.split(row, list(_SIZES)), _SHAPES, strict=True)]
