@@ -1,6 +1,6 @@
 """A user's module: optimizers of their own, as they would write them."""
 
-# ruff: noqa: ARG
+# ruff: noqa: ARG001, ARG002
 
 from __future__ import annotations
 

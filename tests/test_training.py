@@ -41,7 +41,8 @@ def default_dtype(request: pytest.FixtureRequest) -> Iterator[torch.dtype]:
 
 
 #: In float32 RMSprop divides gradients that are mere rounding errors by their own size.
-FLOAT32_TOLERANCE = {"rmsprop": 1e-4}
+#: Muon rounds to bfloat16; without a line search, L-BFGS makes more of every rounding error.
+FLOAT32_TOLERANCE = {"rmsprop": 1e-4, "muon": 1e-3, "lbfgs": 1e-3}
 
 
 def plain_optimizers(spec: OptimizerSpec, model: nn.Module) -> list[torch.optim.Optimizer]:
@@ -76,7 +77,7 @@ def test_the_engine_is_a_plain_torch_loop(
     name: str, default_dtype: torch.dtype, mnist: DeviceData
 ) -> None:
     """Weights after 50 updates equal those of autograd, a DataLoader and torch's defaults."""
-    updates = 3 if name == "lbfgs" else 50
+    updates = 1 if name == "lbfgs" else 50  # one has 20 iterations
     workload, spec, seed = Workload(iterations=updates), resolve_one(name), 5
     stack = Stack(workload, spec, [seed], mnist)
     stack.advance(0, updates)
