@@ -26,7 +26,7 @@ from bench._torchvision import import_datasets
 from bench.datasets import prepare
 from bench.errors import WorkerError
 from bench.machine import describe_machine
-from bench.optimizers import CATALOGUE, resolve
+from bench.optimizers import DEFAULT_OPTIMIZERS, resolve
 from bench.runner import Site, do_run, load_data, run_plan
 from bench.spec import OptimizerSpec, RunSpec, Workload, parse_optimizers
 from bench.store import Store
@@ -98,9 +98,9 @@ class Lap:
 
 
 def time_laps(repeats: int) -> Iterator[Lap]:
-    """Time every optimizer of the catalogue `repeats` times, one after the other."""
+    """Time every one of the default optimizers `repeats` times, one after the other."""
     arrays = prepare("mnist")
-    specs = [resolve(expression) for expression in parse_optimizers(",".join(CATALOGUE))]
+    specs = [resolve(expression) for expression in parse_optimizers(",".join(DEFAULT_OPTIMIZERS))]
     data = load_data(arrays, "cpu")
     tutorial = Tutorial(arrays.parent)
     for _ in range(repeats):

@@ -393,13 +393,16 @@ def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
 
     >>> default_sweep_name(Workload(iterations=300))
     'mnist-iterations300'
+    >>> default_sweep_name(Workload(network="mlp[hidden=128x64]"))
+    'mnist-networkmlp-hidden-128x64'
     """
     changed = [
         f"{f.name.replace('_', '-')}{getattr(workload, f.name)}"
         for f in fields(workload)
         if f.name != "dataset" and getattr(workload, f.name) != f.default
     ]
-    return "-".join([workload.dataset, *changed, *([] if budget == EPOCHS else [budget])])
+    words = [workload.dataset, *changed, *([] if budget == EPOCHS else [budget])]
+    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)[:100]
 
 
 def check_sweep_name(name: str) -> str:
@@ -444,7 +447,9 @@ def _split_outside_brackets(text: str) -> list[str]:
 
 
 def _parse_expression(text: str) -> OptimizerExpression:
-    match = re.fullmatch(r"\s*([A-Za-z_][\w.:-]*)\s*(?:\[(.*)\])?\s*", text, re.ASCII | re.DOTALL)
+    match = re.fullmatch(
+        r"\s*([A-Za-z_][\w.:-]*(?:@\w*)?)\s*(?:\[(.*)\])?\s*", text, re.ASCII | re.DOTALL
+    )
     if not match:
         raise SpecError(
             f"an optimizer is written name or name[key=value,...], got {text[:_QUOTED]!r}"

@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -23,11 +24,16 @@ from torch import Tensor, nn
 
 from bench.datasets import Dataset
 from bench.networks import Network, flatten, make_network
-from bench.optimizers import build
+from bench.optimizers import build, build_for_layers, needs_closure
+from bench.probe import acts_elementwise
 from bench.spec import OptimizerSpec, Workload
 
 #: Test images per forward pass: large enough for the product, small enough for the cache.
 EVALUATION_CHUNK = 500
+#: A larger batch is taken in chunks of at most so many images ...
+MOST_AT_ONCE = 2000
+#: ... unless it can only be divided into many that are smaller than this.
+LEAST_AT_ONCE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +184,74 @@ class _Progress:
     diverged_at: int | None = None
 
 
+class _LayeredRun:
+    """One run whose optimizer sees its layers one by one: views into its rows of the stack.
+
+    Parameters
+    ----------
+    optimizer
+        What it is trained with.
+    shapes
+        Of the network's parameters, in the order in which they lie in a row.
+    row, gradient
+        The run's weights and their gradient, (P,).
+    evaluate
+        Overwrites the gradient of this run on its batch with these classes; gives the loss.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerSpec,
+        shapes: Sequence[torch.Size],
+        row: Tensor,
+        gradient: Tensor,
+        evaluate: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self._values = _views(row, shapes)
+        self._gradients = _views(gradient, shapes)
+        self._layers = [torch.nn.Parameter(value) for value in self._values]
+        self._evaluate = evaluate
+        self._attach()
+        self._optimizers = build_for_layers(optimizer, self._layers)
+
+    def step(self, labels: Tensor) -> None:
+        """Do one update; `labels` (K, B, 1) are those of the batch."""
+        self._attach()
+        for optimizer in self._optimizers:
+            if self._evaluate is None:
+                optimizer.step()
+            else:
+                optimizer.step(partial(self._closure, self._evaluate, labels))
+        self._take_over()
+
+    def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
+        self._take_over()
+        loss = evaluate(labels)
+        self._attach()
+        return loss
+
+    def _attach(self) -> None:
+        """An optimizer may have set its gradients to None."""
+        for layer, gradient in zip(self._layers, self._gradients, strict=True):
+            layer.grad = gradient
+
+    def _take_over(self) -> None:
+        """An optimizer may have put other tensors in the place of these views."""
+        for layer, value in zip(self._layers, self._values, strict=True):
+            if layer.data_ptr() != value.data_ptr():
+                value.copy_(layer.detach())
+                layer.data = value
+
+
+def _views(row: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    parts = torch.split(row, [shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
 class Stack:
-    """K runs in training: one optimizer over all their parameters, buffers for a batch of each.
+    """K runs in training, and buffers for a batch of each.
+
+    One optimizer steps all their parameters where it acts elementwise; else each run has its own.
 
     Attributes
     ----------
@@ -198,12 +270,9 @@ class Stack:
         self._data = data
         device = data.train_images.device
         n_images, n_pixels = data.train_images.shape
+        chunk = workload.batch_size if needs_closure(optimizer) else _chunk(workload.batch_size)
         network = make_network(
-            workload.network,
-            data.image_shape,
-            data.n_classes,
-            batch_size=workload.batch_size,
-            device=device,
+            workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=device
         )
         modules = [initial_module(network, seed) for seed in seeds]
         weights = torch.stack([flatten(module) for module in modules])
@@ -219,13 +288,21 @@ class Stack:
         parameter = torch.nn.Parameter(weights.to(device))
         parameter.grad = torch.zeros_like(parameter)
         self.parameters = parameter.detach()
-        self._optimizer = build(optimizer, parameter)
+        self._gradients, self._sum = parameter.grad, torch.empty_like(parameter.grad)
         noise = [stream_seed("network", seed) for seed in seeds]
-        runs = network.runs(modules, noise, self.parameters, parameter.grad, workload.batch_size)
+        runs = network.runs(modules, noise, self.parameters, self._gradients, chunk)
         self._gradient, self._logits = runs.gradient, runs.logits
-        self._bytes = data.train_images.new_empty(self._order.shape[1], n_pixels)
+        self._bytes = data.train_images.new_empty(len(seeds) * chunk, n_pixels)
         self._pixels = parameter.new_empty(self._bytes.shape)
-        self._images = self._pixels.view(len(seeds), workload.batch_size, n_pixels)
+        self._images = self._pixels.view(len(seeds), chunk, n_pixels)
+        if acts_elementwise(optimizer):
+            step = build(optimizer, parameter).step
+            self._steps: list[Callable[[Tensor], object]] = [lambda _: step()]
+        else:
+            self._steps = [
+                self._layered_step(optimizer, network, k, module, noise[k])
+                for k, module in enumerate(modules)
+            ]
         self._train_seconds = time.perf_counter() - started
         self._eval_seconds = 0.0
 
@@ -271,22 +348,60 @@ class Stack:
             for run in self._runs
         )
 
+    def _layered_step(
+        self, optimizer: OptimizerSpec, network: Network, k: int, module: nn.Module, noise: int
+    ) -> Callable[[Tensor], object]:
+        """What follows the gradient of run `k`, whose optimizer sees its layers."""
+        one = slice(k, k + 1)
+        images, parameters, gradient = self._images[one], self.parameters[one], self._gradients[one]
+        evaluate: Callable[[Tensor], Tensor] | None = None
+        if needs_closure(optimizer):
+            alone = network.runs([module], [noise], parameters, gradient, images.shape[1])
+            log_likelihood = images.new_empty(1)
+
+            def evaluate(labels: Tensor) -> Tensor:
+                alone.gradient(images, labels[one], log_likelihood)
+                return -log_likelihood[0]
+
+        return _LayeredRun(optimizer, network.shapes, parameters[0], gradient[0], evaluate).step
+
     def _update(self, start: int, end: int) -> NDArray[np.float64]:
         """Losses before each update, float64 (K, end - start)."""
-        n, (stack, batch, _) = end - start, self._images.shape
+        n, stack = end - start, len(self._runs)
         order = self._order[start:end]
-        labels = self._data.train_labels[order].view(n, stack, batch, 1)
-        log_likelihood = self._images.new_empty(n, stack)
+        labels = self._data.train_labels[order].view(n, stack, -1, 1)
+        log_likelihood, steps = self._images.new_empty(n, stack), self._steps
+        is_whole = order.shape[1] == len(self._bytes)
+        take = self._take_gradient if is_whole else self._accumulate_gradient
         # one call makes all the views that the loop needs: indexing would make them one by one
         for rows, classes, mean in zip(
             order.unbind(), labels.unbind(), log_likelihood.unbind(), strict=True
         ):
-            # gathering bytes and converting the batch moves a quarter of what float rows would
-            torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
-            self._pixels.copy_(self._bytes).div_(255)
-            self._gradient(self._images, classes, mean)
-            self._optimizer.step()
+            take(rows, classes, mean)
+            for step in steps:
+                step(classes)
         return -log_likelihood.T.cpu().double().numpy()
+
+    def _take_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
+        """Gradient and mean log-likelihood of the images in `rows` (K * B)."""
+        # gathering bytes and converting the batch moves a quarter of what float rows would
+        torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
+        self._pixels.copy_(self._bytes).div_(255)
+        self._gradient(self._images, classes, mean)
+
+    def _accumulate_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
+        """The same for a batch that is taken in chunks, so that memory does not grow with it."""
+        stack, chunk = self._images.shape[:2]
+        self._sum.zero_()
+        mean.zero_()
+        part, share = torch.empty_like(mean), chunk / classes.shape[1]
+        for some, their in zip(
+            torch.split(rows.view(stack, -1), chunk, 1), torch.split(classes, chunk, 1), strict=True
+        ):
+            self._take_gradient(some.reshape(-1), their, part)
+            self._sum.add_(self._gradients, alpha=share)
+            mean.add_(part, alpha=share)
+        self._gradients.copy_(self._sum)
 
     def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Correctness of every test image (K, n_test), and mean test losses (K,)."""
@@ -305,6 +420,13 @@ class Stack:
             losses.append(-log_probability.gather(-1, target).sum(dim=(1, 2), dtype=torch.float64))
         mean = torch.stack(losses).sum(0) / len(images)
         return torch.cat(correct, dim=1).cpu().numpy(), mean.cpu().numpy()
+
+
+def _chunk(batch_size: int) -> int:
+    """The largest part of a batch, at most :data:`MOST_AT_ONCE`, that divides it."""
+    sizes = range(1, min(batch_size, MOST_AT_ONCE) + 1)
+    largest = next(size for size in reversed(sizes) if batch_size % size == 0)
+    return largest if largest >= min(LEAST_AT_ONCE, batch_size) else batch_size
 
 
 def _weights_sha256(module: nn.Module) -> str:

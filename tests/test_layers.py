@@ -30,7 +30,8 @@ ALLOWED = {
     "networks": {"errors", "external", "architectures", "modules"},
     "optimizers": {"errors", "external", "spec"},
     "variants": {"errors", "spec", "optimizers"},
-    "training": {"errors", "spec", "datasets", "networks", "optimizers"},
+    "probe": {"optimizers", "spec"},
+    "training": {"errors", "spec", "datasets", "networks", "optimizers", "probe"},
     "store": {"errors", "files", "integrity", "spec", "records"},
     "integrity": {"records"},
     "ledger": {"errors", "files", "spec"},
@@ -47,7 +48,7 @@ ALLOWED = {
     "report": {"files", "analysis"},
     "cli": {
         *("__init__", "errors", "files", "spec", "records", "machine", "datasets", "optimizers"),
-        *("variants", "store", "ledger", "tables"),
+        *("variants", "architectures", "networks", "store", "ledger", "tables"),
         *("runner", "benchmark", "soak", "analysis", "validation", "report"),
     },
 }

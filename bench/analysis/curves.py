@@ -19,6 +19,7 @@ from bench.analysis.table import is_list, require_columns
 
 CURVE_COLUMNS = ("eval_iterations", "eval_test_accuracy", "eval_test_loss", "eval_train_loss")
 SECONDS_COLUMN = "eval_train_seconds"
+BATCH_SIZE_COLUMN = "batch_size"
 
 
 def learning_curves(
@@ -65,7 +66,16 @@ def _learning_curve(name: str, evaluated: pd.DataFrame, alpha: float) -> Learnin
         test_accuracy=accuracy,
         test_loss=test_loss,
         train_loss=train_loss,
+        batch_size=_batch_size(evaluated),
     )
+
+
+def _batch_size(evaluated: pd.DataFrame) -> int | None:
+    """That of all runs; None where it is not stored, or is not one."""
+    if BATCH_SIZE_COLUMN not in evaluated.columns:
+        return None
+    found = pd.to_numeric(evaluated[BATCH_SIZE_COLUMN], errors="coerce").unique()
+    return int(found[0]) if len(found) == 1 and found[0] >= 1 and found[0] % 1 == 0 else None
 
 
 def _seconds(evaluated: pd.DataFrame, iterations: Sequence[int]) -> tuple[float | None, ...]:

@@ -284,6 +284,9 @@ class TimeToTarget(Shown):
         difference counts iterations, and ``better`` means sooner.
     logrank
         In the order of `pairs`.
+    unit
+        What is counted: ``"updates"``, or ``"images"`` where variants with batch sizes of their own
+        do another number of updates; then `budget` and all times are images seen.
     """
 
     target: float
@@ -292,6 +295,7 @@ class TimeToTarget(Shown):
     treatments: tuple[TargetTreatment, ...]
     pairs: tuple[Pair, ...]
     logrank: tuple[LogRank, ...]
+    unit: str = "updates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,7 +422,7 @@ class LearningCurve(Shown):
 
     Accuracies are fractions, losses are nats. `seconds` is the time of training before each
     evaluation, the median over the runs that have one, None where none has; it holds no time of
-    evaluations.
+    evaluations. `batch_size` is the number of images per update, None where it is not known.
     """
 
     treatment: str
@@ -427,6 +431,12 @@ class LearningCurve(Shown):
     test_accuracy: Band
     test_loss: Band
     train_loss: Band
+    batch_size: int | None = None
+
+    @property
+    def images(self) -> tuple[int | None, ...]:
+        """Training images seen before each evaluation, those of all epochs counted."""
+        return tuple(self.batch_size and self.batch_size * i for i in self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,9 @@ from bench.errors import TableError
 #: Lists of one run: iterations done at each evaluation, and the accuracy found there.
 AT, ACCURACY = "eval_iterations", "eval_test_accuracy"
 BUDGET = "iterations"
+BATCH_SIZE = "batch_size"
+#: Numbers of images that differ by a larger factor are not one budget.
+_SAME_BUDGET = 1.1
 
 
 def time_to_target(
@@ -73,6 +76,10 @@ def time_to_target(
     """
     if not {AT, ACCURACY} <= set(table.columns):
         return None
+    counted = _counted(table)
+    if counted is None:
+        return None
+    table, unit = counted
     times = _arrival_times(table, paired, target)
     if not np.isfinite(times).any() and not _has_evaluations(table, paired):
         return None
@@ -97,7 +104,31 @@ def time_to_target(
         treatments=tuple(_treatment(t, samples[t.name]) for t in treatments),
         pairs=pairs,
         logrank=tuple(_logrank(pair, samples) for pair in pairs),
+        unit=unit,
     )
+
+
+def _counted(table: pd.DataFrame) -> tuple[pd.DataFrame, str] | None:
+    """The table, and what its budgets count.
+
+    Where variants differ in their batch size and in their number of updates, images seen are
+    counted instead of updates; None where they have not seen about as many either.
+    """
+    if not {BUDGET, BATCH_SIZE} <= set(table.columns):
+        return table, "updates"
+    budgets = table[[BUDGET, BATCH_SIZE]].apply(pd.to_numeric, errors="coerce").dropna()
+    if budgets[BUDGET].nunique() <= 1 or budgets[BATCH_SIZE].nunique() <= 1:
+        return table, "updates"
+    images = budgets[BUDGET] * budgets[BATCH_SIZE]
+    if images.max() > _SAME_BUDGET * images.min():
+        return None
+    scaled = [
+        [int(i) * int(batch) for i in run] if is_list(run) else run
+        for run, batch in zip(table[AT], table[BATCH_SIZE], strict=True)
+    ]
+    at = pd.Series(scaled, index=table.index, dtype=object)
+    # whole updates of one batch size may be a few images more than those of another
+    return table.assign(**{AT: at, BUDGET: images.min()}), "images"
 
 
 @dataclass(frozen=True)

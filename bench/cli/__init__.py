@@ -22,6 +22,9 @@ from typing import NoReturn, TextIO
 from bench.cli.printing import printable
 from bench.errors import BenchError, UsageError
 
+#: Modules that are not called as their command is: one called list would hide Python's own here.
+_MODULES = {"list": "listing"}
+
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -58,7 +61,7 @@ def _run(argv: Sequence[str] | None) -> int:
     _refuse_undecodable(words)
     arguments = make_parser().parse_args(words)
     warnings.showwarning = _show_warning
-    command = import_module(f"bench.cli.{arguments.command}")
+    command = import_module(f"bench.cli.{_MODULES.get(arguments.command, arguments.command)}")
     code = int(command.run(arguments))
     sys.stdout.flush()
     return code

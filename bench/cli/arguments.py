@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from bench import __version__
+from bench.architectures import resolve_network
 from bench.datasets import DATA_DIR_VARIABLE
 from bench.errors import SpecError, UsageError
 from bench.optimizers import DEFAULT_OPTIMIZERS
@@ -112,6 +113,7 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_sweep(commands)
+    _add_list(commands)
     _add_report(commands)
     _add_analyze(commands)
     _add_compare(commands)
@@ -128,6 +130,7 @@ def command_line(spec: SweepSpec, device: str) -> str:
     options = {
         "name": (spec.name, default_sweep_name(spec.workload, spec.budget)),
         "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
+        "network": (workload["network"], Workload.network),
         **{k: (workload[k], getattr(Workload, k)) for k in _WORKLOAD_OPTIONS},
         **{k: (declaration[k], getattr(Declaration, k)) for k in _DECLARATION_OPTIONS},
         "budget": (spec.budget, EPOCHS),
@@ -190,8 +193,9 @@ def _add_sweep(commands: Any) -> None:
         type=_checked(parse_optimizers),
         default=",".join(DEFAULT_OPTIMIZERS),
         metavar="LIST",
-        help="names, each with any of torch's arguments, or batch_size, in brackets: "
-        "sgd,adam[lr=0.003] (default: the tutorial's eight)",
+        help="names, each with any of its arguments, or batch_size, in brackets, such as "
+        "sgd,adam[lr=0.003]; or your own: mypkg.mymodule:MyOptimizer[lr=0.01] (default: the "
+        "tutorial's eight; scripts/list.py shows all)",
     )
     variants.add_argument(
         "--preset",
@@ -219,6 +223,13 @@ def _add_sweep(commands: Any) -> None:
             help=f"{text} (default {default})",
         )
 
+    training.add_argument(
+        "--network",
+        type=_checked(resolve_network),
+        default=Workload.network,
+        help="mlp (one hidden layer of 100), mlp[hidden=128x64], logistic, lenet, or your own: "
+        "mypkg.mymodule:make_net, a function that returns an nn.Module (default: mlp)",
+    )
     training.add_argument(
         "--budget",
         choices=BUDGETS,
@@ -296,6 +307,16 @@ def _add_sweep(commands: Any) -> None:
     mode.add_argument(
         "-q", "--quiet", action="store_true", help="print only errors and the report's path"
     )
+
+
+def _add_list(commands: Any) -> None:
+    parser = commands.add_parser(
+        "list",
+        help="show the optimizers that have a name here",
+        description="Show every optimizer that has a name here: its update rule, its paper, its "
+        "hyperparameters with their defaults, and whether it acts elementwise.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the same as JSON")
 
 
 def _add_report(commands: Any) -> None:

@@ -138,7 +138,12 @@ def _workload(arguments: Namespace, n_images: int) -> Workload:
     iterations = arguments.iterations
     if arguments.epochs is not None:  # of whole batches: what is left of an epoch is left out
         iterations = arguments.epochs * (n_images // batch_size)
-    return Workload(batch_size=batch_size, iterations=iterations, eval_every=arguments.eval_every)
+    return Workload(
+        network=arguments.network,
+        batch_size=batch_size,
+        iterations=iterations,
+        eval_every=arguments.eval_every,
+    )
 
 
 def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool) -> Todo:

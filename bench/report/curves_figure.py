@@ -1,4 +1,4 @@
-"""How accuracy and loss develop over the updates, or over the seconds of training."""
+"""How accuracy and loss develop over updates, images seen, or seconds of training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bench.report.format import clean, elide
 from bench.report.styles import Style, styles_of
 from bench.report.svg import INK, MUTED, PAPER, figure_style, optimizer_gid
 
-Over = Literal["updates", "seconds"]
+Over = Literal["updates", "images", "seconds"]
 Spacing = Literal["log", "linear"]
 
 #: A curve is on the scale where it ends with at most this many times the error of the best ...
@@ -163,6 +163,8 @@ def _loss_ticks(shown: Range) -> dict[float, str]:
 
 
 def _along(curve: LearningCurve, over: Over) -> Sequence[float | None]:
+    if over == "images":
+        return curve.images
     return curve.seconds if over == "seconds" else curve.iterations
 
 
@@ -199,9 +201,9 @@ def _draw_panel(
 
 
 def _horizontal_axis(axes: Axes, over: Over, last: float) -> None:
-    if over == "updates":
+    if over != "seconds":
         whole_ticks(axes, last, 4)
-        axes.set_xlabel("updates", labelpad=6)
+        axes.set_xlabel("updates" if over == "updates" else "images seen", labelpad=6)
         return
     axes.set_xlim(0, last)
     places = round_ticks(0, last, 5)

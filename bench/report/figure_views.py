@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -127,41 +127,55 @@ def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
 # ---------------------------------------------------------------- learning curves
 
 
+_OVER: Mapping[Over, str] = {
+    "updates": "updates",
+    "images": "images seen",
+    "seconds": "seconds of training",
+}
+
+
 def curves_view(parts: Parts) -> Variants | None:
     """Learning curves over updates and seconds, logarithmic and linear; None without any."""
     analysis = parts.analysis
     if not analysis.curves:
         return None
     timed = any(x for curve in analysis.curves for x in curve.seconds)
-    overs: tuple[Over, ...] = ("updates", "seconds") if timed else ("updates",)
+    overs = _overs(analysis.curves, timed=timed)
+    chosen = len(overs) > 1
     spacings: tuple[Spacing, ...] = ("log", "linear")
     description = wording.curves_description(analysis)
 
     def figure(over: Over, spacing: Spacing) -> FigureView:
-        where = f"the {over}" if over == "updates" else "the seconds of training"
         return parts.figure(
             partial(curves_figure, over=over, spacing=spacing),
             f"curves-{over}-{spacing}",
-            title=f"Test accuracy and test loss over {where}, by {parts.nouns.treatment}",
+            title=f"Test accuracy and test loss over the {_OVER[over]}, by {parts.nouns.treatment}",
             description=description,
             locate=lambda drawn, _layout: curves_points(
                 analysis, drawn, over=over, spacing=spacing
             ),
         )
 
-    named = {"updates": "updates", "seconds": "seconds of training"}
-    over_choice = Choice(name="over", label="Over", options=tuple((o, named[o]) for o in overs))
+    over_choice = Choice(name="over", label="Over", options=tuple((o, _OVER[o]) for o in overs))
     spaced = (("log", "logarithmic"), ("linear", "linear"))
     spacing_choice = Choice(name="spacing", label="Scale", options=spaced)
     return Variants(
         name="curves",
-        choices=(*((over_choice,) if timed else ()), spacing_choice),
+        choices=(*((over_choice,) if chosen else ()), spacing_choice),
         figures=tuple(
-            (f"{over}-{spacing}" if timed else spacing, figure(over, spacing))
+            (f"{over}-{spacing}" if chosen else spacing, figure(over, spacing))
             for over in overs
             for spacing in spacings
         ),
     )
+
+
+def _overs(curves: Sequence[LearningCurve], *, timed: bool) -> tuple[Over, ...]:
+    """What the curves can be drawn over; images only where updates do not say the same."""
+    sizes = {curve.batch_size for curve in curves}
+    images: tuple[Over, ...] = ("images",) if len(sizes) > 1 and None not in sizes else ()
+    seconds: tuple[Over, ...] = ("seconds",) if timed else ()
+    return (*images, "updates", *seconds)
 
 
 def curves_readings(parts: Parts, curves: Variants) -> ReadingsView:

@@ -1,0 +1,98 @@
+"""A user's module: optimizers of their own, as they would write them."""
+
+# ruff: noqa: ARG001, ARG002
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+
+class Lion(torch.optim.Optimizer):
+    """Chen et al. 2023."""
+
+    elementwise = True
+
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0,
+        rescale: Callable[[float], float] = abs,
+        foreach: bool | None = None,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            lr, (beta1, beta2) = group["lr"], group["betas"]
+            for p in group["params"]:
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                p.mul_(1 - lr * group["weight_decay"]).sub_(lr * m.lerp(p.grad, 1 - beta1).sign())
+                m.lerp_(p.grad, 1 - beta2)
+
+
+class Normalised(torch.optim.Optimizer):
+    """Claims to be elementwise, but divides by the norm of each layer's gradient."""
+
+    elementwise = True
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.1) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for p in self.param_groups[0]["params"]:
+            p.sub_(self.param_groups[0]["lr"] * p.grad / p.grad.norm())
+
+
+class Rebinding(Normalised):
+    """Takes its gradients away and puts new tensors in the place of the old."""
+
+    elementwise = False
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for p in self.param_groups[0]["params"]:
+            p.data = p.data - self.param_groups[0]["lr"] * p.grad
+        self.zero_grad()
+
+
+class Extragradient(torch.optim.Optimizer):
+    """Steps by the gradient at the place to which a plain step would lead."""
+
+    needs_closure = True
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float, **more: Any) -> None:
+        super().__init__(params, {"lr": lr, **more})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], torch.Tensor]) -> torch.Tensor:  # type: ignore[override]
+        lr, params = self.param_groups[0]["lr"], self.param_groups[0]["params"]
+        start = [p.clone() for p in params]
+        for p in params:
+            p.sub_(lr * p.grad)
+        loss = closure()
+        for p, s in zip(params, start, strict=True):
+            p.copy_(s - lr * p.grad)
+        return loss
+
+
+def sgd_like(params: Iterable[torch.Tensor], *, lr: float = 0.1) -> torch.optim.Optimizer:
+    """A factory."""
+    return torch.optim.SGD(params, lr=lr)
+
+
+def exits(params: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+    raise SystemExit("first\nsecond")
+
+
+def stepless(params: Iterable[torch.Tensor]) -> object:
+    return object()
+
+
+NUMBER = 3

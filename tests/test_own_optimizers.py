@@ -1,0 +1,162 @@
+"""Every optimizer of the catalogue, and users' own, under the same rules."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+
+import pytest
+import torch
+from conftest import resolve_one
+
+from bench.cli import main
+from bench.errors import SpecError
+from bench.optimizers import CATALOGUE, EXCLUDED, available
+from bench.probe import acts_elementwise, is_elementwise
+from bench.spec import Workload
+from bench.training import DeviceData, Stack, TrainedRun, train
+
+BRIEF = Workload(iterations=20, eval_every=20)
+OWN = [f"_lion:{name}" for name in ("Lion", "sgd_like", "Extragradient[lr=0.1]", "Rebinding")]
+
+
+def test_every_optimizer_of_torch_is_here_or_excluded_for_a_reason() -> None:
+    public = {
+        name
+        for name in vars(torch.optim)
+        if isinstance(value := getattr(torch.optim, name), type)
+        and issubclass(value, torch.optim.Optimizer)
+    }
+    here = {entry.algorithm for entry in available().values()}
+    assert public - here == set(EXCLUDED)
+    assert all(EXCLUDED.values())
+    assert set(CATALOGUE) - set(available()) <= {"muon"}
+
+
+@pytest.mark.parametrize("name", available())
+def test_the_catalogue_says_what_the_probe_finds(name: str) -> None:
+    assert is_elementwise(resolve_one(name)) == CATALOGUE[name].elementwise
+
+
+@pytest.mark.parametrize("name", [*available(), *OWN])
+def test_what_holds_for_every_optimizer(name: str, mnist: DeviceData) -> None:
+    spec = resolve_one(name)
+    workload = Workload(iterations=3) if name == "lbfgs" else BRIEF  # each of 20 iterations
+    together, again = (train(workload, spec, [1, 2], mnist) for _ in range(2))
+    alone = [train(workload, spec, [seed], mnist)[0] for seed in (1, 2)]
+    (plain,) = train(workload, resolve_one("sgd"), [1], mnist)
+    assert together[0].initial_weights_sha256 == plain.initial_weights_sha256
+    assert together[0].data_order_sha256 == plain.data_order_sha256
+    for run, same, single in zip(together, again, alone, strict=True):
+        assert numbers(run) == numbers(same)
+        # batched products round otherwise; sign steps and line searches make more of that
+        assert numbers(run) == pytest.approx(numbers(single), rel=0.02)
+        assert all(map(math.isfinite, numbers(run)))
+        assert run.diverged_at is None
+
+
+def numbers(run: TrainedRun) -> list[float]:
+    (last,) = run.evaluations
+    assert last.test_loss is not None
+    assert last.train_loss is not None
+    return [last.test_loss, last.train_loss]
+
+
+def test_the_first_loss_is_that_before_the_update(mnist: DeviceData) -> None:
+    first = [
+        train(Workload(iterations=1), resolve_one(name), [4], mnist)[0].evaluations[0]
+        for name in ("sgd", "lbfgs", "_lion:Extragradient[lr=0.1]")
+    ]
+    assert len({evaluation.train_loss for evaluation in first}) == 1
+    assert first[1].test_loss != first[0].test_loss
+
+
+@pytest.mark.parametrize("name", ["_lion:sgd_like", "_lion:Rebinding"])
+def test_layers_one_by_one_are_the_same_as_all_at_once(name: str, mnist: DeviceData) -> None:
+    flat, layered = (Stack(BRIEF, resolve_one(n), [1, 2], mnist) for n in ("sgd", name))
+    for stack in (flat, layered):
+        stack.advance(0, 20)
+    torch.testing.assert_close(flat.parameters, layered.parameters, rtol=0, atol=1e-7)
+
+
+def test_making_a_stack_leaves_torchs_generator_alone(mnist: DeviceData) -> None:
+    before = torch.get_rng_state()
+    Stack(BRIEF, resolve_one("adafactor"), [1], mnist)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_claim_is_believed_only_where_it_is_true() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert acts_elementwise(resolve_one("_lion:Lion"))
+        assert not acts_elementwise(resolve_one("_lion:sgd_like"))  # claims nothing
+    with pytest.warns(UserWarning, match=r"_lion:Normalised says that it is elementwise, but"):
+        assert not acts_elementwise(resolve_one("_lion:Normalised"))
+
+
+def test_a_users_optimizer_is_stored_with_its_defaults_and_its_source() -> None:
+    spec = resolve_one("_lion:Lion[lr=0.01,weight_decay=0]")
+    assert spec.name == "_lion:Lion[lr=0.01]"
+    assert spec.algorithm.startswith("_lion:Lion@")
+    assert dict(spec.hyperparameters) == {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.0}
+    assert resolve_one(spec.name) == spec
+    assert resolve_one(f"{spec.algorithm}[lr=0.01]") == spec
+    more = resolve_one("_lion:Extragradient[lr=1,depth=2]")
+    assert dict(more.hyperparameters) == {"lr": 1, "depth": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("_lion:Lion[lrr=1]", "_lion:Lion has no hyperparameter 'lrr': did you mean lr?"),
+        ("_lion:Lion[lr=fast]", "lr must be a number (default 0.001)"),
+        ("_lion:Lion[params=1]", "has no hyperparameter 'params'"),
+        ("_lion:Lion@0123456789ab", "the source has changed since"),
+        ("_lion:Lyon", "_lion has no 'Lyon': did you mean Lion?"),
+        ("_lion:Extragradient", "a value is needed for lr"),
+        ("_lion:Lion[rescale=3,betas=(1,2,3)]", "betas must be a tuple of 2"),
+        ("_lion:exits", "it cannot do a step with these settings: first"),
+        ("_lion:stepless", "it cannot do a step with these settings: object has no step()"),
+        ("_lion:NUMBER", "an optimizer must be a class or a factory, got 3"),
+        ("lbfgs[max_iter=2.5]", "max_iter must be a whole number"),
+        ("lbfgs[line_search_fn=x]", "torch refuses these settings"),
+        ("adam@0123456789ab", "unknown optimizer 'adam@0123456789ab'"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        resolve_one(text)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_whole_numbers_stay_whole() -> None:
+    spec = resolve_one("lbfgs[max_iter=4.0]")
+    assert spec.name == "lbfgs[max_iter=4]"
+    assert type(dict(spec.hyperparameters)["history_size"]) is int
+
+
+def test_a_third_partys_lion(mnist: DeviceData) -> None:
+    pytest.importorskip("pytorch_optimizer")
+    theirs, ours = (
+        Stack(BRIEF, resolve_one(name), [1, 2], mnist)
+        for name in ("pytorch_optimizer:Lion[lr=0.001,weight_decay=0]", "_lion:Lion")
+    )
+    for stack in (theirs, ours):
+        stack.advance(0, 20)
+    # a sign of what is almost 0 may be another: two steps apart
+    assert ((theirs.parameters - ours.parameters).abs() > 1e-6).float().mean() < 0.01
+
+
+def test_list_shows_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100
+    assert main(["list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["optimizers"]
+    assert [row["name"] for row in rows] == list(available())
+    for row in rows:
+        assert f"\n{row['name']} " in f"\n{text}"
+        assert {**row["defaults"]}.keys() & {"lr"}
+    assert {row["name"] for row in rows if row["needs_closure"]} == {"lbfgs"}
