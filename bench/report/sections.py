@@ -8,7 +8,7 @@ without results is None, and the page leaves it out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.analysis.results import (
     CrossedInterval,
@@ -143,6 +143,7 @@ class TargetView:
 
     target: str
     budget: str
+    unit: str
     data: str
     figure: FigureView
     rows: tuple[TargetRow, ...]
@@ -396,19 +397,23 @@ def target_view(parts: Parts) -> TargetView | None:
     found = comparison.time_to_target
     if found is None:
         return None
-    target = fmt.level(found.target)
+    target, counted = (
+        fmt.level(found.target),
+        replace(UPDATES, unit=found.unit, difference_unit=found.unit),
+    )
     pairs = zip(found.pairs, found.logrank, strict=True)
     return TargetView(
         target=target,
         budget=f"{found.budget:,}",
+        unit=found.unit,
         data=found.data,
         figure=parts.figure(
             target_figure,
             "target",
-            title=f"Share of runs that have reached {target}, over the updates",
+            title=f"Share of runs that have reached {target}, over the {found.unit}",
             description="; ".join(
                 f"{clean(t.name)}: {t.n_reached} of {count(t.n, 'run')}, on average after "
-                f"{UPDATES.score_with_unit(t.restricted_mean)}"
+                f"{counted.score_with_unit(t.restricted_mean)}"
                 for t in found.treatments
             )
             + ".",
@@ -418,8 +423,8 @@ def target_view(parts: Parts) -> TargetView | None:
                 parts.name(t.name),
                 f"{t.n_reached} of {t.n}",
                 fmt.percent(t.reach_rate),
-                UPDATES.score(t.restricted_mean),
-                UPDATES.score_interval(t.ci_low, t.ci_high),
+                counted.score(t.restricted_mean),
+                counted.score_interval(t.ci_low, t.ci_high),
             )
             for t in found.treatments
         ),
@@ -428,10 +433,10 @@ def target_view(parts: Parts) -> TargetView | None:
                 parts.name(p.a),
                 parts.name(p.b),
                 mark_of(p, None),
-                _sooner(verdict_words(p, None, UPDATES)),
+                _sooner(verdict_words(p, None, counted)),
                 str(p.n),
-                UPDATES.difference(p.mean_difference),
-                UPDATES.difference_interval(p.ci_low, p.ci_high),
+                counted.difference(p.mean_difference),
+                counted.difference_interval(p.ci_low, p.ci_high),
                 fmt.pvalue(p.pvalue_holm, comparison.level),
                 fmt.pvalue(footnote.pvalue, comparison.level),
             )

@@ -52,7 +52,7 @@ def _prepare(axes: Axes, found: TimeToTarget) -> None:
     axes.set_ylim(-0.015, 1.03)
     share_ticks(axes)
     whole_ticks(axes, found.budget, 6)
-    axes.set_xlabel("updates", labelpad=6)
+    axes.set_xlabel(found.unit, labelpad=6)
 
 
 def _draw_steps(axes: Axes, treatment: TargetTreatment, style: Style, budget: int) -> None:
