@@ -502,3 +502,32 @@ def test_iterations_that_are_no_list_of_numbers_are_refused(iterations: list[Any
 def test_a_target_that_is_met_at_the_start_has_one_step_there() -> None:
     one = only(runs_table({"x": [([0, 4], [0.96, 0.97])]}))
     assert [(s.iteration, s.waiting_share) for s in one.steps] == [(0, 0.0)]
+
+
+def regimes(batch_sizes: Mapping[str, int], budgets: Mapping[str, int]) -> pd.DataFrame:
+    table = arrivals(dict.fromkeys(batch_sizes, (3, 4, NEVER, 5)))
+    return table.assign(
+        batch_size=table["optimizer"].map(batch_sizes), iterations=table["optimizer"].map(budgets)
+    )
+
+
+def test_variants_with_batch_sizes_of_their_own_are_timed_in_images() -> None:
+    answer = ask(regimes({"one": 1, "many": 10}, {"one": 100, "many": 10}))
+    assert (answer.unit, answer.budget) == ("images", 100)
+    assert named(answer, "one").restricted_mean == (3 + 4 + 100 + 5) / 4
+    assert named(answer, "many").restricted_mean == (30 + 40 + 100 + 50) / 4
+
+
+def test_whole_updates_may_be_a_few_images_more() -> None:
+    answer = ask(regimes({"one": 1, "many": 11}, {"one": 108, "many": 10}))
+    assert (answer.unit, answer.budget) == ("images", 108)
+
+
+def test_with_as_many_updates_they_are_timed_in_updates() -> None:
+    answer = ask(regimes({"one": 1, "many": 10}, {"one": 10, "many": 10}))
+    assert (answer.unit, answer.budget) == ("updates", 10)
+
+
+def test_without_a_common_budget_there_is_no_time_to_the_target() -> None:
+    table = regimes({"one": 1, "many": 10}, {"one": 10, "many": 11})
+    assert compare(table).time_to_target is None

@@ -16,6 +16,7 @@ from bench.training import (
     DeviceData,
     Stack,
     TrainedRun,
+    _chunk,
     data_order,
     initial_weights,
     stream_seed,
@@ -217,3 +218,19 @@ def test_accuracy_after_the_full_budget(
     for run in runs:
         assert bounds[0] < run.evaluations[-1].test_accuracy < bounds[1]
         assert [e.iteration for e in run.evaluations] == [500, 1000, 1500, 2000, 2500, 3000]
+
+
+def test_a_batch_in_chunks_is_the_batch_as_a_whole(
+    mnist: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = Workload(batch_size=300, iterations=6, eval_every=3)
+    whole = train(workload, resolve_one("momentum"), [0, 1], mnist)
+    monkeypatch.setattr("bench.training.MOST_AT_ONCE", 100)
+    chunked = train(workload, resolve_one("momentum"), [0, 1], mnist)
+    for one, other in zip(whole, chunked, strict=True):
+        assert one.data_order_sha256 == other.data_order_sha256
+        for a, b in zip(one.evaluations, other.evaluations, strict=True):
+            assert a.train_loss == pytest.approx(b.train_loss, rel=1e-5)
+            assert a.test_loss == pytest.approx(b.test_loss, rel=1e-4)
+    assert _chunk(60_000) == 100
+    assert _chunk(60_000 + 1) == 60_001, "not into a thousand parts of 61"

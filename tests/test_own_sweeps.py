@@ -1,0 +1,104 @@
+"""Whole sweeps of what users bring along, and of variants that train in their own ways."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import CommandLine
+
+from bench.store import Store
+
+pytestmark = pytest.mark.slow
+
+MINE = """
+import torch
+
+class SignDescent(torch.optim.Optimizer):
+    elementwise = True
+
+    def __init__(self, params, lr=0.001):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(group["lr"] * p.grad.sign())
+
+class Broken(SignDescent):
+    def step(self, closure=None):
+        raise ValueError("out of steps")
+
+def net(image_shape, n_classes):
+    channels, height, width = image_shape
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(channels, 2, 5, stride=3), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(2 * ((height - 5) // 3 + 1) * ((width - 5) // 3 + 1), n_classes),
+    )
+"""
+LENGTH = ("--iterations", "20", "--eval-every", "10", "--n-jobs", "2")
+
+
+def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
+    source = run_command.directory / "mine.py"
+    source.write_text(MINE)
+    command = (
+        *("sweep", "--name", "x", "--seeds", "2", "--network", "mine:net", *LENGTH),
+        *("--optimizers", "sgd,mine:SignDescent[lr=0.01]"),
+    )
+    finished = run_command(*command)
+    assert (finished.code, finished.err.count("Traceback")) == (0, 0), finished.err
+    rows = Store(run_command.directory / "results" / "x").read_rows().to_pylist()
+    assert {row["optimizer"] for row in rows} == {"sgd", "mine:SignDescent[lr=0.01]"}
+    assert all(row["network"].startswith("mine:net@") for row in rows)
+    by_seed = {(row["seed"], row["initial_weights_sha256"]) for row in rows}
+    assert len(by_seed) == 2, "runs of one seed are paired"
+    again = run_command(*command, "--quiet")
+    assert again.code == 0, again.err
+    assert Store(run_command.directory / "results" / "x").read_rows().to_pylist() == rows
+    source.write_text(MINE + "# changed\n")
+    changed = run_command(*command)
+    assert changed.code == 2, "another source is another network"
+    assert "network=mine:net@" in changed.err
+
+
+def test_an_own_optimizer_that_raises_is_refused_before_the_sweep(run_command: CommandLine) -> None:
+    (run_command.directory / "mine.py").write_text(MINE)
+    finished = run_command("sweep", *LENGTH, "--optimizers", "mine:Broken")
+    assert finished.code == 2
+    assert "out of steps" in finished.err
+    assert finished.err.count("\n") == 1
+    assert not (run_command.directory / "results").exists()
+
+
+def test_variants_with_batch_sizes_of_their_own(run_command: CommandLine) -> None:
+    optimizers = "sgd,sgd[batch_size=50],adam[batch_size=25]"
+    command = ("sweep", "--name", "x", "--seeds", "2", *LENGTH, "--optimizers", optimizers)
+    finished = run_command(*command)
+    assert finished.code == 0, finished.err
+    rows = Store(run_command.directory / "results" / "x").read_rows().to_pylist()
+    seen = {row["optimizer"]: (row["batch_size"], row["iterations"]) for row in rows}
+    assert seen == {
+        "sgd": (100, 20),
+        "sgd[batch_size=50]": (50, 40),
+        "adam[batch_size=25]": (25, 80),
+    }
+    analysed = run_command("analyze", "results/x", "--json", "-")
+    assert json.loads(analysed.out)["time_to_target"]["unit"] == "images"
+    checked = run_command("report", "results/x", "--check", "reports/x.html")
+    assert checked.code == 0, checked.err
+    (run_command.directory / "results" / "x" / "spec.json").unlink()
+    undeclared = run_command("report", "results/x", "--output", "again.html")
+    assert undeclared.code == 0, undeclared.err
+
+
+def test_the_whole_batch_is_taken_in_chunks(run_command: CommandLine) -> None:
+    finished = run_command(
+        *("sweep", "--name", "x", "--seeds", "2", *LENGTH, "--optimizers", "sgd,batch-gd"),
+        *("--network", "logistic"),
+    )
+    assert finished.code == 0, finished.err
+    rows = Store(run_command.directory / "results" / "x").read_rows().to_pylist()
+    whole = [row for row in rows if row["optimizer"] == "batch-gd"]
+    assert [(row["batch_size"], row["iterations"]) for row in whole] == [(60_000, 1)] * 2
