@@ -96,7 +96,7 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class DeviceData:
-    """A dataset on a device: images (n, D) as bytes, classes (n,) as int64.
+    """A dataset on a device: images (n, D) as bytes or float32, classes (n,) as int64.
 
     `image_shape` is (channels, height, width), whose product is D.
     """
@@ -119,6 +119,11 @@ class DeviceData:
             image_shape=dataset.image_shape,
             n_classes=dataset.n_classes,
         )
+
+    @property
+    def scale(self) -> int:
+        """What pixels are divided by: bytes by 255, while floats are taken as they are."""
+        return 255 if self.train_images.dtype == torch.uint8 else 1
 
 
 def train(
@@ -386,7 +391,7 @@ class Stack:
         """Gradient and mean log-likelihood of the images in `rows` (K * B)."""
         # gathering bytes and converting the batch moves a quarter of what float rows would
         torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
-        self._pixels.copy_(self._bytes).div_(255)
+        self._pixels.copy_(self._bytes).div_(self._data.scale)
         self._gradient(self._images, classes, mean)
 
     def _accumulate_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
@@ -412,7 +417,9 @@ class Stack:
             torch.split(labels, EVALUATION_CHUNK),
             strict=True,
         ):
-            pixels = chunk.to(self.parameters.dtype).div_(255).expand(stack, -1, -1)
+            # a copy, also of floats: they are mapped from a file that all workers share
+            pixels = chunk.to(self.parameters.dtype, copy=True).div_(self._data.scale)
+            pixels = pixels.expand(stack, -1, -1)
             logits = self._logits(pixels)
             correct.append(logits.argmax(-1) == truth)
             log_probability = logits.log_softmax(-1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 
+import numpy as np
 import pytest
 from conftest import CommandLine
 
@@ -61,6 +63,33 @@ def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
     changed = run_command(*command)
     assert changed.code == 2, "another source is another network"
     assert "network=mine:net@" in changed.err
+
+
+def test_an_own_optimizer_on_a_convolutional_net_and_own_images(run_command: CommandLine) -> None:
+    place = run_command.directory
+    (place / "mine.py").write_text(MINE)
+    generator = np.random.default_rng(0)
+    labels = np.arange(240) % 3
+    images = generator.integers(0, 120, (240, 3, 14, 14)) + 60 * labels[:, None, None, None]
+    np.savez(
+        place / "my images.npz",
+        x_train=images[:200].astype(np.uint8),
+        y_train=labels[:200],
+        x_test=images[200:].astype(np.uint8),
+        y_test=labels[200:],
+    )
+    finished = run_command(
+        *("sweep", "--seeds", "2", "--network", "lenet", "--dataset", "my images.npz", *LENGTH),
+        *("--batch-size", "20", "--optimizers", "adam,mine:SignDescent,muon", "--name", "x"),
+    )
+    assert finished.code == 0, finished.err
+    rows = Store(place / "results" / "x").read_rows().to_pylist()
+    assert {row["test_total"] for row in rows} == {40}
+    assert all(row["dataset"].startswith("my images.npz@") for row in rows)
+    (reproduce,) = [s for s in finished.out.splitlines() if s.startswith("reproduce: ")]
+    words = shlex.split(reproduce)[3:]
+    again = run_command("sweep", *words, "--quiet", "--dry-run")
+    assert "runs:   6, of which 6 are done" in again.out, again.err
 
 
 def test_an_own_optimizer_that_raises_is_refused_before_the_sweep(run_command: CommandLine) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from bench import __version__
 from bench.architectures import resolve_network
-from bench.datasets import DATA_DIR_VARIABLE
+from bench.datasets import DATA_DIR_VARIABLE, resolve_dataset
 from bench.errors import SpecError, UsageError
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.spec import (
@@ -130,7 +130,7 @@ def command_line(spec: SweepSpec, device: str) -> str:
     options = {
         "name": (spec.name, default_sweep_name(spec.workload, spec.budget)),
         "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
-        "network": (workload["network"], Workload.network),
+        **{k: (workload[k], getattr(Workload, k)) for k in ("dataset", "network")},
         **{k: (workload[k], getattr(Workload, k)) for k in _WORKLOAD_OPTIONS},
         **{k: (declaration[k], getattr(Declaration, k)) for k in _DECLARATION_OPTIONS},
         "budget": (spec.budget, EPOCHS),
@@ -223,6 +223,14 @@ def _add_sweep(commands: Any) -> None:
             help=f"{text} (default {default})",
         )
 
+    training.add_argument(
+        "--dataset",
+        type=_checked(resolve_dataset),
+        default=Workload.dataset,
+        help="mnist, fashion-mnist, kmnist, qmnist, emnist-digits, usps (downloaded at first use), "
+        "digits (of scikit-learn), or your own: a file.npz with x_train, y_train, x_test and "
+        "y_test, or mypkg.mymodule:load_data, a function that returns these (default: mnist)",
+    )
     training.add_argument(
         "--network",
         type=_checked(resolve_network),

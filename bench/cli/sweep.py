@@ -78,7 +78,8 @@ def run(arguments: Namespace) -> int:
         store.tidy()
         _set_damaged_aside(spec, store)
         todo = find_missing(spec, store, machine, force=arguments.force)
-        arrays = datasets.prepare(spec.workload.dataset, arguments.data_dir)
+        dataset = spec.workload.dataset
+        arrays = datasets.prepare(dataset, arguments.data_dir, quiet=arguments.quiet)
         store.write_spec(spec)
         site = Site(arrays=arrays, machine=machine, store=store, timeout=arguments.timeout)
         _train(spec, todo, site, quiet=arguments.quiet)
@@ -102,7 +103,7 @@ def make_spec(arguments: Namespace) -> SweepSpec:
     SpecError
         Naming the setting that is not allowed.
     """
-    n_images = datasets.N_TRAIN_IMAGES[Workload.dataset]
+    n_images = datasets.n_train_images(arguments.dataset, arguments.data_dir)
     workload = _workload(arguments, n_images)
     variants = tuple(
         resolve_variant(expression, workload, n_images) for expression in _expressions(arguments)
@@ -133,12 +134,13 @@ def _workload(arguments: Namespace, n_images: int) -> Workload:
     if batch_size > n_images:
         raise SpecError(
             f"--batch-size must be at most {n_images}, the training images of "
-            f"{Workload.dataset}, got {batch_size}"
+            f"{arguments.dataset}, got {batch_size}"
         )
     iterations = arguments.iterations
     if arguments.epochs is not None:  # of whole batches: what is left of an epoch is left out
         iterations = arguments.epochs * (n_images // batch_size)
     return Workload(
+        dataset=arguments.dataset,
         network=arguments.network,
         batch_size=batch_size,
         iterations=iterations,
