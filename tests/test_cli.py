@@ -464,7 +464,9 @@ def test_a_name_that_now_means_something_else_is_refused(
     other = replace(spec.optimizers[0], hyperparameters=(("lr", 0.2),))
     spec = replace(spec, optimizers=(other, *spec.optimizers[1:]))
     store, machine = Store(Path("results/small")), describe_machine("cpu", 2)
-    with pytest.raises(MixedRunsError, match=r"sgd seed 0 with .*\"lr\":0.1.* means \{\"lr\":0.2"):
+    with pytest.raises(
+        MixedRunsError, match=r"sgd seed 0 as torch.optim.SGD with .*\"lr\":0.1.* \{\"lr\":0.2"
+    ):
         find_missing(spec, store, machine, force=False)
     todo = find_missing(spec, store, machine, force=True)
     assert len(todo.missing) == len(todo.planned)

@@ -216,14 +216,16 @@ def _set_damaged_aside(spec: SweepSpec, store: Store) -> None:
 def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Store) -> None:
     """A stored run must not be replaced because a later version means another thing by its name."""
     meant = {(run.optimizer.name, run.seed): run for run in planned}
-    for row in rows.select(["optimizer", "seed", "run_key", "hyperparameters"]).to_pylist():
+    columns = ["optimizer", "seed", "run_key", "algorithm", "hyperparameters"]
+    for row in rows.select(columns).to_pylist():
         run = meant.get((row["optimizer"], row["seed"]))
         if run is not None and run.key != row["run_key"]:
             settings = canonical_json(dict(run.optimizer.hyperparameters))
             raise MixedRunsError(
-                f"{store.directory} holds {row['optimizer']} seed {row['seed']} with "
-                f"{row['hyperparameters']}, this sweep means {settings} by that name: give this "
-                "sweep another --name, or do the runs again with --force"
+                f"{store.directory} holds {row['optimizer']} seed {row['seed']} as "
+                f"{row['algorithm']} with {row['hyperparameters']}, this sweep means "
+                f"{run.optimizer.algorithm} with {settings} by that name: give this sweep another "
+                "--name, or do the runs again with --force"
             )
 
 
