@@ -123,10 +123,13 @@ def _light_share_by_convolution(weights: FloatArray, limit: int) -> float:
     `weights` ascend, so that the occupied part of the table grows slowly.
     """
     ways = np.zeros(min(limit, int(weights.sum())) + 1)
+    following = np.zeros_like(ways)  # two tables take turns: in place, numpy would copy the overlap
     ways[0], top, halvings = 1.0, 0, 0
     for i, weight in enumerate(weights.astype(np.int64), start=1):
         top = min(top + weight, len(ways) - 1)
-        ways[weight : top + 1] += ways[: top + 1 - weight]
+        following[:weight] = ways[:weight]
+        np.add(ways[weight : top + 1], ways[: top + 1 - weight], out=following[weight : top + 1])
+        ways, following = following, ways
         if i % 1000 == 0:  # 2**1024 would overflow
             ways = np.ldexp(ways, -1000)
             halvings += 1000
