@@ -195,7 +195,7 @@ def test_what_is_no_npz_file_is_one_line(
     ("name", "message"),
     [
         ("minst", "unknown dataset 'minst': did you mean mnist"),
-        ("mine.npy", "Your own is the path of an .npz file or module:function"),
+        ("mine.npy", "(your own is the path of an .npz file, or module:function)"),
         ("mine.npz@abc", "your own dataset is written FILE.npz or FILE.npz@ and 12 digits"),
         ("a\0b.npz", "cannot be read: embedded null byte"),
         ("a" * 5000 + ".npz", "cannot be read: File name too long"),
