@@ -77,8 +77,8 @@ def resolve_dataset(text: str) -> str:
     if is_external(text):
         return function_name(text)
     raise SpecError(
-        f"unknown dataset {text[:120]!r}: {suggestion(text, NAMES)} Your own is the path of an "
-        ".npz file or module:function"
+        f"unknown dataset {text[:120]!r}: {suggestion(text, NAMES)} (your own is the path of an "
+        ".npz file, or module:function)"
     )
 
 

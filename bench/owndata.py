@@ -64,10 +64,10 @@ def read_npz(name: str) -> Dataset:
     path, _ = _parted(name)
     where = f"dataset {str(path)!r}"
     try:
-        content = np.load(path, allow_pickle=False)
-        if not isinstance(content, np.lib.npyio.NpzFile):
-            raise SpecError(f"{where} is not an .npz file: numpy.savez makes one")
-        with content:
+        with path.open("rb") as file:  # numpy leaves a damaged one open
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise SpecError(f"{where} is not an .npz file: numpy.savez makes one")
             arrays = {key: _member(content, key, where) for key in KEYS if key in content.files}
             others = dict.fromkeys(set(content.files) - set(KEYS))
     except SpecError:
