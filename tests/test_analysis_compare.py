@@ -564,7 +564,7 @@ KEYS = {
     "seeds_needed",
     "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz",
     "single_seed": "leader n_blocks crowns pairs curve n_draws",
-    "time_to_target": "target data budget treatments pairs logrank",
+    "time_to_target": "target data budget treatments pairs logrank unit",
     "scope": "n_examples pairs",
     "looks": "look n_blocks level spent at",
     "warnings": "",

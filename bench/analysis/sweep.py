@@ -355,6 +355,10 @@ def _is_bytes(value: object) -> bool:
 
 
 def _cell(value: Any) -> str | int | float | None:
+    if type(value) is float:  # nearly all are, and pandas asks slowly
+        return value if math.isfinite(value) else None if math.isnan(value) else repr(value)
+    if type(value) in (str, int):
+        return value  # type: ignore[no-any-return]
     if is_list(value):
         return json.dumps([_cell(x) for x in value])
     if pd.isna(value):
