@@ -39,6 +39,8 @@ from bench.training import DeviceData, TrainedRun, train
 
 #: Pools that may break one after the other before anything was done in them.
 _MOST_BARREN = 3
+#: With these codes this program ends where a signal tells it to.
+_SIGNALLED = (128 + signal.SIGTERM, 129)
 _is_worker = False
 
 
@@ -251,7 +253,9 @@ def do_run(run: RunSpec, site: Site, begun: _Begun | None = None) -> RunEvent:
             outcome = _outcome(trained)
         except BenchError:
             raise
-        except Exception:
+        except (Exception, SystemExit) as error:  # whatever a user's code does
+            if isinstance(error, SystemExit) and error.code in _SIGNALLED:
+                raise
             outcome = {"status": FAILED, "error": without_user(traceback.format_exc())}
         return _store(run, site, started_at, outcome)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from bench.datasets import Dataset
 from bench.networks import Network, flatten, make_network
-from bench.optimizers import build, build_for_layers, needs_closure
+from bench.optimizers import build, build_for_layers, is_users, needs_closure
 from bench.probe import acts_elementwise
 from bench.spec import OptimizerSpec, Workload
 
@@ -301,8 +301,7 @@ class Stack:
         self._pixels = parameter.new_empty(self._bytes.shape)
         self._images = self._pixels.view(len(seeds), chunk, n_pixels)
         if acts_elementwise(optimizer):
-            step = build(optimizer, parameter).step
-            self._steps: list[Callable[[Tensor], object]] = [lambda _: step()]
+            self._steps: list[Callable[[Tensor], object]] = [self._flat_step(optimizer, parameter)]
         else:
             self._steps = [
                 self._layered_step(optimizer, network, k, module, noise[k])
@@ -352,6 +351,24 @@ class Stack:
             )
             for run in self._runs
         )
+
+    def _flat_step(
+        self, optimizer: OptimizerSpec, parameter: nn.Parameter
+    ) -> Callable[[Tensor], object]:
+        """What follows the gradient of all runs, where one step serves them."""
+        step = build(optimizer, parameter).step
+        if not is_users(optimizer):
+            return lambda _: step()
+
+        def careful(_: Tensor) -> None:
+            # a user's step may set its gradient to None, or put another tensor in the place of this
+            parameter.grad = self._gradients
+            step()
+            if parameter.data_ptr() != self.parameters.data_ptr():
+                self.parameters.copy_(parameter.detach())
+                parameter.data = self.parameters
+
+        return careful
 
     def _layered_step(
         self, optimizer: OptimizerSpec, network: Network, k: int, module: nn.Module, noise: int

@@ -531,3 +531,23 @@ def test_with_as_many_updates_they_are_timed_in_updates() -> None:
 def test_without_a_common_budget_there_is_no_time_to_the_target() -> None:
     table = regimes({"one": 1, "many": 10}, {"one": 10, "many": 11})
     assert compare(table).time_to_target is None
+
+
+def test_arriving_with_the_last_update_is_arriving_though_a_few_images_later() -> None:
+    table = arrivals({"one": (10, 10, 10), "many": (10, 10, 10)})
+    batch = {"one": 100, "many": 105}
+    answer = ask(table.assign(batch_size=table["optimizer"].map(batch), iterations=10), target=0.95)
+    assert answer.unit == "updates"
+    uneven = table.assign(
+        batch_size=table["optimizer"].map(batch),
+        iterations=table["optimizer"].map({"one": 11, "many": 10}),
+    )
+    answer = ask(uneven, target=0.95)
+    assert (answer.unit, answer.budget) == ("images", 1050)
+    assert [t.n_reached for t in answer.treatments] == [3, 3]
+
+
+def test_a_missing_batch_size_leaves_the_time_to_the_target_out() -> None:
+    table = regimes({"one": 1, "many": 10}, {"one": 100, "many": 10})
+    table["batch_size"] = table["batch_size"].astype(float).where(table.index != 0)
+    assert compare(table).time_to_target is None

@@ -28,6 +28,26 @@ class SignDescent(torch.optim.Optimizer):
             for p in group["params"]:
                 p.sub_(group["lr"] * p.grad.sign())
 
+class Plain(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data = p.data - group["lr"] * p.grad
+                p.grad = None
+
+class Elementwise(Plain):
+    elementwise = True
+
+class Exits(Plain):
+    def step(self, closure=None):
+        self.steps = getattr(self, "steps", 0) + 1
+        if self.steps > 8:
+            raise SystemExit(0)
+        super().step()
+
 class Broken(SignDescent):
     def step(self, closure=None):
         raise ValueError("out of steps")
@@ -39,7 +59,7 @@ def net(image_shape, n_classes):
         torch.nn.Linear(2 * ((height - 5) // 3 + 1) * ((width - 5) // 3 + 1), n_classes),
     )
 """
-LENGTH = ("--iterations", "20", "--eval-every", "10", "--n-jobs", "2")
+LENGTH = ("--iterations", "20", "--eval-every", "10", "--n-jobs", "1")
 
 
 def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
@@ -47,7 +67,7 @@ def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
     source.write_text(MINE)
     command = (
         *("sweep", "--name", "x", "--seeds", "2", "--network", "mine:net", *LENGTH),
-        *("--optimizers", "sgd,mine:SignDescent[lr=0.01]"),
+        *("--optimizers", "sgd,mine:SignDescent[lr=0.01]", "--n-jobs", "2"),
     )
     finished = run_command(*command)
     assert (finished.code, finished.err.count("Traceback")) == (0, 0), finished.err
@@ -90,6 +110,44 @@ def test_an_own_optimizer_on_a_convolutional_net_and_own_images(run_command: Com
     words = shlex.split(reproduce)[3:]
     again = run_command("sweep", *words, "--quiet", "--dry-run")
     assert "runs:   6, of which 6 are done" in again.out, again.err
+
+
+def test_a_step_may_put_other_tensors_in_the_place_of_ours(run_command: CommandLine) -> None:
+    (run_command.directory / "mine.py").write_text(MINE)
+    optimizers = "sgd,mine:Plain,mine:Elementwise"
+    finished = run_command(
+        "sweep", "--seeds", "2", "--name", "x", *LENGTH, "--optimizers", optimizers
+    )
+    assert finished.code == 0, finished.err
+    rows = Store(run_command.directory / "results" / "x").read_rows().to_pylist()
+    for seed in (0, 1):
+        losses = {row["optimizer"]: row["test_loss"] for row in rows if row["seed"] == seed}
+        assert losses["mine:Plain"] == pytest.approx(losses["sgd"], rel=1e-5)
+        assert losses["mine:Elementwise"] == pytest.approx(losses["sgd"], rel=1e-5)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_own_optimizer_that_exits_has_failed(run_command: CommandLine, workers: str) -> None:
+    (run_command.directory / "mine.py").write_text(MINE)
+    finished = run_command(
+        *("sweep", "--seeds", "2", "--name", "x", *LENGTH, "--n-jobs", workers),
+        *("--optimizers", "sgd,mine:Exits"),
+    )
+    assert finished.code == 1
+    assert "failed: SystemExit: 0" in finished.err
+    rows = Store(run_command.directory / "results" / "x").read_rows().to_pylist()
+    assert sorted(row["status"] for row in rows) == ["failed", "failed", "ok", "ok"]
+
+
+def test_two_base_batch_sizes_do_not_share_a_name(run_command: CommandLine) -> None:
+    first = ("sweep", "--seeds", "2", "--name", "x", "--quiet", "--no-report", *LENGTH)
+    assert run_command(*first, "--optimizers", "sgd").code == 0
+    second = run_command(
+        *("sweep", "--seeds", "2", "--name", "x", "--n-jobs", "1", "--batch-size", "200"),
+        *("--iterations", "10", "--eval-every", "5", "--optimizers", "adam"),
+    )
+    assert second.code == 2
+    assert "was declared with batch_size=100, this sweep has batch_size=200" in second.err
 
 
 def test_an_own_optimizer_that_raises_is_refused_before_the_sweep(run_command: CommandLine) -> None:

@@ -84,6 +84,8 @@ def time_to_target(
     if not np.isfinite(times).any() and not _has_evaluations(table, paired):
         return None
     budget = _budget(table, paired, times)
+    if unit == "images":  # what arrives with the last update has arrived, if a few images later
+        times = np.where(np.isfinite(times), np.minimum(times, budget), times)
     restricted = replace(
         paired,
         values=np.minimum(times, budget),
@@ -116,15 +118,19 @@ def _counted(table: pd.DataFrame) -> tuple[pd.DataFrame, str] | None:
     """
     if not {BUDGET, BATCH_SIZE} <= set(table.columns):
         return table, "updates"
-    budgets = table[[BUDGET, BATCH_SIZE]].apply(pd.to_numeric, errors="coerce").dropna()
+    numbers = table[[BUDGET, BATCH_SIZE]].apply(pd.to_numeric, errors="coerce")
+    budgets = numbers.dropna()
     if budgets[BUDGET].nunique() <= 1 or budgets[BATCH_SIZE].nunique() <= 1:
         return table, "updates"
     images = budgets[BUDGET] * budgets[BATCH_SIZE]
-    if images.max() > _SAME_BUDGET * images.min():
+    is_counted = len(budgets) == len(table) and (budgets % 1 == 0).all(axis=None)
+    if not is_counted or images.min() < 1 or images.max() > _SAME_BUDGET * images.min():
         return None
     scaled = [
-        [int(i) * int(batch) for i in run] if is_list(run) else run
-        for run, batch in zip(table[AT], table[BATCH_SIZE], strict=True)
+        [i * int(batch) if isinstance(i, int | np.integer) else i for i in run]
+        if is_list(run)
+        else run
+        for run, batch in zip(table[AT], numbers[BATCH_SIZE], strict=True)
     ]
     at = pd.Series(scaled, index=table.index, dtype=object)
     # whole updates of one batch size may be a few images more than those of another

@@ -165,6 +165,8 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
     _refuse_other_workload(kept, spec, machine, store)
     if not force:
         _refuse_other_meaning(rows, planned, store)
+    if len(kept):
+        _refuse_other_base(spec, store)
     if len(rows):
         _check_declaration(spec, store)
     finished = finished_keys(kept)
@@ -195,6 +197,20 @@ def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, machine: Machine, st
                     f"{store.directory} holds runs with {column}={row[column]}, this sweep has "
                     f"{column}={getattr(workload, column)}: {advice}"
                 )
+
+
+def _refuse_other_base(spec: SweepSpec, store: Store) -> None:
+    """The names of variants leave out what the sweep itself says, so that must stay the same."""
+    stored = store.read_spec()
+    if stored is None:
+        return
+    before = {**vars(stored.workload), "budget": stored.budget}
+    for name, now in {**vars(spec.workload), "budget": spec.budget}.items():
+        if before[name] != now:
+            raise MixedRunsError(
+                f"{store.directory} was declared with {name}={before[name]}, this sweep has "
+                f"{name}={now}: give this sweep another --name"
+            )
 
 
 def _set_damaged_aside(spec: SweepSpec, store: Store) -> None:
