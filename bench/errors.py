@@ -60,6 +60,25 @@ class TrainingError(BenchError):
     """Every run failed: there is nothing to compare."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its kind where it has none.
+
+    >>> first_line(ValueError("no such thing\\nat all")), first_line(KeyboardInterrupt())
+    ('no such thing', 'KeyboardInterrupt')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def kind_and_line(error: BaseException) -> str:
+    """The kind of an error and the first line of its message: for what users' code raises.
+
+    >>> kind_and_line(ValueError("no such thing\\nat all")), kind_and_line(KeyboardInterrupt())
+    ('ValueError: no such thing', 'KeyboardInterrupt')
+    """
+    kind, reason = type(error).__name__, (str(error).strip().splitlines() or [""])[0][:200]
+    return f"{kind}: {reason}" if reason else kind
+
+
 def suggestion(given: str, allowed: Iterable[str]) -> str:
     """The tail of a message about an unknown name: the closest names, else all of them.
 

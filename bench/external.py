@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from bench.errors import SpecError, suggestion
+from bench.errors import SpecError, kind_and_line, suggestion
 
 _NAME = re.compile(
     r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<object>[A-Za-z_][\w.]*)(?:@(?P<hash>[0-9a-f]{12}))?"
@@ -94,9 +94,8 @@ def _import(module: str, name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's module does
-        reason = (str(error).strip().splitlines() or [""])[0]
         raise SpecError(
-            f"{what} {name!r}: cannot import {module} ({type(error).__name__}: {reason}); it is "
+            f"{what} {name!r}: cannot import {module} ({kind_and_line(error)}); it is "
             "looked for among the installed packages and in the current directory"
         ) from error
 

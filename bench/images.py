@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import SpecError
+from bench.errors import SpecError, kind_and_line
 
 #: What a dataset is made of, by the names that users give it.
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -105,8 +105,7 @@ def _array(value: object, key: str, where: str) -> NDArray[np.generic]:
     try:
         array = np.asarray(value)
     except Exception as error:  # ragged lists, tensors of other devices, whatever is handed over
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise SpecError(f"{where}: {key} is no array ({type(error).__name__}: {reason})") from error
+        raise SpecError(f"{where}: {key} is no array ({kind_and_line(error)})") from error
     if array.dtype.kind not in _KINDS:
         raise SpecError(f"{where}: {key} must hold numbers, got an array of {array.dtype}")
     if array.size == 0:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import SpecError
+from bench.errors import SpecError, kind_and_line
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,7 @@ class ModuleNetwork:
         except SpecError:
             raise
         except (Exception, SystemExit) as error:  # whatever a user's module does
-            reason = (str(error).strip().splitlines() or [""])[0]
-            raise self.error(f"{what} fails ({type(error).__name__}: {reason})") from error
+            raise self.error(f"{what} fails ({kind_and_line(error)})") from error
 
     def _made_from(self, seed: int) -> nn.Module:
         torch.default_generator.manual_seed(seed)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.errors import SpecError, suggestion
+from bench.errors import SpecError, first_line, suggestion
 from bench.external import is_external, load_external
 from bench.spec import Literal, OptimizerExpression, OptimizerSpec, variant_name
 
@@ -500,5 +500,4 @@ def _try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
                 raise TypeError(f"{type(optimizer).__name__} has no step()")
             optimizer.step(closure) if needs_closure(spec) else optimizer.step()
     except (Exception, SystemExit) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise SpecError(f"{text!r}: {refusal}: {reason[0]}") from error
+        raise SpecError(f"{text!r}: {refusal}: {first_line(error)}") from error

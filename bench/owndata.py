@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.errors import SpecError
+from bench.errors import SpecError, kind_and_line
 from bench.external import load_external
 from bench.images import KEYS, Dataset, checked
 
@@ -73,7 +73,9 @@ def read_npz(name: str) -> Dataset:
     except SpecError:
         raise
     except Exception as error:  # whatever a damaged file makes zipfile, zlib or numpy raise
-        raise SpecError(f"{where} is not an .npz file, or damaged: {_line(error)}") from error
+        raise SpecError(
+            f"{where} is not an .npz file, or damaged: {kind_and_line(error)}"
+        ) from error
     return checked({**others, **arrays}, where)
 
 
@@ -106,7 +108,7 @@ def call_function(name: str) -> Dataset:
     try:
         returned = external.value()  # type: ignore[operator]
     except (Exception, SystemExit) as error:  # whatever a user's function does
-        raise SpecError(f"{where}: the function failed ({_line(error)})") from error
+        raise SpecError(f"{where}: the function failed ({kind_and_line(error)})") from error
     if isinstance(returned, tuple | list) and len(returned) == len(KEYS):
         return checked(dict(zip(KEYS, returned, strict=True)), where)
     if isinstance(returned, Mapping):
@@ -132,10 +134,4 @@ def _member(content: np.lib.npyio.NpzFile, key: str, where: str) -> object:
     try:
         return content[key]
     except Exception as error:
-        raise SpecError(f"{where}: {key} cannot be read: {_line(error)}") from error
-
-
-def _line(error: BaseException) -> str:
-    """The kind of an error and the first line of its message."""
-    reason = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        raise SpecError(f"{where}: {key} cannot be read: {kind_and_line(error)}") from error

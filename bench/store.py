@@ -306,8 +306,10 @@ def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
 
 def _other_workload(rows: pa.Table, spec: SweepSpec | None) -> str:
     """What is different about a file's workload; empty where it belongs here."""
-    for row in rows.select([*vars(Workload())]).to_pylist() if spec else ():
-        for column, expected in vars(spec.workload_at(row["batch_size"])).items():  # type: ignore[union-attr]
+    if spec is None:
+        return ""
+    for row in rows.select([*vars(Workload())]).to_pylist():
+        for column, expected in vars(spec.workload_at(row["batch_size"])).items():
             if row[column] != expected:
                 return f"a run with {column}={row[column]}, where this sweep has {expected}"
     return ""

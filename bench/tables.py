@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from bench.errors import MixedRunsError, StoreError, TableError, UsageError
+from bench.errors import MixedRunsError, StoreError, TableError, UsageError, first_line
 from bench.records import SCHEMA
 from bench.spec import Workload
 from bench.store import (
@@ -153,7 +153,7 @@ def _read(file: Path, as_text: Sequence[str]) -> pd.DataFrame:
         return _typed(text, as_text)
     except OSError as error:
         if error.strerror is None:  # not the system's: damage that pyarrow found
-            raise TableError(f"{file} is not a table: {_first_line(error)}") from error
+            raise TableError(f"{file} is not a table: {first_line(error)}") from error
         raise StoreError(f"cannot read {file}: {error.strerror}") from error
     except pd.errors.EmptyDataError:
         raise TableError(f"{file} is empty: it needs a line of column names, then rows") from None
@@ -162,7 +162,7 @@ def _read(file: Path, as_text: Sequence[str]) -> pd.DataFrame:
             f"{file} is not a table: a row has more cells than there are columns"
         ) from None
     except (ValueError, pa.ArrowException, pd.errors.ParserError) as error:
-        raise TableError(f"{file} is not a table: {_first_line(error)}") from error
+        raise TableError(f"{file} is not a table: {first_line(error)}") from error
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:
@@ -225,7 +225,3 @@ def _checked(table: pd.DataFrame, path: Path, required: Sequence[str]) -> pd.Dat
     if table.empty:
         raise TableError(f"{path} has no rows: it needs one row per run")
     return table
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -293,7 +293,7 @@ class Stack:
         parameter = torch.nn.Parameter(weights.to(device))
         parameter.grad = torch.zeros_like(parameter)
         self.parameters = parameter.detach()
-        self._gradients, self._sum = parameter.grad, torch.empty_like(parameter.grad)
+        self._gradients = parameter.grad
         noise = [stream_seed("network", seed) for seed in seeds]
         runs = network.runs(modules, noise, self.parameters, self._gradients, chunk)
         self._gradient, self._logits = runs.gradient, runs.logits
@@ -356,19 +356,11 @@ class Stack:
         self, optimizer: OptimizerSpec, parameter: nn.Parameter
     ) -> Callable[[Tensor], object]:
         """What follows the gradient of all runs, where one step serves them."""
+        if is_users(optimizer):  # which may do what a run with layers copes with: all are one layer
+            shape, weights, slopes = parameter.shape, self.parameters, self._gradients
+            return _LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1), None).step
         step = build(optimizer, parameter).step
-        if not is_users(optimizer):
-            return lambda _: step()
-
-        def careful(_: Tensor) -> None:
-            # a user's step may set its gradient to None, or put another tensor in the place of this
-            parameter.grad = self._gradients
-            step()
-            if parameter.data_ptr() != self.parameters.data_ptr():
-                self.parameters.copy_(parameter.detach())
-                parameter.data = self.parameters
-
-        return careful
+        return lambda _: step()
 
     def _layered_step(
         self, optimizer: OptimizerSpec, network: Network, k: int, module: nn.Module, noise: int
@@ -414,16 +406,16 @@ class Stack:
     def _accumulate_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
         """The same for a batch that is taken in chunks, so that memory does not grow with it."""
         stack, chunk = self._images.shape[:2]
-        self._sum.zero_()
+        total = torch.zeros_like(self._gradients)
         mean.zero_()
         part, share = torch.empty_like(mean), chunk / classes.shape[1]
         for some, their in zip(
             torch.split(rows.view(stack, -1), chunk, 1), torch.split(classes, chunk, 1), strict=True
         ):
             self._take_gradient(some.reshape(-1), their, part)
-            self._sum.add_(self._gradients, alpha=share)
+            total.add_(self._gradients, alpha=share)
             mean.add_(part, alpha=share)
-        self._gradients.copy_(self._sum)
+        self._gradients.copy_(total)
 
     def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Correctness of every test image (K, n_test), and mean test losses (K,)."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bench.errors import SpecError
-from bench.optimizers import DEFAULT_OPTIMIZERS, resolve
+from bench.optimizers import DEFAULT_OPTIMIZERS, resolve, settings
 from bench.spec import (
     Literal,
     OptimizerExpression,
@@ -80,9 +80,9 @@ def _of_regime(expression: OptimizerExpression, regime: Regime) -> OptimizerSpec
             f"{expression.text!r}: {expression.name} has a batch size of its own: write "
             f"{regime.optimizer}[{BATCH_SIZE}=...] for another"
         )
-    usual = replace(expression, name=regime.optimizer, overrides=regime.preset)
-    before = dict(resolve(usual).hyperparameters)
-    spec = resolve(replace(usual, overrides={**regime.preset, **expression.overrides}))
+    before = {**settings(regime.optimizer), **regime.preset}
+    overrides = {**regime.preset, **expression.overrides}
+    spec = resolve(replace(expression, name=regime.optimizer, overrides=overrides))
     now = dict(spec.hyperparameters)
     changed = {k: now[k] for k in expression.overrides if k not in before or now[k] != before[k]}
     return replace(spec, name=variant_name(expression.name, changed))

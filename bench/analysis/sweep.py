@@ -366,9 +366,7 @@ def _cell(value: Any) -> str | int | float | None:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
+        return _cell(value.item())
     return value if isinstance(value, str | int) else str(value)
 
 

@@ -165,10 +165,10 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
     _refuse_other_workload(kept, spec, machine, store)
     if not force:
         _refuse_other_meaning(rows, planned, store)
-    if len(kept):
-        _refuse_other_base(spec, store)
-    if len(rows):
-        _check_declaration(spec, store)
+    if len(rows) and (stored := store.read_spec()) is not None:
+        if len(kept):
+            _refuse_other_base(spec, stored, store)
+        _check_declaration(spec, stored, store)
     finished = finished_keys(kept)
     return Todo(
         planned=planned,
@@ -199,11 +199,8 @@ def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, machine: Machine, st
                 )
 
 
-def _refuse_other_base(spec: SweepSpec, store: Store) -> None:
+def _refuse_other_base(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
     """The names of variants leave out what the sweep itself says, so that must stay the same."""
-    stored = store.read_spec()
-    if stored is None:
-        return
     before = {**vars(stored.workload), "budget": stored.budget}
     for name, now in {**vars(spec.workload), "budget": spec.budget}.items():
         if before[name] != now:
@@ -245,11 +242,8 @@ def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Sto
             )
 
 
-def _check_declaration(spec: SweepSpec, store: Store) -> None:
+def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
     """Refuse to change how runs will be judged once some of them can be seen."""
-    stored = store.read_spec()
-    if stored is None:
-        return
     before, now = _printed(stored.declaration), _printed(spec.declaration)
     for name, value in before.items():
         if now[name] != value:

@@ -31,6 +31,13 @@ from bench.report.svg import INK, MUTED, PAPER, figure_style, optimizer_gid
 Over = Literal["updates", "images", "seconds"]
 Spacing = Literal["log", "linear"]
 
+#: What curves are drawn over, in words.
+OVER: Mapping[Over, str] = {
+    "updates": "updates",
+    "images": "images seen",
+    "seconds": "seconds of training",
+}
+
 #: A curve is on the scale where it ends with at most this many times the error of the best ...
 _ERROR_RATIO = 5.0
 #: ... or with at most this, as a fraction of the test images; of losses, this many times the best.
@@ -201,15 +208,14 @@ def _draw_panel(
 
 
 def _horizontal_axis(axes: Axes, over: Over, last: float) -> None:
+    axes.set_xlabel(OVER[over], labelpad=6)
     if over != "seconds":
         whole_ticks(axes, last, 4)
-        axes.set_xlabel("updates" if over == "updates" else "images seen", labelpad=6)
         return
     axes.set_xlim(0, last)
     places = round_ticks(0, last, 5)
     axes.set_xticks(list(places), list(places.values()))
     axes.tick_params(length=0, pad=8)
-    axes.set_xlabel("seconds of training", labelpad=6)
 
 
 def _draw_curve(

@@ -12,7 +12,7 @@ from bench.analysis.results import Band, LearningCurve, Pair, SweepAnalysis
 from bench.report import format as fmt
 from bench.report import wording
 from bench.report.canvas import Layout
-from bench.report.curves_figure import Over, Spacing, curves_figure, curves_points
+from bench.report.curves_figure import OVER, Over, Spacing, curves_figure, curves_points
 from bench.report.forest_figure import differences_to, forest_figure
 from bench.report.format import Metric, clean, count
 from bench.report.metrics import result_label
@@ -127,13 +127,6 @@ def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
 # ---------------------------------------------------------------- learning curves
 
 
-_OVER: Mapping[Over, str] = {
-    "updates": "updates",
-    "images": "images seen",
-    "seconds": "seconds of training",
-}
-
-
 def curves_view(parts: Parts) -> Variants | None:
     """Learning curves over updates and seconds, logarithmic and linear; None without any."""
     analysis = parts.analysis
@@ -149,14 +142,14 @@ def curves_view(parts: Parts) -> Variants | None:
         return parts.figure(
             partial(curves_figure, over=over, spacing=spacing),
             f"curves-{over}-{spacing}",
-            title=f"Test accuracy and test loss over the {_OVER[over]}, by {parts.nouns.treatment}",
+            title=f"Test accuracy and test loss over the {OVER[over]}, by {parts.nouns.treatment}",
             description=description,
             locate=lambda drawn, _layout: curves_points(
                 analysis, drawn, over=over, spacing=spacing
             ),
         )
 
-    over_choice = Choice(name="over", label="Over", options=tuple((o, _OVER[o]) for o in overs))
+    over_choice = Choice(name="over", label="Over", options=tuple((o, OVER[o]) for o in overs))
     spaced = (("log", "logarithmic"), ("linear", "linear"))
     spacing_choice = Choice(name="spacing", label="Scale", options=spaced)
     return Variants(
