@@ -154,7 +154,8 @@ def _signalled(number: signal.Signals, codes: Sequence[int]) -> Callable[[_Trial
 def _worker_killed(trials: _Trials, place: Path) -> None:
     process = start(place)
     trials.wait()
-    workers = [pid for pid in processes_of(process.pid) if pid != process.pid]
+    while not (workers := _workers_of(process.pid)) and process.poll() is None:
+        time.sleep(0.02)  # they are not there yet
     for pid in trials.random.sample(workers, min(1, len(workers))):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -261,6 +262,16 @@ def processes_of(session: int) -> list[int]:
             fields = stat.read_text().rpartition(")")[2].split()
             if int(fields[3]) == session and fields[0] != "Z":
                 found.append(int(stat.parent.name))
+    return found
+
+
+def _workers_of(session: int) -> list[int]:
+    """The processes of a session that joblib started: not git, which is asked for the commit."""
+    found = []
+    for pid in processes_of(session):
+        with suppress(OSError):
+            if b"loky" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
     return found
 
 
