@@ -7,7 +7,7 @@ accuracy and its count, the count and the bits of the images) is compared before
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.records import DIVERGED, FAILED, MAX_SECONDS, OK, STATUSES
@@ -48,6 +48,7 @@ def _contradictions(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"diverged_at is {row['diverged_at']}, though the status is {status}"
     yield from _wrong_outcome(row)
     yield from _wrong_evaluations(row)
+    yield from _wrong_rates(row)
 
 
 def _wrong_outcome(row: Mapping[str, Any]) -> Iterator[str]:
@@ -70,10 +71,29 @@ def _wrong_evaluations(row: Mapping[str, Any]) -> Iterator[str]:
     for name in _EVALUATIONS:
         if len(row[name]) != len(at):
             yield f"{name} has {len(row[name])} entries, eval_iterations {len(at)}"
-    ascending = all(a < b for a, b in zip([0, *at], at, strict=False))
-    if not at or not ascending or at[-1] > row["iterations"]:
+    if not at or not _ascend(at) or at[-1] > row["iterations"]:
         yield f"eval_iterations must ascend from 1 to at most {row['iterations']}, got {at[:8]}"
     if row["status"] != DIVERGED and at[-1] != row["iterations"]:
         yield f"the last evaluation is at {at[-1]} of {row['iterations']} updates"
     if row["eval_test_accuracy"][-1] != row["test_accuracy"]:
         yield "the last of eval_test_accuracy is not test_accuracy"
+
+
+def _ascend(at: Sequence[int]) -> bool:
+    """Whether these updates, counted from 1, are in order."""
+    return None not in at and all(a < b for a, b in zip([0, *at], at, strict=False))
+
+
+def _wrong_rates(row: Mapping[str, Any]) -> Iterator[str]:
+    at, rates = row["learning_rate_iterations"], row["learning_rates"]
+    if row["schedule"] is None:
+        if at is not None or rates is not None:
+            yield "there are learning rates, though no schedule"
+        return
+    if at is None or rates is None or len(at) != len(rates):
+        yield "learning_rate_iterations and learning_rates must be there, and as many"
+        return
+    if not at or not _ascend(at) or at[-1] > row["eval_iterations"][-1]:
+        yield f"learning_rate_iterations must ascend from 1 to the last update, got {at[:8]}"
+    if not all(rate is not None and math.isfinite(rate) for rate in rates):
+        yield "learning_rates must be finite"

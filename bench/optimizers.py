@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -482,22 +482,72 @@ def _like(default: Literal, value: Literal) -> Literal:
     return value
 
 
+def require_learning_rate(spec: OptimizerSpec, text: str) -> None:
+    """Prove that a schedule would change what `spec` does.
+
+    Raises
+    ------
+    SpecError
+        If it has no learning rate, several, or one that a step does not heed, as Rprop after its
+        first.
+    """
+    import torch
+
+    try:  # ASGD heeds it one step later
+        half, same = (_after_steps(spec, (1.0, factor, factor)) for factor in (0.5, 1.0))
+    except SpecError as error:
+        raise SpecError(f"{text!r}: {error}") from None
+    if all(map(torch.equal, half, same)):
+        raise SpecError(
+            f"{text!r}: a schedule changes nothing: half the learning rate gives the same step"
+        )
+
+
+def rate_groups(optimizers: Iterable[Steps]) -> list[dict[str, Any]]:
+    """Where `optimizers` look their learning rate up, before every step.
+
+    Raises
+    ------
+    SpecError
+        If there is no learning rate, or more than one: a schedule changes one.
+    """
+    groups = [group for o in optimizers for group in getattr(o, "param_groups", ())]
+    if not groups or not all("lr" in group for group in groups):
+        raise SpecError("a schedule needs param_groups with a learning rate lr, as torch's have")
+    rates = sorted({float(group["lr"]) for group in groups})
+    if len(rates) > 1:
+        raise SpecError(f"a schedule needs one learning rate, got {', '.join(map(str, rates))}")
+    return groups
+
+
 def _try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
-    """Over one matrix and one vector; whatever is objected to is the user's to read."""
+    """Whatever is objected to is the user's to read."""
+    try:
+        _after_steps(spec)
+    except (Exception, SystemExit) as error:
+        raise SpecError(f"{text!r}: {refusal}: {first_line(error)}") from error
+
+
+def _after_steps(spec: OptimizerSpec, factors: Sequence[float] = ()) -> list[torch.Tensor]:
+    """One matrix and one vector after a step, or one with each of these shares of the rate."""
     import torch
 
     layers = [torch.nn.Parameter(torch.full(shape, 0.5)) for shape in ((3, 2), (3,))]
 
     def closure() -> torch.Tensor:
         for layer in layers:
-            layer.grad = layer.detach().clone()
-        return torch.stack([layer.detach().square().sum() / 2 for layer in layers]).sum()
+            layer.grad = torch.ones_like(layer)  # no step reaches a minimum
+        return torch.stack([layer.detach().sum() for layer in layers]).sum()
 
-    closure()
-    try:
-        for optimizer in build_for_layers(spec, layers):
+    optimizers = build_for_layers(spec, layers)
+    groups = rate_groups(optimizers) if factors else []
+    full = [group["lr"] for group in groups]
+    for factor in factors or (1.0,):
+        for group, lr in zip(groups, full, strict=True):
+            group["lr"] = lr * factor
+        closure()
+        for optimizer in optimizers:
             if not callable(getattr(optimizer, "step", None)):
                 raise TypeError(f"{type(optimizer).__name__} has no step()")
             optimizer.step(closure) if needs_closure(spec) else optimizer.step()
-    except (Exception, SystemExit) as error:
-        raise SpecError(f"{text!r}: {refusal}: {first_line(error)}") from error
+    return [layer.detach() for layer in layers]

@@ -81,6 +81,16 @@ class RunRecord:
         pa.binary(),
         "one bit per test image, first image in the highest bit: 1 = correct at the end",
     )
+    # the learning rate, where a schedule changes it
+    schedule: str | None = _measured(
+        pa.string(), "how the learning rate changes, with every setting; null: it does not"
+    )
+    learning_rate_iterations: list[int] | None = _measured(
+        pa.list_(pa.int64()), "some updates, counted from 1; null without a schedule"
+    )
+    learning_rates: list[float] | None = _measured(
+        pa.list_(pa.float64()), "the learning rate of each of them"
+    )
     # what it cost, and where it ran
     eval_train_seconds: list[float] | None = _measured(
         pa.list_(pa.float64()), "seconds of training before each evaluation"
@@ -103,6 +113,9 @@ class RunRecord:
     schema_version: int = _column(pa.int64(), "version of this table's layout")
 
 
+#: Columns that came after the first rows were written: rows without them have null there.
+LATER_COLUMNS = frozenset({"schedule", "learning_rate_iterations", "learning_rates"})
+
 SCHEMA = pa.schema(
     [
         pa.field(
@@ -114,3 +127,5 @@ SCHEMA = pa.schema(
         for f in fields(RunRecord)
     ]
 )
+#: What makes a table one of stored runs.
+REQUIRED_COLUMNS = frozenset(SCHEMA.names) - LATER_COLUMNS

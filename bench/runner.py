@@ -390,9 +390,17 @@ def _outcome(run: TrainedRun) -> dict[str, Any]:
         "eval_train_loss": [e.train_loss for e in run.evaluations],
         "eval_train_seconds": [e.train_seconds for e in run.evaluations],
         "correct_bits": np.packbits(last.correct).tobytes(),
+        **_rate_columns(run),
         "train_seconds": run.train_seconds,
         "eval_seconds": run.eval_seconds,
     }
+
+
+def _rate_columns(run: TrainedRun) -> dict[str, Any]:
+    if run.learning_rates is None:
+        return {}
+    iterations, rates = zip(*run.learning_rates, strict=True)
+    return {"learning_rate_iterations": list(iterations), "learning_rates": list(rates)}
 
 
 def _columns(run: RunSpec, machine: Machine, started_at: datetime) -> dict[str, Any]:
@@ -404,6 +412,7 @@ def _columns(run: RunSpec, machine: Machine, started_at: datetime) -> dict[str, 
         "optimizer": run.optimizer.name,
         "algorithm": run.optimizer.algorithm,
         "hyperparameters": canonical_json(dict(run.optimizer.hyperparameters)),
+        "schedule": run.optimizer.schedule,
         "seed": run.seed,
         "started_at": started_at,
         "schema_version": SCHEMA_VERSION,

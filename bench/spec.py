@@ -22,6 +22,16 @@ from bench.errors import SpecError
 #: A hyperparameter's value: what a Python literal can say without a name.
 Literal = bool | int | float | str | None | tuple["Literal", ...]
 
+
+class Word(str):
+    """A text that is written without quotes in an expression."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 #: Seeds are 32-bit: the whole range that torch's CPU generator tells apart.
 MAX_SEED = 2**32 - 1
 #: A plan is listed before it starts; more seeds than this are a slip of the keyboard.
@@ -81,12 +91,15 @@ class OptimizerSpec:
         (name, value) pairs in the order of their names.
     batch_size
         Images per update, where the variant has a batch size of its own; None: the sweep's.
+    schedule
+        How the learning rate changes, with every setting: see :mod:`bench.schedules`. None: not.
     """
 
     name: str
     algorithm: str
     hyperparameters: tuple[tuple[str, Literal], ...]
     batch_size: int | None = None
+    schedule: str | None = None
 
     def __post_init__(self) -> None:
         _check_text("an optimizer's name", self.name)
@@ -95,9 +108,13 @@ class OptimizerSpec:
             _check_text("a hyperparameter's name", key)
         if self.batch_size is not None:
             _check_count("batch_size", self.batch_size)
+        if self.schedule is not None:
+            _check_text("schedule", self.schedule)
 
     @classmethod
-    def from_json(cls, name: str, algorithm: str, hyperparameters: str) -> OptimizerSpec:
+    def from_json(
+        cls, name: str, algorithm: str, hyperparameters: str, schedule: str | None = None
+    ) -> OptimizerSpec:
         """From what a stored row holds: `hyperparameters` is a JSON object.
 
         Raises
@@ -110,12 +127,12 @@ class OptimizerSpec:
             values = tuple((key, _checked_literal(value)) for key, value in pairs)
         except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise SpecError(f"not the hyperparameters of {name[:80]!r}: {error!r}") from error
-        return cls(name=name, algorithm=algorithm, hyperparameters=values)
+        return cls(name=name, algorithm=algorithm, hyperparameters=values, schedule=schedule)
 
     @property
     def content(self) -> tuple[object, ...]:
         """What the variant does, whatever it is called."""
-        return self.algorithm, self.hyperparameters, self.batch_size
+        return self.algorithm, self.hyperparameters, self.batch_size, self.schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +150,16 @@ class RunSpec:
         The keys of stored rows must stay valid: a setting that a later version adds enters the
         hash only where it differs from what this version does.
         """
+        optimizer: dict[str, object] = {
+            "name": self.optimizer.name,
+            "algorithm": self.optimizer.algorithm,
+            "hyperparameters": self.optimizer.hyperparameters,
+        }
+        if self.optimizer.schedule is not None:
+            optimizer["schedule"] = self.optimizer.schedule
         content = {
             "workload": vars(self.workload),  # asdict gives the same, at ten times the cost
-            "optimizer": {
-                "name": self.optimizer.name,
-                "algorithm": self.optimizer.algorithm,
-                "hyperparameters": self.optimizer.hyperparameters,
-            },
+            "optimizer": optimizer,
             "seed": self.seed,
         }
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
@@ -318,7 +338,8 @@ class OptimizerExpression:
 def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
     """Read a comma-separated list of optimizer expressions.
 
-    Values are Python literals or bare words; they are parsed, never evaluated.
+    Values are Python literals, bare words, or a word with settings such as ``step(gamma=0.5)``;
+    they are parsed, never evaluated.
 
     >>> [e.name for e in parse_optimizers("sgd,adam[lr=0.003,betas=(0.9,0.99)]")]
     ['sgd', 'adam']
@@ -361,6 +382,40 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def parse_overrides(inside: str, expression: str) -> dict[str, Literal]:
+    """Read ``key=value,...``, which stands in brackets in `expression`.
+
+    Raises
+    ------
+    SpecError
+        If it is not of that form, or a value is no literal.
+    """
+    source, given = f"_({inside})", f"{expression[:_QUOTED]!r}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of is a slip too
+            call = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        call = None
+    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+        raise SpecError(f"hyperparameters are written key=value,..., got {given}")
+    values: dict[str, Literal] = {}
+    for keyword in call.keywords:
+        key = str(keyword.arg)
+        if key in values:
+            raise SpecError(f"every hyperparameter may be given once, got {given}")
+        try:
+            values[key] = _literal(keyword.value)
+        except (ValueError, TypeError, OverflowError, RecursionError, MemoryError):
+            # as it was written: what is too deep to evaluate is too deep to be put together again
+            value = ast.get_source_segment(source, keyword.value) or ""
+            raise SpecError(
+                f"{key} in {given} must be a finite number, True, False, None, a word or a tuple "
+                f"of these, got {value[:_QUOTED]!r}"
+            ) from None
+    return values
+
+
 def format_seeds(seeds: Sequence[int]) -> str:
     """The shortest text that :func:`parse_seeds` reads as these seeds.
 
@@ -384,8 +439,18 @@ def variant_name(name: str, overrides: Mapping[str, Literal]) -> str:
     """
     if not overrides:
         return name
-    inside = ",".join(f"{key}={_compact(value)}" for key, value in sorted(overrides.items()))
-    return f"{name}[{inside}]"
+    return f"{name}[{written_overrides(overrides)}]"
+
+
+def written_overrides(overrides: Mapping[str, Literal]) -> str:
+    """Values by their names, as :func:`parse_overrides` reads them.
+
+    >>> written_overrides({"lr": 0.003, "betas": (0.9, 0.99)})
+    'betas=(0.9,0.99),lr=0.003'
+    """
+    return ",".join(
+        f"{key}={repr(value).replace(', ', ',')}" for key, value in sorted(overrides.items())
+    )
 
 
 def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
@@ -455,41 +520,29 @@ def _parse_expression(text: str) -> OptimizerExpression:
             f"an optimizer is written name or name[key=value,...], got {text[:_QUOTED]!r}"
         )
     return OptimizerExpression(
-        text=text.strip(), name=match[1], overrides=_parse_overrides(match[2] or "", text.strip())
+        text=text.strip(), name=match[1], overrides=parse_overrides(match[2] or "", text.strip())
     )
 
 
-def _parse_overrides(inside: str, expression: str) -> dict[str, Literal]:
-    source, given = f"_({inside})", f"{expression[:_QUOTED]!r}"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what Python only warns of is a slip too
-            call = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        call = None
-    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
-        raise SpecError(f"hyperparameters are written key=value,..., got {given}")
-    values: dict[str, Literal] = {}
-    for keyword in call.keywords:
-        key = str(keyword.arg)
-        if key in values:
-            raise SpecError(f"every hyperparameter may be given once, got {given}")
-        try:
-            values[key] = _literal(keyword.value)
-        except (ValueError, TypeError, OverflowError, RecursionError, MemoryError):
-            # as it was written: what is too deep to evaluate is too deep to be put together again
-            value = ast.get_source_segment(source, keyword.value) or ""
-            raise SpecError(
-                f"{key} in {given} must be a finite number, True, False, None, a word or a tuple "
-                f"of these, got {value[:_QUOTED]!r}"
-            ) from None
-    return values
-
-
 def _literal(node: ast.expr) -> Literal:
-    if isinstance(node, ast.Name):
-        return node.id
-    return _checked_literal(ast.literal_eval(node))
+    word = _word(node)
+    return _checked_literal(ast.literal_eval(node)) if word is None else word
+
+
+def _word(node: ast.expr) -> str | None:
+    """``cosine``, ``one-cycle`` or ``step(gamma=0.5)``; None where it is none of these."""
+    match node:
+        case ast.Name(name):
+            return name
+        case ast.BinOp(left, ast.Sub(), right):
+            first, rest = _word(left), _word(right)
+            return f"{first}-{rest}" if first and rest and "(" not in first else None
+        case ast.Call(ast.Name(name), [], keywords) if all(k.arg for k in keywords):
+            settings = {str(k.arg): _literal(k.value) for k in keywords}
+            if len(settings) < len(keywords):
+                raise ValueError(name)
+            return f"{name}({written_overrides(settings)})"
+    return None
 
 
 def _checked_literal(value: object) -> Literal:
@@ -519,14 +572,11 @@ def _check_text(what: str, value: object) -> None:
         raise SpecError(f"{what} must be text, got {ascii(value)[:_QUOTED]}")
 
 
-def _compact(value: Literal) -> str:
-    return repr(value).replace(", ", ",")
-
-
 def _optimizer_from_dict(content: Mapping[str, Any]) -> OptimizerSpec:
     return OptimizerSpec(
         name=content["name"],
         algorithm=content["algorithm"],
         hyperparameters=tuple((k, _checked_literal(v)) for k, v in content["hyperparameters"]),
         batch_size=content.get("batch_size"),
+        schedule=content.get("schedule"),
     )

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.files import remove_temporaries, require_writable, write_atomically
 from bench.integrity import contradiction
-from bench.records import FAILED, SCHEMA, SCHEMA_VERSION, RunRecord
+from bench.records import FAILED, LATER_COLUMNS, SCHEMA, SCHEMA_VERSION, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload, common_budget
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _ROWS_IN_GROUP = 64
 #: Errors that say nothing about what is in a file.
 _UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _SPEC_COLUMNS = [
-    *("run_key", "optimizer", "algorithm", "hyperparameters", "seed"),
+    *("run_key", "optimizer", "algorithm", "hyperparameters", "schedule", "seed"),
     *vars(Workload()),
 ]
 
@@ -298,7 +298,7 @@ def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
     return RunSpec(
         workload=Workload(**{column: row[column] for column in vars(Workload())}),
         optimizer=OptimizerSpec.from_json(
-            row["optimizer"], row["algorithm"], row["hyperparameters"]
+            row["optimizer"], row["algorithm"], row["hyperparameters"], row["schedule"]
         ),
         seed=row["seed"],
     )
@@ -330,7 +330,7 @@ def _sound_rows(file: Path) -> pa.Table:
         return SCHEMA.empty_table()
     for number in range(groups):
         try:
-            group = source.read_row_group(number).select(SCHEMA.names).cast(SCHEMA)
+            group = _in_schema(source.read_row_group(number))
         except (OSError, pa.ArrowException, KeyError, ValueError):
             continue
         for place in range(len(group)):
@@ -449,8 +449,7 @@ def read_rows(file: Path) -> pa.Table:
         If the file is not a parquet file of this layout.
     """
     try:
-        rows = pq.read_table(file, page_checksum_verification=True)
-        rows = rows.select(SCHEMA.names).cast(SCHEMA)
+        rows = _in_schema(pq.read_table(file, page_checksum_verification=True))
         _refuse_altered(rows)
         return rows
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
@@ -459,6 +458,13 @@ def read_rows(file: Path) -> pa.Table:
         raise StoreError(
             f"cannot read the runs in {file}: {reason}{'' if _is_unreachable(error) else advice}"
         ) from error
+
+
+def _in_schema(rows: pa.Table) -> pa.Table:
+    """The columns of the schema; rows that were written before a column was there hold null."""
+    for name in LATER_COLUMNS.difference(rows.column_names):
+        rows = rows.append_column(name, pa.nulls(len(rows), SCHEMA.field(name).type))
+    return rows.select(SCHEMA.names).cast(SCHEMA)
 
 
 def _refuse_altered(rows: pa.Table) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from bench.errors import MixedRunsError, StoreError, TableError, UsageError, first_line
-from bench.records import SCHEMA
+from bench.records import REQUIRED_COLUMNS, SCHEMA
 from bench.spec import Workload
 from bench.store import (
     BUDGET_COLUMNS,
@@ -86,7 +86,7 @@ def is_sweep(path: Path) -> bool:
     if path.is_dir():
         store = Store(path)
         return any(p.exists() for p in (store.spec_file, store.runs_directory, store.rows_file))
-    return path.suffix.lower() in PARQUET and set(SCHEMA.names) <= _parquet_columns(path)
+    return path.suffix.lower() in PARQUET and _parquet_columns(path) >= REQUIRED_COLUMNS
 
 
 def _parquet_columns(path: Path) -> set[str]:
@@ -100,7 +100,7 @@ def _parquet_columns(path: Path) -> set[str]:
 
 def _refuse_mixture(table: pd.DataFrame) -> None:
     """Rows of sweeps must be of one workload, device and torch; of others, who knows."""
-    if not set(SCHEMA.names) <= set(table.columns):
+    if not set(table.columns) >= REQUIRED_COLUMNS:
         return
     for column in UNIFORM_COLUMNS:
         found = table[column].dropna().unique()

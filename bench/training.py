@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,8 +25,9 @@ from torch import Tensor, nn
 
 from bench.datasets import Dataset
 from bench.networks import Network, flatten, make_network
-from bench.optimizers import build, build_for_layers, is_users, needs_closure
+from bench.optimizers import Steps, build, build_for_layers, is_users, needs_closure, rate_groups
 from bench.probe import acts_elementwise
+from bench.schedules import learning_rates
 from bench.spec import OptimizerSpec, Workload
 
 #: Test images per forward pass: large enough for the product, small enough for the cache.
@@ -34,6 +36,8 @@ EVALUATION_CHUNK = 500
 MOST_AT_ONCE = 2000
 #: ... unless it can only be divided into many that are smaller than this.
 LEAST_AT_ONCE = 100
+#: Of a schedule, the learning rates of so many updates are kept, evenly spaced.
+MOST_RATES = 101
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,9 @@ class TrainedRun:
         was not; None if there was none.
     train_seconds, eval_seconds
         Wall time of this run's stack, divided by the number of runs in it.
+    learning_rates
+        (update, learning rate) of :data:`MOST_RATES` updates, or of all where there are fewer, up
+        to the last that was done; None without a schedule.
     """
 
     seed: int
@@ -92,6 +99,7 @@ class TrainedRun:
     diverged_at: int | None
     train_seconds: float
     eval_seconds: float
+    learning_rates: tuple[tuple[int, float], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +197,28 @@ class _Progress:
     diverged_at: int | None = None
 
 
+class _Stepper(Protocol):
+    """What follows a gradient."""
+
+    @property
+    def optimizers(self) -> tuple[Steps, ...]:
+        """What does the steps."""
+
+    def step(self, labels: Tensor, /) -> object:
+        """Do one update; `labels` (K, B, 1) are those of the batch."""
+
+
+class _FlatRuns:
+    """All runs of a stack as one parameter, whose optimizer acts elementwise."""
+
+    def __init__(self, optimizer: Steps) -> None:
+        self.optimizers = (optimizer,)
+        self._step = optimizer.step
+
+    def step(self, _labels: Tensor) -> None:
+        self._step()
+
+
 class _LayeredRun:
     """One run whose optimizer sees its layers one by one: views into its rows of the stack.
 
@@ -217,12 +247,11 @@ class _LayeredRun:
         self._layers = [torch.nn.Parameter(value) for value in self._values]
         self._evaluate = evaluate
         self._attach()
-        self._optimizers = build_for_layers(optimizer, self._layers)
+        self.optimizers = build_for_layers(optimizer, self._layers)
 
     def step(self, labels: Tensor) -> None:
-        """Do one update; `labels` (K, B, 1) are those of the batch."""
         self._attach()
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             if self._evaluate is None:
                 optimizer.step()
             else:
@@ -301,12 +330,19 @@ class Stack:
         self._pixels = parameter.new_empty(self._bytes.shape)
         self._images = self._pixels.view(len(seeds), chunk, n_pixels)
         if acts_elementwise(optimizer):
-            self._steps: list[Callable[[Tensor], object]] = [self._flat_step(optimizer, parameter)]
+            steppers = [self._flat_stepper(optimizer, parameter)]
         else:
-            self._steps = [
-                self._layered_step(optimizer, network, k, module, noise[k])
+            steppers = [
+                self._layered_stepper(optimizer, network, k, module, noise[k])
                 for k, module in enumerate(modules)
             ]
+        self._steps = [stepper.step for stepper in steppers]
+        self._rates: NDArray[np.float64] | None = None
+        if optimizer.schedule is not None:
+            groups = rate_groups(o for stepper in steppers for o in stepper.optimizers)
+            lr = float(groups[0]["lr"])
+            self._rates = learning_rates(optimizer.schedule, lr, workload.iterations)
+            self._steps.insert(0, _rate_setter(self._rates, groups))
         self._train_seconds = time.perf_counter() - started
         self._eval_seconds = 0.0
 
@@ -338,7 +374,7 @@ class Stack:
                 run.diverged_at = _first_not_finite([*losses[i], test_loss[i]], start, end)
 
     def finish(self) -> tuple[TrainedRun, ...]:
-        """The runs, in the order of the seeds."""
+        """The runs, in the order of the seeds; at least one evaluation must have been made."""
         return tuple(
             TrainedRun(
                 seed=run.seed,
@@ -348,23 +384,21 @@ class Stack:
                 diverged_at=run.diverged_at,
                 train_seconds=self._train_seconds / len(self._runs),
                 eval_seconds=self._eval_seconds / len(self._runs),
+                learning_rates=_sampled(self._rates, run.evaluations[-1].iteration),
             )
             for run in self._runs
         )
 
-    def _flat_step(
-        self, optimizer: OptimizerSpec, parameter: nn.Parameter
-    ) -> Callable[[Tensor], object]:
+    def _flat_stepper(self, optimizer: OptimizerSpec, parameter: nn.Parameter) -> _Stepper:
         """What follows the gradient of all runs, where one step serves them."""
         if is_users(optimizer):  # which may do what a run with layers copes with: all are one layer
             shape, weights, slopes = parameter.shape, self.parameters, self._gradients
-            return _LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1), None).step
-        step = build(optimizer, parameter).step
-        return lambda _: step()
+            return _LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1), None)
+        return _FlatRuns(build(optimizer, parameter))
 
-    def _layered_step(
+    def _layered_stepper(
         self, optimizer: OptimizerSpec, network: Network, k: int, module: nn.Module, noise: int
-    ) -> Callable[[Tensor], object]:
+    ) -> _Stepper:
         """What follows the gradient of run `k`, whose optimizer sees its layers."""
         one = slice(k, k + 1)
         images, parameters, gradient = self._images[one], self.parameters[one], self._gradients[one]
@@ -377,7 +411,7 @@ class Stack:
                 alone.gradient(images, labels[one], log_likelihood)
                 return -log_likelihood[0]
 
-        return _LayeredRun(optimizer, network.shapes, parameters[0], gradient[0], evaluate).step
+        return _LayeredRun(optimizer, network.shapes, parameters[0], gradient[0], evaluate)
 
     def _update(self, start: int, end: int) -> NDArray[np.float64]:
         """Losses before each update, float64 (K, end - start)."""
@@ -443,6 +477,30 @@ def _chunk(batch_size: int) -> int:
     sizes = range(1, min(batch_size, MOST_AT_ONCE) + 1)
     largest = next(size for size in reversed(sizes) if batch_size % size == 0)
     return largest if largest >= min(LEAST_AT_ONCE, batch_size) else batch_size
+
+
+def _rate_setter(
+    rates: NDArray[np.float64], groups: Sequence[dict[str, Any]]
+) -> Callable[[Tensor], None]:
+    """What stands before each step: it sets the learning rate of the next update."""
+    upcoming = iter(rates.tolist())
+
+    def set_rate(_labels: Tensor) -> None:
+        rate = next(upcoming)
+        for group in groups:
+            group["lr"] = rate
+
+    return set_rate
+
+
+def _sampled(
+    rates: NDArray[np.float64] | None, updates: int
+) -> tuple[tuple[int, float], ...] | None:
+    """Some of the learning rates of the first `updates`, with the number of each update."""
+    if rates is None:
+        return None
+    places = np.unique(np.linspace(0, len(rates) - 1, MOST_RATES).round().astype(int))
+    return tuple((int(i) + 1, float(rates[i])) for i in places if i < updates)
 
 
 def _weights_sha256(module: nn.Module) -> str:

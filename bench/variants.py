@@ -9,18 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bench.errors import SpecError
-from bench.optimizers import DEFAULT_OPTIMIZERS, resolve, settings
+from bench.optimizers import DEFAULT_OPTIMIZERS, require_learning_rate, resolve, settings
+from bench.schedules import parse_schedule
 from bench.spec import (
     Literal,
     OptimizerExpression,
     OptimizerSpec,
+    SweepSpec,
+    Word,
     Workload,
     parse_optimizers,
     variant_name,
 )
 
 #: What is written in an expression, beside the optimizer's own hyperparameters.
-BATCH_SIZE = "batch_size"
+BATCH_SIZE, SCHEDULE = "batch_size", "schedule"
 #: A batch of all training images.
 ALL = "all"
 
@@ -65,6 +68,34 @@ def resolve_variant(
     SpecError
         If the name is unknown, or a setting is unknown, ill-typed, or refused by torch.
     """
+    given = dict(expression.overrides)
+    schedule = given.pop(SCHEDULE, None)
+    spec = _unscheduled(replace(expression, overrides=given), workload, n_images)
+    return spec if schedule is None else _scheduled(spec, schedule, expression.text)
+
+
+def refuse_endless_warmups(spec: SweepSpec) -> None:
+    """Refuse a sweep in which a schedule's warm-up takes the whole run.
+
+    Raises
+    ------
+    SpecError
+        Naming the variant.
+    """
+    for optimizer in spec.optimizers:
+        if optimizer.schedule is not None:
+            iterations = spec.workload_of(optimizer).iterations
+            warmup = parse_schedule(optimizer.schedule).warmup_updates(iterations)
+            if warmup >= iterations:
+                raise SpecError(
+                    f"{optimizer.name!r}: warmup must be less than the {iterations} updates of "
+                    f"the run, got {warmup}"
+                )
+
+
+def _unscheduled(
+    expression: OptimizerExpression, workload: Workload, n_images: int
+) -> OptimizerSpec:
     regime = REGIMES.get(expression.name)
     if regime is not None:
         spec = _of_regime(expression, regime)
@@ -101,6 +132,20 @@ def _with_batch_size(
         )
     spec = resolve(replace(expression, overrides=given))
     if own != workload.batch_size:
-        (plain,) = parse_optimizers(spec.name)
-        spec = replace(spec, name=variant_name(plain.name, {**plain.overrides, BATCH_SIZE: wanted}))
+        spec = _named(spec, BATCH_SIZE, wanted)
     return spec, own
+
+
+def _scheduled(spec: OptimizerSpec, schedule: Literal, text: str) -> OptimizerSpec:
+    try:
+        found = parse_schedule(str(schedule))
+    except SpecError as error:
+        raise SpecError(f"{text!r}: {error}") from None
+    require_learning_rate(spec, text)
+    return replace(_named(spec, SCHEDULE, Word(found.short)), schedule=found.text)
+
+
+def _named(spec: OptimizerSpec, key: str, value: Literal) -> OptimizerSpec:
+    """The same with `key` in its name."""
+    (plain,) = parse_optimizers(spec.name)
+    return replace(spec, name=variant_name(plain.name, {**plain.overrides, key: value}))

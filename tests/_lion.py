@@ -87,6 +87,31 @@ def sgd_like(params: Iterable[torch.Tensor], *, lr: float = 0.1) -> torch.optim.
     return torch.optim.SGD(params, lr=lr)
 
 
+class Deaf(torch.optim.Optimizer):
+    """Looks its learning rate up only once."""
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.1) -> None:
+        super().__init__(params, {"lr": lr})
+        self.rate = lr
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for p in self.param_groups[0]["params"]:
+            p.sub_(self.rate * p.grad)
+
+
+class Groupless:
+    """Has a step, and nothing else."""
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.1) -> None:
+        self.step = torch.optim.SGD(params, lr=lr).step
+
+
+def two_rates(params: list[torch.Tensor]) -> torch.optim.Optimizer:
+    groups = [{"params": params[:1], "lr": 0.1}, {"params": params[1:], "lr": 0.2}]
+    return torch.optim.SGD(groups)
+
+
 def exits(params: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
     raise SystemExit("first\nsecond")
 

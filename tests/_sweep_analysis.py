@@ -140,6 +140,7 @@ def sweep(
         variants=tuple(_variant(t) for t in treatments),
         scores=tuple(scores),
         curves=tuple(_curve(t, next(r for r in recipes if r.name == t.name)) for t in treatments),
+        rates=(),
         timings=tuple(_timing(t, i) for i, t in enumerate(treatments)),
         time_ratios=tuple(_time_ratio(p, i) for i, p in enumerate(pairs)),
         incidents=tuple(_incidents(scores)),

@@ -32,9 +32,12 @@ ALLOWED = {
     "modules": {"errors"},
     "networks": {"errors", "external", "architectures", "modules"},
     "optimizers": {"errors", "external", "spec"},
-    "variants": {"errors", "spec", "optimizers"},
+    "schedules": {"errors", "spec"},
+    "variants": {"errors", "spec", "optimizers", "schedules"},
     "probe": {"optimizers", "spec"},
-    "training": {"errors", "spec", "datasets", "networks", "optimizers", "probe"},
+    "training": {
+        *("errors", "spec", "datasets", "networks", "optimizers", "probe", "schedules"),
+    },
     "store": {"errors", "files", "integrity", "spec", "records"},
     "integrity": {"records"},
     "ledger": {"errors", "files", "spec"},
@@ -51,7 +54,7 @@ ALLOWED = {
     "report": {"files", "analysis"},
     "cli": {
         *("__init__", "errors", "files", "spec", "records", "machine", "datasets", "optimizers"),
-        *("variants", "architectures", "networks", "store", "ledger", "tables"),
+        *("variants", "schedules", "architectures", "networks", "store", "ledger", "tables"),
         *("runner", "benchmark", "soak", "analysis", "validation", "report"),
     },
 }

@@ -14,6 +14,7 @@ from bench.cli import main
 from bench.errors import SpecError
 from bench.optimizers import CATALOGUE, EXCLUDED, available
 from bench.probe import acts_elementwise, is_elementwise
+from bench.schedules import SCHEDULES
 from bench.spec import Workload
 from bench.training import DeviceData, Stack, TrainedRun, train
 
@@ -154,7 +155,10 @@ def test_list_shows_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 100
     assert main(["list", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["optimizers"]
+    found = json.loads(capsys.readouterr().out)
+    rows = found["optimizers"]
+    assert [row["name"] for row in found["schedules"]] == list(SCHEDULES)
+    assert all(f"\n{name} " in text for name in SCHEDULES)
     assert [row["name"] for row in rows] == list(available())
     for row in rows:
         assert f"\n{row['name']} " in f"\n{text}"

@@ -64,10 +64,14 @@ def _only(table: pd.DataFrame, column: str, which: str) -> object:
     return values[0]
 
 
+def _settings(variant: Variant) -> dict[str, str]:
+    schedule = {"schedule": variant.schedule} if variant.schedule else {}
+    return {"algorithm": variant.algorithm, **dict(variant.hyperparameters), **schedule}
+
+
 def _changed(before: Variant, after: Variant) -> Iterator[ChangedFact]:
     """The class and the hyperparameters in which one optimizer differs."""
-    old = {"algorithm": before.algorithm, **dict(before.hyperparameters)}
-    new = {"algorithm": after.algorithm, **dict(after.hyperparameters)}
+    old, new = _settings(before), _settings(after)
     for name in dict.fromkeys((*old, *new)):
         if old.get(name) != new.get(name):
             yield ChangedFact(

@@ -502,12 +502,29 @@ class Variant(Shown):
     """What one treatment stands for.
 
     `algorithm` is the import path of the optimizer's class; `hyperparameters` holds (name, value
-    as text) of all its hyperparameters, defaults included.
+    as text) of all its hyperparameters, defaults included; `schedule` says how its learning rate
+    changes, None where it does not.
     """
 
     treatment: str
     algorithm: str
     hyperparameters: tuple[tuple[str, str], ...]
+    schedule: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateCurve(Shown):
+    """The learning rate of one treatment: `rates` at `iterations`, counted from 1.
+
+    They are those of the run that got furthest in the `budget` of updates. `schedule` is None where
+    the rate is constant.
+    """
+
+    treatment: str
+    schedule: str | None
+    budget: int
+    iterations: tuple[int, ...]
+    rates: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -567,6 +584,8 @@ class SweepAnalysis(Shown, first=("name", "comparison")):
         were not shown to differ.
     ranks
         None for fewer than three treatments or two complete blocks.
+    rates
+        Empty where no variant has a schedule; else one for each whose learning rate is known.
     runs
         The rows themselves.
     """
@@ -580,6 +599,7 @@ class SweepAnalysis(Shown, first=("name", "comparison")):
     variants: tuple[Variant, ...]
     scores: tuple[RunScore, ...]
     curves: tuple[LearningCurve, ...]
+    rates: tuple[RateCurve, ...]
     timings: tuple[Timing, ...]
     time_ratios: tuple[TimeRatio, ...]
     incidents: tuple[Incident, ...]

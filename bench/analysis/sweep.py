@@ -16,6 +16,7 @@ from bench.analysis.comparison import compare
 from bench.analysis.curves import CURVE_COLUMNS, learning_curves
 from bench.analysis.letters import group_letters
 from bench.analysis.omnibus import rank_diagram
+from bench.analysis.rates import RATE_COLUMNS, SCHEDULE_COLUMN, rate_curves
 from bench.analysis.results import (
     Block,
     Comparison,
@@ -152,6 +153,7 @@ def describe_runs(
     _refuse_nested(given)
     table = _ranked(_typed(given), p, order)
     warnings = (*_unpaired(table), *comparison.warnings)
+    variants = variants_of(table)
     return SweepAnalysis(
         name=name,
         command=command,
@@ -159,9 +161,10 @@ def describe_runs(
         comparison=replace(comparison, warnings=warnings),
         letters=group_letters(comparison.treatments, comparison.pairs),
         ranks=rank_diagram(comparison.treatments, comparison.omnibus, p.alpha),
-        variants=variants_of(table),
+        variants=variants,
         scores=_scores(table, p.value),
         curves=learning_curves(table, order, alpha=p.alpha) if _has(table, CURVE_COLUMNS) else (),
+        rates=rate_curves(table, variants) if _has(table, ("iterations", *RATE_COLUMNS)) else (),
         timings=_timings(table, order) if _has(table, SECONDS) else (),
         time_ratios=(
             time_ratios(table, comparison.pairs, alpha=p.alpha) if _has(table, SECONDS) else ()
@@ -179,7 +182,7 @@ def _has(table: pd.DataFrame, columns: Iterable[str]) -> bool:
 
 def _refuse_nested(table: pd.DataFrame) -> None:
     """A run has one status, one torch version and so on, whatever a parquet file can hold."""
-    for column in (*OUTCOME, *SECONDS, *PAIRING, *SETTINGS, *FACTS, "started_at"):
+    for column in (*OUTCOME, *SECONDS, *PAIRING, *SETTINGS, SCHEDULE_COLUMN, *FACTS, "started_at"):
         for row, cell in enumerate(table[column] if column in table.columns else ()):
             if isinstance(cell, dict) or is_list(cell):
                 raise TableError(
@@ -249,19 +252,26 @@ def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
     """
     if not _has(table, SETTINGS):
         return ()
-    settings: dict[str, tuple[str, str]] = {}
-    for run in _rows(table, ("optimizer", *SETTINGS)):
-        name, found = str(run["optimizer"]), (str(run["algorithm"]), str(run["hyperparameters"]))
+    settings: dict[str, tuple[str, ...]] = {}
+    for run in _rows(
+        table.reindex(columns=["optimizer", *SETTINGS, SCHEDULE_COLUMN]),
+        ("optimizer", *SETTINGS, SCHEDULE_COLUMN),
+    ):
+        name, schedule = str(run["optimizer"]), run[SCHEDULE_COLUMN]
+        found = (*(str(run[c]) for c in SETTINGS), "" if pd.isna(schedule) else str(schedule))
         if (known := settings.setdefault(name, found)) != found:
             raise TableError(
                 f"optimizer {name!r} must stand for one class with one set of hyperparameters, got "
-                f"{' '.join(known)} and {' '.join(found)}"
+                f"{' '.join(known).strip()} and {' '.join(found).strip()}"
             )
     return tuple(
         Variant(
-            treatment=name, algorithm=algorithm, hyperparameters=_hyperparameters(name, content)
+            treatment=name,
+            algorithm=algorithm,
+            hyperparameters=_hyperparameters(name, content),
+            schedule=schedule or None,
         )
-        for name, (algorithm, content) in settings.items()
+        for name, (algorithm, content, schedule) in settings.items()
     )
 
 

@@ -193,9 +193,10 @@ def _add_sweep(commands: Any) -> None:
         type=_checked(parse_optimizers),
         default=",".join(DEFAULT_OPTIMIZERS),
         metavar="LIST",
-        help="names, each with any of its arguments, or batch_size, in brackets, such as "
-        "sgd,adam[lr=0.003]; or your own: mypkg.mymodule:MyOptimizer[lr=0.01] (default: the "
-        "tutorial's eight; scripts/list.py shows all)",
+        help="names, each with any of its arguments, batch_size, or a schedule of the learning "
+        "rate in brackets, such as sgd,adam[lr=0.003,schedule=cosine]; or your own: "
+        "mypkg.mymodule:MyOptimizer[lr=0.01] (default: the tutorial's eight; scripts/list.py shows "
+        "all)",
     )
     variants.add_argument(
         "--preset",
@@ -320,9 +321,10 @@ def _add_sweep(commands: Any) -> None:
 def _add_list(commands: Any) -> None:
     parser = commands.add_parser(
         "list",
-        help="show the optimizers that have a name here",
+        help="show the optimizers and schedules that have a name here",
         description="Show every optimizer that has a name here: its update rule, its paper, its "
-        "hyperparameters with their defaults, and whether it acts elementwise.",
+        "hyperparameters with their defaults, and whether it acts elementwise; then every "
+        "schedule of the learning rate.",
     )
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
 

@@ -1,4 +1,4 @@
-"""``optimizer-bench list``: the optimizers that have a name, and what each of them does."""
+"""``optimizer-bench list``: the optimizers and schedules that have a name, and what they do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.optimizers import CatalogueEntry, available, settings
+from bench.schedules import SCHEDULES, ScheduleEntry
 from bench.spec import variant_name
 
 _WIDTH = 100
@@ -18,10 +19,15 @@ _INDENT = 12
 def run(arguments: Namespace) -> int:
     """Print the catalogue, as text or as JSON."""
     rows = [_row(name, entry) for name, entry in available().items()]
+    schedules = [_schedule_row(name, entry) for name, entry in SCHEDULES.items()]
     if arguments.json:
-        print(json.dumps({"optimizers": rows}, indent=2, allow_nan=False))
-    else:
-        print("\n\n".join("\n".join(_lines(row)) for row in rows))
+        found = {"optimizers": rows, "schedules": schedules}
+        print(json.dumps(found, indent=2, allow_nan=False))
+        return 0
+    blocks = ["\n".join(_lines(row)) for row in rows]
+    head = "Schedules of the learning rate, such as sgd[schedule=cosine]: update t of n, from 0"
+    blocks += [head, *("\n".join(_schedule_lines(row)) for row in schedules)]
+    print("\n\n".join(blocks))
     return 0
 
 
@@ -44,6 +50,25 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     yield from _wrapped("", f"paper: {row['paper']}")
     yield from _wrapped("", f"defaults: {defaults}")
     yield from _wrapped("", f"elementwise: {elementwise}")
+
+
+def _schedule_row(name: str, entry: ScheduleEntry) -> dict[str, Any]:
+    return {
+        "name": name,
+        "rule": entry.rule,
+        "source": entry.source,
+        "settings": {
+            key: {"default": setting.default, "allowed": setting.allowed}
+            for key, setting in entry.settings.items()
+        },
+    }
+
+
+def _schedule_lines(row: dict[str, Any]) -> Iterator[str]:
+    yield from _wrapped(row["name"], f"lr times {row['rule']}")
+    yield from _wrapped("", f"source: {row['source']}")
+    for key, setting in row["settings"].items():
+        yield from _wrapped("", f"{key} = {setting['default']}: {setting['allowed']}")
 
 
 def _wrapped(head: str, text: str) -> list[str]:

@@ -40,7 +40,7 @@ from bench.spec import (
     parse_optimizers,
 )
 from bench.store import BUDGET_COLUMNS, UNIFORM_COLUMNS, Store, check_uniform, finished_keys
-from bench.variants import PRESETS, resolve_variant
+from bench.variants import PRESETS, refuse_endless_warmups, resolve_variant
 
 if TYPE_CHECKING:
     from bench.cli.stored import StoredSweep
@@ -108,7 +108,7 @@ def make_spec(arguments: Namespace) -> SweepSpec:
     variants = tuple(
         resolve_variant(expression, workload, n_images) for expression in _expressions(arguments)
     )
-    return SweepSpec(
+    spec = SweepSpec(
         name=arguments.name or default_sweep_name(workload, arguments.budget),
         optimizers=variants,
         seeds=arguments.seed_list or tuple(range(arguments.seeds)),
@@ -121,6 +121,8 @@ def make_spec(arguments: Namespace) -> SweepSpec:
             looks=arguments.looks,
         ),
     )
+    refuse_endless_warmups(spec)
+    return spec
 
 
 def _expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
@@ -229,17 +231,22 @@ def _set_damaged_aside(spec: SweepSpec, store: Store) -> None:
 def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Store) -> None:
     """A stored run must not be replaced because a later version means another thing by its name."""
     meant = {(run.optimizer.name, run.seed): run for run in planned}
-    columns = ["optimizer", "seed", "run_key", "algorithm", "hyperparameters"]
+    columns = ["optimizer", "seed", "run_key", "algorithm", "hyperparameters", "schedule"]
     for row in rows.select(columns).to_pylist():
         run = meant.get((row["optimizer"], row["seed"]))
         if run is not None and run.key != row["run_key"]:
-            settings = canonical_json(dict(run.optimizer.hyperparameters))
+            own = run.optimizer
+            settings = canonical_json(dict(own.hyperparameters))
+            before = _meaning(row["algorithm"], row["hyperparameters"], row["schedule"])
             raise MixedRunsError(
-                f"{store.directory} holds {row['optimizer']} seed {row['seed']} as "
-                f"{row['algorithm']} with {row['hyperparameters']}, this sweep means "
-                f"{run.optimizer.algorithm} with {settings} by that name: give this sweep another "
-                "--name, or do the runs again with --force"
+                f"{store.directory} holds {row['optimizer']} seed {row['seed']} as {before}, this "
+                f"sweep means {_meaning(own.algorithm, settings, own.schedule)} by that name: give "
+                "this sweep another --name, or do the runs again with --force"
             )
+
+
+def _meaning(algorithm: str, settings: str, schedule: str | None) -> str:
+    return f"{algorithm} with {settings}" + (f" and schedule {schedule}" if schedule else "")
 
 
 def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:

@@ -19,6 +19,7 @@ from bench.report.latex import latex_table
 from bench.report.markdown import markdown
 from bench.report.page import render, write
 from bench.report.rank_figure import rank_figure
+from bench.report.rates_figure import rates_figure
 from bench.report.rows import rows_csv
 from bench.report.runs_figure import runs_figure
 from bench.report.seed_figure import seed_figure
@@ -38,6 +39,7 @@ __all__ = [
     "latex_table",
     "markdown",
     "rank_figure",
+    "rates_figure",
     "render",
     "render_change",
     "rows_csv",

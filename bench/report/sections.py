@@ -15,6 +15,7 @@ from bench.analysis.results import (
     Crown,
     Look,
     Pair,
+    RateCurve,
     SingleSeed,
     TimeRatio,
     WrongWinner,
@@ -26,8 +27,10 @@ from bench.report.nouns import Noun
 from bench.report.pairs import Mark, mark_of, verdict_words
 from bench.report.parts import FigureView, Name, Parts
 from bench.report.published import published_score
+from bench.report.rates_figure import rates_figure
 from bench.report.seed_figure import seed_figure
 from bench.report.target_figure import target_figure
+from bench.report.wording import MANY
 
 #: Pairs that one seed gets wrong most often are shown at once, up to this many.
 _MISLEADING_AT_ONCE = 8
@@ -168,6 +171,27 @@ class TimeView:
     leader: Name
     circumstances: str
     rows: tuple[TimeRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateRow:
+    """The learning rates of one optimizer."""
+
+    name: Name
+    schedule: str
+    updates: str
+    first: str
+    lowest: str
+    highest: str
+    last: str
+
+
+@dataclass(frozen=True)
+class RatesView:
+    """The learning rates, where any optimizer has a schedule."""
+
+    figure: FigureView
+    rows: tuple[RateRow, ...]
 
 
 @dataclass(frozen=True)
@@ -526,3 +550,44 @@ def _looks_sentence(parts: Parts, looks: Sequence[Look]) -> str:
 
 def _level(value: float) -> str:
     return f"{value * 100:.3g}{fmt.NBSP}%"
+
+
+# ---------------------------------------------------------------- learning rates
+
+
+def rates_view(parts: Parts) -> RatesView | None:
+    """The learning rates; None where no optimizer has a schedule."""
+    curves = parts.analysis.rates
+    if not curves:
+        return None
+    said = (
+        f"{c.treatment} from {_rate(c.rates[0])} to {_rate(c.rates[-1])}, at most "
+        f"{_rate(max(c.rates))}"
+        for c in curves[:MANY]
+    )
+    return RatesView(
+        figure=parts.figure(
+            rates_figure,
+            "rates",
+            title=f"Learning rate over the share of the updates, by {parts.nouns.treatment}",
+            description=f"{'; '.join(said)}.",
+        ),
+        rows=tuple(_rate_row(parts, curve) for curve in curves),
+    )
+
+
+def _rate_row(parts: Parts, curve: RateCurve) -> RateRow:
+    return RateRow(
+        name=parts.name(curve.treatment),
+        schedule=clean(curve.schedule or "").replace(",", ", "),
+        updates=f"{curve.iterations[-1]:,}",
+        first=_rate(curve.rates[0]),
+        lowest=_rate(min(curve.rates)),
+        highest=_rate(max(curve.rates)),
+        last=_rate(curve.rates[-1]),
+    )
+
+
+def _rate(rate: float) -> str:
+    """Four digits, however small: ``0.05``, ``2.742e-08``."""
+    return f"{rate:.4g}"

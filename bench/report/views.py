@@ -43,12 +43,14 @@ from bench.report.published import luck
 from bench.report.sections import (
     EquivalenceView,
     LooksView,
+    RatesView,
     ScopeView,
     SeedView,
     TargetView,
     TimeView,
     equivalence_view,
     looks_view,
+    rates_view,
     scope_view,
     seed_view,
     target_view,
@@ -219,6 +221,7 @@ class PageView:
     curves: Variants | None
     iterations: tuple[str, ...]
     curve_rows: tuple[CurveRow, ...]
+    rates: RatesView | None
     matrix: tuple[MatrixRow, ...]
     width: str
     marks: tuple[Mark, ...]
@@ -297,6 +300,7 @@ class _Builder:
             curves=curves,
             iterations=tuple(f"{i:,}" for i in self._iterations()),
             curve_rows=tuple(self._curve_row(curve) for curve in a.curves),
+            rates=rates_view(self._parts),
             matrix=matrix,
             width="dense" if len(c.treatments) > 9 else "even" if len(c.treatments) > 3 else "",
             marks=_marks(matrix),
@@ -508,7 +512,9 @@ class _Builder:
         )
 
     def _variant_row(self, variant: Variant) -> VariantRow:
-        settings = ", ".join(f"{name}={value}" for name, value in variant.hyperparameters)
+        schedule = (("schedule", variant.schedule),) if variant.schedule else ()
+        pairs = (*variant.hyperparameters, *schedule)
+        settings = ", ".join(f"{name}={value}" for name, value in pairs)
         return VariantRow(
             name=self._parts.name(variant.treatment),
             algorithm=clean(variant.algorithm),

@@ -1,0 +1,71 @@
+"""What learning rate each treatment was trained with, where any has a schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.analysis.results import RateCurve, Variant
+from bench.analysis.table import is_list
+
+RATE_COLUMNS = ("learning_rate_iterations", "learning_rates")
+SCHEDULE_COLUMN = "schedule"
+
+
+def rate_curves(table: pd.DataFrame, variants: Sequence[Variant]) -> tuple[RateCurve, ...]:
+    """One curve for each variant whose learning rate is known, in the order of `variants`.
+
+    There are none where no variant has a schedule: then the hyperparameters say it all.
+
+    Parameters
+    ----------
+    table
+        One row per run with `optimizer`, `iterations` and the list columns :data:`RATE_COLUMNS`.
+    variants
+        What the names stand for.
+    """
+    if not any(variant.schedule for variant in variants):
+        return ()
+    names = table["optimizer"].astype(str)
+    found = (_rate_curve(table[names == v.treatment], v) for v in variants)
+    return tuple(curve for curve in found if curve is not None)
+
+
+def _rate_curve(runs: pd.DataFrame, variant: Variant) -> RateCurve | None:
+    budget = int(runs["iterations"].max())
+    if variant.schedule is None:
+        lr = _as_rate(dict(variant.hyperparameters).get("lr"))
+        points = [] if lr is None else [(1, lr), (budget, lr)]
+    else:
+        points = _longest(runs)
+    if not points:
+        return None
+    iterations, rates = zip(*points, strict=True)
+    return RateCurve(
+        treatment=variant.treatment,
+        schedule=variant.schedule,
+        budget=budget,
+        iterations=iterations,
+        rates=rates,
+    )
+
+
+def _longest(runs: pd.DataFrame) -> list[tuple[int, float]]:
+    """Those of the run that got furthest: before that, all runs of a variant had the same."""
+    stored = zip(*(runs[column] for column in RATE_COLUMNS), strict=True)
+    known = [
+        [(int(i), float(rate)) for i, rate in zip(at, rates, strict=False)]
+        for at, rates in stored
+        if is_list(at) and is_list(rates)
+    ]
+    return max(known, key=len, default=[])
+
+
+def _as_rate(text: str | None) -> float | None:
+    try:
+        rate = float(text or "")
+    except ValueError:
+        return None
+    return rate if math.isfinite(rate) else None
