@@ -1,4 +1,4 @@
-"""From stored rows to an analysis: what the sweep, report and analyze commands share."""
+"""From stored rows to an analysis, judged as the sweep was declared."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
-from bench.cli.arguments import command_line
 from bench.errors import StoreError, TrainingError, UsageError
 from bench.ledger import Ledger, TakenLook
+from bench.options import command_line
 from bench.records import FAILED
 from bench.spec import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 from bench.store import Store, check_uniform, one_budget, read_rows, run_spec_of
