@@ -6,13 +6,15 @@ directory for this process alone, and says which runs are still to be done.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,10 +22,18 @@ from filelock import FileLock, Timeout
 
 from bench import datasets
 from bench.architectures import resolve_network
-from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
+from bench.errors import (
+    MixedRunsError,
+    SpecError,
+    StoreError,
+    TrainingError,
+    UsageError,
+    last_line,
+)
 from bench.machine import Machine, available_cores, describe_machine
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.options import ANY_NUMBER, DEFAULT_SEEDS, DEVICES, MAX_JOBS
+from bench.records import FAILED
 from bench.runner import RunEvent, Site, estimate_seconds, load_data, run_plan, stop_workers
 from bench.spec import (
     EPOCHS,
@@ -44,8 +54,15 @@ from bench.store import (
     Store,
     check_uniform,
     finished_keys,
+    load_runs,
 )
 from bench.variants import resolve_variant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: How often a sweep that is not quiet says how far it is.
+_LINES = 10
 
 
 def specify(
@@ -150,6 +167,127 @@ def _seeds(seeds: int | str | Sequence[int]) -> tuple[int, ...]:
     return tuple(range(seeds))
 
 
+def sweep(
+    spec: SweepSpec,
+    *,
+    results: Path | str = "results",
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    n_jobs: int = -1,
+    timeout: float | None = None,
+    force: bool = False,
+    quiet: bool = True,
+) -> pd.DataFrame:
+    """Train what is missing of a sweep, and return its runs.
+
+    Runs that are stored already are not done again; interrupt it whenever you like, and call it
+    again. Workers are processes: they end with the call, and a script needs no ``__main__`` guard.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> spec = specify(optimizers="sgd,adam", seeds=2, iterations=20)
+    >>> with TemporaryDirectory() as directory:
+    ...     runs = sweep(spec, results=directory, n_jobs=1)
+    >>> runs[["optimizer", "seed", "status"]].values.tolist()
+    [['adam', 0, 'ok'], ['adam', 1, 'ok'], ['sgd', 0, 'ok'], ['sgd', 1, 'ok']]
+
+    Parameters
+    ----------
+    spec
+        What :func:`specify` makes.
+    results
+        Rows are stored in the directory of the sweep's name in it.
+    data_dir
+        Cache of the unpacked dataset (default: ``$OPTIMIZER_BENCH_DATA`` or the user's cache).
+    device
+        ``"auto"`` takes a GPU where there is one, else ``"cpu"`` or ``"cuda"``.
+    n_jobs
+        Workers side by side; -1 for every core that this process may use. With one, the runs are
+        made in this process.
+    timeout
+        Seconds after which a run is recorded as failed. In this process that needs its main thread,
+        and a system with POSIX signals.
+    force
+        Do stored runs again.
+    quiet
+        Print nothing; else a line now and then.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each run of the sweep, as :func:`~bench.store.load_runs` gives them: what
+        :func:`bench.analysis.compare` takes. A failed run is a row with ``status`` failed and its
+        ``error``; it is tried again by the next call. A damaged file is set aside with a warning,
+        and its runs are done again.
+
+    Raises
+    ------
+    UsageError
+        If an argument is not allowed, there is no such device, the results cannot be written, or
+        another sweep is writing to them.
+    MixedRunsError
+        If the stored runs are of another workload, device or torch version, or were declared to be
+        judged in another way.
+    DataError
+        If the dataset cannot be had.
+    WorkerError
+        If workers cannot be started, or die without having begun a run.
+    StoreError
+        If a row cannot be written or read.
+    TrainingError
+        If every run failed.
+    """
+    conditions = Conditions(
+        store=Store(Path(results) / spec.name),
+        machine=choose_machine(device, n_jobs),
+        data_dir=None if data_dir is None else Path(data_dir),
+        timeout=timeout,
+        force=force,
+        quiet=quiet,
+    )
+    with _threads_restored(), begin_sweep(spec, conditions, _warn_of_damage) as begun:
+        _train(begun, quiet=quiet)
+    return _planned_runs(spec, conditions.store)
+
+
+def _train(begun: BegunSweep, *, quiet: bool) -> None:
+    total = len(begun.todo.missing)
+    if not total:
+        return
+    with closing(begun.train()) as events:
+        for done, _ in enumerate(events, start=1):
+            if not quiet and done * _LINES // total > (done - 1) * _LINES // total:
+                print(f"{done}/{total} runs", flush=True)
+
+
+def _planned_runs(spec: SweepSpec, store: Store) -> pd.DataFrame:
+    runs = load_runs(store.directory)
+    runs = runs[runs["run_key"].isin([run.key for run in spec.plan()])].reset_index(drop=True)
+    if set(runs["status"]) == {FAILED}:
+        raise TrainingError(
+            f"every run in {store.directory} failed: there is nothing to compare (the first: "
+            f"{last_line(runs['error'][0] or 'no error')})"
+        )
+    return runs
+
+
+def _warn_of_damage(damage: Damage) -> None:
+    warnings.warn(describe_damage(damage), stacklevel=2)
+
+
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    """Runs that are made in this process have one thread; who called it had more."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    n = torch.get_num_threads()
+    with threadpool_limits():  # sets nothing, and puts back what there was
+        try:
+            yield
+        finally:
+            torch.set_num_threads(n)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """Where and how the runs of a sweep are made.
@@ -174,6 +312,12 @@ class Conditions:
     timeout: float | None = None
     force: bool = False
     quiet: bool = True
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise UsageError(
+                f"timeout must be a positive number of seconds, or None, got {self.timeout!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,14 @@ import pytest
 import bench
 
 MODULES = sorted(
-    module.name
-    for module in pkgutil.walk_packages(bench.__path__, "bench.")
-    if not module.name.endswith("__main__")
+    (
+        "bench",
+        *(
+            module.name
+            for module in pkgutil.walk_packages(bench.__path__, "bench.")
+            if not module.name.endswith("__main__")
+        ),
+    )
 )
 
 

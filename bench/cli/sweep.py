@@ -117,9 +117,9 @@ def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> int:
 
 
 def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
-    from bench.stored import analyse
+    from bench.stored import analyse_stored
 
-    analysis, path = analyse(stored), None
+    analysis, path = analyse_stored(stored), None
     if not arguments.no_report:
         from bench import report
 
