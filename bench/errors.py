@@ -69,6 +69,15 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def last_line(text: str) -> str:
+    """The last line of a traceback: the error itself.
+
+    >>> last_line("Traceback ...\\nValueError: no such thing\\n")
+    'ValueError: no such thing'
+    """
+    return text.strip().rpartition("\n")[2]
+
+
 def kind_and_line(error: BaseException) -> str:
     """The kind of an error and the first line of its message: for what users' code raises.
 

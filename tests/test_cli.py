@@ -21,13 +21,15 @@ from _stored import few_rows
 from conftest import SMALL_SWEEP, CommandLine
 
 from bench import cli
-from bench.cli.arguments import command_line, make_parser
+from bench.cli.arguments import make_parser
 from bench.cli.console import duration
-from bench.cli.sweep import find_missing, make_spec
+from bench.cli.sweep import make_spec
 from bench.errors import MixedRunsError
 from bench.machine import available_cores, describe_machine
+from bench.options import command_line
 from bench.soak import processes_of
 from bench.store import Store
+from bench.sweeps import find_missing
 
 FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1")
 

@@ -199,9 +199,10 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
             numbers = numbers_of(table, column)
             typed[column] = np.where(np.abs(numbers) <= MAX_SECONDS, numbers, np.nan)
     if "started_at" in table.columns:
-        typed["started_at"] = pd.to_datetime(
-            table["started_at"], errors="coerce", utc=True, format="ISO8601"
-        )
+        moments = table["started_at"]
+        if pd.api.types.is_numeric_dtype(moments):  # of which nobody knows the unit
+            moments = pd.Series(pd.NaT, index=table.index)
+        typed["started_at"] = pd.to_datetime(moments, errors="coerce", utc=True, format="ISO8601")
     return table.assign(**typed)
 
 

@@ -14,16 +14,16 @@ import pandas as pd
 from bench.analysis import Comparison, Look, SweepAnalysis, compare, describe_runs, to_json
 from bench.cli import console
 from bench.cli.arguments import analyze_command
-from bench.cli.stored import (
+from bench.errors import TableError, UsageError
+from bench.files import require_output, write_atomically
+from bench.spec import Declaration
+from bench.stored import (
     StoredSweep,
     add_warnings,
     notes_on,
     open_sweep,
     sweep_name,
 )
-from bench.errors import TableError, UsageError
-from bench.files import require_output, write_atomically
-from bench.spec import Declaration
 from bench.tables import is_sweep, read_tables
 
 PRIMARY = ("optimizer", "seed", "test_accuracy")

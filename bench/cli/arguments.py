@@ -15,16 +15,14 @@ from bench.architectures import resolve_network
 from bench.datasets import DATA_DIR_VARIABLE, resolve_dataset
 from bench.errors import SpecError, UsageError
 from bench.optimizers import DEFAULT_OPTIMIZERS
+from bench.options import ANY_NUMBER, DEFAULT_SEEDS, DEVICES, MAX_JOBS
 from bench.spec import (
     BUDGETS,
     EPOCHS,
     MAX_SEEDS,
     Declaration,
-    SweepSpec,
     Workload,
     check_sweep_name,
-    default_sweep_name,
-    format_seeds,
     parse_optimizers,
     parse_seeds,
 )
@@ -32,12 +30,8 @@ from bench.variants import PRESETS
 
 T = TypeVar("T")
 
-DEFAULT_SEEDS = 20
-
 #: More updates than this are a slip of the keyboard.
 MAX_COUNT = 1_000_000
-#: Every worker is a process of half a gigabyte.
-MAX_JOBS = 1024
 
 _WORKLOAD_OPTIONS = {
     "iterations": "updates per run",
@@ -49,7 +43,6 @@ _DECLARATION_OPTIONS = {
     "margin": "difference in accuracy that does not matter",
     "target": "accuracy that counts as having learned the task",
 }
-ANY_NUMBER = "any"
 #: What a report can be, with the ending of its file.
 REPORT_FORMATS = {"html": ".html", "json": ".json", "markdown": ".md", "csv": ".csv"}
 
@@ -121,30 +114,6 @@ def make_parser() -> Parser:
     _add_validate(commands)
     _add_soak(commands)
     return parser
-
-
-def command_line(spec: SweepSpec, device: str) -> str:
-    """The shortest command line that does this sweep again on this kind of device."""
-    workload, declaration = vars(spec.workload), vars(spec.declaration)
-    seeds = spec.seeds
-    options = {
-        "name": (spec.name, default_sweep_name(spec.workload, spec.budget)),
-        "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
-        **{k: (workload[k], getattr(Workload, k)) for k in ("dataset", "network")},
-        **{k: (workload[k], getattr(Workload, k)) for k in _WORKLOAD_OPTIONS},
-        **{k: (declaration[k], getattr(Declaration, k)) for k in _DECLARATION_OPTIONS},
-        "budget": (spec.budget, EPOCHS),
-        "looks": (declaration["looks"] or ANY_NUMBER, Declaration.looks),
-    }
-    words = ["python", "scripts/sweep.py"]
-    if seeds == tuple(range(len(seeds))):
-        words += ["--seeds", str(len(seeds))]
-    else:
-        words += ["--seed-list", format_seeds(seeds)]
-    for option, (value, default) in options.items():
-        if value != default:
-            words += [f"--{option.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--device", device])
 
 
 def analyze_command(arguments: argparse.Namespace) -> str:
@@ -278,7 +247,7 @@ def _add_sweep(commands: Any) -> None:
     )
     machine.add_argument(
         "--device",
-        choices=("auto", "cpu", "cuda"),
+        choices=DEVICES,
         default="auto",
         help="auto takes a GPU where there is one (default)",
     )

@@ -12,10 +12,10 @@ from pathlib import Path
 from bench.analysis import SweepChange, compare_sweeps, to_json
 from bench.cli import console
 from bench.cli.arguments import compare_command
-from bench.cli.stored import StoredSweep, notes_on, open_sweep
 from bench.errors import TrainingError, UsageError
 from bench.files import require_output, write_atomically
 from bench.records import FAILED
+from bench.stored import StoredSweep, notes_on, open_sweep
 
 #: Where this stands for a file, its content is printed.
 PRINTED = Path("-")

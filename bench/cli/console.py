@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.printing import printable
+from bench.errors import last_line
 from bench.records import FAILED
 from bench.spec import RunSpec, SweepSpec, format_seeds
 
@@ -142,11 +143,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def last_line(text: str) -> str:
-    """The last line of a traceback: the error itself."""
-    return text.strip().rpartition("\n")[2]
 
 
 def _console() -> Console:

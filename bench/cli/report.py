@@ -17,7 +17,6 @@ from bench import report
 from bench.analysis import SweepAnalysis, to_json
 from bench.cli.arguments import REPORT_FORMATS
 from bench.cli.printing import printable
-from bench.cli.stored import StoredSweep, analyse, open_sweep
 from bench.errors import StoreError, UsageError
 from bench.files import require_output, write_atomically
 from bench.report.check import ReportCheck, check_report
@@ -25,6 +24,7 @@ from bench.report.latex import latex_table
 from bench.report.markdown import markdown
 from bench.report.rows import rows_csv
 from bench.store import write_rows
+from bench.stored import StoredSweep, analyse_stored, open_sweep
 
 STANDARD_OUTPUT = Path("-")
 #: What a check says at most: lines of mismatches; and bytes that a report may have.
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
     output = arguments.output or Path("reports") / f"{stored.spec.name}{REPORT_FORMATS[kind]}"
     files = {"the report": output, "the LaTeX": arguments.latex, "the rows": arguments.rows}
     _require_outputs(files, arguments.results)
-    analysis = analyse(stored)
+    analysis = analyse_stored(stored)
     text = _TEXTS[kind](analysis)
     if output == STANDARD_OUTPUT:
         sys.stdout.write(text)
@@ -115,7 +115,7 @@ def _open(page: Path) -> None:
 def _check(results: Path, page: Path) -> int:
     """Compare a report with the one that the rows give: nobody sees a verdict, so it is no look."""
     said = _read_report(page)
-    rendered = report.render(analyse(open_sweep(results), recorded=False))
+    rendered = report.render(analyse_stored(open_sweep(results), recorded=False))
     found = check_report(said, rendered)
     for line in _findings(found, page):
         print(printable(line))

@@ -1,4 +1,4 @@
-"""From stored rows to an analysis: what the sweep, report and analyze commands share."""
+"""From stored rows to an analysis, judged as the sweep was declared."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
-from bench.cli.arguments import command_line
 from bench.errors import StoreError, TrainingError, UsageError
 from bench.ledger import Ledger, TakenLook
+from bench.options import command_line
 from bench.records import FAILED
 from bench.spec import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 from bench.store import Store, check_uniform, one_budget, read_rows, run_spec_of
@@ -133,7 +133,33 @@ def open_sweep(path: Path) -> StoredSweep:
     return stored
 
 
-def analyse(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalysis:
+def analyse(path: Path | str) -> SweepAnalysis:
+    """The analysis of a stored sweep, as it was declared: what :func:`bench.report.write` takes.
+
+    It is a look at the results, and is written into the sweep's ledger (see :mod:`bench.ledger`):
+    where seeds were added since the last one, it judges at the level that is left.
+
+    Parameters
+    ----------
+    path
+        A sweep's directory such as ``results/mnist``, or a parquet file of rows, which has no
+        ledger.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing, or no row of the declared sweep, at `path`.
+    MixedRunsError
+        If rows without a declaration are of different workloads.
+    StoreError
+        If a file cannot be read.
+    TrainingError
+        If every run failed.
+    """
+    return analyse_stored(open_sweep(Path(path)))
+
+
+def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalysis:
     """The analysis of a sweep's stored rows, with a word on what the rows leave out.
 
     It is a look at the results, and is written into the ledger of the sweep; not `recorded` is for
