@@ -109,6 +109,7 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
     [
         ("bench.cli", HEAVY),
         ("bench.cli.arguments", HEAVY),
+        ("bench.cli.config", {*HEAVY, "yaml"}),
         ("bench.architectures", HEAVY),
         ("bench.runner", {"torchvision", "pandas", "matplotlib", "seaborn", "scipy"}),
         ("bench.analysis", {"torch", "torchvision", "matplotlib", "seaborn"}),

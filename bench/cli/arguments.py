@@ -6,7 +6,8 @@ import argparse
 import math
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 DEFAULT_SEEDS = 20
 
+#: Options of the sweep command of which one may be given.
+ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
 #: More updates than this are a slip of the keyboard.
 MAX_COUNT = 1_000_000
 #: Every worker is a process of half a gigabyte.
@@ -62,6 +65,7 @@ examples:
   python scripts/sweep.py --seeds 5 --iterations 600
                                                   a quick look, stored as a sweep of its own
   python scripts/sweep.py --seeds 20 --dry-run    what would run, and how long it would take
+  python scripts/sweep.py --config sweep.yaml     options from a file
 """
 
 
@@ -123,28 +127,62 @@ def make_parser() -> Parser:
     return parser
 
 
+def make_sweep_parser() -> Parser:
+    """The parser of what follows ``sweep``; it raises argparse's errors, which name the option."""
+    parser = Parser(prog="optimizer-bench sweep", exit_on_error=False)
+    _add_sweep_options(parser)
+    return parser
+
+
+def given_options(words: Sequence[str]) -> frozenset[str]:
+    """The options, without dashes, that these words after ``sweep`` give themselves."""
+    parser, nothing = make_sweep_parser(), object()
+    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([])), nothing))
+    given = vars(parser.parse_args(words))
+    return frozenset(k.replace("_", "-") for k, value in given.items() if value is not nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a sweep declares with one option, and what it would be without; None: nothing."""
+
+    value: str | int | float | tuple[str, ...]
+    default: str | int | float | tuple[str, ...] | None = None
+
+
+def declared_settings(spec: SweepSpec, device: str) -> dict[str, Setting]:
+    """The options that declare this sweep on this kind of device, by their names without dashes."""
+    workload, declaration = vars(spec.workload), vars(spec.declaration)
+    found = {
+        **_seed_setting(spec.seeds),
+        "name": Setting(value=spec.name, default=default_sweep_name(spec.workload, spec.budget)),
+        "optimizers": Setting(
+            value=tuple(o.name for o in spec.optimizers), default=DEFAULT_OPTIMIZERS
+        ),
+    }
+    for option in ("dataset", "network", *_WORKLOAD_OPTIONS):
+        found[option] = Setting(value=workload[option], default=getattr(Workload, option))
+    for option in _DECLARATION_OPTIONS:
+        found[option] = Setting(value=declaration[option], default=getattr(Declaration, option))
+    found["budget"] = Setting(value=spec.budget, default=EPOCHS)
+    found["looks"] = Setting(value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks)
+    found["device"] = Setting(value=device)
+    return {option.replace("_", "-"): setting for option, setting in found.items()}
+
+
+def _seed_setting(seeds: tuple[int, ...]) -> dict[str, Setting]:
+    if seeds == tuple(range(len(seeds))):
+        return {"seeds": Setting(value=len(seeds))}
+    return {"seed_list": Setting(value=format_seeds(seeds))}
+
+
 def command_line(spec: SweepSpec, device: str) -> str:
     """The shortest command line that does this sweep again on this kind of device."""
-    workload, declaration = vars(spec.workload), vars(spec.declaration)
-    seeds = spec.seeds
-    options = {
-        "name": (spec.name, default_sweep_name(spec.workload, spec.budget)),
-        "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
-        **{k: (workload[k], getattr(Workload, k)) for k in ("dataset", "network")},
-        **{k: (workload[k], getattr(Workload, k)) for k in _WORKLOAD_OPTIONS},
-        **{k: (declaration[k], getattr(Declaration, k)) for k in _DECLARATION_OPTIONS},
-        "budget": (spec.budget, EPOCHS),
-        "looks": (declaration["looks"] or ANY_NUMBER, Declaration.looks),
-    }
     words = ["python", "scripts/sweep.py"]
-    if seeds == tuple(range(len(seeds))):
-        words += ["--seeds", str(len(seeds))]
-    else:
-        words += ["--seed-list", format_seeds(seeds)]
-    for option, (value, default) in options.items():
-        if value != default:
-            words += [f"--{option.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--device", device])
+    for option, setting in declared_settings(spec, device).items():
+        if (value := setting.value) != setting.default:
+            words += [f"--{option}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
 
 
 def analyze_command(arguments: argparse.Namespace) -> str:
@@ -175,6 +213,10 @@ def _add_sweep(commands: Any) -> None:
         epilog=_SWEEP_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_sweep_options(parser)
+
+
+def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to compare")
     seeds = what.add_mutually_exclusive_group()
     seeds.add_argument(
@@ -290,6 +332,13 @@ def _add_sweep(commands: Any) -> None:
     )
 
     files = parser.add_argument_group("files")
+    files.add_argument(
+        "--config",
+        type=_named_file,
+        metavar="FILE",
+        help="a YAML or JSON file that gives options by their names, such as seeds: 20; what the "
+        "command line gives wins. Every sweep leaves its own: DIR/NAME/sweep.yaml",
+    )
     files.add_argument(
         "--name",
         type=_checked(check_sweep_name),

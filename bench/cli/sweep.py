@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from bench import datasets
 from bench.cli import console
 from bench.cli.arguments import ANY_NUMBER
+from bench.cli.config import naming_file, refuse_foreign, write_options
 from bench.cli.printing import printable
 from bench.cli.progress import show_progress
 from bench.errors import MixedRunsError, SpecError, StoreError, TrainingError, UsageError
@@ -65,7 +66,8 @@ class Todo:
 
 def run(arguments: Namespace) -> int:
     """Do what the command line asks for; the exit code is 1 if any run failed."""
-    spec = make_spec(arguments)
+    with naming_file(arguments):
+        spec = make_spec(arguments)
     store = Store(arguments.results / spec.name)
     machine = describe_machine(_choose_device(arguments.device), _workers(arguments.n_jobs))
     if arguments.dry_run:
@@ -73,6 +75,7 @@ def run(arguments: Namespace) -> int:
         return _dry_run(spec, todo, store, machine, arguments)
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
+    refuse_foreign(store.options_file)
     store.create()
     with _locked(store):
         store.tidy()
@@ -81,6 +84,7 @@ def run(arguments: Namespace) -> int:
         dataset = spec.workload.dataset
         arrays = datasets.prepare(dataset, arguments.data_dir, quiet=arguments.quiet)
         store.write_spec(spec)
+        write_options(spec, machine.device, store.options_file)
         site = Site(arrays=arrays, machine=machine, store=store, timeout=arguments.timeout)
         _train(spec, todo, site, quiet=arguments.quiet)
         _compact(store)
