@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import CommandLine
 
 from bench import cli
 from bench.cli.arguments import ALTERNATIVES, declared_settings, make_parser
@@ -78,7 +77,7 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("seeds: 012", ["--seeds", "12"]),
     ("name: 2026-11-24", ["--name", "2026-11-24"]),
     ("name: no", ["--name", "no"]),
-    ("name: 1:30".replace(":30", ".30"), ["--name", "1.30"]),
+    ("name: 1.30", ["--name", "1.30"]),
     ("name: 'null'", ["--name", "null"]),
     ("name: 0x1f", ["--name", "0x1f"]),
     ("optimizers: >\n  sgd,\n  adam\n", ["--optimizers", "sgd, adam"]),
@@ -165,12 +164,12 @@ WRONG: Sequence[tuple[str | bytes, str]] = [
     # not a mapping of options
     ("", r"sweep\.yaml: it is empty: give options such as seeds: 20"),
     ("# nothing\n", r"sweep\.yaml: it is empty"),
-    ("---\n", r"line 1: must hold options such as seeds: 20, got nothing"),
+    ("---\n", r"line 2: must hold options such as seeds: 20, got nothing"),
     ("hello", r"line 1: must hold options such as seeds: 20, got 'hello'"),
     ("\n- seeds\n", r"line 2: must hold options such as seeds: 20, got a list"),
     ("seeds: 3\n---\nseeds: 4\n", r"line 2: a second document begins here"),
     # not YAML
-    ("seeds: [3", r"line 1: not YAML: "),
+    ("seed-list: [3", r"line 1: not YAML: expected ',' or '\]', but got '<stream end>'"),
     ("seeds: 3\n\tname: x", r"line 2: not YAML: "),
     ('name: "x', r"line 1: not YAML: "),
     ("optimizers: [adam[lr=0.1]]", r"line 1: not YAML: "),
@@ -259,9 +258,13 @@ def test_a_wrong_file_is_refused_by_name_and_line(
 
 #: Settings that are wrong together, and what is wrong on the command line beside a right file.
 TOGETHER = [
-    ("optimizers: adma", "", "unknown optimizer 'adma': .* (with the options of sweep.yaml)"),
-    ("seed-list: [1, 1]", "", "every seed may be given once, got 1 twice (with the options of"),
-    ("batch-size: 60001", "", "--batch-size must be at most 60000, .* (with the options of sweep"),
+    ("optimizers: adma", "", r"unknown optimizer 'adma': .* \(with the options of sweep\.yaml\)$"),
+    ("seed-list: [1, 1]", "", r"every seed may be given once, got 1 twice \(with the options of"),
+    (
+        "batch-size: 60001",
+        "",
+        r"--batch-size must be at most 60000, .* \(with the options of sweep",
+    ),
     ("seeds: 3", "--alpha 7", "argument --alpha: must be a number between 0 and 1"),
     ("seeds: 0", "--seeds 3 --seed-list 1", "not allowed with argument --seeds"),
     ("seeds: 0", "--frobnicate", "unrecognized arguments: --frobnicate"),
@@ -282,7 +285,7 @@ def test_bad_usage_with_a_file_is_one_line_and_exit_2(
     assert cli.main(["sweep", "--config", "sweep.yaml", *words.split()]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
-    assert re.search(message.replace("(", r"\("), captured.err)
+    assert re.search(message, captured.err)
     assert os.listdir() == ["sweep.yaml"]
 
 
@@ -339,7 +342,7 @@ def test_any_text_can_be_stored(sweep: Sweep) -> None:
     spec = declared("--optimizers", "sgd,adam")
     odd = replace(spec.workload, network=text)
     content = options_text(replace(spec, workload=odd), "cpu")
-    with pytest.raises(UsageError, match="line 8: network: unknown network") as caught:
+    with pytest.raises(UsageError, match="line 9: network: your own network is written") as caught:
         sweep(content)
     assert repr(text) in str(caught.value)
 
@@ -360,31 +363,42 @@ def test_what_is_stored_says_it_all() -> None:
 TINY = "iterations: 20\noptimizers: [sgd, adam]\nseeds: 2\nn-jobs: 1\nname: tiny\nno-report: true\n"
 
 
-def test_a_sweep_can_be_done_again_from_what_it_leaves(run_command: CommandLine) -> None:
-    (run_command.directory / "mine.yaml").write_text(TINY)
-    first = run_command("sweep", "--config", "mine.yaml")
-    assert (first.code, first.err) == (0, "")
-    store = Store(run_command.directory / "results" / "tiny")
-    left = store.options_file.read_text()
+@pytest.mark.slow
+def test_a_sweep_can_be_done_again_from_what_it_leaves(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def said(*words: str) -> str:
+        assert cli.main(["sweep", *words]) == 0
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        return captured.out
+
+    Path("mine.yaml").write_text(TINY)
+    assert said("--config", "mine.yaml", "--quiet") == ""
+    store = Store(Path("results/tiny"))
+    left, rows = store.options_file.read_text(), store.rows_file.stat().st_mtime_ns
     assert "n-jobs" not in left
-    rows = store.rows_file.stat().st_mtime_ns
 
     store.options_file.unlink()  # as in a sweep of an earlier version
-    again = run_command("sweep", "--config", "mine.yaml", "--quiet")
-    assert (again.code, again.err, store.options_file.read_text()) == (0, "", left)
+    assert said("--config", "mine.yaml", "--quiet") == ""
+    assert store.options_file.read_text() == left
 
-    own = "results/tiny/sweep.yaml"
-    dry = run_command("sweep", "--config", own, "--dry-run")
-    assert "runs:   4, of which 4 are done" in dry.out
-    rerun = run_command("sweep", "--config", own, "--no-report", "--quiet")
-    assert (rerun.code, rerun.out, rerun.err) == (0, "", "")
+    own = ("--config", "results/tiny/sweep.yaml", "--no-report")
+    assert "runs:   4, of which 4 are done" in said(*own, "--dry-run")
+    assert said(*own, "--quiet") == ""
     assert store.options_file.read_text() == left
     assert store.rows_file.stat().st_mtime_ns == rows
     assert len(json.loads(store.spec_file.read_text())["seeds"]) == 2
 
-    more = run_command("sweep", "--config", own, "--seeds", "3", "--no-report", "-j", "1")
-    assert "6 runs, 4 done already" in more.out
+    assert "6 runs, 4 done already" in said(*own, "--seeds", "3", "--n-jobs", "1")
     assert "seeds: 3" in store.options_file.read_text().splitlines()
+
+
+def test_a_sweep_without_a_file_leaves_one_too(small_sweep: Path) -> None:
+    lines = (small_sweep / "results" / "small" / "sweep.yaml").read_text().splitlines()
+    assert {'name: "small"', "seeds: 3", "iterations: 120", "eval-every: 50"} <= set(lines)
 
 
 @pytest.mark.parametrize("words", ["--config results/tiny/sweep.yaml", "--name tiny --seeds 2"])
