@@ -331,6 +331,7 @@ OPTIONS: Mapping[str, Mapping[str, st.SearchStrategy[str] | None]] = {
         "--timeout": st.floats().map(repr),
         "--name": hostile,
         "--results": st.sampled_from((".", "deep", "x.csv")) | hostile,
+        "--config": st.sampled_from(("results/mnist/runs.parquet", "results", "none")) | hostile,
         "--force": None,
         "--quiet": None,
         "--no-report": None,

@@ -23,7 +23,7 @@ from bench.cli.arguments import (
 )
 from bench.errors import SpecError, UsageError, first_line, suggestion
 from bench.files import write_atomically
-from bench.spec import SweepSpec, parse_optimizers, parse_seeds
+from bench.spec import MAX_SEEDS, SweepSpec, parse_optimizers, parse_seeds
 
 if TYPE_CHECKING:
     from yaml import Event, ScalarEvent
@@ -37,6 +37,8 @@ _LISTS: Mapping[str, Callable[[str], object]] = {
 }
 #: A longer file is no list of options.
 MAX_BYTES = 1_000_000
+#: So many seeds a sweep may have; and as much text as a word of a command line may be.
+MAX_ELEMENTS, MAX_CHARACTERS = MAX_SEEDS, 130_000
 #: How YAML writes nothing; in quotes each of them is text.
 _NULLS = ("", "~", "null", "Null", "NULL")
 #: A message quotes at most so many characters of what was given.
@@ -196,6 +198,9 @@ class _Reader:
         texts = []
         while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
             texts.append(self._text(option, item))
+            if len(texts) > MAX_ELEMENTS:
+                said = f"{option}: must hold at most {MAX_ELEMENTS} elements, here is one more"
+                raise self._error(item, said)
             try:  # each by itself: a bracket may not close in the next one
                 _LISTS[option](texts[-1])
             except SpecError as error:
@@ -212,6 +217,9 @@ class _Reader:
             said = f"{option}: must be a number or text{also}, got {_described(value)}"
             raise self._error(value, said)
         text = str(value.value)
+        if len(text) > MAX_CHARACTERS:
+            said = f"must have at most {MAX_CHARACTERS:,} characters, got {len(text):,}"
+            raise self._error(value, f"{option}: {said}")
         # what no word of a command line can be; argparse takes -- for no value
         if text == "--" or "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
             raise self._error(value, f"{option}: must be text, got {text[:_QUOTED]!a}")
