@@ -73,9 +73,9 @@ def run(arguments: Namespace) -> int:
     if arguments.dry_run:
         todo = find_missing(spec, store, machine, force=arguments.force)
         return _dry_run(spec, todo, store, machine, arguments)
+    refuse_foreign(store.options_file)
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
-    refuse_foreign(store.options_file)
     store.create()
     with _locked(store):
         store.tidy()
