@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.errors import StoreError, UsageError
 
 #: What a sweep declares beside its rows.
-DECLARATIONS = ("spec.json", "looks.json")
+DECLARATIONS = ("spec.json", "sweep.yaml", "looks.json")
 #: Endings that no file of rows has.
 HARMLESS = (".html", ".json", ".md", ".tex")
 #: What :func:`write_atomically` calls its temporary files.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from dataclasses import dataclass
+from pathlib import Path
 
+from bench.errors import UsageError
+from bench.files import write_atomically
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.spec import (
     EPOCHS,
@@ -23,27 +28,98 @@ MAX_JOBS = 1024
 #: How a number of looks that is not fixed is written.
 ANY_NUMBER = "any"
 
+#: The first line of the file that a sweep leaves, by which it knows its own.
+HEADER = "# What this sweep declares, written by every sweep: changes made here are lost."
+
 _OF_WORKLOAD = ("dataset", "network", "iterations", "batch_size", "eval_every")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a sweep declares with one option, and what it would be without; None: nothing."""
+
+    value: str | int | float | tuple[str, ...]
+    default: str | int | float | tuple[str, ...] | None = None
+
+
+def declared_settings(spec: SweepSpec, device: str) -> dict[str, Setting]:
+    """The options that declare this sweep on this kind of device, by their names without dashes."""
+    workload, declaration = vars(spec.workload), vars(spec.declaration)
+    found = {
+        **_seed_setting(spec.seeds),
+        "name": Setting(value=spec.name, default=default_sweep_name(spec.workload, spec.budget)),
+        "optimizers": Setting(
+            value=tuple(o.name for o in spec.optimizers), default=DEFAULT_OPTIMIZERS
+        ),
+    }
+    for option in _OF_WORKLOAD:
+        found[option] = Setting(value=workload[option], default=getattr(Workload, option))
+    for option in ("alpha", "margin", "target"):
+        found[option] = Setting(value=declaration[option], default=getattr(Declaration, option))
+    found["budget"] = Setting(value=spec.budget, default=EPOCHS)
+    found["looks"] = Setting(value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks)
+    found["device"] = Setting(value=device)
+    return {option.replace("_", "-"): setting for option, setting in found.items()}
+
+
+def _seed_setting(seeds: tuple[int, ...]) -> dict[str, Setting]:
+    if seeds == tuple(range(len(seeds))):
+        return {"seeds": Setting(value=len(seeds))}
+    return {"seed_list": Setting(value=format_seeds(seeds))}
 
 
 def command_line(spec: SweepSpec, device: str) -> str:
     """The shortest command line that does this sweep again on this kind of device."""
-    workload, declaration = vars(spec.workload), vars(spec.declaration)
-    seeds = spec.seeds
-    options = {
-        "name": (spec.name, default_sweep_name(spec.workload, spec.budget)),
-        "optimizers": (",".join(o.name for o in spec.optimizers), ",".join(DEFAULT_OPTIMIZERS)),
-        **{k: (workload[k], getattr(Workload, k)) for k in _OF_WORKLOAD},
-        **{k: (declaration[k], getattr(Declaration, k)) for k in ("alpha", "margin", "target")},
-        "budget": (spec.budget, EPOCHS),
-        "looks": (declaration["looks"] or ANY_NUMBER, Declaration.looks),
-    }
     words = ["python", "scripts/sweep.py"]
-    if seeds == tuple(range(len(seeds))):
-        words += ["--seeds", str(len(seeds))]
-    else:
-        words += ["--seed-list", format_seeds(seeds)]
-    for option, (value, default) in options.items():
-        if value != default:
-            words += [f"--{option.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--device", device])
+    for option, setting in declared_settings(spec, device).items():
+        if (value := setting.value) != setting.default:
+            words += [f"--{option}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
+
+
+def options_text(spec: SweepSpec, device: str) -> str:
+    """The spec file that declares this sweep on this kind of device, defaults included."""
+    lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]
+    for option, setting in declared_settings(spec, device).items():
+        if isinstance(setting.value, tuple):
+            lines += [f"{option}:", *(f"  - {_quoted(text)}" for text in setting.value)]
+        else:
+            lines.append(f"{option}: {_quoted(setting.value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str | int | float) -> str:
+    """JSON, which is YAML but for characters that YAML wants escaped in its own way."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+
+
+def write_options(spec: SweepSpec, device: str, file: Path) -> None:
+    """Store the sweep's declaration as a spec file.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    write_atomically(options_text(spec, device).encode(), file)
+
+
+def refuse_foreign(file: Path) -> None:
+    """Refuse to put a sweep's own spec file in the place of one that somebody wrote by hand.
+
+    Raises
+    ------
+    UsageError
+        If there is a file that no sweep has written.
+    """
+    try:
+        with file.open("rb") as source:
+            is_own = source.read(len(HEADER)) == HEADER.encode()
+    except OSError:  # there is none; where there is and it cannot be read, writing will say why
+        return
+    if not is_own:
+        raise UsageError(
+            f"{file} is where the sweep stores what it declares, and the file that is there was "
+            "written by somebody else: move it to another place"
+        )

@@ -1,6 +1,7 @@
 """Rows on disk: one parquet file per run, written whole or not at all.
 
 results/<sweep>/spec.json                      what was declared
+results/<sweep>/sweep.yaml                     the same, as options of the sweep command
 results/<sweep>/looks.json                     when its results were judged (bench.ledger)
 results/<sweep>/runs/<variant>-seed0007.parquet    one row, until the sweep ends
 results/<sweep>/runs.parquet                   all rows, from the end of the sweep on
@@ -67,6 +68,10 @@ class Store:
     @property
     def spec_file(self) -> Path:
         return self.directory / "spec.json"
+
+    @property
+    def options_file(self) -> Path:
+        return self.directory / "sweep.yaml"
 
     @property
     def rows_file(self) -> Path:

@@ -32,7 +32,14 @@ from bench.errors import (
 )
 from bench.machine import Machine, available_cores, describe_machine
 from bench.optimizers import DEFAULT_OPTIMIZERS
-from bench.options import ANY_NUMBER, DEFAULT_SEEDS, DEVICES, MAX_JOBS
+from bench.options import (
+    ANY_NUMBER,
+    DEFAULT_SEEDS,
+    DEVICES,
+    MAX_JOBS,
+    refuse_foreign,
+    write_options,
+)
 from bench.records import FAILED
 from bench.runner import RunEvent, Site, estimate_seconds, load_data, run_plan, stop_workers
 from bench.spec import (
@@ -384,6 +391,7 @@ def begin_sweep(
         If a stored file cannot be read, written or moved.
     """
     store = conditions.store
+    refuse_foreign(store.options_file)
     store.create()
     with _locked(store):
         store.tidy()
@@ -393,6 +401,7 @@ def begin_sweep(
         dataset = spec.workload.dataset
         arrays = datasets.prepare(dataset, conditions.data_dir, quiet=conditions.quiet)
         store.write_spec(spec)
+        write_options(spec, conditions.machine.device, store.options_file)
         machine = replace(conditions.machine, n_jobs=todo.workers(conditions.machine))
         site = Site(arrays=arrays, machine=machine, store=store, timeout=conditions.timeout)
         yield BegunSweep(todo=todo, site=site)

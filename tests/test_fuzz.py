@@ -44,10 +44,11 @@ from hypothesis import strategies as st
 
 from bench import cli, optimizers
 from bench.cli.arguments import make_parser
+from bench.cli.config import parse_words
 from bench.cli.printing import printable
 from bench.errors import BenchError, StoreError, UsageError
 from bench.ledger import Ledger, TakenLook
-from bench.options import command_line
+from bench.options import command_line, options_text
 from bench.records import SCHEMA
 from bench.report.rows import _FORMULA, _NUMBER
 from bench.spec import (
@@ -73,6 +74,8 @@ EXAMPLES: Mapping[str, int] = {
     "specifications": 1500,
     "ledgers": 400,
     "command lines": 400,
+    "spec files": 400,
+    "spec files of dry runs": 40,
     "dry runs": 80,
     "text tables": 60,
     "arrow tables": 60,
@@ -293,6 +296,7 @@ def test_specifications(text: str) -> None:
         assert SweepSpec.from_json(spec.to_json()) == spec
         assert len({run.key for run in spec.plan()}) == len(spec.optimizers) * len(spec.seeds)
         command_line(spec, "cpu").encode()
+        options_text(spec, "cpu").encode()
 
 
 @fuzz("ledgers", text=mutated_json(LOOKS))
@@ -328,6 +332,7 @@ OPTIONS: Mapping[str, Mapping[str, st.SearchStrategy[str] | None]] = {
         "--timeout": st.floats().map(repr),
         "--name": hostile,
         "--results": st.sampled_from((".", "deep", "x.csv")) | hostile,
+        "--config": st.sampled_from(("results/mnist/runs.parquet", "results", "none")) | hostile,
         "--force": None,
         "--quiet": None,
         "--no-report": None,
@@ -427,6 +432,72 @@ def test_dry_runs_write_nothing(box: Box, line: list[str], stored: bool) -> None
         before = sorted(work.rglob("*"))
         run([line[0], "--dry-run", *line[1:]])
         assert sorted(work.rglob("*")) == before
+
+
+#: A spec file that is right, but for what is done to it.
+SPEC_FILE = """\
+# every option, and every kind of value
+seeds: 3
+optimizers: [sgd, "adam[lr=0.01]", 'rmsprop']
+iterations: 20
+batch-size: 100
+dataset: mnist
+network: mlp[hidden=8]
+alpha: 1e-3
+looks: any
+n-jobs: 1
+name: fuzz
+results: deep
+timeout: 9.5
+no-report: true
+quiet: false
+"""
+YAML = (
+    *("&a ", "*a", "!!python/object/apply:os.system ", "!!int ", "!x ", "<<: ", "? ", "- ", ": "),
+    *("|\n", ">\n", "---\n", "...\n", "%YAML 9.9\n", "%TAG ! x\n", "{", "}", "[" * 3000, "]", ","),
+    *("null", "~", "yes", "1:30", "2026-11-24", "0o17", ".inf", '"\\ud800"', '"\\UFFFFFFFF"', "\t"),
+    *("seed-list: 0-9\n", "seeds: 4\n", "preset: all\n", "epochs: 2\n", "config: x\n", "\r", "\n"),
+)
+JSON_SPEC = {"seeds": 3, "optimizers": ["sgd", "adam"], "alpha": 0.01, "quiet": True, "name": "x"}
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+spec_files = st.one_of(
+    mutated(st.just(SPEC_FILE), (*YAML, *ANYTHING)).map(_as_bytes),
+    mutated(st.just(SPEC_FILE), YAML).map(_as_bytes),
+    mutated_json(JSON_SPEC).map(_as_bytes),
+    st.text().map(_as_bytes) | st.binary(max_size=60),
+    st.sampled_from(("utf-16", "utf-32", "utf-8-sig")).map(SPEC_FILE.encode),
+)
+
+
+@fuzz("spec files", content=spec_files, line=words("sweep", (), most=2))
+def test_spec_files_are_read_or_refused(box: Box, content: bytes, line: list[str]) -> None:
+    _ran["spec files"] += 1
+    with box.entered() as work:
+        Path("sweep.yaml").write_bytes(content)
+
+        def read() -> Any:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+                return parse_words([line[0], "--config", "sweep.yaml", *line[1:]])
+
+        arguments = returns_or_refuses(read)
+        if arguments is not None:
+            assert arguments.config == Path("sweep.yaml")
+            assert 1 <= arguments.seeds <= MAX_SEEDS
+        assert os.listdir(work) == ["sweep.yaml"]
+
+
+@fuzz("spec files of dry runs", content=spec_files)
+def test_a_dry_run_of_a_spec_file_writes_nothing(box: Box, content: bytes) -> None:
+    _ran["spec files of dry runs"] += 1
+    with box.entered() as work:
+        Path("sweep.yaml").write_bytes(content)
+        run(["sweep", "--dry-run", "--config", "sweep.yaml"])
+        assert os.listdir(work) == ["sweep.yaml"]
 
 
 NUMBER = st.floats(0, 1).map(repr)

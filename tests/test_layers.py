@@ -48,7 +48,7 @@ ALLOWED = {
         *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),
         *("store", "runner"),
     },
-    "options": {"optimizers", "spec"},
+    "options": {"errors", "files", "optimizers", "spec"},
     "stored": {"analysis", "errors", "ledger", "options", "records", "spec", "store"},
     "sweeps": {
         *("errors", "spec", "options", "machine", "datasets", "architectures", "optimizers"),
@@ -128,6 +128,7 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
         ("bench", {*HEAVY, "numpy", "pyarrow", "bench.spec"}),
         ("bench.cli", HEAVY),
         ("bench.cli.arguments", HEAVY),
+        ("bench.cli.config", {*HEAVY, "yaml"}),
         ("bench.architectures", HEAVY),
         ("bench.options", HEAVY),
         ("bench.runner", {"torchvision", "pandas", "matplotlib", "seaborn", "scipy"}),

@@ -221,7 +221,9 @@ def test_a_run_twice_in_one_file_is_refused(store: Store) -> None:
         store.read_rows()
 
 
-@pytest.mark.parametrize("name", ["spec.json", "looks.json", "runs.parquet", "runs/x.csv"])
+@pytest.mark.parametrize(
+    "name", ["spec.json", "sweep.yaml", "looks.json", "runs.parquet", "runs/x.csv"]
+)
 def test_results_are_never_overwritten_by_what_is_made_of_them(store: Store, name: str) -> None:
     with pytest.raises(UsageError, match=r"belongs to the results in "):
         require_output(store.directory / name, "the report", store.directory)

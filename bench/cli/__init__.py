@@ -55,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     # what a command needs is imported only when it runs: --help and mistakes answer at once
-    from bench.cli.arguments import make_parser
+    from bench.cli.config import parse_words
 
     words = sys.argv[1:] if argv is None else list(argv)
     _refuse_undecodable(words)
-    arguments = make_parser().parse_args(words)
+    arguments = parse_words(words)
     warnings.showwarning = _show_warning
     command = import_module(f"bench.cli.{_MODULES.get(arguments.command, arguments.command)}")
     code = int(command.run(arguments))

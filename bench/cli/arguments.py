@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -30,6 +30,8 @@ from bench.variants import PRESETS
 
 T = TypeVar("T")
 
+#: Options of the sweep command of which one may be given.
+ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
 #: More updates than this are a slip of the keyboard.
 MAX_COUNT = 1_000_000
 
@@ -55,6 +57,7 @@ examples:
   python scripts/sweep.py --seeds 5 --iterations 600
                                                   a quick look, stored as a sweep of its own
   python scripts/sweep.py --seeds 20 --dry-run    what would run, and how long it would take
+  python scripts/sweep.py --config sweep.yaml     options from a file
 """
 
 
@@ -116,6 +119,21 @@ def make_parser() -> Parser:
     return parser
 
 
+def make_sweep_parser() -> Parser:
+    """The parser of what follows ``sweep``; it raises argparse's errors, which name the option."""
+    parser = Parser(prog="optimizer-bench sweep", exit_on_error=False)
+    _add_sweep_options(parser)
+    return parser
+
+
+def given_options(words: Sequence[str]) -> frozenset[str]:
+    """The options, without dashes, that these words after ``sweep`` give themselves."""
+    parser, nothing = make_sweep_parser(), object()
+    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([])), nothing))
+    given = vars(parser.parse_args(words))
+    return frozenset(k.replace("_", "-") for k, value in given.items() if value is not nothing)
+
+
 def analyze_command(arguments: argparse.Namespace) -> str:
     """The shortest command line that asks this question of these files again."""
     words = ["python", "scripts/analyze.py", *map(str, arguments.files)]
@@ -144,6 +162,10 @@ def _add_sweep(commands: Any) -> None:
         epilog=_SWEEP_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_sweep_options(parser)
+
+
+def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to compare")
     seeds = what.add_mutually_exclusive_group()
     seeds.add_argument(
@@ -260,6 +282,13 @@ def _add_sweep(commands: Any) -> None:
     )
 
     files = parser.add_argument_group("files")
+    files.add_argument(
+        "--config",
+        type=_named_file,
+        metavar="FILE",
+        help="a YAML or JSON file that gives options by their names, such as seeds: 20; what the "
+        "command line gives wins. Every sweep leaves its own: DIR/NAME/sweep.yaml",
+    )
     files.add_argument(
         "--name",
         type=_checked(check_sweep_name),

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bench.cli import console
+from bench.cli.config import naming_file
 from bench.cli.printing import printable
 from bench.cli.progress import show_progress
 from bench.errors import TrainingError
 from bench.files import require_output
 from bench.ledger import Ledger, TakenLook
+from bench.options import refuse_foreign
 from bench.records import FAILED
 from bench.spec import SweepSpec
 from bench.store import Damage, Store
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> int:
     """Do what the command line asks for; the exit code is 1 if any run failed."""
-    spec = make_spec(arguments)
+    with naming_file(arguments):
+        spec = make_spec(arguments)
     conditions = Conditions(
         store=Store(arguments.results / spec.name),
         machine=choose_machine(arguments.device, arguments.n_jobs),
@@ -46,6 +49,7 @@ def run(arguments: Namespace) -> int:
     )
     if arguments.dry_run:
         return _dry_run(spec, conditions)
+    refuse_foreign(conditions.store.options_file)  # before the directory of reports is made
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
     with begin_sweep(spec, conditions, _print_damage) as begun:
