@@ -306,17 +306,16 @@ class TestSmallSweep:
         assert "nesterov" in printed.out
 
     def test_the_python_of_the_readme_runs(
-        self, small_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         readme = (Path(cli.__file__).parents[2] / "README.md").read_text()
-        (code,) = re.findall(r"(?:    .*\n)*    import pandas as pd\n(?:    .*\n)+", readme)
-        (tmp_path / "results").mkdir()
-        (tmp_path / "results" / "mnist").symlink_to(small_sweep / "results" / "small")
-        (tmp_path / "yours.csv").write_text("optimizer,seed,accuracy\na,0,0.9\nb,0,0.8\n")
+        (code,) = re.findall(r"    import bench\n(?:    .*\n)+", readme)
+        assert "seeds=20" in code
         monkeypatch.chdir(tmp_path)
         names: dict[str, Any] = {}
-        exec(textwrap.dedent(code), names)
-        assert [t.name for t in names["comparison"].treatments] == ["a", "b"]
+        exec(textwrap.dedent(code).replace("seeds=20", "seeds=2, iterations=20"), names)
+        assert names["comparison"].parameters.k == 3
+        assert "rates" in Path("rates.html").read_text()
 
     def test_another_workload_of_the_same_name_is_refused(self, small_sweep: Path) -> None:
         arguments = ("--name", "small", "--iterations", "121", "--eval-every", "50")
