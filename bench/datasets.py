@@ -82,6 +82,22 @@ def resolve_dataset(text: str) -> str:
     )
 
 
+def resolve_datasets(text: str) -> tuple[str, ...]:
+    """The names of one dataset or of several, separated by commas: see :func:`resolve_dataset`.
+
+    Raises
+    ------
+    SpecError
+        If one of them is unknown, or given twice.
+    """
+    parts = [text] if os.path.exists(text) else [part.strip() for part in text.split(",")]
+    names = tuple(map(resolve_dataset, parts))
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"every dataset may be given once, got {name[:120]!r} twice")
+    return names
+
+
 def short_name(name: str) -> str:
     """The name of a dataset as a part of file names: letters, digits, ``.``, ``_`` and ``-``.
 

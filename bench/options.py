@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +43,13 @@ class Setting:
     default: str | int | float | tuple[str, ...] | None = None
 
 
-def declared_settings(spec: SweepSpec, device: str) -> dict[str, Setting]:
-    """The options that declare this sweep on this kind of device, by their names without dashes."""
+def declared_settings(
+    spec: SweepSpec, device: str, *, epochs: int | None = None
+) -> dict[str, Setting]:
+    """The options that declare this sweep on this kind of device, by their names without dashes.
+
+    `epochs` stand in the place of the iterations, where datasets of several sizes share them.
+    """
     workload, declaration = vars(spec.workload), vars(spec.declaration)
     found = {
         **_seed_setting(spec.seeds),
@@ -54,6 +60,9 @@ def declared_settings(spec: SweepSpec, device: str) -> dict[str, Setting]:
     }
     for option in _OF_WORKLOAD:
         found[option] = Setting(value=workload[option], default=getattr(Workload, option))
+    if epochs is not None:
+        del found["iterations"]
+        found["epochs"] = Setting(value=epochs)
     for option in ("alpha", "margin", "target"):
         found[option] = Setting(value=declaration[option], default=getattr(Declaration, option))
     found["budget"] = Setting(value=spec.budget, default=EPOCHS)
@@ -68,19 +77,23 @@ def _seed_setting(seeds: tuple[int, ...]) -> dict[str, Setting]:
     return {"seed_list": Setting(value=format_seeds(seeds))}
 
 
-def command_line(spec: SweepSpec, device: str) -> str:
+def command_line(spec: SweepSpec, device: str, *, epochs: int | None = None) -> str:
     """The shortest command line that does this sweep again on this kind of device."""
     words = ["python", "scripts/sweep.py"]
-    for option, setting in declared_settings(spec, device).items():
+    for option, setting in declared_settings(spec, device, epochs=epochs).items():
         if (value := setting.value) != setting.default:
             words += [f"--{option}", ",".join(value) if isinstance(value, tuple) else str(value)]
     return shlex.join(words)
 
 
-def options_text(spec: SweepSpec, device: str) -> str:
+def options_text(
+    spec: SweepSpec, device: str, *, epochs: int | None = None, left_out: Collection[str] = ()
+) -> str:
     """The spec file that declares this sweep on this kind of device, defaults included."""
     lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]
-    for option, setting in declared_settings(spec, device).items():
+    for option, setting in declared_settings(spec, device, epochs=epochs).items():
+        if option in left_out:
+            continue
         if isinstance(setting.value, tuple):
             lines += [f"{option}:", *(f"  - {_quoted(text)}" for text in setting.value)]
         else:
@@ -94,7 +107,14 @@ def _quoted(value: str | int | float) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
-def write_options(spec: SweepSpec, device: str, file: Path) -> None:
+def write_options(
+    spec: SweepSpec,
+    device: str,
+    file: Path,
+    *,
+    epochs: int | None = None,
+    left_out: Collection[str] = (),
+) -> None:
     """Store the sweep's declaration as a spec file.
 
     Raises
@@ -102,7 +122,8 @@ def write_options(spec: SweepSpec, device: str, file: Path) -> None:
     StoreError
         If it cannot be written.
     """
-    write_atomically(options_text(spec, device).encode(), file)
+    text = options_text(spec, device, epochs=epochs, left_out=left_out)
+    write_atomically(text.encode(), file)
 
 
 def refuse_foreign(file: Path) -> None:

@@ -140,7 +140,7 @@ def test_the_command_line_wins(sweep: Sweep, words: str, expected: Mapping[str, 
         ("seed-list: 0-9", "--seeds 3", {"seeds": 3, "seed_list": None}),
         ("preset: all", "--optimizers adam", {"preset": None}),
         ("epochs: 9", "--iterations 7", {"iterations": 7, "epochs": None}),
-        ("dataset: gone.npz", "--dataset digits", {"dataset": "digits"}),
+        ("dataset: gone.npz", "--dataset digits", {"dataset": ("digits",)}),
     ],
 )
 def test_what_is_set_aside_is_gone(

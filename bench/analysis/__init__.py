@@ -73,6 +73,7 @@ from bench.analysis.results import (
 )
 from bench.analysis.sequential import look_levels
 from bench.analysis.sweep import analyse_sweep, describe_runs
+from bench.analysis.workloads import means_over_seeds
 
 __all__ = [
     "Band",
@@ -118,6 +119,7 @@ __all__ = [
     "critical_difference",
     "describe_runs",
     "look_levels",
+    "means_over_seeds",
     "to_dict",
     "to_json",
 ]

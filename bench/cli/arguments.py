@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from bench import __version__
 from bench.architectures import resolve_network
-from bench.datasets import DATA_DIR_VARIABLE, resolve_dataset
+from bench.datasets import DATA_DIR_VARIABLE, resolve_datasets
 from bench.errors import SpecError, UsageError
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.options import ANY_NUMBER, DEFAULT_SEEDS, DEVICES, MAX_JOBS
@@ -217,11 +217,12 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
 
     training.add_argument(
         "--dataset",
-        type=_checked(resolve_dataset),
+        type=_checked(resolve_datasets),
         default=Workload.dataset,
         help="mnist, fashion-mnist, kmnist, qmnist, emnist-digits, usps (downloaded at first use), "
         "digits (of scikit-learn), or your own: a file.npz with x_train, y_train, x_test and "
-        "y_test, or mypkg.mymodule:load_data, a function that returns these (default: mnist)",
+        "y_test, or mypkg.mymodule:load_data, a function that returns these; several, separated by "
+        "commas, are a sweep each and a comparison over them (default: mnist)",
     )
     training.add_argument(
         "--network",

@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bench.cli import console
+from bench.cli import console, overview
 from bench.cli.config import naming_file
 from bench.cli.printing import printable
 from bench.cli.progress import show_progress
@@ -38,7 +38,19 @@ if TYPE_CHECKING:
 def run(arguments: Namespace) -> int:
     """Do what the command line asks for; the exit code is 1 if any run failed."""
     with naming_file(arguments):
-        spec = make_spec(arguments)
+        specs = [make_spec(arguments, dataset) for dataset in arguments.dataset]
+        whole = overview.overall(specs, arguments)
+    if len(specs) == 1:
+        return _run_one(specs[0], arguments)
+    overview.check(whole, arguments)
+    codes = [_run_one(spec, arguments) for spec in specs]
+    if not arguments.dry_run and len(whole.optimizers) > 1:
+        device = choose_machine(arguments.device, arguments.n_jobs).device
+        overview.compare_over(whole, specs, arguments, device)
+    return max(codes)
+
+
+def _run_one(spec: SweepSpec, arguments: Namespace) -> int:
     conditions = Conditions(
         store=Store(arguments.results / spec.name),
         machine=choose_machine(arguments.device, arguments.n_jobs),
@@ -57,25 +69,26 @@ def run(arguments: Namespace) -> int:
     return _conclude(spec, conditions.store, arguments)
 
 
-def make_spec(arguments: Namespace) -> SweepSpec:
-    """The sweep that the command line declares, checked as far as that is possible untrained.
+def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
+    """The sweep on `dataset`, by default the first, checked as far as possible untrained.
 
     Raises
     ------
     SpecError
         Naming the setting that is not allowed.
     """
+    dataset = dataset or arguments.dataset[0]
     return specify(
         optimizers=_expressions(arguments),
         seeds=arguments.seed_list or arguments.seeds,
-        dataset=arguments.dataset,
+        dataset=dataset,
         network=arguments.network,
         batch_size=arguments.batch_size,
         iterations=arguments.iterations if arguments.epochs is None else None,
         epochs=arguments.epochs,
         eval_every=arguments.eval_every,
         budget=arguments.budget,
-        name=arguments.name,
+        name=overview.name_on(dataset, arguments),
         alpha=arguments.alpha,
         margin=arguments.margin,
         target=arguments.target,

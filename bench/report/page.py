@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -30,9 +32,12 @@ SCRIPTS = (
 )
 
 
-def render(analysis: SweepAnalysis) -> str:
-    """The report of `analysis` as HTML."""
-    return fill("report.html.j2", page_view(analysis))
+def render(analysis: SweepAnalysis, related: Sequence[tuple[str, str]] = ()) -> str:
+    """The report of `analysis` as HTML.
+
+    `related` are reports that it links to at its head: (text, address relative to its own).
+    """
+    return fill("report.html.j2", replace(page_view(analysis), related=tuple(related)))
 
 
 def fill(template: str, page: object) -> str:
@@ -59,17 +64,19 @@ def fill(template: str, page: object) -> str:
     return html if html.endswith("\n") else html + "\n"
 
 
-def write(analysis: SweepAnalysis, path: Path | str) -> None:
+def write(
+    analysis: SweepAnalysis, path: Path | str, related: Sequence[tuple[str, str]] = ()
+) -> None:
     """Write the report of `analysis` to `path`, whole or not at all.
 
-    Missing directories above `path` are made.
+    Missing directories above `path` are made. `related` is as in :func:`render`.
 
     Raises
     ------
     StoreError
         If the file cannot be written.
     """
-    write_atomically(render(analysis).encode(), Path(path))
+    write_atomically(render(analysis, related).encode(), Path(path))
 
 
 @cache

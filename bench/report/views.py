@@ -253,6 +253,7 @@ class PageView:
     is_on_cpu: bool
     command: str
     data: str
+    related: tuple[tuple[str, str], ...] = ()
 
 
 def page_view(analysis: SweepAnalysis) -> PageView:

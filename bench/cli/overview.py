@@ -1,0 +1,124 @@
+"""Several datasets in one command: a sweep on each, and a comparison over them.
+
+Every dataset is a sweep of its own, with its own rows, tests and report. Over them each optimizer
+has one value on each dataset, its mean over the seeds, and the dataset is what pairs them.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.cli import console
+from bench.datasets import short_name
+from bench.errors import UsageError
+from bench.files import require_output
+from bench.options import command_line, refuse_foreign, write_options
+from bench.spec import SweepSpec, check_sweep_name, default_sweep_name
+from bench.store import Store
+
+if TYPE_CHECKING:
+    from bench.analysis import SweepAnalysis
+    from bench.stored import StoredSweep
+
+
+def name_on(dataset: str, arguments: Namespace) -> str | None:
+    """The name of the sweep on one of several datasets; None for the default."""
+    if arguments.name is None or len(arguments.dataset) == 1:
+        return arguments.name  # type: ignore[no-any-return]
+    return check_sweep_name(f"{arguments.name}-{short_name(dataset)}")
+
+
+def overall(specs: Sequence[SweepSpec], arguments: Namespace) -> SweepSpec:
+    """What all of them together declare: its dataset is all of theirs."""
+    first = specs[0]
+    workload = replace(first.workload, dataset=",".join(s.workload.dataset for s in specs))
+    name = arguments.name or default_sweep_name(workload, first.budget)
+    return replace(first, name=name, workload=workload)
+
+
+def check(whole: SweepSpec, arguments: Namespace) -> None:
+    """Prove, before hours of work, that the comparison over datasets has its place.
+
+    Raises
+    ------
+    UsageError
+        If a sweep has the name already, or a file cannot be written.
+    """
+    store = Store(arguments.results / whole.name)
+    if store.spec_file.exists():
+        raise UsageError(
+            f"{store.directory} holds a sweep on one dataset: give these another --name"
+        )
+    refuse_foreign(store.options_file)
+    if not arguments.no_report:
+        require_output(arguments.reports / f"{whole.name}.html", "the report")
+
+
+def compare_over(
+    whole: SweepSpec, specs: Sequence[SweepSpec], arguments: Namespace, device: str
+) -> None:
+    """Compare the optimizers over the datasets, write the page, print the answer."""
+    write_options(
+        whole,
+        device,
+        Store(arguments.results / whole.name).options_file,
+        epochs=arguments.epochs,
+        left_out=() if arguments.name else ("name",),  # each sweep has a default of its own
+    )
+    labels = _labels([spec.workload.dataset for spec in specs])
+    sweeps = {label: _stored(spec, arguments) for label, spec in zip(labels, specs, strict=True)}
+    command = command_line(whole, device, epochs=arguments.epochs)
+    analysis, path = _analyse(whole, sweeps, command), None
+    if not arguments.no_report:
+        from bench import report
+
+        path = arguments.reports / f"{whole.name}.html"
+        related = [(label, f"{s.spec.name}.html") for label, s in sweeps.items()]
+        report.write(analysis, path, related=related)
+    if arguments.quiet:
+        print(path)
+    else:
+        print(f"over {len(specs)} datasets, {', '.join(labels)}:")
+        console.print_conclusion(analysis, path)
+
+
+def _stored(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
+    from bench.stored import select_planned
+
+    store = Store(arguments.results / spec.name)
+    return select_planned(store.read_rows(), spec, store)
+
+
+def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) -> SweepAnalysis:
+    from bench.analysis import Provenance, compare, describe_runs, means_over_seeds
+    from bench.stored import add_warnings
+
+    means = means_over_seeds({label: s.rows.to_pandas() for label, s in sweeps.items()})
+    declared = whole.declaration
+    level = min(s.looks()[-1].level for s in sweeps.values())
+    comparison = compare(means, block="dataset", alpha=level, margin=declared.margin)
+    analysis = describe_runs(
+        means, comparison, name=whole.name, command=command, target=declared.target
+    )
+    notes = [
+        f"A value is a mean over the seeds on one dataset, and {len(sweeps)} datasets are what the "
+        "tests count: whether an optimizer is better on one of them is in the report on that "
+        "dataset."
+    ]
+    if level != declared.alpha:
+        notes.append(
+            f"Judged at level {level:.3g}, the share of alpha {declared.alpha:g} that the looks at "
+            "the sweeps leave."
+        )
+    # nobody is to read in it that the datasets are mixed by mistake
+    nowhere = Provenance(facts=(), started_at=None, finished_at=None)
+    return replace(add_warnings(analysis, notes), provenance=nowhere)
+
+
+def _labels(datasets: Sequence[str]) -> list[str]:
+    """Short names, as long as they tell the datasets apart."""
+    short = [short_name(dataset) for dataset in datasets]
+    return short if len(set(short)) == len(short) else list(datasets)
