@@ -46,6 +46,16 @@ _COUNT_OR_SHARE = "a whole number of updates, or a share of them between 0 and 1
 _END_FACTOR = Setting(
     default=0.0, allowed="a number from 0 to 1", holds=lambda value: 0 <= value <= 1
 )
+
+
+def _share_above_zero(default: float) -> Setting:
+    return Setting(
+        default=default,
+        allowed="a number above 0 and at most 1",
+        holds=lambda value: 0 < value <= 1,
+    )
+
+
 _WARMUP = Setting(
     default=0,
     allowed=_COUNT_OR_SHARE,
@@ -87,11 +97,7 @@ SCHEDULES: Mapping[str, ScheduleEntry] = {
         rule="gamma^k after k step_size updates",
         source="StepLR",
         settings={
-            "gamma": Setting(
-                default=0.1,
-                allowed="a number above 0 and at most 1",
-                holds=lambda value: 0 < value <= 1,
-            ),
+            "gamma": _share_above_zero(0.1),
             "step_size": Setting(
                 default=0.3,
                 allowed=_COUNT_OR_SHARE,
@@ -104,11 +110,7 @@ SCHEDULES: Mapping[str, ScheduleEntry] = {
         rule="end_factor^(t / n)",
         source="ExponentialLR",
         settings={
-            "end_factor": Setting(
-                default=0.01,
-                allowed="a number above 0 and at most 1",
-                holds=lambda value: 0 < value <= 1,
-            ),
+            "end_factor": _share_above_zero(0.01),
             WARMUP: _WARMUP,
         },
     ),

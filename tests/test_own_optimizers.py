@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from bench.optimizers import CATALOGUE, EXCLUDED, available
 from bench.probe import acts_elementwise, is_elementwise
 from bench.schedules import SCHEDULES
 from bench.spec import Workload
+from bench.store import load_runs
 from bench.training import DeviceData, Stack, TrainedRun, train
 
 BRIEF = Workload(iterations=20, eval_every=20)
@@ -55,6 +57,22 @@ def test_what_holds_for_every_optimizer(name: str, mnist: DeviceData) -> None:
         assert numbers(run) == pytest.approx(numbers(single), rel=0.02)
         assert all(map(math.isfinite, numbers(run)))
         assert run.diverged_at is None
+
+
+def test_every_optimizer_is_resumed(tmp_path: Path) -> None:
+    """What is stored of each is found again; only the new seed is trained."""
+    names = ",".join([*available(), *OWN])
+    words = ["sweep", "--optimizers", names, "--iterations", "2", "--eval-every", "2", "-j", "1"]
+    places = ["--name", "all", "--results", str(tmp_path), "--no-report", "--quiet"]
+    tables = []
+    for seeds in ("1", "1", "2"):
+        assert main([*words, *places, "--seeds", seeds]) == 0
+        tables.append(load_runs(tmp_path / "all").set_index(["optimizer", "seed"]))
+    first, again, more = (table["started_at"] for table in tables)
+    assert len(first) == len(available()) + len(OWN)
+    assert first.equals(again)
+    assert len(more) == 2 * len(first)
+    assert more[first.index].equals(first)
 
 
 def numbers(run: TrainedRun) -> list[float]:
