@@ -259,6 +259,16 @@ def build_for_layers(
     return tuple(_construct(s, group) for s, group in ((spec, matrices), (adamw, others)) if group)
 
 
+def set_mode(optimizer: Steps, mode: str) -> None:
+    """Call ``train()`` or ``eval()`` of an optimizer that has it, as schedule-free ones do.
+
+    Between the two calls they evaluate at other weights than those that they train.
+    """
+    switch = getattr(optimizer, mode, None)
+    if callable(switch):
+        switch()
+
+
 def needs_closure(spec: OptimizerSpec) -> bool:
     """Whether a step of `spec` is given a closure; a user's class says so in `needs_closure`."""
     entry = _entry_of(spec)
@@ -297,6 +307,7 @@ def _construct(spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter]) ->
     made: Steps
     if is_users(spec):
         made = _external(spec)(list(parameters), **arguments)
+        set_mode(made, "train")
         return made
     algorithm = spec.algorithm.removeprefix("torch.optim.")
     unset = not IMPLEMENTATION_FLAGS & arguments.keys()

@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -25,7 +26,15 @@ from torch import Tensor, nn
 
 from bench.datasets import Dataset
 from bench.networks import Network, flatten, make_network
-from bench.optimizers import Steps, build, build_for_layers, is_users, needs_closure, rate_groups
+from bench.optimizers import (
+    Steps,
+    build,
+    build_for_layers,
+    is_users,
+    needs_closure,
+    rate_groups,
+    set_mode,
+)
 from bench.probe import acts_elementwise
 from bench.schedules import learning_rates
 from bench.spec import OptimizerSpec, Workload
@@ -207,6 +216,9 @@ class _Stepper(Protocol):
     def step(self, labels: Tensor, /) -> object:
         """Do one update; `labels` (K, B, 1) are those of the batch."""
 
+    def set_mode(self, mode: str, /) -> None:
+        """Before (``eval``) and after (``train``) an evaluation."""
+
 
 class _FlatRuns:
     """All runs of a stack as one parameter, whose optimizer acts elementwise."""
@@ -217,6 +229,9 @@ class _FlatRuns:
 
     def step(self, _labels: Tensor) -> None:
         self._step()
+
+    def set_mode(self, mode: str) -> None:
+        """torch's own optimizers have no modes."""
 
 
 class _LayeredRun:
@@ -256,6 +271,11 @@ class _LayeredRun:
                 optimizer.step()
             else:
                 optimizer.step(partial(self._closure, self._evaluate, labels))
+        self._take_over()
+
+    def set_mode(self, mode: str) -> None:
+        for optimizer in self.optimizers:
+            set_mode(optimizer, mode)
         self._take_over()
 
     def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
@@ -336,6 +356,7 @@ class Stack:
                 self._layered_stepper(optimizer, network, k, module, noise[k])
                 for k, module in enumerate(modules)
             ]
+        self._steppers = steppers
         self._steps = [stepper.step for stepper in steppers]
         self._rates: NDArray[np.float64] | None = None
         if optimizer.schedule is not None:
@@ -357,7 +378,8 @@ class Stack:
         before = time.perf_counter()
         losses = self._update(start, end)
         between = time.perf_counter()
-        correct, test_loss = self._evaluate()
+        with self._evaluated():
+            correct, test_loss = self._evaluate()
         self._train_seconds += between - before
         self._eval_seconds += time.perf_counter() - between
         for i, run in enumerate(self._runs):
@@ -388,6 +410,15 @@ class Stack:
             )
             for run in self._runs
         )
+
+    @contextmanager
+    def _evaluated(self) -> Iterator[None]:
+        """The weights that are evaluated in place, where an optimizer trains others."""
+        for stepper in self._steppers:
+            stepper.set_mode("eval")
+        yield
+        for stepper in self._steppers:
+            stepper.set_mode("train")
 
     def _flat_stepper(self, optimizer: OptimizerSpec, parameter: nn.Parameter) -> _Stepper:
         """What follows the gradient of all runs, where one step serves them."""

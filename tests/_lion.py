@@ -112,6 +112,40 @@ def two_rates(params: list[torch.Tensor]) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups)
 
 
+class Averaged(torch.optim.SGD):
+    """Evaluates at the mean of all weights so far, and trains on from the last ones."""
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.1) -> None:
+        super().__init__(params, lr=lr)
+        self.n, self.is_training = 0, False
+        self.sums = [torch.zeros_like(p) for p in self.param_groups[0]["params"]]
+        self.kept = [p.detach().clone() for p in self.param_groups[0]["params"]]
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        if not self.is_training:
+            raise RuntimeError("call train() before a step")
+        super().step()
+        self.n += 1
+        for total, p in zip(self.sums, self.param_groups[0]["params"], strict=True):
+            total.add_(p)
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        self.is_training = False
+        params = self.param_groups[0]["params"]
+        for kept, total, p in zip(self.kept, self.sums, params, strict=True):
+            kept.copy_(p)
+            p.copy_(total / max(1, self.n))
+
+    @torch.no_grad()
+    def train(self) -> None:
+        if not self.is_training:
+            self.is_training = True
+            for kept, p in zip(self.kept, self.param_groups[0]["params"], strict=True):
+                p.copy_(kept)
+
+
 def exits(params: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
     raise SystemExit("first\nsecond")
 

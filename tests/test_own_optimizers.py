@@ -157,7 +157,6 @@ def test_whole_numbers_stay_whole() -> None:
 
 
 def test_a_third_partys_lion(mnist: DeviceData) -> None:
-    pytest.importorskip("pytorch_optimizer")
     theirs, ours = (
         Stack(BRIEF, resolve_one(name), [1, 2], mnist)
         for name in ("pytorch_optimizer:Lion[lr=0.001,weight_decay=0]", "_lion:Lion")
@@ -166,6 +165,37 @@ def test_a_third_partys_lion(mnist: DeviceData) -> None:
         stack.advance(0, 20)
     # a sign of what is almost 0 may be another: two steps apart
     assert ((theirs.parameters - ours.parameters).abs() > 1e-6).float().mean() < 0.01
+
+
+def test_an_optimizer_is_evaluated_where_it_says(mnist: DeviceData) -> None:
+    """train() and eval(), as schedule-free optimizers have them."""
+    workload = Workload(iterations=20, eval_every=5)
+    plain, averaged = (
+        Stack(workload, resolve_one(name), [1, 2], mnist) for name in ("sgd", "_lion:Averaged")
+    )
+    visited = []
+    for start in range(20):
+        plain.advance(start, start + 1)
+        visited.append(plain.parameters.clone())
+    for start in range(0, 20, 5):
+        averaged.advance(start, start + 5)
+    torch.testing.assert_close(averaged.parameters, plain.parameters, rtol=0, atol=1e-7)
+    plain.parameters.copy_(torch.stack(visited).mean(0))
+    _, losses = plain._evaluate()
+    found = [run.evaluations[-1].test_loss for run in averaged.finish()]
+    assert found == pytest.approx(losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Lion", "AdaBelief", "Tiger"])
+def test_optimizers_of_a_third_party_train(name: str, mnist: DeviceData) -> None:
+    spec = resolve_one(f"pytorch_optimizer:{name}[lr=0.001]")
+    runs = train(Workload(iterations=60, eval_every=60), spec, [1, 2], mnist)
+    assert all(run.evaluations[-1].test_accuracy > 0.7 for run in runs)
+
+
+def test_what_needs_the_graph_of_the_gradient_is_refused() -> None:
+    with pytest.raises(SpecError, match="cannot do a step with these settings: element 0 of ten"):
+        resolve_one("pytorch_optimizer:SophiaH")
 
 
 def test_list_shows_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
