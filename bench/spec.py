@@ -191,7 +191,8 @@ class Declaration:
     def __post_init__(self) -> None:
         for name in ("alpha", "margin", "target"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and 0 < value < 1):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and math.isfinite(value) and 0 < value < 1):
                 raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {value!r}")
         if self.alpha < 1e-9:
             raise SpecError(f"alpha must be at least 1e-09, got {self.alpha!r}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,6 +129,9 @@ def specify(
     DataError
         If a dataset of your own cannot be unpacked.
     """
+    for what, value in (("dataset", dataset), ("network", network)):
+        if not isinstance(value, str):
+            raise SpecError(f"{what} must be text, got {value!r:.120}")
     dataset, network = datasets.resolve_dataset(dataset), resolve_network(network)
     n_images = datasets.n_train_images(dataset, None if data_dir is None else Path(data_dir))
     workload = Workload(
@@ -145,7 +148,7 @@ def specify(
         )
     if epochs is not None:
         workload = replace(workload, iterations=_updates(epochs, iterations, n_images, batch_size))
-    text = optimizers if isinstance(optimizers, str) else ",".join(optimizers)
+    text = _joined(optimizers)
     spec = SweepSpec(
         name=default_sweep_name(workload, budget) if name is None else name,
         optimizers=tuple(resolve_variant(e, workload, n_images) for e in parse_optimizers(text)),
@@ -156,6 +159,14 @@ def specify(
     )
     refuse_endless_warmups(spec)
     return spec
+
+
+def _joined(optimizers: str | Sequence[str]) -> str:
+    if isinstance(optimizers, str):
+        return optimizers
+    if not isinstance(optimizers, Sequence) or not all(isinstance(o, str) for o in optimizers):
+        raise SpecError(f"optimizers must be text or a sequence of it, got {optimizers!r:.120}")
+    return ",".join(optimizers)
 
 
 def _updates(epochs: int, iterations: int | None, n_images: int, batch_size: int) -> int:
@@ -169,8 +180,10 @@ def _updates(epochs: int, iterations: int | None, n_images: int, batch_size: int
 def _seeds(seeds: int | str | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, str):
         return parse_seeds(seeds)
-    if not isinstance(seeds, int):
+    if isinstance(seeds, Iterable):
         return tuple(seeds)
+    if not isinstance(seeds, int):
+        raise SpecError(f"seeds must be a number, text or a sequence, got {seeds!r:.120}")
     if isinstance(seeds, bool) or not 1 <= seeds <= MAX_SEEDS:
         raise SpecError(f"seeds must be at least 1 and at most {MAX_SEEDS}, got {seeds}")
     return tuple(range(seeds))
@@ -245,6 +258,8 @@ def sweep(
     TrainingError
         If every run failed.
     """
+    if not isinstance(spec, SweepSpec):
+        raise UsageError(f"spec must be a SweepSpec, as specify makes it, got {spec!r:.120}")
     conditions = Conditions(
         store=Store(Path(results) / spec.name),
         machine=choose_machine(device, n_jobs),

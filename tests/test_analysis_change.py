@@ -548,3 +548,30 @@ def test_names_and_command_are_passed_on_and_json_is_strict() -> None:
     assert (content["before"], content["after"], content["command"]) == ("a", "b", "c")
     assert content["changes"][0]["ci_low"] is None
     assert content["changes"][0]["time"]["ratio"] == 1.0
+
+
+def regimes(batch_size: int = 60_000, **more: object) -> pd.DataFrame:
+    """Two optimizers of one sweep, one of which has a batch size of its own."""
+    counts = {"sgd": BASE, "batch-gd": [c - 500 for c in BASE]}
+    budgets = {
+        "batch_size": lambda t: np.where(t["optimizer"] == "sgd", 100, batch_size),
+        "iterations": lambda t: np.where(t["optimizer"] == "sgd", 3000, 5),
+    }
+    return sweep_of(counts, **{**budgets, **more})
+
+
+def test_a_batch_size_of_ones_own_is_no_second_workload() -> None:
+    same = compare_sweeps(regimes(), regimes())
+    assert {change.verdict for change in same.changes} == {"identical"}
+    assert not any("about the workload" in w for w in same.warnings)
+    # where it is another one, a seed fixes another order
+    other = compare_sweeps(regimes(), regimes(30_000))
+    assert any("about the workload" in w for w in other.warnings)
+
+
+def test_one_optimizer_has_one_batch_size() -> None:
+    mixed = regimes(batch_size=100)
+    mixed.loc[0, "batch_size"] = 50
+    name = mixed["optimizer"][0]
+    with pytest.raises(MixedRunsError, match=f"the one after has batch_size 50 and 100 of {name}"):
+        compare_sweeps(regimes(), mixed)

@@ -143,6 +143,11 @@ class TestSpecify:
             ({"looks": 0}, "looks must be at least 1, or None for any number, got 0"),
             ({"name": "../x"}, "a sweep's name must be"),
             ({"name": ""}, "a sweep's name must be .* got ''"),
+            ({"optimizers": 3}, "optimizers must be text or a sequence of it, got 3"),
+            ({"optimizers": ["sgd", 3]}, r"a sequence of it, got \['sgd', 3\]"),
+            ({"seeds": 2.5}, "seeds must be a number, text or a sequence, got 2.5"),
+            ({"dataset": ["mnist"]}, r"dataset must be text, got \['mnist'\]"),
+            ({"alpha": "x"}, "alpha must lie between 0 and 1"),
         ],
     )
     def test_what_is_not_allowed_is_named(self, settings: dict[str, Any], message: str) -> None:

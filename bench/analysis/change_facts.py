@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from bench.analysis.change_runs import WORKLOAD
+from bench.analysis.change_runs import BUDGET
 from bench.analysis.results import ChangedFact, Variant
 from bench.analysis.sweep import facts_of, variants_of
 from bench.errors import MixedRunsError
@@ -41,25 +41,34 @@ def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
     MixedRunsError
         If they are of different datasets, or if one of them is of more than one workload.
     """
-    old, new = _workload(before, "before"), _workload(after, "after")
-    if old["dataset"] != new["dataset"]:
+    (old, new), (dataset, other) = (
+        [_only(table, column, which) for table, which in ((before, "before"), (after, "after"))]
+        for column in ("network", "dataset")
+    )
+    if dataset != other:
         raise MixedRunsError(
-            f"both sweeps must be of one dataset, got {old['dataset']!r} before and "
-            f"{new['dataset']!r} after: accuracies on different images cannot be compared"
+            f"both sweeps must be of one dataset, got {dataset!r} before and {other!r} after: "
+            "accuracies on different images cannot be compared"
         )
-    return old != new
+    first, second = _budgets(before, "before"), _budgets(after, "after")
+    return old != new or any(first[name] != second[name] for name in first.keys() & second.keys())
 
 
-def _workload(table: pd.DataFrame, which: str) -> dict[str, object]:
-    return {column: _only(table, column, which) for column in WORKLOAD}
+def _budgets(table: pd.DataFrame, which: str) -> dict[str, tuple[object, ...]]:
+    """Batch size and number of updates of each optimizer, which may have its own."""
+    return {
+        str(name): tuple(_only(runs, column, which) for column in BUDGET)
+        for name, runs in table.groupby("optimizer")
+    }
 
 
 def _only(table: pd.DataFrame, column: str, which: str) -> object:
     values = table[column].unique().tolist()
     if len(values) != 1:
+        of = f" of {table['optimizer'].iloc[0]}" if column in BUDGET else ""
         raise MixedRunsError(
             f"a sweep must be of one workload, the one {which} has {column} "
-            f"{' and '.join(map(str, values[:2]))}"
+            f"{' and '.join(map(str, values[:2]))}{of}"
         )
     return values[0]
 

@@ -16,8 +16,10 @@ from bench.records import DIVERGED, FAILED
 
 #: What the comparison is about.
 VALUE = "test_accuracy"
+#: What an optimizer may have of its own.
+BUDGET = ("batch_size", "iterations")
 #: Columns in which two runs must agree before their seeds can fix the same thing.
-WORKLOAD = ("dataset", "network", "batch_size", "iterations")
+WORKLOAD = ("dataset", "network", *BUDGET)
 #: Runs that agree in these, and in their status, ended in exactly the same way.
 _OUTCOME = ("test_correct", "test_loss")
 _COLUMNS = (
