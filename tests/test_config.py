@@ -408,11 +408,6 @@ def test_a_sweep_can_be_done_again_from_what_it_leaves(
     assert "seeds: 3" in store.options_file.read_text().splitlines()
 
 
-def test_a_sweep_without_a_file_leaves_one_too(small_sweep: Path) -> None:
-    lines = (small_sweep / "results" / "small" / "sweep.yaml").read_text().splitlines()
-    assert {'name: "small"', "seeds: 3", "iterations: 120", "eval-every: 50"} <= set(lines)
-
-
 @pytest.mark.parametrize("words", ["--config results/tiny/sweep.yaml", "--name tiny --seeds 2"])
 def test_a_file_of_one_s_own_is_not_replaced(
     words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from conftest import CommandLine
 
-from bench import cli
-from bench.cli import stored
+from bench import cli, stored
 from bench.errors import StoreError
 from bench.ledger import Ledger, TakenLook
 

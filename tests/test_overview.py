@@ -104,6 +104,12 @@ def test_every_dataset_is_a_sweep_of_its_own(swept: Path) -> None:
     assert all((swept / "reports" / f"{d.name}.html").exists() for d in stored(swept))
 
 
+def test_every_sweep_leaves_its_own_spec_file(swept: Path) -> None:
+    for directory in stored(swept):
+        lines = (directory / "sweep.yaml").read_text().splitlines()
+        assert {f'name: "{directory.name}"', "seeds: 2", "iterations: 20"} <= set(lines)
+
+
 def test_the_page_over_datasets_has_their_means_and_links(swept: Path) -> None:
     names = {directory.name for directory in stored(swept)}
     (page,) = (f for f in (swept / "reports").glob("*.html") if f.stem not in names)
