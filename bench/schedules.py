@@ -200,6 +200,8 @@ def _checked(name: str, key: str, value: Literal, setting: Setting) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not setting.holds(value):  # type: ignore[arg-type]
         raise SpecError(f"schedule {name!r}: {key} must be {setting.allowed}, got {value!r:.40}")
+    if value == 0:  # 0, 0.0 and -0.0 are one variant
+        return type(setting.default)(0)
     # a whole number of updates is not a share of them
     keeps = setting.allowed is _COUNT_OR_SHARE
     return value if keeps else float(value)  # type: ignore[return-value,arg-type]

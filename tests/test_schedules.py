@@ -95,11 +95,18 @@ def test_rates_of_a_run_of_any_length(text: str, iterations: int) -> None:
     assert rates.max() <= 0.05 * (1 + 1e-12)
 
 
+COSINE = "cosine(end_factor=0.0,warmup=0)"
+
+
 @pytest.mark.parametrize(
     ("text", "name", "schedule"),
     [
         ("sgd[schedule=cosine]", "sgd[schedule=cosine]", "cosine(end_factor=0.0,warmup=0)"),
         ("sgd[schedule='cosine']", "sgd[schedule=cosine]", "cosine(end_factor=0.0,warmup=0)"),
+        ("sgd[schedule=cosine(warmup=0.0)]", "sgd[schedule=cosine]", COSINE),
+        ("sgd[schedule=cosine(warmup=-0.0)]", "sgd[schedule=cosine]", COSINE),
+        ("sgd[schedule=cosine(end_factor=-0.0)]", "sgd[schedule=cosine]", COSINE),
+        ("sgd[schedule=cosine(end_factor=0)]", "sgd[schedule=cosine]", COSINE),
         ("sgd[schedule=None]", "sgd", None),
         (
             "sgd[schedule=one-cycle(pct_start=0.3,div_factor=10)]",
