@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.files import write_atomically
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.spec import (
     EPOCHS,
@@ -105,25 +104,6 @@ def _quoted(value: str | int | float) -> str:
     """JSON, which is YAML but for characters that YAML wants escaped in its own way."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
-
-
-def write_options(
-    spec: SweepSpec,
-    device: str,
-    file: Path,
-    *,
-    epochs: int | None = None,
-    left_out: Collection[str] = (),
-) -> None:
-    """Store the sweep's declaration as a spec file.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be written.
-    """
-    text = options_text(spec, device, epochs=epochs, left_out=left_out)
-    write_atomically(text.encode(), file)
 
 
 def refuse_foreign(file: Path) -> None:

@@ -117,6 +117,10 @@ class Store:
         """Store the declaration of the sweep."""
         write_atomically(spec.to_json().encode(), self.spec_file)
 
+    def write_options(self, text: str) -> None:
+        """Store the same as options of the command: see :func:`bench.options.options_text`."""
+        write_atomically(text.encode(), self.options_file)
+
     def read_spec(self) -> SweepSpec | None:
         """The stored declaration; None where there is none.
 

@@ -37,8 +37,8 @@ from bench.options import (
     DEFAULT_SEEDS,
     DEVICES,
     MAX_JOBS,
+    options_text,
     refuse_foreign,
-    write_options,
 )
 from bench.records import FAILED
 from bench.runner import RunEvent, Site, estimate_seconds, load_data, run_plan, stop_workers
@@ -416,7 +416,7 @@ def begin_sweep(
         dataset = spec.workload.dataset
         arrays = datasets.prepare(dataset, conditions.data_dir, quiet=conditions.quiet)
         store.write_spec(spec)
-        write_options(spec, conditions.machine.device, store.options_file)
+        store.write_options(options_text(spec, conditions.machine.device))
         machine = replace(conditions.machine, n_jobs=todo.workers(conditions.machine))
         site = Site(arrays=arrays, machine=machine, store=store, timeout=conditions.timeout)
         yield BegunSweep(todo=todo, site=site)

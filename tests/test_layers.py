@@ -48,7 +48,7 @@ ALLOWED = {
         *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),
         *("store", "runner"),
     },
-    "options": {"errors", "files", "optimizers", "spec"},
+    "options": {"errors", "optimizers", "spec"},
     "stored": {"analysis", "errors", "ledger", "options", "records", "spec", "store"},
     "sweeps": {
         *("errors", "spec", "options", "machine", "datasets", "architectures", "optimizers"),

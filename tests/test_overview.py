@@ -137,6 +137,12 @@ def test_all_of_them_are_done_again_from_their_spec_file(
     assert states == ["done"] * 8
 
 
+def test_a_dry_run_writes_nothing(tmp_path: Path, npz: Path) -> None:
+    words = [*SWEEP, *OPTIMIZERS, *places(tmp_path), "--dataset", f"digits,{npz}", "--dry-run"]
+    assert main(words) == 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_and_epochs_are_for_all(
     tmp_path: Path, npz: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

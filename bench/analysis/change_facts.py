@@ -73,14 +73,9 @@ def _only(table: pd.DataFrame, column: str, which: str) -> object:
     return values[0]
 
 
-def _settings(variant: Variant) -> dict[str, str]:
-    schedule = {"schedule": variant.schedule} if variant.schedule else {}
-    return {"algorithm": variant.algorithm, **dict(variant.hyperparameters), **schedule}
-
-
 def _changed(before: Variant, after: Variant) -> Iterator[ChangedFact]:
     """The class and the hyperparameters in which one optimizer differs."""
-    old, new = _settings(before), _settings(after)
+    old, new = ({"algorithm": v.algorithm, **dict(v.settings)} for v in (before, after))
     for name in dict.fromkeys((*old, *new)):
         if old.get(name) != new.get(name):
             yield ChangedFact(

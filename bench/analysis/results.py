@@ -511,6 +511,12 @@ class Variant(Shown):
     hyperparameters: tuple[tuple[str, str], ...]
     schedule: str | None = None
 
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """(name, value as text) of its hyperparameters, and of its schedule where it has one."""
+        schedule = (("schedule", self.schedule),) if self.schedule else ()
+        return (*self.hyperparameters, *schedule)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RateCurve(Shown):

@@ -15,7 +15,7 @@ from bench.cli import console
 from bench.datasets import short_name
 from bench.errors import UsageError
 from bench.files import require_output
-from bench.options import command_line, refuse_foreign, write_options
+from bench.options import command_line, options_text, refuse_foreign
 from bench.spec import SweepSpec, check_sweep_name, default_sweep_name
 from bench.store import Store
 
@@ -57,39 +57,26 @@ def check(whole: SweepSpec, arguments: Namespace) -> None:
         require_output(arguments.reports / f"{whole.name}.html", "the report")
 
 
-def compare_over(
-    whole: SweepSpec, specs: Sequence[SweepSpec], arguments: Namespace, device: str
-) -> None:
+def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Namespace) -> None:
     """Compare the optimizers over the datasets, write the page, print the answer."""
-    write_options(
-        whole,
-        device,
-        Store(arguments.results / whole.name).options_file,
-        epochs=arguments.epochs,
-        left_out=() if arguments.name else ("name",),  # each sweep has a default of its own
-    )
-    labels = _labels([spec.workload.dataset for spec in specs])
-    sweeps = {label: _stored(spec, arguments) for label, spec in zip(labels, specs, strict=True)}
-    command = command_line(whole, device, epochs=arguments.epochs)
-    analysis, path = _analyse(whole, sweeps, command), None
+    device, epochs = sweeps[0].rows["device"][0].as_py(), arguments.epochs
+    left_out = () if arguments.name else ("name",)  # each sweep has a default of its own
+    text = options_text(whole, device, epochs=epochs, left_out=left_out)
+    Store(arguments.results / whole.name).write_options(text)
+    labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
+    command = command_line(whole, device, epochs=epochs)
+    analysis, path = _analyse(whole, labelled, command), None
     if not arguments.no_report:
         from bench import report
 
         path = arguments.reports / f"{whole.name}.html"
-        related = [(label, f"{s.spec.name}.html") for label, s in sweeps.items()]
+        related = [(label, f"{s.spec.name}.html") for label, s in labelled.items()]
         report.write(analysis, path, related=related)
     if arguments.quiet:
         print(path)
     else:
-        print(f"over {len(specs)} datasets, {', '.join(labels)}:")
+        print(f"over {len(sweeps)} datasets, {', '.join(labelled)}:")
         console.print_conclusion(analysis, path)
-
-
-def _stored(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
-    from bench.stored import select_planned
-
-    store = Store(arguments.results / spec.name)
-    return select_planned(store.read_rows(), spec, store)
 
 
 def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) -> SweepAnalysis:

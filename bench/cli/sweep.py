@@ -40,18 +40,20 @@ def run(arguments: Namespace) -> int:
     with naming_file(arguments):
         specs = [make_spec(arguments, dataset) for dataset in arguments.dataset]
         whole = overview.overall(specs, arguments)
-    if len(specs) == 1:
-        return _run_one(specs[0], arguments)
-    overview.check(whole, arguments)
-    codes = [_run_one(spec, arguments) for spec in specs]
-    if not arguments.dry_run and len(whole.optimizers) > 1:
-        device = choose_machine(arguments.device, arguments.n_jobs).device
-        overview.compare_over(whole, specs, arguments, device)
-    return max(codes)
+    if arguments.dry_run:
+        for spec in specs:
+            _dry_run(spec, _conditions(spec, arguments))
+        return 0
+    if len(specs) > 1:
+        overview.check(whole, arguments)
+    sweeps = [_run_one(spec, arguments) for spec in specs]
+    if len(specs) > 1 and len(whole.optimizers) > 1:
+        overview.compare_over(whole, sweeps, arguments)
+    return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
 
 
-def _run_one(spec: SweepSpec, arguments: Namespace) -> int:
-    conditions = Conditions(
+def _conditions(spec: SweepSpec, arguments: Namespace) -> Conditions:
+    return Conditions(
         store=Store(arguments.results / spec.name),
         machine=choose_machine(arguments.device, arguments.n_jobs),
         data_dir=arguments.data_dir,
@@ -59,8 +61,11 @@ def _run_one(spec: SweepSpec, arguments: Namespace) -> int:
         force=arguments.force,
         quiet=arguments.quiet,
     )
-    if arguments.dry_run:
-        return _dry_run(spec, conditions)
+
+
+def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
+    """Train what is missing of a sweep and show it."""
+    conditions = _conditions(spec, arguments)
     refuse_foreign(conditions.store.options_file)  # before the directory of reports is made
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
@@ -120,7 +125,7 @@ def _train(spec: SweepSpec, begun: BegunSweep, *, quiet: bool) -> None:
                 progress.add(event)
 
 
-def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> int:
+def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> StoredSweep:
     """Analyse what is stored of the sweep, write the report, print the answer."""
     from bench.stored import select_planned
 
@@ -130,7 +135,7 @@ def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> int:
         raise TrainingError("every run failed: there is nothing to compare")
     if not (arguments.quiet and arguments.no_report):  # then nobody looks
         _show(stored, spec, arguments)
-    return 1 if FAILED in stored.rows["status"].to_pylist() else 0
+    return stored
 
 
 def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
@@ -157,11 +162,10 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 
 
-def _dry_run(spec: SweepSpec, conditions: Conditions) -> int:
+def _dry_run(spec: SweepSpec, conditions: Conditions) -> None:
     todo = find_missing(spec, conditions.store, conditions.machine, force=conditions.force)
     seconds = seconds_per_run(spec, todo, conditions)
     workers = todo.workers(conditions.machine)
     total = sum(seconds[r.optimizer.name] for r in todo.missing) / workers
     level = _upcoming_level(spec, conditions.store)
     console.print_dry_run(spec, todo.missing, total, workers, level)
-    return 0

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
@@ -67,9 +68,9 @@ def add_title(figure: Figure, left: float, top: float, text: str) -> None:
     canvas_of(figure).text(left + 4, top + 18, text, fontweight="bold", va="center_baseline")
 
 
-def share_ticks(axes: Axes) -> None:
-    """A vertical axis from none to all, in quarters."""
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+def share_ticks(axis: Axis) -> None:
+    """An axis from none to all, in quarters."""
+    axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
 
 
 def whole_ticks(axes: Axes, last: float, most: int) -> None:
@@ -153,12 +154,19 @@ def draw_marker(axes: Axes, x: float, y: float, style: Style, size: float, **kwa
         [x],
         [y],
         linestyle="none",
-        marker=style.marker,
-        markersize=style.size(size),
-        color=style.colour,
-        markeredgecolor=PAPER,
-        **{"markeredgewidth": 0.5, **kwargs},
+        **{**marked(style, size), "markeredgewidth": 0.5, **kwargs},
     )
+
+
+def marked(style: Style, size: float) -> dict[str, Any]:
+    """How an optimizer is plotted, with markers that look as large as a circle of this size."""
+    return {
+        "color": style.colour,
+        "marker": style.marker,
+        "markersize": style.size(size),
+        "markeredgecolor": PAPER,
+        "markeredgewidth": 0.6,
+    }
 
 
 def row_name(name: str) -> str:

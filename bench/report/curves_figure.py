@@ -18,6 +18,7 @@ from bench.report.canvas import (
     add_axes,
     add_title,
     draw_marker,
+    marked,
     new_figure,
     place_of,
     round_ticks,
@@ -26,7 +27,7 @@ from bench.report.canvas import (
 )
 from bench.report.format import clean, elide
 from bench.report.styles import Style, styles_of
-from bench.report.svg import INK, MUTED, PAPER, figure_style, optimizer_gid
+from bench.report.svg import INK, MUTED, figure_style, optimizer_gid
 
 Over = Literal["updates", "images", "seconds"]
 Spacing = Literal["log", "linear"]
@@ -247,12 +248,8 @@ def _draw_curve(
     axes.plot(
         xs,
         mean,
-        color=style.colour,
         linewidth=1.8,
-        marker=style.marker,
-        markersize=style.size(6.5),
-        markeredgecolor=PAPER,
-        markeredgewidth=0.6,
+        **marked(style, 6.5),
         markevery=max(1, len(mean) // 12),
         solid_capstyle="round",
         gid=optimizer_gid(style.index, panel.part),

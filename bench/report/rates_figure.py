@@ -9,9 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.results import RateCurve, SweepAnalysis
-from bench.report.canvas import WIDE, Layout, Range, add_axes, add_title, new_figure
+from bench.report.canvas import (
+    WIDE,
+    Layout,
+    Range,
+    add_axes,
+    add_title,
+    marked,
+    new_figure,
+    share_ticks,
+)
 from bench.report.styles import Style, styles_of
-from bench.report.svg import PAPER, figure_style, optimizer_gid
+from bench.report.svg import figure_style, optimizer_gid
 
 _HEIGHT = 340.0
 #: A rate that falls below this share of the lowest full rate runs off the scale: a cosine ends at
@@ -48,7 +57,7 @@ def _prepare(axes: Axes, curves: Sequence[RateCurve]) -> None:
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks([], minor=True)
     axes.set_xlim(0, 1)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    share_ticks(axes.xaxis)
     axes.tick_params(length=0, pad=8)
     axes.set_xlabel("share of the updates", labelpad=6)
 
@@ -68,12 +77,8 @@ def _draw(axes: Axes, curve: RateCurve, style: Style) -> None:
     axes.plot(
         [(iteration - 1) / last for iteration in curve.iterations],
         [rate if rate > 0 else math.nan for rate in curve.rates],
-        color=style.colour,
         linewidth=1.8,
-        marker=style.marker,
-        markersize=style.size(6.5),
-        markeredgecolor=PAPER,
-        markeredgewidth=0.6,
+        **marked(style, 6.5),
         markevery=max(1, len(curve.rates) // _MARKERS),
         gid=optimizer_gid(style.index, "rate"),
         zorder=3,

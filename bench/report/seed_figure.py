@@ -15,6 +15,7 @@ from bench.report.canvas import (
     add_axes,
     add_title,
     draw_marker,
+    marked,
     new_figure,
     row_text,
     share_ticks,
@@ -22,7 +23,7 @@ from bench.report.canvas import (
 from bench.report.format import clean, elide, isolated, percent
 from bench.report.nouns import Nouns
 from bench.report.styles import Style, styles_of
-from bench.report.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
+from bench.report.svg import GRID, INK, MUTED, figure_style, optimizer_gid
 
 #: Treatments that win no seed at all are counted in one line from this many on.
 _MOST_ROWS = 10
@@ -132,7 +133,7 @@ def _draw_curve(axes: Axes, told: SingleSeed, style: Style, nouns: Nouns) -> Non
         ticks = [1, *(int(t) for t in inner if 1 < t <= sizes[-1])]
     axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
     axes.set_xticks([], minor=True)
-    share_ticks(axes)
+    share_ticks(axes.yaxis)
     axes.tick_params(length=0, pad=8)
     axes.set_xlabel(f"number of {nouns.block.plural}", labelpad=6)
     axes.axhline(0.95, color=INK, linewidth=1, dashes=(2, 3), zorder=1.5)
@@ -148,12 +149,8 @@ def _draw_curve(axes: Axes, told: SingleSeed, style: Style, nouns: Nouns) -> Non
     axes.plot(
         sizes,
         [point.probability for point in told.curve],
-        color=style.colour,
         linewidth=2.2,
-        marker=style.marker,
-        markersize=style.size(7.5),
-        markeredgecolor=PAPER,
-        markeredgewidth=0.6,
+        **marked(style, 7.5),
         clip_on=False,
         zorder=3,
         gid=optimizer_gid(style.index, "naming"),

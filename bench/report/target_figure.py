@@ -13,13 +13,14 @@ from bench.report.canvas import (
     Layout,
     add_axes,
     add_title,
+    marked,
     new_figure,
     share_ticks,
     whole_ticks,
 )
 from bench.report.format import level
 from bench.report.styles import Style, styles_of
-from bench.report.svg import PAPER, figure_style, optimizer_gid
+from bench.report.svg import figure_style, optimizer_gid
 
 _HEIGHT = 420.0
 
@@ -50,7 +51,7 @@ def target_figure(
 
 def _prepare(axes: Axes, found: TimeToTarget) -> None:
     axes.set_ylim(-0.015, 1.03)
-    share_ticks(axes)
+    share_ticks(axes.yaxis)
     whole_ticks(axes, found.budget, 6)
     axes.set_xlabel(found.unit, labelpad=6)
 
@@ -73,11 +74,7 @@ def _draw_steps(axes: Axes, treatment: TargetTreatment, style: Style, budget: in
         at[1:],
         reached[1:],
         linestyle="none",
-        marker=style.marker,
-        markersize=style.size(7.5),
-        color=style.colour,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.6,
+        **marked(style, 7.5),
         clip_on=False,
         gid=optimizer_gid(style.index, "arrival"),
         zorder=4,

@@ -513,9 +513,7 @@ class _Builder:
         )
 
     def _variant_row(self, variant: Variant) -> VariantRow:
-        schedule = (("schedule", variant.schedule),) if variant.schedule else ()
-        pairs = (*variant.hyperparameters, *schedule)
-        settings = ", ".join(f"{name}={value}" for name, value in pairs)
+        settings = ", ".join(f"{name}={value}" for name, value in variant.settings)
         return VariantRow(
             name=self._parts.name(variant.treatment),
             algorithm=clean(variant.algorithm),
