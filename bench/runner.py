@@ -30,12 +30,13 @@ import joblib
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
+from bench.device_data import DeviceData
 from bench.errors import BenchError, WorkerError
 from bench.machine import Machine
 from bench.records import DIVERGED, FAILED, OK, SCHEMA_VERSION, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, Workload, canonical_json
 from bench.store import Store, read_rows
-from bench.training import DeviceData, TrainedRun, train
+from bench.training import TrainedRun, train
 
 #: Pools that may break one after the other before anything was done in them.
 _MOST_BARREN = 3

@@ -9,35 +9,26 @@ hashes in :class:`TrainedRun` prove it.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.datasets import Dataset
+from bench.device_data import DeviceData
 from bench.networks import Network, flatten, make_network
-from bench.optimizers import (
-    Steps,
-    build,
-    build_for_layers,
-    is_users,
-    needs_closure,
-    rate_groups,
-    set_mode,
-)
+from bench.optimizers import build, is_users, needs_closure, rate_groups
 from bench.probe import acts_elementwise
 from bench.schedules import learning_rates
 from bench.spec import OptimizerSpec, Workload
+from bench.steppers import FlatRuns, LayeredRun, Stepper, rate_setter
+from bench.streams import data_order, initial_module, order_sha256, stream_seed, weights_sha256
 
 #: Test images per forward pass: large enough for the product, small enough for the cache.
 EVALUATION_CHUNK = 500
@@ -111,38 +102,6 @@ class TrainedRun:
     learning_rates: tuple[tuple[int, float], ...] | None = None
 
 
-@dataclass(frozen=True)
-class DeviceData:
-    """A dataset on a device: images (n, D) as bytes or float32, classes (n,) as int64.
-
-    `image_shape` is (channels, height, width), whose product is D.
-    """
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    image_shape: tuple[int, int, int]
-    n_classes: int
-
-    @classmethod
-    def of(cls, dataset: Dataset, device: torch.device) -> DeviceData:
-        """Wrap the arrays on CPU without a copy of the images; copy them to other devices."""
-        return cls(
-            train_images=torch.from_numpy(dataset.train_images).to(device),
-            train_labels=torch.from_numpy(dataset.train_labels).to(device, torch.int64),
-            test_images=torch.from_numpy(dataset.test_images).to(device),
-            test_labels=torch.from_numpy(dataset.test_labels).to(device, torch.int64),
-            image_shape=dataset.image_shape,
-            n_classes=dataset.n_classes,
-        )
-
-    @property
-    def scale(self) -> int:
-        """What pixels are divided by: bytes by 255, while floats are taken as they are."""
-        return 255 if self.train_images.dtype == torch.uint8 else 1
-
-
 def train(
     workload: Workload, optimizer: OptimizerSpec, seeds: Sequence[int], data: DeviceData
 ) -> tuple[TrainedRun, ...]:
@@ -155,46 +114,6 @@ def train(
     return stack.finish()
 
 
-def initial_module(network: Network, seed: int) -> nn.Module:
-    """`network` with its own initialisation, by default torch's, from the weight stream of `seed`.
-
-    A network of yours may draw on the CPU only: torch's other generators are not set.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stream_seed("weights", seed))
-        return network.module()
-
-
-def initial_weights(network: Network, seed: int) -> Tensor:
-    """The weights of :func:`initial_module` that are trained, (P,)."""
-    return flatten(initial_module(network, seed))
-
-
-def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Tensor:
-    """Indices of the images of every update, int32 (iterations, batch_size).
-
-    Every epoch is a new permutation from the order stream of `seed`. Where the batch size does
-    not divide the number of images, the remainder of an epoch is left out, so that every update
-    averages over the same number of images.
-    """
-    per_epoch = n_images // batch_size
-    generator = torch.Generator().manual_seed(stream_seed("order", seed))
-    epochs = [
-        torch.randperm(n_images, generator=generator, dtype=torch.int32)[: per_epoch * batch_size]
-        for _ in range(math.ceil(iterations / per_epoch))
-    ]
-    return torch.cat(epochs).view(-1, batch_size)[:iterations].contiguous()
-
-
-def stream_seed(purpose: str, seed: int) -> int:
-    """The seed of one random stream of a run.
-
-    torch's CPU generator keeps 32 bits of its seed, so a longer hash would let two seeds collide
-    unnoticed. XOR with a constant of the purpose is one-to-one on 32 bits.
-    """
-    return seed ^ int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
-
-
 @dataclass
 class _Progress:
     """What is known of one run of a stack while it trains."""
@@ -204,102 +123,6 @@ class _Progress:
     order_sha256: str
     evaluations: list[Evaluation] = field(default_factory=list)
     diverged_at: int | None = None
-
-
-class _Stepper(Protocol):
-    """What follows a gradient."""
-
-    @property
-    def optimizers(self) -> tuple[Steps, ...]:
-        """What does the steps."""
-
-    def step(self, labels: Tensor, /) -> object:
-        """Do one update; `labels` (K, B, 1) are those of the batch."""
-
-    def set_mode(self, mode: str, /) -> None:
-        """Before (``eval``) and after (``train``) an evaluation."""
-
-
-class _FlatRuns:
-    """All runs of a stack as one parameter, whose optimizer acts elementwise."""
-
-    def __init__(self, optimizer: Steps) -> None:
-        self.optimizers = (optimizer,)
-        self._step = optimizer.step
-
-    def step(self, _labels: Tensor) -> None:
-        self._step()
-
-    def set_mode(self, mode: str) -> None:
-        """torch's own optimizers have no modes."""
-
-
-class _LayeredRun:
-    """One run whose optimizer sees its layers one by one: views into its rows of the stack.
-
-    Parameters
-    ----------
-    optimizer
-        What it is trained with.
-    shapes
-        Of the network's parameters, in the order in which they lie in a row.
-    row, gradient
-        The run's weights and their gradient, (P,).
-    evaluate
-        Overwrites the gradient of this run on its batch with these classes; gives the loss.
-    """
-
-    def __init__(
-        self,
-        optimizer: OptimizerSpec,
-        shapes: Sequence[torch.Size],
-        row: Tensor,
-        gradient: Tensor,
-        evaluate: Callable[[Tensor], Tensor] | None,
-    ) -> None:
-        self._values = _views(row, shapes)
-        self._gradients = _views(gradient, shapes)
-        self._layers = [torch.nn.Parameter(value) for value in self._values]
-        self._evaluate = evaluate
-        self._attach()
-        self.optimizers = build_for_layers(optimizer, self._layers)
-
-    def step(self, labels: Tensor) -> None:
-        self._attach()
-        for optimizer in self.optimizers:
-            if self._evaluate is None:
-                optimizer.step()
-            else:
-                optimizer.step(partial(self._closure, self._evaluate, labels))
-        self._take_over()
-
-    def set_mode(self, mode: str) -> None:
-        for optimizer in self.optimizers:
-            set_mode(optimizer, mode)
-        self._take_over()
-
-    def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
-        self._take_over()
-        loss = evaluate(labels)
-        self._attach()
-        return loss
-
-    def _attach(self) -> None:
-        """An optimizer may have set its gradients to None."""
-        for layer, gradient in zip(self._layers, self._gradients, strict=True):
-            layer.grad = gradient
-
-    def _take_over(self) -> None:
-        """An optimizer may have put other tensors in the place of these views."""
-        for layer, value in zip(self._layers, self._values, strict=True):
-            if layer.data_ptr() != value.data_ptr():
-                value.copy_(layer.detach())
-                layer.data = value
-
-
-def _views(row: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
-    parts = torch.split(row, [shape.numel() for shape in shapes])
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class Stack:
@@ -334,7 +157,7 @@ class Stack:
             [data_order(n_images, workload.batch_size, workload.iterations, seed) for seed in seeds]
         )
         self._runs = [
-            _Progress(seed, _weights_sha256(m), _sha256(o))
+            _Progress(seed, weights_sha256(m), order_sha256(o))
             for seed, m, o in zip(seeds, modules, orders, strict=True)
         ]
         # (iterations, K * B): one row holds the images of one update of all runs
@@ -363,7 +186,7 @@ class Stack:
             groups = rate_groups(o for stepper in steppers for o in stepper.optimizers)
             lr = float(groups[0]["lr"])
             self._rates = learning_rates(optimizer.schedule, lr, workload.iterations)
-            self._steps.insert(0, _rate_setter(self._rates, groups))
+            self._steps.insert(0, rate_setter(self._rates, groups))
         self._train_seconds = time.perf_counter() - started
         self._eval_seconds = 0.0
 
@@ -420,16 +243,16 @@ class Stack:
         for stepper in self._steppers:
             stepper.set_mode("train")
 
-    def _flat_stepper(self, optimizer: OptimizerSpec, parameter: nn.Parameter) -> _Stepper:
+    def _flat_stepper(self, optimizer: OptimizerSpec, parameter: nn.Parameter) -> Stepper:
         """What follows the gradient of all runs, where one step serves them."""
         if is_users(optimizer):  # which may do what a run with layers copes with: all are one layer
             shape, weights, slopes = parameter.shape, self.parameters, self._gradients
-            return _LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1), None)
-        return _FlatRuns(build(optimizer, parameter))
+            return LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1), None)
+        return FlatRuns(build(optimizer, parameter))
 
     def _layered_stepper(
         self, optimizer: OptimizerSpec, network: Network, k: int, module: nn.Module, noise: int
-    ) -> _Stepper:
+    ) -> Stepper:
         """What follows the gradient of run `k`, whose optimizer sees its layers."""
         one = slice(k, k + 1)
         images, parameters, gradient = self._images[one], self.parameters[one], self._gradients[one]
@@ -442,7 +265,7 @@ class Stack:
                 alone.gradient(images, labels[one], log_likelihood)
                 return -log_likelihood[0]
 
-        return _LayeredRun(optimizer, network.shapes, parameters[0], gradient[0], evaluate)
+        return LayeredRun(optimizer, network.shapes, parameters[0], gradient[0], evaluate)
 
     def _update(self, start: int, end: int) -> NDArray[np.float64]:
         """Losses before each update, float64 (K, end - start)."""
@@ -510,20 +333,6 @@ def _chunk(batch_size: int) -> int:
     return largest if largest >= min(LEAST_AT_ONCE, batch_size) else batch_size
 
 
-def _rate_setter(
-    rates: NDArray[np.float64], groups: Sequence[dict[str, Any]]
-) -> Callable[[Tensor], None]:
-    """What stands before each step: it sets the learning rate of the next update."""
-    upcoming = iter(rates.tolist())
-
-    def set_rate(_labels: Tensor) -> None:
-        rate = next(upcoming)
-        for group in groups:
-            group["lr"] = rate
-
-    return set_rate
-
-
 def _sampled(
     rates: NDArray[np.float64] | None, updates: int
 ) -> tuple[tuple[int, float], ...] | None:
@@ -532,20 +341,6 @@ def _sampled(
         return None
     places = np.unique(np.linspace(0, len(rates) - 1, MOST_RATES).round().astype(int))
     return tuple((int(i) + 1, float(rates[i])) for i in places if i < updates)
-
-
-def _weights_sha256(module: nn.Module) -> str:
-    """Of the weights that are trained, followed by those that are not, if there are any."""
-    digest = hashlib.sha256(flatten(module).numpy().tobytes())
-    for parameter in module.parameters():
-        if not parameter.requires_grad:
-            values = parameter.detach().contiguous().reshape(-1)
-            digest.update(values.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _sha256(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
 
 
 def _first_not_finite(losses: Sequence[float], start: int, end: int) -> int | None:

@@ -16,10 +16,10 @@ from hypothesis import settings
 
 from bench import datasets
 from bench.datasets import DATA_DIR_VARIABLE
+from bench.device_data import DeviceData
 from bench.optimizers import resolve
 from bench.runner import load_data, use_one_thread
 from bench.spec import OptimizerSpec, parse_optimizers
-from bench.training import DeviceData
 
 #: A sweep that takes seconds: enough updates for every optimizer to learn something.
 SMALL_SWEEP = ("--iterations", "120", "--eval-every", "50", "--seeds", "3")

@@ -35,14 +35,20 @@ ALLOWED = {
     "schedules": {"errors", "spec"},
     "variants": {"errors", "spec", "optimizers", "schedules"},
     "probe": {"optimizers", "spec"},
+    "device_data": {"datasets"},
+    "streams": {"networks"},
+    "steppers": {"optimizers", "spec"},
     "training": {
-        *("errors", "spec", "datasets", "networks", "optimizers", "probe", "schedules"),
+        *("spec", "device_data", "networks", "optimizers", "probe", "schedules", "steppers"),
+        "streams",
     },
     "store": {"errors", "files", "integrity", "spec", "records"},
     "integrity": {"records"},
     "ledger": {"errors", "files", "spec"},
     "tables": {"errors", "records", "spec", "store"},
-    "runner": {"errors", "spec", "records", "machine", "datasets", "training", "store"},
+    "runner": {
+        *("errors", "spec", "records", "machine", "datasets", "device_data", "training", "store"),
+    },
     "benchmark": {
         "analysis",
         *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),

@@ -8,10 +8,12 @@ from conftest import resolve_one
 from test_training import timeless
 from torch import nn
 
+from bench.device_data import DeviceData
 from bench.errors import SpecError
 from bench.networks import MLP, flatten, make_network
 from bench.spec import Workload
-from bench.training import DeviceData, Stack, initial_module, train
+from bench.streams import initial_module
+from bench.training import Stack, train
 
 MNIST = ((1, 28, 28), 10)
 

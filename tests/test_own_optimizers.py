@@ -12,13 +12,14 @@ import torch
 from conftest import resolve_one
 
 from bench.cli import main
+from bench.device_data import DeviceData
 from bench.errors import SpecError
 from bench.optimizers import CATALOGUE, EXCLUDED, available
 from bench.probe import acts_elementwise, is_elementwise
 from bench.schedules import SCHEDULES
 from bench.spec import Workload
 from bench.store import load_runs
-from bench.training import DeviceData, Stack, TrainedRun, train
+from bench.training import Stack, TrainedRun, train
 
 BRIEF = Workload(iterations=20, eval_every=20)
 OWN = [f"_lion:{name}" for name in ("Lion", "sgd_like", "Extragradient[lr=0.1]", "Rebinding")]

@@ -18,11 +18,12 @@ import torch
 from conftest import resolve_one
 
 from bench import datasets
+from bench.device_data import DeviceData
 from bench.errors import BenchError, SpecError
 from bench.external import load_external
 from bench.images import checked
 from bench.spec import Workload
-from bench.training import DeviceData, TrainedRun, train
+from bench.training import TrainedRun, train
 
 Arrays = dict[str, Any]
 

@@ -15,6 +15,7 @@ import pytest
 from conftest import resolve_all, resolve_one
 
 from bench import runner
+from bench.device_data import DeviceData
 from bench.errors import StoreError
 from bench.machine import describe_machine
 from bench.records import DIVERGED, FAILED, OK, RunRecord
@@ -22,7 +23,6 @@ from bench.runner import Site, do_run, estimate_seconds, run_plan, stop_workers,
 from bench.soak import TIMINGS
 from bench.spec import RunSpec, SweepSpec, Workload
 from bench.store import Store
-from bench.training import DeviceData
 
 SPEC = SweepSpec(
     name="x",

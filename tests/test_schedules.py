@@ -17,6 +17,7 @@ from torch.optim import lr_scheduler as torchs
 
 from bench.analysis import SweepAnalysis, analyse_sweep
 from bench.cli import main
+from bench.device_data import DeviceData
 from bench.errors import SpecError
 from bench.integrity import contradiction
 from bench.machine import describe_machine
@@ -27,7 +28,8 @@ from bench.runner import Site, do_run
 from bench.schedules import SCHEDULES, learning_rates, parse_schedule
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload, parse_optimizers
 from bench.store import Store, load_runs, read_rows
-from bench.training import MOST_RATES, DeviceData, Stack, initial_weights, train
+from bench.streams import initial_weights
+from bench.training import MOST_RATES, Stack, train
 from bench.variants import refuse_endless_warmups, resolve_variant
 
 N = 200

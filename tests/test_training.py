@@ -9,19 +9,12 @@ from conftest import resolve_one
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from bench.device_data import DeviceData
 from bench.networks import MLP, flatten
 from bench.optimizers import available
 from bench.spec import OptimizerSpec, Workload
-from bench.training import (
-    DeviceData,
-    Stack,
-    TrainedRun,
-    _chunk,
-    data_order,
-    initial_weights,
-    stream_seed,
-    train,
-)
+from bench.streams import data_order, initial_weights, stream_seed
+from bench.training import Stack, TrainedRun, _chunk, train
 
 SHORT = Workload(iterations=120, eval_every=50)
 

@@ -1,0 +1,125 @@
+"""What follows a gradient: the optimizer's step over all runs of a stack, or over one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.optimizers import Steps, build_for_layers, set_mode
+from bench.spec import OptimizerSpec
+
+
+class Stepper(Protocol):
+    """What follows a gradient."""
+
+    @property
+    def optimizers(self) -> tuple[Steps, ...]:
+        """What does the steps."""
+
+    def step(self, labels: Tensor, /) -> object:
+        """Do one update; `labels` (K, B, 1) are those of the batch."""
+
+    def set_mode(self, mode: str, /) -> None:
+        """Before (``eval``) and after (``train``) an evaluation."""
+
+
+class FlatRuns:
+    """All runs of a stack as one parameter, whose optimizer acts elementwise."""
+
+    def __init__(self, optimizer: Steps) -> None:
+        self.optimizers = (optimizer,)
+        self._step = optimizer.step
+
+    def step(self, _labels: Tensor) -> None:
+        self._step()
+
+    def set_mode(self, mode: str) -> None:
+        """torch's own optimizers have no modes."""
+
+
+class LayeredRun:
+    """One run whose optimizer sees its layers one by one: views into its rows of the stack.
+
+    Parameters
+    ----------
+    optimizer
+        What it is trained with.
+    shapes
+        Of the network's parameters, in the order in which they lie in a row.
+    row, gradient
+        The run's weights and their gradient, (P,).
+    evaluate
+        Overwrites the gradient of this run on its batch with these classes; gives the loss.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerSpec,
+        shapes: Sequence[torch.Size],
+        row: Tensor,
+        gradient: Tensor,
+        evaluate: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self._values = _views(row, shapes)
+        self._gradients = _views(gradient, shapes)
+        self._layers = [torch.nn.Parameter(value) for value in self._values]
+        self._evaluate = evaluate
+        self._attach()
+        self.optimizers = build_for_layers(optimizer, self._layers)
+
+    def step(self, labels: Tensor) -> None:
+        self._attach()
+        for optimizer in self.optimizers:
+            if self._evaluate is None:
+                optimizer.step()
+            else:
+                optimizer.step(partial(self._closure, self._evaluate, labels))
+        self._take_over()
+
+    def set_mode(self, mode: str) -> None:
+        for optimizer in self.optimizers:
+            set_mode(optimizer, mode)
+        self._take_over()
+
+    def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
+        self._take_over()
+        loss = evaluate(labels)
+        self._attach()
+        return loss
+
+    def _attach(self) -> None:
+        """An optimizer may have set its gradients to None."""
+        for layer, gradient in zip(self._layers, self._gradients, strict=True):
+            layer.grad = gradient
+
+    def _take_over(self) -> None:
+        """An optimizer may have put other tensors in the place of these views."""
+        for layer, value in zip(self._layers, self._values, strict=True):
+            if layer.data_ptr() != value.data_ptr():
+                value.copy_(layer.detach())
+                layer.data = value
+
+
+def _views(row: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    parts = torch.split(row, [shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def rate_setter(
+    rates: NDArray[np.float64], groups: Sequence[dict[str, Any]]
+) -> Callable[[Tensor], None]:
+    """What stands before each step: it sets the learning rate of the next update."""
+    upcoming = iter(rates.tolist())
+
+    def set_rate(_labels: Tensor) -> None:
+        rate = next(upcoming)
+        for group in groups:
+            group["lr"] = rate
+
+    return set_rate

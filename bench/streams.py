@@ -1,0 +1,70 @@
+"""What the seed of a run decides: its initial weights, and the order of its images.
+
+Each comes from a random stream of its own, derived from the seed alone, and so is the same whatever
+the optimizer, the device, and the runs beside it. A third stream is for networks that draw random
+numbers while they train (:mod:`bench.modules`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor, nn
+
+from bench.networks import Network, flatten
+
+
+def initial_module(network: Network, seed: int) -> nn.Module:
+    """`network` with its own initialisation, by default torch's, from the weight stream of `seed`.
+
+    A network of yours may draw on the CPU only: torch's other generators are not set.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream_seed("weights", seed))
+        return network.module()
+
+
+def initial_weights(network: Network, seed: int) -> Tensor:
+    """The weights of :func:`initial_module` that are trained, (P,)."""
+    return flatten(initial_module(network, seed))
+
+
+def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Tensor:
+    """Indices of the images of every update, int32 (iterations, batch_size).
+
+    Every epoch is a new permutation from the order stream of `seed`. Where the batch size does
+    not divide the number of images, the remainder of an epoch is left out, so that every update
+    averages over the same number of images.
+    """
+    per_epoch = n_images // batch_size
+    generator = torch.Generator().manual_seed(stream_seed("order", seed))
+    epochs = [
+        torch.randperm(n_images, generator=generator, dtype=torch.int32)[: per_epoch * batch_size]
+        for _ in range(math.ceil(iterations / per_epoch))
+    ]
+    return torch.cat(epochs).view(-1, batch_size)[:iterations].contiguous()
+
+
+def stream_seed(purpose: str, seed: int) -> int:
+    """The seed of one random stream of a run.
+
+    torch's CPU generator keeps 32 bits of its seed, so a longer hash would let two seeds collide
+    unnoticed. XOR with a constant of the purpose is one-to-one on 32 bits.
+    """
+    return seed ^ int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Of the weights that are trained, followed by those that are not, if there are any."""
+    digest = hashlib.sha256(flatten(module).numpy().tobytes())
+    for parameter in module.parameters():
+        if not parameter.requires_grad:
+            values = parameter.detach().contiguous().reshape(-1)
+            digest.update(values.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def order_sha256(order: Tensor) -> str:
+    return hashlib.sha256(order.contiguous().numpy().tobytes()).hexdigest()
