@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -37,6 +38,19 @@ class DeviceData:
         )
 
     @property
-    def scale(self) -> int:
-        """What pixels are divided by: bytes by 255, while floats are taken as they are."""
-        return 255 if self.train_images.dtype == torch.uint8 else 1
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.train_images.device
+
+    def to_pixels(self, images: Tensor, pixels: Tensor) -> None:
+        """Fill `pixels` from `images`, (n, D) both: byte / 255; floats are taken as they are."""
+        scale = 255 if self.train_images.dtype == torch.uint8 else 1
+        if self.device.type == "cuda":  # one kernel; a number would be multiplied by its inverse
+            torch.div(images, _on_device(scale, pixels.dtype, pixels.device), out=pixels)
+        else:
+            pixels.copy_(images).div_(scale)
+
+
+@cache
+def _on_device(number: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(number, dtype=dtype, device=device)

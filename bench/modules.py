@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import inspect
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.errors import SpecError, kind_and_line
+
+#: Held by whoever sets or draws from torch's global generators: runs may share a process.
+GENERATORS = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -283,30 +288,40 @@ class _Stream:
     """A stream of random numbers that torch's global generators draw from for a while."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._generators = [torch.default_generator]
+        self._generators: list[tuple[Callable[[], Tensor], Callable[[Tensor], object]]] = [
+            (torch.default_generator.get_state, torch.default_generator.set_state)
+        ]
         if device.type == "cuda":
-            torch.cuda.init()  # type: ignore[no-untyped-call]
-            index = torch.cuda.current_device() if device.index is None else device.index
-            self._generators.append(torch.cuda.default_generators[index])
+            self._generators.append(
+                (partial(torch.cuda.get_rng_state, device), partial(_set_cuda_state, device))
+            )
+        elif device.type == "mps":
+            self._generators.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
         self._states = [
-            torch.Generator(g.device).manual_seed(seed).get_state() for g in self._generators
+            torch.Generator(where).manual_seed(seed).get_state()
+            for where in [torch.device("cpu"), device][: len(self._generators)]
         ]
 
     @contextmanager
     def drawn(self, *, keep: bool = False) -> Iterator[None]:
         """Draw from this stream inside the block; `keep` its state at the end for the next one."""
-        before = [generator.get_state() for generator in self._generators]
-        self._set(self._states)
-        try:
-            yield
-            if keep:
-                self._states = [generator.get_state() for generator in self._generators]
-        finally:
-            self._set(before)
+        with GENERATORS:
+            before = [get_state() for get_state, _ in self._generators]
+            self._set(self._states)
+            try:
+                yield
+                if keep:
+                    self._states = [get_state() for get_state, _ in self._generators]
+            finally:
+                self._set(before)
 
     def _set(self, states: Sequence[Tensor]) -> None:
-        for generator, state in zip(self._generators, states, strict=True):
-            generator.set_state(state)
+        for (_, set_state), state in zip(self._generators, states, strict=True):
+            set_state(state)
+
+
+def _set_cuda_state(device: torch.device, state: Tensor) -> None:
+    torch.cuda.set_rng_state(state, device)
 
 
 def with_accepted(factory: Callable[..., object], **offered: Any) -> Callable[[], object]:

@@ -26,6 +26,13 @@ IMPLEMENTATION_FLAGS = frozenset({"foreach", "fused", "capturable", "differentia
 #: Classes whose fused step torch has had on CUDA all along; Adagrad's came after 2.8.
 FUSED_ON_CUDA = frozenset({"SGD", "Adam", "AdamW"})
 
+#: Classes whose step is the same every time, so that it can be recorded, though they take no
+#: argument ``capturable``; Adagrad's is where its learning rate does not decay.
+_THE_SAME_EVERY_TIME = frozenset({"SGD", "Adagrad", "Muon"})
+#: A class whose capturable step is another one: in float32 the rectification of RAdam is wrong by
+#: half a per cent in its first steps (torch 2.13).
+_INEXACT_IF_CAPTURABLE = frozenset({"RAdam"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
@@ -230,17 +237,39 @@ def available() -> dict[str, CatalogueEntry]:
     return {name: e for name, e in CATALOGUE.items() if hasattr(torch.optim, e.algorithm)}
 
 
-def build(spec: OptimizerSpec, parameter: torch.nn.Parameter) -> Steps:
-    """The optimizer of `spec` over one flat parameter.
+def is_recordable(spec: OptimizerSpec, device: torch.device) -> bool:
+    """Whether a step of `spec`, recorded once on `device`, is what every later step would be.
+
+    That is known of torch's own optimizers only: where their state is on the device, and a learning
+    rate that changes is read from there.
+    """
+    if is_users(spec):
+        return False
+    given = dict(spec.hyperparameters)
+    algorithm = spec.algorithm.removeprefix("torch.optim.")
+    has_flags, changes = IMPLEMENTATION_FLAGS & given.keys(), spec.schedule is not None
+    if changes and has_flags:
+        return False
+    if algorithm in _THE_SAME_EVERY_TIME:
+        if changes:
+            return algorithm == "SGD" and _has_fused(algorithm, device)
+        return not given.get("lr_decay")
+    if algorithm in _INEXACT_IF_CAPTURABLE or given.get("capturable") is False:
+        return False
+    return "capturable" in _torch_arguments(algorithm).defaults
+
+
+def build(spec: OptimizerSpec, parameter: torch.nn.Parameter, *, recordable: bool = False) -> Steps:
+    """The optimizer of `spec` over one flat parameter; `recordable`: its step will be recorded.
 
     torch's fused kernels are used where the class has them: on CPU they take about half the
     time of the default for momentum SGD, Adam and Adagrad (docs/performance.md).
     """
-    return _construct(spec, [parameter])
+    return _construct(spec, [parameter], recordable=recordable)
 
 
 def build_for_layers(
-    spec: OptimizerSpec, layers: Sequence[torch.nn.Parameter]
+    spec: OptimizerSpec, layers: Sequence[torch.nn.Parameter], *, recordable: bool = False
 ) -> tuple[Steps, ...]:
     """The optimizers of `spec` over the parameters of one run, each in its own shape.
 
@@ -249,14 +278,18 @@ def build_for_layers(
     """
     entry = _entry_of(spec)
     if entry is None or not entry.matrices_only:
-        return (_construct(spec, layers),)
+        return (_construct(spec, layers, recordable=recordable),)
     common = {k: v for k, v in spec.hyperparameters if k in ("lr", "weight_decay")}
     adamw = OptimizerSpec(
         name="adamw", algorithm="torch.optim.AdamW", hyperparameters=tuple(common.items())
     )
     matrices = [layer for layer in layers if layer.ndim == 2]
     others = [layer for layer in layers if layer.ndim != 2]
-    return tuple(_construct(s, group) for s, group in ((spec, matrices), (adamw, others)) if group)
+    return tuple(
+        _construct(s, group, recordable=recordable)
+        for s, group in ((spec, matrices), (adamw, others))
+        if group
+    )
 
 
 def set_mode(optimizer: Steps, mode: str) -> None:
@@ -302,7 +335,9 @@ def _external(spec: OptimizerSpec) -> Callable[..., Any]:
     return value  # type: ignore[no-any-return]
 
 
-def _construct(spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter]) -> Steps:
+def _construct(
+    spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter], *, recordable: bool
+) -> Steps:
     arguments: dict[str, Any] = dict(spec.hyperparameters)
     made: Steps
     if is_users(spec):
@@ -313,6 +348,10 @@ def _construct(spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter]) ->
     unset = not IMPLEMENTATION_FLAGS & arguments.keys()
     if unset and _has_fused(algorithm, parameters[0].device):
         arguments["fused"] = True
+    if recordable and "capturable" in _torch_arguments(algorithm).defaults:
+        arguments["capturable"] = True
+        if unset and spec.schedule is not None and not arguments.get("fused"):
+            arguments["foreach"] = True  # else a learning rate on the device is read from Python
     return _optimizer_class(algorithm)(list(parameters), **arguments)
 
 

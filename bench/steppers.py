@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -56,6 +57,8 @@ class LayeredRun:
         The run's weights and their gradient, (P,).
     evaluate
         Overwrites the gradient of this run on its batch with these classes; gives the loss.
+    recordable
+        Whether its step will be recorded.
     """
 
     def __init__(
@@ -64,14 +67,16 @@ class LayeredRun:
         shapes: Sequence[torch.Size],
         row: Tensor,
         gradient: Tensor,
-        evaluate: Callable[[Tensor], Tensor] | None,
+        evaluate: Callable[[Tensor], Tensor] | None = None,
+        *,
+        recordable: bool = False,
     ) -> None:
         self._values = _views(row, shapes)
         self._gradients = _views(gradient, shapes)
         self._layers = [torch.nn.Parameter(value) for value in self._values]
         self._evaluate = evaluate
         self._attach()
-        self.optimizers = build_for_layers(optimizer, self._layers)
+        self.optimizers = build_for_layers(optimizer, self._layers, recordable=recordable)
 
     def step(self, labels: Tensor) -> None:
         self._attach()
@@ -111,15 +116,23 @@ def _views(row: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def rate_setter(
-    rates: NDArray[np.float64], groups: Sequence[dict[str, Any]]
-) -> Callable[[Tensor], None]:
-    """What stands before each step: it sets the learning rate of the next update."""
-    upcoming = iter(rates.tolist())
+@dataclass(frozen=True)
+class ChangingRates:
+    """The learning rate of every update, and where optimizers look theirs up."""
 
-    def set_rate(_labels: Tensor) -> None:
-        rate = next(upcoming)
-        for group in groups:
+    rates: NDArray[np.float64]
+    groups: Sequence[dict[str, Any]]
+
+    def setter(self) -> Callable[[Tensor], None]:
+        """What stands before each step in Python: it sets the learning rate of the next update."""
+        upcoming = iter(self.rates.tolist())
+
+        def set_rate(_labels: Tensor) -> None:
+            self.set(next(upcoming))
+
+        return set_rate
+
+    def set(self, rate: float | Tensor) -> None:
+        """Let the optimizers step with this rate; a tensor may change its value later."""
+        for group in self.groups:
             group["lr"] = rate
-
-    return set_rate

@@ -9,11 +9,91 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from bench.networks import Network, flatten
+from bench.modules import GENERATORS
+from bench.networks import MLP, Network, flatten
+
+_LATEST = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Where the runs of a stack start.
+
+    Attributes
+    ----------
+    modules
+        A freshly initialised one for each run.
+    weights
+        Those of them that are trained, (K, P).
+    sha256
+        Hash of the weights of each run.
+    """
+
+    modules: tuple[nn.Module, ...]
+    weights: Tensor
+    sha256: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Which images the runs of a stack take.
+
+    Attributes
+    ----------
+    rows
+        Their indices, int32 (iterations, K * B): one row holds those of one update of all runs.
+    sha256
+        Hash of the order of each run.
+    """
+
+    rows: Tensor
+    sha256: tuple[str, ...]
+
+
+def starts(network: Network, seeds: Sequence[int]) -> Starts:
+    """Where the runs of these seeds start.
+
+    The optimizers of a sweep start alike: of a stack, the latest result is kept for the next one,
+    unless training changes the modules.
+    """
+    if len(seeds) == 1 or not isinstance(network, MLP):
+        return _starts(network, tuple(seeds), torch.get_default_dtype())
+    with _LATEST:
+        return _latest_starts(network, tuple(seeds), torch.get_default_dtype())
+
+
+def _starts(network: Network, seeds: tuple[int, ...], _default_dtype: torch.dtype) -> Starts:
+    modules = tuple(initial_module(network, seed) for seed in seeds)
+    return Starts(
+        modules=modules,
+        weights=torch.stack([flatten(module) for module in modules]),
+        sha256=tuple(map(weights_sha256, modules)),
+    )
+
+
+def orders(n_images: int, batch_size: int, iterations: int, seeds: Sequence[int]) -> Orders:
+    """Which of `n_images` the runs of these seeds take; of a stack, the latest result is kept."""
+    if len(seeds) == 1:
+        return _orders(n_images, batch_size, iterations, tuple(seeds))
+    with _LATEST:
+        return _latest_orders(n_images, batch_size, iterations, tuple(seeds))
+
+
+def _orders(n_images: int, batch_size: int, iterations: int, seeds: tuple[int, ...]) -> Orders:
+    found = [data_order(n_images, batch_size, iterations, seed) for seed in seeds]
+    return Orders(rows=torch.stack(found, dim=1).flatten(1), sha256=tuple(map(order_sha256, found)))
+
+
+_latest_starts = lru_cache(maxsize=1)(_starts)
+_latest_orders = lru_cache(maxsize=1)(_orders)
 
 
 def initial_module(network: Network, seed: int) -> nn.Module:
@@ -21,7 +101,7 @@ def initial_module(network: Network, seed: int) -> nn.Module:
 
     A network of yours may draw on the CPU only: torch's other generators are not set.
     """
-    with torch.random.fork_rng(devices=[]):
+    with GENERATORS, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed("weights", seed))
         return network.module()
 

@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.device_data import DeviceData
-from bench.networks import Network, flatten, make_network
-from bench.optimizers import build, is_users, needs_closure, rate_groups
+from bench.graphs import can_record, own_stream
+from bench.networks import MLP, Network, make_network
+from bench.optimizers import build, is_recordable, is_users, needs_closure, rate_groups
 from bench.probe import acts_elementwise
 from bench.schedules import learning_rates
 from bench.spec import OptimizerSpec, Workload
-from bench.steppers import FlatRuns, LayeredRun, Stepper, rate_setter
-from bench.streams import data_order, initial_module, order_sha256, stream_seed, weights_sha256
+from bench.steppers import ChangingRates, FlatRuns, LayeredRun, Stepper
+from bench.streams import orders, starts, stream_seed
+from bench.updates import Batches, RecordedUpdates, Step, UpdatesInPython
 
 #: Test images per forward pass: large enough for the product, small enough for the cache.
 EVALUATION_CHUNK = 500
@@ -36,6 +38,8 @@ EVALUATION_CHUNK = 500
 MOST_AT_ONCE = 2000
 #: ... unless it can only be divided into many that are smaller than this.
 LEAST_AT_ONCE = 100
+#: Where a training can be ended from outside, it looks so often whether it should.
+CHECKED_EVERY = 200
 #: Of a schedule, the learning rates of so many updates are kept, evenly spaced.
 MOST_RATES = 101
 
@@ -103,15 +107,33 @@ class TrainedRun:
 
 
 def train(
-    workload: Workload, optimizer: OptimizerSpec, seeds: Sequence[int], data: DeviceData
+    workload: Workload,
+    optimizer: OptimizerSpec,
+    seeds: Sequence[int],
+    data: DeviceData,
+    *,
+    is_recorded: bool = True,
+    check: Callable[[], object] | None = None,
 ) -> tuple[TrainedRun, ...]:
-    """Train one run for each seed, as one stack, on the device that holds `data`."""
-    stack = Stack(workload, optimizer, seeds, data)
-    for start, end in pairwise((0, *workload.eval_iterations)):
-        stack.advance(start, end)
-        if stack.all_diverged:
-            break
-    return stack.finish()
+    """Train one run for each seed, as one stack, on the device that holds `data`.
+
+    Parameters
+    ----------
+    is_recorded
+        Where the device can, record the updates and replay them (:mod:`bench.graphs`).
+    check
+        Called every :data:`CHECKED_EVERY` updates; an exception of it ends the training.
+    """
+    with own_stream(data.device):
+        stack = Stack(workload, optimizer, seeds, data, is_recorded=is_recorded)
+        try:
+            for start, end in pairwise((0, *workload.eval_iterations)):
+                stack.advance(start, end, check)
+                if stack.all_diverged:
+                    break
+            return stack.finish()
+        finally:
+            stack.close()
 
 
 @dataclass
@@ -142,51 +164,53 @@ class Stack:
         optimizer: OptimizerSpec,
         seeds: Sequence[int],
         data: DeviceData,
+        *,
+        is_recorded: bool = True,
     ) -> None:
         started = time.perf_counter()
         self._data = data
-        device = data.train_images.device
-        n_images, n_pixels = data.train_images.shape
+        n_images, iterations = len(data.train_images), workload.iterations
         chunk = workload.batch_size if needs_closure(optimizer) else _chunk(workload.batch_size)
         network = make_network(
-            workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=device
+            workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=data.device
         )
-        modules = [initial_module(network, seed) for seed in seeds]
-        weights = torch.stack([flatten(module) for module in modules])
-        orders = torch.stack(
-            [data_order(n_images, workload.batch_size, workload.iterations, seed) for seed in seeds]
-        )
+        start = starts(network, seeds)
+        order = orders(n_images, workload.batch_size, iterations, seeds)
         self._runs = [
-            _Progress(seed, weights_sha256(m), order_sha256(o))
-            for seed, m, o in zip(seeds, modules, orders, strict=True)
+            _Progress(*run) for run in zip(seeds, start.sha256, order.sha256, strict=True)
         ]
-        # (iterations, K * B): one row holds the images of one update of all runs
-        self._order = orders.transpose(0, 1).flatten(1).to(device)
-        parameter = torch.nn.Parameter(weights.to(device))
+        parameter = torch.nn.Parameter(start.weights.to(data.device, copy=True))
         parameter.grad = torch.zeros_like(parameter)
         self.parameters = parameter.detach()
         self._gradients = parameter.grad
         noise = [stream_seed("network", seed) for seed in seeds]
-        runs = network.runs(modules, noise, self.parameters, self._gradients, chunk)
-        self._gradient, self._logits = runs.gradient, runs.logits
-        self._bytes = data.train_images.new_empty(len(seeds) * chunk, n_pixels)
-        self._pixels = parameter.new_empty(self._bytes.shape)
-        self._images = self._pixels.view(len(seeds), chunk, n_pixels)
+        runs = network.runs(start.modules, noise, self.parameters, self._gradients, chunk)
+        self._logits = runs.logits
+        batches = Batches(data, chunk, self._gradients, runs.gradient)
+        self._images = batches.images
+        # autograd is not recorded, nor what calls back into Python
+        is_recorded = is_recorded and isinstance(network, MLP) and not needs_closure(optimizer)
+        is_recorded = is_recorded and can_record(data.device)
+        recordable = is_recorded and is_recordable(optimizer, data.device)
         if acts_elementwise(optimizer):
-            steppers = [self._flat_stepper(optimizer, parameter)]
+            self._steppers = [self._flat_stepper(optimizer, parameter, recordable=recordable)]
         else:
-            steppers = [
-                self._layered_stepper(optimizer, network, k, module, noise[k])
-                for k, module in enumerate(modules)
+            self._steppers = [
+                self._layered_stepper(optimizer, network, k, module, noise[k], recordable)
+                for k, module in enumerate(start.modules)
             ]
-        self._steppers = steppers
-        self._steps = [stepper.step for stepper in steppers]
-        self._rates: NDArray[np.float64] | None = None
-        if optimizer.schedule is not None:
-            groups = rate_groups(o for stepper in steppers for o in stepper.optimizers)
-            lr = float(groups[0]["lr"])
-            self._rates = learning_rates(optimizer.schedule, lr, workload.iterations)
-            self._steps.insert(0, rate_setter(self._rates, groups))
+        changing = self._changing_rates(optimizer, iterations)
+        self._rates = changing.rates if changing else None
+        steps: list[Step] = [stepper.step for stepper in self._steppers]
+        if changing and not recordable:
+            steps.insert(0, changing.setter())
+        self._updates: UpdatesInPython | RecordedUpdates
+        if not is_recorded:
+            self._updates = UpdatesInPython(data, batches, order.rows, steps)
+        elif recordable:
+            self._updates = RecordedUpdates(data, batches, order.rows, steps, changing=changing)
+        else:
+            self._updates = RecordedUpdates(data, batches, order.rows, after=steps)
         self._train_seconds = time.perf_counter() - started
         self._eval_seconds = 0.0
 
@@ -196,15 +220,19 @@ class Stack:
         return all(run.diverged_at is not None for run in self._runs)
 
     @torch.no_grad()
-    def advance(self, start: int, end: int) -> None:
-        """Do the updates `start` + 1 to `end` and evaluate the runs that have not diverged."""
+    def advance(self, start: int, end: int, check: Callable[[], object] | None = None) -> None:
+        """Do the updates `start` + 1 to `end` and evaluate the runs that have not diverged.
+
+        `check` is called now and then: see :func:`train`.
+        """
         before = time.perf_counter()
-        losses = self._update(start, end)
+        losses = self._update(start, end, check)
         between = time.perf_counter()
         with self._evaluated():
             correct, test_loss = self._evaluate()
         self._train_seconds += between - before
         self._eval_seconds += time.perf_counter() - between
+        sound = np.isfinite(losses).all(axis=1) & np.isfinite(test_loss)
         for i, run in enumerate(self._runs):
             if run.diverged_at is None:
                 run.evaluations.append(
@@ -216,7 +244,8 @@ class Stack:
                         train_seconds=self._train_seconds / len(self._runs),
                     )
                 )
-                run.diverged_at = _first_not_finite([*losses[i], test_loss[i]], start, end)
+                if not sound[i]:
+                    run.diverged_at = _first_not_finite([*losses[i], test_loss[i]], start, end)
 
     def finish(self) -> tuple[TrainedRun, ...]:
         """The runs, in the order of the seeds; at least one evaluation must have been made."""
@@ -243,15 +272,34 @@ class Stack:
         for stepper in self._steppers:
             stepper.set_mode("train")
 
-    def _flat_stepper(self, optimizer: OptimizerSpec, parameter: nn.Parameter) -> Stepper:
+    def close(self) -> None:
+        """Let go of what is kept on the device beside tensors."""
+        self._updates.close()
+
+    def _flat_stepper(
+        self, optimizer: OptimizerSpec, parameter: nn.Parameter, *, recordable: bool
+    ) -> Stepper:
         """What follows the gradient of all runs, where one step serves them."""
         if is_users(optimizer):  # which may do what a run with layers copes with: all are one layer
             shape, weights, slopes = parameter.shape, self.parameters, self._gradients
-            return LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1), None)
-        return FlatRuns(build(optimizer, parameter))
+            return LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1))
+        return FlatRuns(build(optimizer, parameter, recordable=recordable))
+
+    def _changing_rates(self, optimizer: OptimizerSpec, iterations: int) -> ChangingRates | None:
+        if optimizer.schedule is None:
+            return None
+        groups = rate_groups(o for stepper in self._steppers for o in stepper.optimizers)
+        rates = learning_rates(optimizer.schedule, float(groups[0]["lr"]), iterations)
+        return ChangingRates(rates, groups)
 
     def _layered_stepper(
-        self, optimizer: OptimizerSpec, network: Network, k: int, module: nn.Module, noise: int
+        self,
+        optimizer: OptimizerSpec,
+        network: Network,
+        k: int,
+        module: nn.Module,
+        noise: int,
+        recordable: bool,
     ) -> Stepper:
         """What follows the gradient of run `k`, whose optimizer sees its layers."""
         one = slice(k, k + 1)
@@ -265,45 +313,26 @@ class Stack:
                 alone.gradient(images, labels[one], log_likelihood)
                 return -log_likelihood[0]
 
-        return LayeredRun(optimizer, network.shapes, parameters[0], gradient[0], evaluate)
+        return LayeredRun(
+            optimizer,
+            network.shapes,
+            parameters[0],
+            gradient[0],
+            evaluate,
+            recordable=recordable,
+        )
 
-    def _update(self, start: int, end: int) -> NDArray[np.float64]:
+    def _update(
+        self, start: int, end: int, check: Callable[[], object] | None
+    ) -> NDArray[np.float64]:
         """Losses before each update, float64 (K, end - start)."""
-        n, stack = end - start, len(self._runs)
-        order = self._order[start:end]
-        labels = self._data.train_labels[order].view(n, stack, -1, 1)
-        log_likelihood, steps = self._images.new_empty(n, stack), self._steps
-        is_whole = order.shape[1] == len(self._bytes)
-        take = self._take_gradient if is_whole else self._accumulate_gradient
-        # one call makes all the views that the loop needs: indexing would make them one by one
-        for rows, classes, mean in zip(
-            order.unbind(), labels.unbind(), log_likelihood.unbind(), strict=True
-        ):
-            take(rows, classes, mean)
-            for step in steps:
-                step(classes)
-        return -log_likelihood.T.cpu().double().numpy()
-
-    def _take_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
-        """Gradient and mean log-likelihood of the images in `rows` (K * B)."""
-        # gathering bytes and converting the batch moves a quarter of what float rows would
-        torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
-        self._pixels.copy_(self._bytes).div_(self._data.scale)
-        self._gradient(self._images, classes, mean)
-
-    def _accumulate_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
-        """The same for a batch that is taken in chunks, so that memory does not grow with it."""
-        stack, chunk = self._images.shape[:2]
-        total = torch.zeros_like(self._gradients)
-        mean.zero_()
-        part, share = torch.empty_like(mean), chunk / classes.shape[1]
-        for some, their in zip(
-            torch.split(rows.view(stack, -1), chunk, 1), torch.split(classes, chunk, 1), strict=True
-        ):
-            self._take_gradient(some.reshape(-1), their, part)
-            total.add_(self._gradients, alpha=share)
-            mean.add_(part, alpha=share)
-        self._gradients.copy_(total)
+        if check is None:
+            return self._updates(start, end)
+        losses = []
+        for first in range(start, end, CHECKED_EVERY):
+            losses.append(self._updates(first, min(first + CHECKED_EVERY, end)))
+            check()
+        return np.concatenate(losses, axis=1)
 
     def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Correctness of every test image (K, n_test), and mean test losses (K,)."""
@@ -315,13 +344,16 @@ class Stack:
             strict=True,
         ):
             # a copy, also of floats: they are mapped from a file that all workers share
-            pixels = chunk.to(self.parameters.dtype, copy=True).div_(self._data.scale)
-            pixels = pixels.expand(stack, -1, -1)
-            logits = self._logits(pixels)
+            pixels = self.parameters.new_empty(chunk.shape)
+            self._data.to_pixels(chunk, pixels)
+            logits = self._logits(pixels.expand(stack, -1, -1))
             correct.append(logits.argmax(-1) == truth)
             log_probability = logits.log_softmax(-1)
             target = truth.expand(stack, -1).unsqueeze(-1)
-            losses.append(-log_probability.gather(-1, target).sum(dim=(1, 2), dtype=torch.float64))
+            likelihood = log_probability.gather(-1, target)
+            if likelihood.device.type == "mps":  # which has no float64
+                likelihood = likelihood.cpu()
+            losses.append(-likelihood.sum(dim=(1, 2), dtype=torch.float64))
         mean = torch.stack(losses).sum(0) / len(images)
         return torch.cat(correct, dim=1).cpu().numpy(), mean.cpu().numpy()
 

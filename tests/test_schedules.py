@@ -28,7 +28,7 @@ from bench.runner import Site, do_run
 from bench.schedules import SCHEDULES, learning_rates, parse_schedule
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload, parse_optimizers
 from bench.store import Store, load_runs, read_rows
-from bench.streams import initial_weights
+from bench.streams import data_order, initial_weights
 from bench.training import MOST_RATES, Stack, train
 from bench.variants import refuse_endless_warmups, resolve_variant
 
@@ -211,7 +211,7 @@ def test_a_scheduled_run_is_a_plain_torch_loop_with_a_scheduler(
         torchs.OneCycleLR(o, o.param_groups[0]["lr"], total_steps=updates, cycle_momentum=False)
         for o in optimizers
     ]
-    order = Stack(Workload(iterations=updates), spec, [5], mnist)._order
+    order = data_order(60_000, 100, updates, 5)
     for rows in order:
         batch = (mnist.train_images[rows] / 255).to(torch.get_default_dtype())
         model.zero_grad()
@@ -258,14 +258,9 @@ def test_what_is_recorded_is_what_was_used(mnist: DeviceData) -> None:
     used: list[float] = []
     workload = Workload(iterations=250, eval_every=250)
     stack = Stack(workload, variant("_lion:Lion[lr=0.001,schedule=linear]"), [1], mnist)
-    _, step = stack._steps
-    groups = stack._steps[0].__closure__[0].cell_contents  # type: ignore[union-attr]
-
-    def watched(labels: torch.Tensor) -> None:
-        used.append(groups[0]["lr"])
-        step(labels)
-
-    stack._steps[1] = watched
+    (optimizer,) = stack._steppers[0].optimizers
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    optimizer.register_step_pre_hook(lambda o, *_: used.append(o.param_groups[0]["lr"]))
     stack.advance(0, 250)
     (run,) = stack.finish()
     assert run.learning_rates is not None
