@@ -25,9 +25,10 @@ from torch import nn
 from bench._torchvision import import_datasets
 from bench.datasets import prepare
 from bench.errors import WorkerError
+from bench.jobs import Job, Site, do_job, load_data
 from bench.machine import describe_machine
 from bench.optimizers import DEFAULT_OPTIMIZERS, resolve
-from bench.runner import Site, do_run, load_data, run_plan
+from bench.runner import run_plan
 from bench.spec import OptimizerSpec, RunSpec, Workload, parse_optimizers
 from bench.store import Store
 from bench.training import train
@@ -275,7 +276,7 @@ def worker_peak_megabytes() -> float:
 def _peak_after(run: RunSpec, site: Site) -> float:
     import resource  # there is none on Windows
 
-    do_run(run, site)
+    do_job(Job(runs=(run,)), site)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 

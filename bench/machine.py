@@ -10,6 +10,8 @@ from pathlib import Path
 
 import joblib
 
+from bench.devices import CPU, CUDA, kind_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
@@ -17,6 +19,7 @@ class Machine:
 
     device: str
     device_name: str
+    tf32: bool | None
     cores: int
     n_jobs: int
     torch_version: str
@@ -25,13 +28,14 @@ class Machine:
     git_commit: str | None
 
 
-def describe_machine(device: str, n_jobs: int) -> Machine:
-    """This machine as the given device ('cpu' or 'cuda') and number of workers use it."""
+def describe_machine(device: str, n_jobs: int, *, tf32: bool = False) -> Machine:
+    """This machine as a device (see :mod:`bench.devices`) and a number of workers use it."""
     import torch
 
     return Machine(
-        device=device,
-        device_name=torch.cuda.get_device_name() if device == "cuda" else processor_name(),
+        device=kind_of(device),
+        device_name=name_of(device),
+        tf32=tf32 if kind_of(device) == CUDA else None,
         cores=available_cores(),
         n_jobs=n_jobs,
         torch_version=torch.__version__,
@@ -44,6 +48,15 @@ def describe_machine(device: str, n_jobs: int) -> Machine:
 def available_cores() -> int:
     """Cores that this process may use, by affinity and by control group."""
     return int(joblib.cpu_count())
+
+
+def name_of(device: str) -> str:
+    """The model of a processor or GPU."""
+    import torch
+
+    if kind_of(device) == CUDA:
+        return torch.cuda.get_device_name(device)
+    return processor_name() if kind_of(device) == CPU else "Apple GPU"
 
 
 def processor_name() -> str:

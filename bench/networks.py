@@ -137,6 +137,11 @@ class MLP:
         return zip(self.sizes[:-1], self.sizes[1:], strict=True)
 
 
+def has_closed_form(name: str) -> bool:
+    """Whether a stack of the network called `name` is a batched product: others run in turn."""
+    return not is_external(name) and parse_architecture(name).name != "lenet"
+
+
 def make_network(
     name: str,
     image_shape: tuple[int, int, int],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UsageError
+from bench.errors import SpecError, UsageError
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.spec import (
     EPOCHS,
@@ -22,9 +23,11 @@ from bench.spec import (
 #: Seeds of a sweep that names none.
 DEFAULT_SEEDS = 20
 #: Where runs can be trained; auto takes a GPU where there is one.
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 #: Every worker is a process of half a gigabyte.
 MAX_JOBS = 1024
+#: More than a GPU has use for.
+MAX_JOBS_PER_GPU = 32
 #: How a number of looks that is not fixed is written.
 ANY_NUMBER = "any"
 
@@ -42,10 +45,50 @@ class Setting:
     default: str | int | float | tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """With what runs are trained, as far as their numbers depend on it.
+
+    Attributes
+    ----------
+    device
+        One of :data:`DEVICES`.
+    stack
+        Runs that are trained as one, at most; None: what is usual on the device.
+    tf32, mix_devices
+        Whether factors of products may be rounded, and runs of several kinds of device be mixed.
+    """
+
+    device: str
+    stack: int | None = None
+    tf32: bool = False
+    mix_devices: bool = False
+
+
+def parse_gpus(text: str) -> tuple[int, ...]:
+    """Read numbers of GPUs.
+
+    >>> parse_gpus("0,1")
+    (0, 1)
+
+    Raises
+    ------
+    SpecError
+        If a part is no number, or one is given twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"\d{1,4}", part, re.ASCII) for part in parts):
+        raise SpecError(f"must be numbers of GPUs such as 0,1, got {text[:40]!r}")
+    gpus = tuple(map(int, parts))
+    if len(set(gpus)) < len(gpus):
+        raise SpecError(f"every GPU may be given once, got {text[:40]!r}")
+    return gpus
+
+
 def declared_settings(
-    spec: SweepSpec, device: str, *, epochs: int | None = None
+    spec: SweepSpec, means: Means, *, epochs: int | None = None
 ) -> dict[str, Setting]:
-    """The options that declare this sweep on this kind of device, by their names without dashes.
+    """The options that declare this sweep with these means, by their names without dashes.
 
     `epochs` stand in the place of the iterations, where datasets of several sizes share them.
     """
@@ -66,7 +109,11 @@ def declared_settings(
         found[option] = Setting(value=declaration[option], default=getattr(Declaration, option))
     found["budget"] = Setting(value=spec.budget, default=EPOCHS)
     found["looks"] = Setting(value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks)
-    found["device"] = Setting(value=device)
+    found["device"] = Setting(value=means.device)
+    if means.stack is not None:
+        found["stack"] = Setting(value=means.stack)
+    found["tf32"] = Setting(value=means.tf32, default=False)
+    found["mix_devices"] = Setting(value=means.mix_devices, default=False)
     return {option.replace("_", "-"): setting for option, setting in found.items()}
 
 
@@ -76,21 +123,24 @@ def _seed_setting(seeds: tuple[int, ...]) -> dict[str, Setting]:
     return {"seed_list": Setting(value=format_seeds(seeds))}
 
 
-def command_line(spec: SweepSpec, device: str, *, epochs: int | None = None) -> str:
-    """The shortest command line that does this sweep again on this kind of device."""
+def command_line(spec: SweepSpec, means: Means, *, epochs: int | None = None) -> str:
+    """The shortest command line that does this sweep again with these means."""
     words = ["python", "scripts/sweep.py"]
-    for option, setting in declared_settings(spec, device, epochs=epochs).items():
-        if (value := setting.value) != setting.default:
-            words += [f"--{option}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    for option, setting in declared_settings(spec, means, epochs=epochs).items():
+        if (value := setting.value) == setting.default:
+            continue
+        words.append(f"--{option}")
+        if value is not True:
+            words.append(",".join(value) if isinstance(value, tuple) else str(value))
     return shlex.join(words)
 
 
 def options_text(
-    spec: SweepSpec, device: str, *, epochs: int | None = None, left_out: Collection[str] = ()
+    spec: SweepSpec, means: Means, *, epochs: int | None = None, left_out: Collection[str] = ()
 ) -> str:
-    """The spec file that declares this sweep on this kind of device, defaults included."""
+    """The spec file that declares this sweep with these means, defaults included."""
     lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]
-    for option, setting in declared_settings(spec, device, epochs=epochs).items():
+    for option, setting in declared_settings(spec, means, epochs=epochs).items():
         if option in left_out:
             continue
         if isinstance(setting.value, tuple):

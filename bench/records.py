@@ -96,12 +96,18 @@ class RunRecord:
         pa.list_(pa.float64()), "seconds of training before each evaluation"
     )
     train_seconds: float | None = _measured(
-        pa.float64(), "wall time of training, evaluations left out"
+        pa.float64(), "wall time of training, evaluations left out; of a stack, the run's share"
     )
     eval_seconds: float | None = _measured(pa.float64(), "wall time of all evaluations")
     started_at: datetime = _column(pa.timestamp("us", tz="UTC"), "when the run started")
-    device: str = _column(pa.string(), "cpu or cuda")
+    device: str = _column(pa.string(), "cpu, cuda or mps")
     device_name: str = _column(pa.string(), "model of the processor or GPU")
+    tf32: bool | None = _measured(
+        pa.bool_(), "whether factors of products were rounded to TF32; null: not on a CUDA GPU"
+    )
+    stack: int | None = _measured(
+        pa.int64(), "runs that were trained side by side as one stack; null in older rows"
+    )
     cores: int = _column(pa.int64(), "processor cores this sweep was allowed to use")
     n_jobs: int = _column(pa.int64(), "workers that ran side by side")
     torch_version: str = _column(pa.string(), "version of PyTorch")
@@ -114,7 +120,9 @@ class RunRecord:
 
 
 #: Columns that came after the first rows were written: rows without them have null there.
-LATER_COLUMNS = frozenset({"schedule", "learning_rate_iterations", "learning_rates"})
+LATER_COLUMNS = frozenset(
+    {"schedule", "learning_rate_iterations", "learning_rates", "tf32", "stack"}
+)
 
 SCHEMA = pa.schema(
     [

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 FILE_COLUMN = "run_file"
 
 #: Columns in which all runs of one sweep must agree.
-UNIFORM_COLUMNS = ("dataset", "network", "device", "torch_version")
+UNIFORM_COLUMNS = ("dataset", "network", "device", "torch_version", "tf32")
 #: Columns in which all runs of one variant must agree.
 BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 
@@ -366,7 +366,12 @@ def finished_keys(rows: pa.Table) -> set[str]:
 
 
 def check_uniform(
-    rows: pa.Table, expected: Mapping[str, object], directory: Path, advice: str
+    rows: pa.Table,
+    expected: Mapping[str, object],
+    directory: Path,
+    advice: str,
+    *,
+    mix_devices: bool = False,
 ) -> None:
     """Refuse to put runs together with rows that they do not belong with.
 
@@ -378,6 +383,8 @@ def check_uniform(
         What the new runs have in each of :data:`UNIFORM_COLUMNS`.
     directory, advice
         Where the rows are, and what to do about it, for the message.
+    mix_devices
+        Whether they may be of different devices, and so of different builds of one torch version.
 
     Raises
     ------
@@ -385,12 +392,25 @@ def check_uniform(
         Naming the first column that differs and both values.
     """
     for column in UNIFORM_COLUMNS:
+        if column == "device" and mix_devices:
+            continue
+        wanted = comparable(column, expected[column], mix_devices=mix_devices)
         for found in rows[column].unique().to_pylist():
-            if found != expected[column]:
+            if comparable(column, found, mix_devices=mix_devices) != wanted:
+                also = ", or mix devices on purpose with --mix-devices"
                 raise MixedRunsError(
                     f"{directory} holds runs with {column}={found}, this sweep has "
-                    f"{column}={expected[column]}: {advice}"
+                    f"{column}={expected[column]}: {advice}{also if column == 'device' else ''}"
                 )
+
+
+def comparable(column: str, value: object, *, mix_devices: bool = False) -> object:
+    """What must agree between the runs of a sweep, of a value in one of :data:`UNIFORM_COLUMNS`."""
+    if column == "tf32":
+        return bool(value)  # null where there is no such thing
+    if column == "torch_version" and mix_devices:
+        return str(value).partition("+")[0]  # without the build, such as +cpu
+    return value
 
 
 def one_budget(rows: pa.Table, where: Path | str) -> tuple[Workload, str]:

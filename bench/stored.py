@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
 from bench.errors import StoreError, TrainingError, UsageError
 from bench.ledger import Ledger, TakenLook
-from bench.options import command_line
+from bench.options import Means, command_line
 from bench.records import FAILED
 from bench.spec import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 from bench.store import Store, check_uniform, one_budget, read_rows, run_spec_of
@@ -50,7 +50,19 @@ class StoredSweep:
     @property
     def command(self) -> str:
         """The command line that does this sweep again."""
-        return command_line(self.spec, device=self.rows["device"][0].as_py())
+        return command_line(self.spec, self.means)
+
+    @property
+    def means(self) -> Means:
+        """With what the stored runs were trained."""
+        devices = self.rows["device"].unique().to_pylist()
+        stack = pc.max(self.rows["stack"]).as_py()
+        return Means(
+            device=devices[0] if len(devices) == 1 else "auto",
+            stack=stack if devices == ["cpu"] and stack != 1 else None,
+            tf32=bool(pc.any(self.rows["tf32"]).as_py()),
+            mix_devices=len(devices) > 1,
+        )
 
     def looks(self) -> tuple[Look, ...]:
         """All looks up to this one, with their levels: see :mod:`bench.ledger`.
@@ -197,7 +209,8 @@ def add_warnings(analysis: SweepAnalysis, more: Sequence[str]) -> SweepAnalysis:
 
 def _refuse_mixture(rows: pa.Table, path: Path) -> None:
     first = rows.slice(0, 1).to_pylist()[0]
-    check_uniform(rows, first, path, advice="runs of one sweep must agree in this")
+    advice = "runs of one sweep must agree in this"
+    check_uniform(rows, first, path, advice, mix_devices=True)  # which was asked for
 
 
 def notes_on(stored: StoredSweep) -> tuple[str, ...]:
@@ -218,7 +231,28 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
             f"{stored.n_other} other stored runs of this sweep's directory (other optimizers or "
             "seeds) are not part of this comparison."
         )
+    if stored.means.mix_devices:
+        notes.append(_on_mixed_devices(stored.rows))
     return tuple(notes)
+
+
+def _on_mixed_devices(rows: pa.Table) -> str:
+    counts = rows.group_by(["device", "optimizer"]).aggregate([([], "count_all")]).to_pylist()
+    runs: dict[str, dict[str, int]] = {}
+    for row in counts:
+        runs.setdefault(row["device"], {})[row["optimizer"]] = row["count_all"]
+    said = " and ".join(f"{sum(of.values())} on {device}" for device, of in sorted(runs.items()))
+    one, *others = runs.values()
+    note = (
+        f"These runs were trained on different devices ({said}), as --mix-devices allows: each "
+        "rounds in its own way, and their times are not to be compared."
+    )
+    if all(of == one for of in others):
+        return note
+    return (
+        f"{note} Not every optimizer has as many runs on each, so that a difference between "
+        "optimizers may be one between devices."
+    )
 
 
 def _spec_from_rows(rows: pa.Table, path: Path) -> SweepSpec:

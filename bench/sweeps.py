@@ -30,18 +30,18 @@ from bench.errors import (
     UsageError,
     last_line,
 )
-from bench.machine import Machine, available_cores, describe_machine
+from bench.hardware import Hardware, choose_hardware, lay_out
+from bench.jobs import RunEvent, Site, estimate_seconds, load_data
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.options import (
     ANY_NUMBER,
     DEFAULT_SEEDS,
-    DEVICES,
-    MAX_JOBS,
+    Means,
     options_text,
     refuse_foreign,
 )
 from bench.records import FAILED
-from bench.runner import RunEvent, Site, estimate_seconds, load_data, run_plan, stop_workers
+from bench.runner import run_plan, stop_workers
 from bench.spec import (
     EPOCHS,
     MAX_SEEDS,
@@ -196,6 +196,11 @@ def sweep(
     data_dir: Path | str | None = None,
     device: str = "auto",
     n_jobs: int = -1,
+    gpus: Sequence[int] | None = None,
+    jobs_per_gpu: int | None = None,
+    stack: int | None = None,
+    tf32: bool = False,
+    mix_devices: bool = False,
     timeout: float | None = None,
     force: bool = False,
     quiet: bool = True,
@@ -221,10 +226,14 @@ def sweep(
     data_dir
         Cache of the unpacked dataset (default: ``$OPTIMIZER_BENCH_DATA`` or the user's cache).
     device
-        ``"auto"`` takes a GPU where there is one, else ``"cpu"`` or ``"cuda"``.
+        ``"auto"`` takes a GPU where there is one, else ``"cpu"``, ``"cuda"`` or ``"mps"``.
     n_jobs
         Workers side by side; -1 for every core that this process may use. With one, the runs are
-        made in this process.
+        made in this process, as always on GPUs.
+    gpus, jobs_per_gpu, stack, tf32
+        How GPUs are used: see :func:`bench.hardware.choose_hardware`.
+    mix_devices
+        Let runs of different kinds of device be in one sweep; its report then says so.
     timeout
         Seconds after which a run is recorded as failed. In this process that needs its main thread,
         and a system with POSIX signals.
@@ -262,7 +271,10 @@ def sweep(
         raise UsageError(f"spec must be a SweepSpec, as specify makes it, got {spec!r:.120}")
     conditions = Conditions(
         store=Store(Path(results) / spec.name),
-        machine=choose_machine(device, n_jobs),
+        hardware=choose_hardware(
+            device, n_jobs, gpus=gpus, jobs_per_gpu=jobs_per_gpu, stack=stack, tf32=tf32
+        ),
+        mix_devices=mix_devices,
         data_dir=None if data_dir is None else Path(data_dir),
         timeout=timeout,
         force=force,
@@ -318,8 +330,10 @@ class Conditions:
 
     Attributes
     ----------
-    store, machine
-        Where the rows go, and what trains them: see :func:`choose_machine`.
+    store, hardware
+        Where the rows go, and what trains them: see :func:`bench.hardware.choose_hardware`.
+    mix_devices
+        Whether stored runs may be of another kind of device.
     data_dir
         Cache of the unpacked dataset; None for the default.
     timeout
@@ -331,7 +345,8 @@ class Conditions:
     """
 
     store: Store
-    machine: Machine
+    hardware: Hardware
+    mix_devices: bool = False
     data_dir: Path | None = None
     timeout: float | None = None
     force: bool = False
@@ -342,6 +357,17 @@ class Conditions:
             raise UsageError(
                 f"timeout must be a positive number of seconds, or None, got {self.timeout!r}"
             )
+
+    @property
+    def means(self) -> Means:
+        """What of this the spec file of the sweep declares."""
+        machine = self.hardware.machine
+        return Means(
+            device=machine.device,
+            stack=self.hardware.stack,
+            tf32=bool(machine.tf32),
+            mix_devices=self.mix_devices,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,10 +385,6 @@ class Todo:
     planned: tuple[RunSpec, ...]
     missing: tuple[RunSpec, ...]
     done: pa.Table
-
-    def workers(self, machine: Machine) -> int:
-        """How many can be busy side by side; with one, the runs are made in this process."""
-        return min(machine.n_jobs, max(1, len(self.missing)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -412,15 +434,23 @@ def begin_sweep(
         store.tidy()
         for damage in _set_damaged_aside(spec, store):
             on_damage(damage)
-        todo = find_missing(spec, store, conditions.machine, force=conditions.force)
+        todo = find_missing(spec, conditions)
         dataset = spec.workload.dataset
         arrays = datasets.prepare(dataset, conditions.data_dir, quiet=conditions.quiet)
         store.write_spec(spec)
-        store.write_options(options_text(spec, conditions.machine.device))
-        machine = replace(conditions.machine, n_jobs=todo.workers(conditions.machine))
-        site = Site(arrays=arrays, machine=machine, store=store, timeout=conditions.timeout)
+        store.write_options(options_text(spec, conditions.means))
+        layout = lay_out(todo.missing, conditions.hardware, arrays)
+        site = Site(
+            arrays=arrays,
+            machine=replace(conditions.hardware.machine, n_jobs=layout.n_jobs),
+            store=store,
+            device=conditions.hardware.devices[0],
+            stack=layout.stack,
+            slots=layout.slots,
+            timeout=conditions.timeout,
+        )
         yield BegunSweep(todo=todo, site=site)
-        if todo.missing and machine.n_jobs > 1:
+        if todo.missing and layout.n_jobs > 1 and not layout.slots:
             stop_workers()
         _compact(store)
 
@@ -433,7 +463,7 @@ def _compact(store: Store) -> None:
         warnings.warn(f"every row stays in a file of its own: {error}", stacklevel=2)
 
 
-def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool) -> Todo:
+def find_missing(spec: SweepSpec, conditions: Conditions) -> Todo:
     """Compare the plan with the stored rows.
 
     Raises
@@ -442,12 +472,12 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
         If the stored rows are of another workload, device or torch version, or were declared to be
         judged in another way.
     """
-    planned = spec.plan()
+    planned, store, force = spec.plan(), conditions.store, conditions.force
     rows = store.read_rows()
     keys = [run.key for run in planned]
     belongs = pc.is_in(rows["run_key"], pa.array(keys))
     kept = rows.filter(pc.invert(belongs)) if force else rows
-    _refuse_other_workload(kept, spec, machine, store)
+    _refuse_other_workload(kept, spec, conditions)
     if not force:
         _refuse_other_meaning(rows, planned, store)
     if len(rows) and (stored := store.read_spec()) is not None:
@@ -462,11 +492,12 @@ def find_missing(spec: SweepSpec, store: Store, machine: Machine, *, force: bool
     )
 
 
-def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, machine: Machine, store: Store) -> None:
-    settings = {**vars(spec.workload), **vars(machine)}
+def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, conditions: Conditions) -> None:
+    store = conditions.store
+    settings = {**vars(spec.workload), **vars(conditions.hardware.machine)}
     advice = "give this sweep another --name"
     expected = {column: settings[column] for column in UNIFORM_COLUMNS}
-    check_uniform(rows, expected, store.directory, advice=advice)
+    check_uniform(rows, expected, store.directory, advice, mix_devices=conditions.mix_devices)
     own = {optimizer.name: spec.workload_of(optimizer) for optimizer in spec.optimizers}
     for row in (
         rows.select(["optimizer", *BUDGET_COLUMNS])
@@ -549,16 +580,25 @@ def _printed(declaration: Declaration) -> dict[str, str]:
     }
 
 
-def seconds_per_run(spec: SweepSpec, todo: Todo, conditions: Conditions) -> Mapping[str, float]:
-    """Seconds that a run of each optimizer takes, as stored runs took, or else as a try does."""
-    seconds = _stored_seconds(todo.done)
-    unknown = [o for o in spec.optimizers if o.name not in seconds]
-    if todo.missing and unknown:
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a sweep is likely to take: seconds of a run of each optimizer, and all at work."""
+
+    seconds_per_run: Mapping[str, float]
+    workers: int
+
+
+def estimate(spec: SweepSpec, todo: Todo, conditions: Conditions) -> Estimate:
+    """What the missing runs are likely to take: as stored ones took, or else as a try does."""
+    seconds, workers = _stored_seconds(todo.done), 1
+    if todo.missing:
         arrays = datasets.prepare(spec.workload.dataset, conditions.data_dir)
-        data = load_data(arrays, conditions.machine.device)
-        for optimizer in unknown:
-            seconds.update(estimate_seconds(spec.workload_of(optimizer), [optimizer], data))
-    return seconds
+        layout = lay_out(todo.missing, conditions.hardware, arrays)
+        workers, data = layout.n_jobs, load_data(arrays, conditions.hardware.devices[0])
+        for optimizer in (o for o in spec.optimizers if o.name not in seconds):
+            workload = spec.workload_of(optimizer)
+            seconds.update(estimate_seconds(workload, [optimizer], data, layout.stack))
+    return Estimate(seconds_per_run=seconds, workers=workers)
 
 
 def _stored_seconds(done: pa.Table) -> dict[str, float]:
@@ -568,42 +608,6 @@ def _stored_seconds(done: pa.Table) -> dict[str, float]:
         seconds = run["train_seconds"] + run["eval_seconds"]
         by_optimizer.setdefault(run["optimizer"], []).append(seconds)
     return {name: median(values) for name, values in by_optimizer.items()}
-
-
-def choose_machine(device: str = "auto", n_jobs: int = -1) -> Machine:
-    """This machine as a sweep will use it.
-
-    Parameters
-    ----------
-    device
-        One of :data:`bench.options.DEVICES`.
-    n_jobs
-        Workers side by side; -1 for every core that this process may use.
-
-    Raises
-    ------
-    UsageError
-        If there is no such device here, or `n_jobs` is not allowed.
-    """
-    if n_jobs != -1 and not 1 <= n_jobs <= MAX_JOBS:
-        raise UsageError(
-            f"n_jobs must be at least 1 and at most {MAX_JOBS}, or -1 for every core, got {n_jobs}"
-        )
-    workers = available_cores() if n_jobs == -1 else n_jobs
-    return describe_machine(_choose_device(device), workers)
-
-
-def _choose_device(wanted: str) -> str:
-    import torch
-
-    if wanted not in DEVICES:
-        raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {wanted!r}")
-    has_gpu = torch.cuda.is_available()
-    if wanted == "cuda" and not has_gpu:
-        raise UsageError("--device cuda: torch finds no CUDA device here; use auto or cpu")
-    if wanted == "auto":
-        return "cuda" if has_gpu else "cpu"
-    return wanted
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from bench.store import (
     FILE_COLUMN,
     UNIFORM_COLUMNS,
     Store,
+    comparable,
     load_runs,
     one_budget,
 )
@@ -103,7 +105,9 @@ def _refuse_mixture(table: pd.DataFrame) -> None:
     if not set(table.columns) >= REQUIRED_COLUMNS:
         return
     for column in UNIFORM_COLUMNS:
-        found = table[column].dropna().unique()
+        if column not in table:  # it came later
+            continue
+        found = table[column].map(partial(comparable, column), na_action="ignore").dropna().unique()
         if len(found) > 1:
             raise MixedRunsError(
                 f"the files hold runs with {column}={found[0]} and {column}={found[1]}: runs that "

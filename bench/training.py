@@ -39,7 +39,7 @@ MOST_AT_ONCE = 2000
 #: ... unless it can only be divided into many that are smaller than this.
 LEAST_AT_ONCE = 100
 #: Where a training can be ended from outside, it looks so often whether it should.
-CHECKED_EVERY = 200
+CHECKED_EVERY = 50
 #: Of a schedule, the learning rates of so many updates are kept, evenly spaced.
 MOST_RATES = 101
 
@@ -134,6 +134,20 @@ def train(
             return stack.finish()
         finally:
             stack.close()
+
+
+def bytes_per_run(workload: Workload, optimizer: OptimizerSpec, data: DeviceData) -> int:
+    """Memory that each run of a stack needs on a device, roughly and rather too much.
+
+    Weights, gradient, up to four of their size that an optimizer keeps, and as many for a moment;
+    a batch as bytes and floats; the order of the images; activations of an evaluation.
+    """
+    chunk = workload.batch_size if needs_closure(optimizer) else _chunk(workload.batch_size)
+    network = make_network(workload.network, data.image_shape, data.n_classes, batch_size=chunk)
+    n_pixels, number = data.train_images.shape[1], torch.finfo(torch.get_default_dtype()).bits // 8
+    images = chunk * n_pixels * (number + data.train_images.itemsize)
+    order = workload.iterations * (workload.batch_size * 4 + number)
+    return number * (10 * network.n_parameters + 3 * EVALUATION_CHUNK * n_pixels) + images + order
 
 
 @dataclass

@@ -17,8 +17,8 @@ from hypothesis import settings
 from bench import datasets
 from bench.datasets import DATA_DIR_VARIABLE
 from bench.device_data import DeviceData
+from bench.jobs import load_data, use_one_thread
 from bench.optimizers import resolve
-from bench.runner import load_data, use_one_thread
 from bench.spec import OptimizerSpec, parse_optimizers
 
 #: A sweep that takes seconds: enough updates for every optimizer to learn something.

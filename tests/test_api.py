@@ -197,7 +197,11 @@ class TestSweep:
     @pytest.mark.parametrize(
         ("options", "error", "message"),
         [
-            ({"device": "tpu"}, UsageError, "device must be one of auto, cpu, cuda, got 'tpu'"),
+            (
+                {"device": "tpu"},
+                UsageError,
+                "device must be one of auto, cpu, cuda, mps, got 'tpu'",
+            ),
             ({"n_jobs": 0}, UsageError, "n_jobs must be at least 1 and at most 1024, or -1 .* 0"),
             ({"n_jobs": 2000}, UsageError, "n_jobs must be at least 1 and at most 1024, or -1"),
             ({"timeout": 0}, UsageError, "timeout must be a positive number of seconds, .* got 0"),

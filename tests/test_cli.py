@@ -20,16 +20,17 @@ import pytest
 from _stored import few_rows
 from conftest import SMALL_SWEEP, CommandLine
 
-from bench import cli
+from bench import cli, jobs
 from bench.cli.arguments import make_parser
 from bench.cli.console import duration
 from bench.cli.sweep import make_spec
 from bench.errors import MixedRunsError
-from bench.machine import available_cores, describe_machine
-from bench.options import command_line
+from bench.hardware import choose_hardware
+from bench.machine import available_cores
+from bench.options import Means, command_line
 from bench.soak import processes_of
 from bench.store import Store
-from bench.sweeps import find_missing
+from bench.sweeps import Conditions, find_missing
 
 FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1")
 
@@ -218,7 +219,7 @@ def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str])
     import shlex
 
     spec = make_spec(make_parser().parse_args(["sweep", *arguments]))
-    words = shlex.split(command_line(spec, device="cpu"))
+    words = shlex.split(command_line(spec, Means(device="cpu")))
     assert words[:2] == ["python", "scripts/sweep.py"]
     assert make_spec(make_parser().parse_args(["sweep", *words[2:]])) == spec
 
@@ -226,7 +227,7 @@ def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str])
 def test_the_default_command_is_short() -> None:
     spec = make_spec(make_parser().parse_args(["sweep", "--seeds", "20"]))
     command = "python scripts/sweep.py --seeds 20 --device cpu"
-    assert command_line(spec, device="cpu") == command
+    assert command_line(spec, Means(device="cpu")) == command
     assert spec.name == "mnist"
 
 
@@ -386,13 +387,11 @@ def test_more_seeds_and_variants_can_be_added(run_command: CommandLine) -> None:
 def test_why_every_run_failed_is_said_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench import runner
-
-    def explode(*_arguments: object) -> None:
+    def explode(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("the optimizer exploded")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "train", explode)
+    monkeypatch.setattr("bench.jobs.train", explode)
     assert cli.main(["sweep", *FAST, "--name", "x"]) == 1
     error = capsys.readouterr().err
     assert error.count("RuntimeError: the optimizer exploded") == 1
@@ -404,17 +403,15 @@ def test_why_every_run_failed_is_said_once(
 def test_some_failures_leave_a_report_and_exit_1(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench import runner
+    train = jobs.train
 
-    train = runner.train
-
-    def explode_on_seed_1(workload, optimizer, seeds, data):  # type: ignore[no-untyped-def]
+    def explode_on_seed_1(workload, optimizer, seeds, *arguments, **options):  # type: ignore[no-untyped-def]
         if seeds == [1]:
             raise MemoryError("no memory for this one")
-        return train(workload, optimizer, seeds, data)
+        return train(workload, optimizer, seeds, *arguments, **options)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "train", explode_on_seed_1)
+    monkeypatch.setattr(jobs, "train", explode_on_seed_1)
     command = ["sweep", *FAST, "--name", "x", "--seed-list", "0-4"]
     command.remove("--seeds")
     command.remove("2")
@@ -464,12 +461,14 @@ def test_a_name_that_now_means_something_else_is_refused(
     spec = make_spec(make_parser().parse_args(["sweep", *SMALL_SWEEP, "--name", "small"]))
     other = replace(spec.optimizers[0], hyperparameters=(("lr", 0.2),))
     spec = replace(spec, optimizers=(other, *spec.optimizers[1:]))
-    store, machine = Store(Path("results/small")), describe_machine("cpu", 2)
+    conditions = Conditions(
+        store=Store(Path("results/small")), hardware=choose_hardware("cpu", n_jobs=2)
+    )
     with pytest.raises(
         MixedRunsError, match=r"sgd seed 0 as torch.optim.SGD with .*\"lr\":0.1.* \{\"lr\":0.2"
     ):
-        find_missing(spec, store, machine, force=False)
-    todo = find_missing(spec, store, machine, force=True)
+        find_missing(spec, conditions)
+    todo = find_missing(spec, replace(conditions, force=True))
     assert len(todo.missing) == len(todo.planned)
     assert len(todo.done) == 0  # what is done again does not count as done
 

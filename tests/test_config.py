@@ -16,7 +16,7 @@ from bench.cli.arguments import ALTERNATIVES, make_parser
 from bench.cli.config import MAX_BYTES, parse_words
 from bench.cli.sweep import make_spec
 from bench.errors import UsageError
-from bench.options import HEADER, declared_settings, options_text
+from bench.options import HEADER, Means, declared_settings, options_text
 from bench.spec import OptimizerSpec, SweepSpec, parse_optimizers
 from bench.store import Store
 
@@ -66,6 +66,12 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("looks: any", ["--looks", "any"]),
     ("n-jobs: -1", ["--n-jobs", "-1"]),
     ("device: cpu", ["--device", "cpu"]),
+    ("stack: 4", ["--stack", "4"]),
+    ("gpus: 0,1", ["--gpus", "0,1"]),
+    ("gpus: [0, 1]", ["--gpus", "0,1"]),
+    ("jobs-per-gpu: 2", ["--jobs-per-gpu", "2"]),
+    ("tf32: true\nmix-devices: false", ["--tf32"]),
+    ("mix-devices: true", ["--mix-devices"]),
     ("timeout: 60", ["--timeout", "60"]),
     ("name: mine", ["--name", "mine"]),
     ("results: deep/er", ["--results", "deep/er"]),
@@ -108,7 +114,7 @@ def test_a_file_says_what_the_command_line_says(
 
 
 def test_every_option_has_a_right_file() -> None:
-    tried = set(re.findall(r"^([a-z-]+):", "\n".join(content for content, _ in RIGHT), re.M))
+    tried = set(re.findall(r"^([a-z0-9-]+):", "\n".join(content for content, _ in RIGHT), re.M))
     options = {option.replace("_", "-") for option in on_the_command_line()} - {"command"}
     assert tried == options - {"config", "dry-run", "force"}
 
@@ -235,6 +241,8 @@ WRONG: Sequence[tuple[str | bytes, str]] = [
     ("name: x\nseeds: 0", r"^sweep\.yaml, line 2: seeds: must be at least 1 and .*, got 0$"),
     ("seeds: 1:30", r"line 1: seeds: must be a whole number, got '1:30'"),
     ("seeds: 3.0", r"line 1: seeds: must be a whole number, got '3\.0'"),
+    ("gpus: 1.5", r"line 1: gpus: must be numbers of GPUs such as 0,1, got '1\.5'"),
+    ("gpus: [0, 0]", r"line 1: gpus: every GPU may be given once, got '0,0'"),
     ("seeds: true", r"line 1: seeds: must be a whole number, got 'true'"),
     ("seed-list: 3-1", r"line 1: seed-list: a range of seeds must ascend, got '3-1'"),
     ("optimizers: adam[lr]", r"line 1: optimizers: hyperparameters are written key=value"),
@@ -343,7 +351,7 @@ def declared(*words: str) -> SweepSpec:
 )
 def test_the_stored_file_declares_the_same_sweep(sweep: Sweep, words: Sequence[str]) -> None:
     spec = declared(*words)
-    arguments = sweep(options_text(spec, "cpu"))
+    arguments = sweep(options_text(spec, Means(device="cpu")))
     assert make_spec(arguments) == spec
     assert (arguments.device, arguments.n_jobs) == ("cpu", -1)
 
@@ -353,7 +361,7 @@ def test_any_text_can_be_stored(sweep: Sweep) -> None:
     text = "é\x7f\x85\u2028\ufeff🙂\U000e0001\"'\\ \t\n: #{[*&!%@`"
     spec = declared("--optimizers", "sgd,adam")
     odd = replace(spec.workload, network=text)
-    content = options_text(replace(spec, workload=odd), "cpu")
+    content = options_text(replace(spec, workload=odd), Means(device="cpu"))
     with pytest.raises(UsageError, match="line 9: network: your own network is written") as caught:
         sweep(content)
     assert repr(text) in str(caught.value)
@@ -364,11 +372,11 @@ def test_what_is_stored_says_it_all() -> None:
         declared("--seeds", "3"),
         optimizers=(OptimizerSpec(name="sgd", algorithm="x", hyperparameters=()),),
     )
-    lines = options_text(spec, "cuda").splitlines()
+    lines = options_text(spec, Means(device="cuda")).splitlines()
     assert lines[0] == HEADER
     assert lines[2:6] == ["seeds: 3", 'name: "mnist"', "optimizers:", '  - "sgd"']
     options = [line.partition(":")[0] for line in lines[2:] if not line.startswith(" ")]
-    assert options == list(declared_settings(spec, "cuda"))
+    assert options == list(declared_settings(spec, Means(device="cuda")))
     assert {"alpha: 0.05", "looks: 1", 'device: "cuda"', "iterations: 3000"} <= set(lines)
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import resolve_all
 
+from bench.jobs import Site
 from bench.machine import describe_machine
-from bench.runner import Site, run_plan, stop_workers
+from bench.runner import run_plan, stop_workers
 from bench.spec import SweepSpec, Workload
 from bench.store import Store
 

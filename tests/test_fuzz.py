@@ -48,7 +48,7 @@ from bench.cli.config import parse_words
 from bench.cli.printing import printable
 from bench.errors import BenchError, StoreError, UsageError
 from bench.ledger import Ledger, TakenLook
-from bench.options import command_line, options_text
+from bench.options import Means, command_line, options_text
 from bench.records import SCHEMA
 from bench.report.rows import _FORMULA, _NUMBER
 from bench.spec import (
@@ -295,8 +295,8 @@ def test_specifications(text: str) -> None:
     if spec is not None:
         assert SweepSpec.from_json(spec.to_json()) == spec
         assert len({run.key for run in spec.plan()}) == len(spec.optimizers) * len(spec.seeds)
-        command_line(spec, "cpu").encode()
-        options_text(spec, "cpu").encode()
+        command_line(spec, Means(device="cpu")).encode()
+        options_text(spec, Means(device="cpu")).encode()
 
 
 @fuzz("ledgers", text=mutated_json(LOOKS))

@@ -22,7 +22,7 @@ ALLOWED = {
     "external": {"errors"},
     "files": {"errors"},
     "records": set(),
-    "machine": set(),
+    "machine": {"devices"},
     "_torchvision": set(),
     "images": {"errors"},
     "owndata": {"errors", "external", "images"},
@@ -48,19 +48,26 @@ ALLOWED = {
     "integrity": {"records"},
     "ledger": {"errors", "files", "spec"},
     "tables": {"errors", "records", "spec", "store"},
-    "runner": {
-        *("errors", "spec", "records", "machine", "datasets", "device_data", "training", "store"),
+    "devices": {"errors", "graphs"},
+    "jobs": {
+        *("errors", "spec", "records", "machine", "datasets", "device_data", "devices", "training"),
+        "store",
     },
+    "device_pool": {"devices", "errors", "jobs", "machine", "streams"},
+    "runner": {"device_pool", "errors", "jobs", "spec", "store"},
     "benchmark": {
         "analysis",
         *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),
-        *("store", "runner"),
+        *("store", "runner", "jobs"),
     },
     "options": {"errors", "optimizers", "spec"},
+    "hardware": {
+        *("errors", "devices", "jobs", "machine", "networks", "options", "spec", "training"),
+    },
     "stored": {"analysis", "errors", "ledger", "options", "records", "spec", "store"},
     "sweeps": {
         *("errors", "spec", "options", "machine", "datasets", "architectures", "optimizers"),
-        *("records", "variants", "store", "runner"),
+        *("records", "variants", "store", "runner", "hardware", "jobs"),
     },
     "soak": {"errors", "records", "store"},
     "analysis": {"errors", "records"},
@@ -78,6 +85,7 @@ ALLOWED = {
             "stored",
             "ledger",
         ),
+        *("hardware", "jobs"),
         *("tables", "runner", "sweeps", "benchmark", "soak", "analysis", "validation", "report"),
     },
 }

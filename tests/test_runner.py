@@ -17,9 +17,10 @@ from conftest import resolve_all, resolve_one
 from bench import runner
 from bench.device_data import DeviceData
 from bench.errors import StoreError
+from bench.jobs import Job, Site, do_job, estimate_seconds, without_user
 from bench.machine import describe_machine
 from bench.records import DIVERGED, FAILED, OK, RunRecord
-from bench.runner import Site, do_run, estimate_seconds, run_plan, stop_workers, without_user
+from bench.runner import run_plan, stop_workers
 from bench.soak import TIMINGS
 from bench.spec import RunSpec, SweepSpec, Workload
 from bench.store import Store
@@ -64,7 +65,7 @@ def test_rows_do_not_depend_on_workers_order_or_interruption(arrays: Path, tmp_p
 def test_a_row_holds_what_the_run_was(arrays: Path, tmp_path: Path) -> None:
     site = make_site(tmp_path, arrays)
     (run, *_) = SPEC.plan()
-    event = do_run(run, site)
+    (event,) = do_job(Job(runs=(run,)), site)
     (row,) = site.store.read_rows().to_pylist()
     assert (event.status, event.optimizer, event.seed) == (OK, "sgd", 0)
     assert event.test_accuracy == row["test_accuracy"] == row["test_correct"] / 10_000
@@ -84,7 +85,7 @@ def test_a_row_holds_what_the_run_was(arrays: Path, tmp_path: Path) -> None:
 def test_a_diverged_run_is_a_row(arrays: Path, tmp_path: Path) -> None:
     site = make_site(tmp_path, arrays)
     spec = SweepSpec(name="x", optimizers=(resolve_one("sgd[lr=1e9]"),), seeds=(0,))
-    event = do_run(spec.plan()[0], site)
+    (event,) = do_job(Job(runs=spec.plan()[:1]), site)
     (row,) = site.store.read_rows().to_pylist()
     assert event.status == row["status"] == DIVERGED
     assert row["error"] == f"loss not finite at update {row['diverged_at']}"
@@ -96,12 +97,12 @@ def test_a_diverged_run_is_a_row(arrays: Path, tmp_path: Path) -> None:
 def test_an_error_in_training_is_a_row_with_its_traceback(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explode(*_arguments: object) -> None:
+    def explode(*_arguments: object, **_options: object) -> None:
         raise RuntimeError(f"the optimizer in {Path.home()}/x exploded")
 
-    monkeypatch.setattr(runner, "train", explode)
+    monkeypatch.setattr("bench.jobs.train", explode)
     site = make_site(tmp_path, arrays)
-    event = do_run(SPEC.plan()[0], site)
+    (event,) = do_job(Job(runs=SPEC.plan()[:1]), site)
     (row,) = site.store.read_rows().to_pylist()
     assert event.status == row["status"] == FAILED
     assert row["error"].startswith("Traceback")
@@ -244,7 +245,7 @@ def test_a_worker_may_die_while_the_others_are_started(
 def test_a_timeout_ends_a_run_in_this_process_too(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "train", lambda *_: time.sleep(60))
+    monkeypatch.setattr("bench.jobs.train", lambda *_, **__: time.sleep(60))
     before = signal.getsignal(signal.SIGALRM)
     site = replace(make_site(tmp_path, arrays), timeout=0.2)
     (event,) = run_plan(SPEC.plan()[:1], site)

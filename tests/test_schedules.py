@@ -20,11 +20,11 @@ from bench.cli import main
 from bench.device_data import DeviceData
 from bench.errors import SpecError
 from bench.integrity import contradiction
+from bench.jobs import Job, Site, do_job
 from bench.machine import describe_machine
 from bench.networks import MLP, flatten
 from bench.optimizers import available
 from bench.report import rates_figure, render
-from bench.runner import Site, do_run
 from bench.schedules import SCHEDULES, learning_rates, parse_schedule
 from bench.spec import OptimizerSpec, RunSpec, SweepSpec, Workload, parse_optimizers
 from bench.store import Store, load_runs, read_rows
@@ -274,7 +274,7 @@ def test_a_diverged_run_records_the_rates_up_to_its_end(tmp_path: Path, arrays: 
     workload = Workload(iterations=200, eval_every=20)
     run = RunSpec(workload=workload, optimizer=variant("sgd[lr=1e30,schedule=cosine]"), seed=0)
     store = Store(tmp_path / "x")
-    do_run(run, Site(arrays=arrays, machine=describe_machine("cpu", 1), store=store))
+    do_job(Job(runs=(run,)), Site(arrays=arrays, machine=describe_machine("cpu", 1), store=store))
     (row,) = read_rows(store.run_file(run)).to_pylist()
     assert row["status"] == "diverged"
     assert row["learning_rate_iterations"][-1] <= row["eval_iterations"][-1] < 200

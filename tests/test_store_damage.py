@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -45,7 +46,8 @@ def _truncate(file: Path) -> None:
 
 def _flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
-    content[len(content) // 3] ^= 4
+    in_its_page = [match.start() for match in re.finditer(b"torch.optim", content)][2]
+    content[in_its_page] ^= 4  # before it are the extremes in the page's header
     file.write_bytes(content)
 
 

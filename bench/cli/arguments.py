@@ -15,7 +15,14 @@ from bench.architectures import resolve_network
 from bench.datasets import DATA_DIR_VARIABLE, resolve_datasets
 from bench.errors import SpecError, UsageError
 from bench.optimizers import DEFAULT_OPTIMIZERS
-from bench.options import ANY_NUMBER, DEFAULT_SEEDS, DEVICES, MAX_JOBS
+from bench.options import (
+    ANY_NUMBER,
+    DEFAULT_SEEDS,
+    DEVICES,
+    MAX_JOBS,
+    MAX_JOBS_PER_GPU,
+    parse_gpus,
+)
 from bench.spec import (
     BUDGETS,
     EPOCHS,
@@ -266,13 +273,43 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         type=_number_of_jobs,
         default=-1,
         metavar="N",
-        help="workers side by side; -1: every core this process may use (default)",
+        help="workers side by side; -1: every core this process may use (default), on GPUs as many "
+        "as --jobs-per-gpu says",
     )
     machine.add_argument(
         "--device",
         choices=DEVICES,
         default="auto",
-        help="auto takes a GPU where there is one (default)",
+        help="auto takes GPUs where there are any (default)",
+    )
+    machine.add_argument(
+        "--stack",
+        type=_up_to(MAX_SEEDS),
+        metavar="N",
+        help="train up to N seeds of an optimizer as one stack (default: 1 on the processor; on a "
+        "GPU all, if its memory holds them)",
+    )
+    machine.add_argument(
+        "--gpus",
+        type=_checked(parse_gpus),
+        metavar="LIST",
+        help="GPUs of CUDA to use, such as 0,1 (default: all)",
+    )
+    machine.add_argument(
+        "--jobs-per-gpu",
+        type=_up_to(MAX_JOBS_PER_GPU),
+        metavar="N",
+        help="stacks that a GPU trains at a time (default: 2 if its memory holds them, else 1)",
+    )
+    machine.add_argument(
+        "--tf32",
+        action="store_true",
+        help="let a GPU round the factors of products to ten bits: faster, less exact",
+    )
+    machine.add_argument(
+        "--mix-devices",
+        action="store_true",
+        help="let runs of different devices be in one sweep; its report says so",
     )
 
     machine.add_argument(

@@ -20,6 +20,7 @@ from bench.cli.arguments import (
     make_sweep_parser,
 )
 from bench.errors import SpecError, UsageError, first_line, suggestion
+from bench.options import parse_gpus
 from bench.spec import MAX_SEEDS, parse_optimizers, parse_seeds
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ OF_ONE_CALL = ("config", "dry-run", "force")
 _LISTS: Mapping[str, Callable[[str], object]] = {
     "optimizers": parse_optimizers,
     "seed-list": parse_seeds,
+    "gpus": parse_gpus,
 }
 #: A longer file is no list of options.
 MAX_BYTES = 1_000_000

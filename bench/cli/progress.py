@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.console import duration
+from bench.jobs import RunEvent
 from bench.records import FAILED
-from bench.runner import RunEvent
 from bench.spec import SweepSpec
 
 SECONDS_BETWEEN_LINES = 5.0

@@ -14,6 +14,7 @@ from bench.cli.printing import printable
 from bench.cli.progress import show_progress
 from bench.errors import TrainingError
 from bench.files import require_output
+from bench.hardware import choose_hardware
 from bench.ledger import Ledger, TakenLook
 from bench.options import refuse_foreign
 from bench.records import FAILED
@@ -23,10 +24,9 @@ from bench.sweeps import (
     BegunSweep,
     Conditions,
     begin_sweep,
-    choose_machine,
     describe_damage,
+    estimate,
     find_missing,
-    seconds_per_run,
     specify,
 )
 from bench.variants import PRESETS
@@ -55,7 +55,15 @@ def run(arguments: Namespace) -> int:
 def _conditions(spec: SweepSpec, arguments: Namespace) -> Conditions:
     return Conditions(
         store=Store(arguments.results / spec.name),
-        machine=choose_machine(arguments.device, arguments.n_jobs),
+        hardware=choose_hardware(
+            arguments.device,
+            arguments.n_jobs,
+            gpus=arguments.gpus,
+            jobs_per_gpu=arguments.jobs_per_gpu,
+            stack=arguments.stack,
+            tf32=arguments.tf32,
+        ),
+        mix_devices=arguments.mix_devices,
         data_dir=arguments.data_dir,
         timeout=arguments.timeout,
         force=arguments.force,
@@ -163,9 +171,8 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
 
 
 def _dry_run(spec: SweepSpec, conditions: Conditions) -> None:
-    todo = find_missing(spec, conditions.store, conditions.machine, force=conditions.force)
-    seconds = seconds_per_run(spec, todo, conditions)
-    workers = todo.workers(conditions.machine)
-    total = sum(seconds[r.optimizer.name] for r in todo.missing) / workers
+    todo = find_missing(spec, conditions)
+    likely = estimate(spec, todo, conditions)
+    total = sum(likely.seconds_per_run[r.optimizer.name] for r in todo.missing) / likely.workers
     level = _upcoming_level(spec, conditions.store)
-    console.print_dry_run(spec, todo.missing, total, workers, level)
+    console.print_dry_run(spec, todo.missing, total, likely.workers, level)

@@ -1,0 +1,144 @@
+"""The devices that train: the processor, CUDA's GPUs, and Apple's, by torch's names for them.
+
+A device is a text such as ``cpu``, ``cuda:0`` or ``mps``; its kind is what stands before the colon.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from bench.errors import UsageError
+
+CPU, CUDA, MPS = KINDS = ("cpu", "cuda", "mps")
+#: What cuBLAS needs to give the same sums every time; it looks when it is first used.
+_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def kind_of(device: str) -> str:
+    """``cuda`` of ``cuda:1``."""
+    return device.partition(":")[0]
+
+
+def choose(wanted: str = "auto", gpus: Sequence[int] | None = None) -> tuple[str, ...]:
+    """The devices that a sweep trains on.
+
+    Parameters
+    ----------
+    wanted
+        A kind, or auto: CUDA's GPUs where there are any, else Apple's, else the processor.
+    gpus
+        Which of CUDA's GPUs; None for all.
+
+    Raises
+    ------
+    UsageError
+        If there is no such device here.
+    """
+    import torch
+
+    if gpus is not None and not all(isinstance(gpu, int) and gpu >= 0 for gpu in gpus):
+        raise UsageError(f"gpus must be whole numbers such as 0 and 1, got {gpus!r:.80}")
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has = {CPU: True, CUDA: n_cuda > 0, MPS: torch.backends.mps.is_available()}
+    if wanted not in ("auto", *KINDS):
+        raise UsageError(f"device must be one of auto, {', '.join(KINDS)}, got {wanted!r}")
+    kind = next(k for k in (CUDA, MPS, CPU) if has[k]) if wanted == "auto" else wanted
+    if not has[kind]:
+        raise UsageError(f"--device {kind}: torch finds no such device here; use auto or cpu")
+    if kind != CUDA:
+        if gpus is not None:
+            raise UsageError(
+                f"--gpus {','.join(map(str, gpus))}: torch finds no CUDA device here"
+                if not n_cuda
+                else f"--gpus are CUDA's, got --device {wanted}"
+            )
+        return (kind,)
+    wanted_gpus = range(n_cuda) if gpus is None else tuple(dict.fromkeys(gpus))
+    for gpu in wanted_gpus:
+        if gpu >= n_cuda:
+            raise UsageError(f"--gpus: there are GPUs 0 to {n_cuda - 1} here, got {gpu}")
+    if not wanted_gpus:
+        raise UsageError("gpus must name at least one GPU, got none")
+    return tuple(f"cuda:{gpu}" for gpu in wanted_gpus)
+
+
+def free_bytes(device: str) -> int:
+    """Memory of a GPU that nobody uses."""
+    import torch
+
+    if kind_of(device) == CUDA:
+        return int(torch.cuda.mem_get_info(device)[0])
+    return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+
+
+def release_memory(device: str) -> None:
+    """Let others have what a failed training held on to."""
+    import torch
+
+    gc.collect()
+    if kind_of(device) == CUDA:
+        with suppress(RuntimeError):  # a broken one: is_working will find out
+            torch.cuda.synchronize(device)
+            torch.cuda.empty_cache()
+    elif kind_of(device) == MPS:
+        torch.mps.empty_cache()
+
+
+def is_working(device: str) -> bool:
+    """Whether a device still computes: after some errors it does not, until the process ends."""
+    import torch
+
+    from bench.graphs import RECORDING
+
+    if kind_of(device) == CPU:
+        return True
+    with RECORDING:
+        try:
+            return bool(torch.ones(2, device=device).sum().item() == 2)
+        except RuntimeError:
+            return False
+
+
+@contextmanager
+def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
+    """float32 as it is written, and the same kernels every time, in the block.
+
+    Parameters
+    ----------
+    tf32
+        Let a GPU round the factors of products to ten bits, which is faster.
+    """
+    if kind != CUDA:
+        yield
+        return
+    import torch
+
+    os.environ.setdefault(*_WORKSPACE)
+    before = [(place, name, getattr(place, name)) for place, name, _ in _switches(tf32=tf32)]
+    for place, name, value in _switches(tf32=tf32):
+        setattr(place, name, value)
+    try:
+        yield
+    finally:
+        for place, name, value in before:
+            setattr(place, name, value)
+        torch.cuda.synchronize()
+
+
+def _switches(*, tf32: bool) -> list[tuple[Any, str, object]]:
+    """Where torch is told so: (object, attribute, value); since torch 2.9 in other words."""
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    always: list[tuple[Any, str, object]] = [
+        (cudnn, "deterministic", True),
+        (cudnn, "benchmark", False),
+    ]
+    if hasattr(matmul, "fp32_precision"):
+        places = (matmul, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
+        return [*always, *((p, "fp32_precision", "tf32" if tf32 else "ieee") for p in places)]
+    return [*always, (matmul, "allow_tf32", tf32), (cudnn, "allow_tf32", tf32)]
