@@ -109,7 +109,7 @@ def declared_settings(
         found[option] = Setting(value=declaration[option], default=getattr(Declaration, option))
     found["budget"] = Setting(value=spec.budget, default=EPOCHS)
     found["looks"] = Setting(value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks)
-    found["device"] = Setting(value=means.device)
+    found["device"] = Setting(value=means.device, default="auto")
     if means.stack is not None:
         found["stack"] = Setting(value=means.stack)
     found["tf32"] = Setting(value=means.tf32, default=False)

@@ -42,7 +42,7 @@ from bench.analysis.table import (
 )
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError
-from bench.records import DIVERGED, FAILED, MAX_SECONDS, OK
+from bench.records import DIVERGED, FAILED, LATER_COLUMNS, MAX_SECONDS, OK
 
 #: Columns that describe the workload and the machine.
 FACTS = (
@@ -53,6 +53,8 @@ FACTS = (
     "eval_every",
     "device",
     "device_name",
+    "tf32",
+    "stack",
     "cores",
     "n_jobs",
     "torch_version",
@@ -167,13 +169,20 @@ def describe_runs(
         rates=rate_curves(table, variants) if _has(table, ("iterations", *RATE_COLUMNS)) else (),
         timings=_timings(table, order) if _has(table, SECONDS) else (),
         time_ratios=(
-            time_ratios(table, comparison.pairs, alpha=p.alpha) if _has(table, SECONDS) else ()
+            time_ratios(table, comparison.pairs, alpha=p.alpha)
+            if _has(table, SECONDS) and _is_of_one_device(table)
+            else ()
         ),
         incidents=_incidents(table),
         provenance=_provenance(table),
         runs=_run_table(given.loc[table["_row"]]),
         is_source_workload=is_source_workload,
     )
+
+
+def _is_of_one_device(table: pd.DataFrame) -> bool:
+    """Whether times may be compared, as far as is known."""
+    return "device" not in table.columns or table["device"].nunique() <= 1
 
 
 def _has(table: pd.DataFrame, columns: Iterable[str]) -> bool:
@@ -382,12 +391,21 @@ def _cell(value: Any) -> str | int | float | None:
 
 
 def facts_of(table: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(column, its distinct values as text) for every column of :data:`FACTS` that there is."""
-    return tuple((column, _distinct(table[column])) for column in FACTS if column in table.columns)
+    """(column, its distinct values as text) for every column of :data:`FACTS` that there is.
+
+    One that came later, or has a meaning on some devices only, is there where it says something.
+    """
+    facts = [(column, _distinct(table[column])) for column in FACTS if column in table.columns]
+    return tuple(fact for fact in facts if fact[1] or fact[0] not in LATER_COLUMNS)
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:
-    return tuple(str(value) for value in sorted(column.dropna().unique(), key=_in_order))
+    return tuple(_fact(value) for value in sorted(column.dropna().unique(), key=_in_order))
+
+
+def _fact(value: object) -> str:
+    """Whole numbers beside null became fractions."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _in_order(value: object) -> tuple[bool, Any]:

@@ -9,6 +9,8 @@ _NAMES = {
     "iterations": "budget (updates)",
     "eval_every": "updates between evaluations",
     "device_name": "processor or GPU",
+    "tf32": "TF32",
+    "stack": "runs in a stack",
     "cores": "cores allowed",
     "n_jobs": "workers side by side",
     "torch_version": "PyTorch",

@@ -7,7 +7,7 @@ without results is None, and the page leaves it out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.analysis.results import (
@@ -490,15 +490,24 @@ def time_view(parts: Parts) -> TimeView | None:
     ratios = [r for r in analysis.time_ratios if r.a == leader and r.ratio is not None]
     if not ratios:
         return None
-    facts = dict(analysis.provenance.facts)
-    workers, cores = facts.get("n_jobs", ()), facts.get("cores", ())
-    circumstances = (
+    circumstances = _circumstances(dict(analysis.provenance.facts))
+    return TimeView(parts.name(leader), circumstances, tuple(_time_row(parts, r) for r in ratios))
+
+
+def _circumstances(facts: Mapping[str, Sequence[str]]) -> str:
+    """How the times were measured."""
+    workers, cores, stacks = (facts.get(name, ()) for name in ("n_jobs", "cores", "stack"))
+    if not workers or not cores:
+        return "what else ran on the machine is not recorded"
+    share = f"; a run's time is its share of a stack of {' or '.join(stacks)}"
+    said = (
         f"measured with {' or '.join(workers)} workers on {' or '.join(cores)} cores, each with "
         "one thread"
-        if workers and cores
-        else "what else ran on the machine is not recorded"
+        if facts.get("device", ("cpu",)) == ("cpu",)
+        else f"measured with {' or '.join(workers)} stacks side by side on "
+        f"{' or '.join(facts.get('device_name', ('a GPU',)))}"
     )
-    return TimeView(parts.name(leader), circumstances, tuple(_time_row(parts, r) for r in ratios))
+    return said + (share if any(stack != "1" for stack in stacks) else "")
 
 
 def _time_row(parts: Parts, ratio: TimeRatio) -> TimeRow:
