@@ -14,7 +14,7 @@ import pytest
 from _browser import FLAGS, Reports, browser_path
 from hypothesis import settings
 
-from bench import datasets
+from bench import cli, datasets
 from bench.datasets import DATA_DIR_VARIABLE
 from bench.device_data import DeviceData
 from bench.optimizers import resolve
@@ -100,6 +100,29 @@ class CommandLine:
 @pytest.fixture
 def run_command(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
+
+
+@dataclass(frozen=True)
+class CommandCall:
+    """The program called in this process, as if from a directory: its start takes seconds."""
+
+    directory: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str | Path) -> Finished:
+        self.monkeypatch.chdir(self.directory)
+        self.capsys.readouterr()
+        code = cli.main([str(argument) for argument in arguments])
+        out, err = self.capsys.readouterr()
+        return Finished(code, out, err)
+
+
+@pytest.fixture
+def call_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandCall:
+    return CommandCall(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session", autouse=True)
