@@ -22,14 +22,21 @@ def copy_example(directory: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, directory / "results" / "example"))
 
 
-def three_seeds(directory: Path) -> Path:
-    """The directory of a sweep of the example's first seeds, declared, and not yet looked at."""
+def three_seeds(directory: Path, optimizers: tuple[str, ...] = ()) -> Path:
+    """The directory of a sweep of the example's first seeds, declared, and not yet looked at.
+
+    It has all of the example's optimizers unless some are named.
+    """
     example, store = Store(EXAMPLE), Store(directory / "results" / "three")
     spec = SweepSpec.from_json(example.spec_file.read_text())
+    kept = tuple(o for o in spec.optimizers if o.name in optimizers or not optimizers)
     store.create()
-    store.spec_file.write_text(replace(spec, name="three", seeds=(0, 1, 2)).to_json())
+    declared = replace(spec, name="three", seeds=(0, 1, 2), optimizers=kept)
+    store.spec_file.write_text(declared.to_json())
     rows = example.read_rows()
-    write_rows(rows.filter(pc.less(rows["seed"], 3)), store.rows_file)
+    is_first = pc.less(rows["seed"], 3)
+    is_kept = pc.is_in(rows["optimizer"], pa.array([o.name for o in kept]))
+    write_rows(rows.filter(pc.and_(is_first, is_kept)), store.rows_file)
     return store.directory
 
 
