@@ -172,7 +172,10 @@ ARROW: Mapping[str, tuple[Callable[[], pa.DataType], st.SearchStrategy[Any]]] = 
     "decimal": (lambda: pa.decimal128(30, 2), st.just(decimal.Decimal("1.25"))),
     "time": (lambda: pa.timestamp("us", tz="UTC"), st.just(_moment)),
     "date": (pa.date32, st.dates()),
-    "duration": (lambda: pa.duration("us"), st.timedeltas(max_value=datetime.timedelta(99))),
+    "duration": (
+        lambda: pa.duration("us"),
+        st.timedeltas(datetime.timedelta(-99), datetime.timedelta(99)),  # more may not fit
+    ),
     "list": (lambda: pa.list_(pa.float64()), st.lists(st.floats() | st.none(), max_size=3)),
     "strings": (lambda: pa.list_(pa.string()), st.lists(st.sampled_from(HOSTILE), max_size=3)),
     "lists": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import bench
-from bench.store import write_rows
+from bench.spec import SweepSpec
+from bench.store import Store, write_rows
 
 EXAMPLE = Path(bench.__file__).parents[1] / "results" / "example"
 
@@ -18,6 +20,24 @@ EXAMPLE = Path(bench.__file__).parents[1] / "results" / "example"
 def copy_example(directory: Path) -> Path:
     """The example's directory, whose ledger may be written to."""
     return Path(shutil.copytree(EXAMPLE, directory / "results" / "example"))
+
+
+def three_seeds(directory: Path, optimizers: tuple[str, ...] = ()) -> Path:
+    """The directory of a sweep of the example's first seeds, declared, and not yet looked at.
+
+    It has all of the example's optimizers unless some are named.
+    """
+    example, store = Store(EXAMPLE), Store(directory / "results" / "three")
+    spec = SweepSpec.from_json(example.spec_file.read_text())
+    kept = tuple(o for o in spec.optimizers if o.name in optimizers or not optimizers)
+    store.create()
+    declared = replace(spec, name="three", seeds=(0, 1, 2), optimizers=kept)
+    store.spec_file.write_text(declared.to_json())
+    rows = example.read_rows()
+    is_first = pc.less(rows["seed"], 3)
+    is_kept = pc.is_in(rows["optimizer"], pa.array([o.name for o in kept]))
+    write_rows(rows.filter(pc.and_(is_first, is_kept)), store.rows_file)
+    return store.directory
 
 
 def few_rows(directory: Path, optimizers: tuple[str, ...] = ("momentum", "adam", "sgd")) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from _browser import FLAGS, Reports, browser_path
 from hypothesis import settings
 
-from bench import datasets
+from bench import cli, datasets
 from bench.datasets import DATA_DIR_VARIABLE
 from bench.device_data import DeviceData
 from bench.jobs import load_data, use_one_thread
@@ -31,9 +31,34 @@ settings.register_profile("ci", deadline=None, derandomize=True)  # the same exa
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first: then those that start processes or browsers, then the slow ones."""
+#: Files that take long, the longest first: where several are tested at a time, they are begun
+#: before all others, so that no process is left alone with one of them at the end.
+LONG_FILES = (
+    *("test_cli", "test_environment", "test_runner", "test_soak", "test_report_script"),
+    *("test_report_browser", "test_fuzz", "test_own_sweeps", "test_report_check"),
+    *("test_report_page", "test_training", "test_modules", "test_notebook", "test_endurance"),
+    *("test_validation", "test_analysis_compare", "test_api", "test_schedules"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep pytest-xdist from beginning with the files that have the most tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests first: then those that start processes or browsers, then the slow ones.
+
+    Where several files are tested at a time that is so in each file.
+    """
     items.sort(key=_slowness)
+    if hasattr(config, "workerinput"):  # this is one of the processes of pytest-xdist
+        items.sort(key=_place_of_file)
+
+
+def _place_of_file(item: pytest.Item) -> int:
+    return LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES)
 
 
 def _slowness(item: pytest.Item) -> int:
@@ -100,6 +125,29 @@ class CommandLine:
 @pytest.fixture
 def run_command(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
+
+
+@dataclass(frozen=True)
+class CommandCall:
+    """The program called in this process, as if from a directory: its start takes seconds."""
+
+    directory: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str | Path) -> Finished:
+        self.monkeypatch.chdir(self.directory)
+        self.capsys.readouterr()
+        code = cli.main([str(argument) for argument in arguments])
+        out, err = self.capsys.readouterr()
+        return Finished(code, out, err)
+
+
+@pytest.fixture
+def call_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandCall:
+    return CommandCall(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session", autouse=True)

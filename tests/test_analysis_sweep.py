@@ -26,7 +26,7 @@ from bench.analysis import (
 from bench.analysis.curves import learning_curves
 from bench.analysis.sweep import COLUMNS, FACTS
 from bench.errors import TableError
-from bench.records import SCHEMA, RunRecord
+from bench.records import LATER_COLUMNS, SCHEMA, RunRecord
 
 START = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -275,11 +275,17 @@ class TestSweep:
 
     def test_provenance(self) -> None:
         facts = dict(self.analysis.provenance.facts)
-        assert tuple(facts) == FACTS
+        assert tuple(facts) == tuple(fact for fact in FACTS if fact not in LATER_COLUMNS)
         assert (facts["dataset"], facts["batch_size"]) == (("mnist",), ("100",))
         assert facts["git_commit"] == ()
         assert self.analysis.provenance.started_at == START
         assert self.analysis.provenance.finished_at == START + timedelta(seconds=30 + 5.5)
+
+    def test_later_columns_are_facts_where_they_say_something(self) -> None:
+        rows = [*ROWS[1:], record("sgd", 0, 9570, stack=20, tf32=None)]
+        facts = dict(analyse(rows).provenance.facts)
+        assert facts["stack"] == ("20",)
+        assert "tf32" not in facts
 
     def test_mixed_environments_show_both_values(self) -> None:
         rows = [*ROWS[1:], record("sgd", 0, 9570, n_jobs=10)]

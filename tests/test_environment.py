@@ -1,6 +1,7 @@
 """Hostile surroundings: the rows are those of everywhere, or one line says what is wrong.
 
-Every case is the real program in processes of its own.
+Every case is the real program in processes of its own; only the rows that they are compared with
+are made here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 from conftest import CommandLine, Environment, Finished
 
 import bench
+from bench import cli
 from bench.datasets import DATA_DIR_VARIABLE
 from bench.machine import available_cores
 from bench.store import Store
@@ -91,12 +93,10 @@ def require_one_line(finished: Finished, code: int) -> str:
 @pytest.fixture(scope="module")
 def ordinary(tmp_path_factory: pytest.TempPathFactory, arrays: Path) -> Path:
     """The results of the sweep where nothing is special."""
-    directory = tmp_path_factory.mktemp("ordinary")
-    command = CommandLine(directory)
-    data = {DATA_DIR_VARIABLE: str(arrays.parent)}
-    finished = command(*TWO_SEEDS, "--n-jobs", "1", "--no-report", environment=data)
-    assert (finished.code, finished.err) == (0, "")
-    return directory / "results"
+    results = tmp_path_factory.mktemp("ordinary") / "results"
+    places = ("--results", str(results), "--data-dir", str(arrays.parent))
+    assert cli.main([*TWO_SEEDS, "--n-jobs", "1", "--no-report", *places]) == 0
+    return results
 
 
 @dataclass(frozen=True, kw_only=True)

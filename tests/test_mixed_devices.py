@@ -1,4 +1,4 @@
-"""Runs of several kinds of device in one sweep: refused unless asked for; then the report says so."""
+"""Runs of several kinds of device in a sweep: refused unless asked for, and said in the report."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pyarrow as pa
 import pytest
+from _faults import DeadlyStore, FullStore, HangingSeed
 from conftest import resolve_all, resolve_one
 
 from bench import runner
@@ -19,10 +19,10 @@ from bench.device_data import DeviceData
 from bench.errors import StoreError
 from bench.jobs import Job, Site, do_job, estimate_seconds, without_user
 from bench.machine import describe_machine
-from bench.records import DIVERGED, FAILED, OK, RunRecord
+from bench.records import DIVERGED, FAILED, OK
 from bench.runner import run_plan, stop_workers
 from bench.soak import TIMINGS
-from bench.spec import RunSpec, SweepSpec, Workload
+from bench.spec import SweepSpec, Workload
 from bench.store import Store
 
 SPEC = SweepSpec(
@@ -39,18 +39,25 @@ def make_site(directory: Path, arrays: Path, n_jobs: int = 1) -> Site:
     return Site(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Where two workers made the rows of the plan, and nothing went wrong."""
+    site = make_site(tmp_path_factory.mktemp("undisturbed"), arrays, 2)
+    assert len(list(run_plan(SPEC.plan(), site))) == len(SPEC.plan())
+    return site
+
+
 def timeless(site: Site) -> pa.Table:
     rows = site.store.read_rows().drop_columns(list(TIMINGS))
     return rows.sort_by([("optimizer", "ascending"), ("seed", "ascending")])
 
 
-def test_rows_do_not_depend_on_workers_order_or_interruption(arrays: Path, tmp_path: Path) -> None:
+def test_rows_do_not_depend_on_workers_order_or_interruption(
+    arrays: Path, tmp_path: Path, undisturbed: Site
+) -> None:
     plan = SPEC.plan()
-    one, two, resumed = (
-        make_site(tmp_path / name, arrays, n) for name, n in (("1", 1), ("2", 2), ("r", 2))
-    )
+    one, resumed = make_site(tmp_path / "1", arrays, 1), make_site(tmp_path / "r", arrays, 2)
     assert len(list(run_plan(plan, one))) == len(plan)
-    assert len(list(run_plan(plan, two))) == len(plan)
     events = run_plan(plan[::-1], resumed)
     next(events)
     events.close()  # as Ctrl-C does
@@ -58,7 +65,7 @@ def test_rows_do_not_depend_on_workers_order_or_interruption(arrays: Path, tmp_p
     assert 0 < len(done) < len(plan)
     list(run_plan([run for run in plan if run.key not in done], resumed))
 
-    assert timeless(one).equals(timeless(two))
+    assert timeless(one).equals(timeless(undisturbed))
     assert timeless(one).equals(timeless(resumed))
 
 
@@ -122,23 +129,6 @@ def test_a_row_that_cannot_be_written_ends_the_sweep(
         list(run_plan(SPEC.plan()[:1] * 2, site))
 
 
-@dataclass(frozen=True)
-class DeadlyStore(Store):
-    """Kills the worker that comes to store a run of this seed, at most so many times."""
-
-    seed: int = 0
-    times: int = 1
-
-    def write_run(self, run: RunSpec, record: RunRecord) -> None:
-        deaths = self.directory / "deaths"
-        died = deaths.stat().st_size if deaths.exists() else 0
-        if run.seed == self.seed and record.status != FAILED and died < self.times:
-            with deaths.open("ab") as file:
-                file.write(b"x")
-            os.kill(os.getpid(), signal.SIGKILL)
-        super().write_run(run, record)
-
-
 def deadly_site(directory: Path, arrays: Path, times: int) -> Site:
     store = DeadlyStore(directory, seed=1, times=times)
     store.create()
@@ -154,10 +144,10 @@ def fresh_workers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("fresh_workers")
-def test_a_worker_that_dies_does_not_take_the_sweep_with_it(arrays: Path, tmp_path: Path) -> None:
+def test_a_worker_that_dies_does_not_take_the_sweep_with_it(
+    arrays: Path, tmp_path: Path, undisturbed: Site
+) -> None:
     plan = SPEC.plan()
-    undisturbed = make_site(tmp_path / "whole", arrays, 2)
-    list(run_plan(plan, undisturbed))
     disturbed = deadly_site(tmp_path / "once", arrays, times=1)
     events = list(run_plan(plan, disturbed))
     assert sorted(event.key for event in events) == sorted(run.key for run in plan)
@@ -179,36 +169,18 @@ def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(
     assert row["error"] == "the worker process died twice in this run: out of memory, or a crash"
 
 
-class HangingSeed(int):
-    """Hangs as soon as a stream is derived from it, with signals blocked if it is odd."""
-
-    def __xor__(self, other: int) -> int:
-        if self % 2:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-        time.sleep(120)
-        return int(self) ^ other
-
-
 @pytest.mark.usefixtures("fresh_workers")
-@pytest.mark.parametrize("seed", [2, 3], ids=["in Python", "outside Python"])
-def test_a_run_that_hangs_ends_at_its_timeout(seed: int, arrays: Path, tmp_path: Path) -> None:
-    (first, second) = replace(SPEC, seeds=(0, seed), optimizers=resolve_all("sgd")).plan()
-    hanging = replace(second, seed=HangingSeed(seed))
+def test_runs_that_hang_end_at_their_timeout(arrays: Path, tmp_path: Path) -> None:
+    """One in Python, one outside it, at the same time in two workers; a third comes after them."""
+    spec = replace(SPEC, seeds=(0, 2, 3), optimizers=resolve_all("sgd"))
+    first, *others = spec.plan()
+    hanging = [replace(run, seed=HangingSeed(run.seed)) for run in others]
     site = replace(make_site(tmp_path, arrays, 2), timeout=8.0, grace=2.0)
-    events = {event.seed: event.status for event in run_plan([hanging, first], site)}
-    assert events == {0: OK, seed: FAILED}
-    (row,) = (row for row in site.store.read_rows().to_pylist() if row["seed"] == seed)
-    assert "the run took longer than the 8 seconds of --timeout" in row["error"]
-
-
-@dataclass(frozen=True)
-class FullStore(Store):
-    """Has no room for the row of a failed run."""
-
-    def write_run(self, run: RunSpec, record: RunRecord) -> None:
-        if record.status == FAILED:
-            raise StoreError("no room")
-        super().write_run(run, record)
+    events = {event.seed: event.status for event in run_plan([*hanging, first], site)}
+    assert events == {0: OK, 2: FAILED, 3: FAILED}
+    for row in site.store.read_rows().to_pylist():
+        if row["seed"] != 0:
+            assert "the run took longer than the 8 seconds of --timeout" in row["error"]
 
 
 @pytest.mark.slow

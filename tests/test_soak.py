@@ -22,16 +22,22 @@ pytestmark = [
 ]
 
 
-KINDS = ("worker killed (SIGKILL)", "file damaged")
+#: In one process, which starts twice as fast as one with two workers.
+SMALL_SWEEP = (
+    *("sweep", "--name", "soak", "--iterations", "20", "--eval-every", "20", "--seeds", "2"),
+    *("--optimizers", "sgd,adam", "--n-jobs", "1", "--no-report", "--quiet"),
+)
 
 
-def test_nothing_is_lost_whatever_happens(tmp_path: Path) -> None:
-    assert set(KINDS) < set(FAULTS)
-    tallies = {t.kind: t for t in islice(soak.soak(tmp_path, 1, KINDS), len(KINDS))}
-    assert tallies == {kind: Tally(kind=kind, tried=1, survived=1) for kind in KINDS}
+def test_nothing_is_lost_when_a_worker_is_killed(tmp_path: Path) -> None:
+    kind = "worker killed (SIGKILL)"
+    (tally,) = islice(soak.soak(tmp_path, 1, (kind,)), 1)
+    assert tally == Tally(kind=kind, tried=1, survived=1)
 
 
-def test_what_is_lost_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damage_is_mended_and_what_is_lost_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A fault that spoils a row is noticed, and the place where it happened stays."""
 
     def spoil(trials: soak._Trials, place: Path) -> None:
@@ -40,12 +46,15 @@ def test_what_is_lost_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         trials.rows[0]["test_correct"] += 1
         trials.check_whole(place)
 
-    monkeypatch.setattr(soak, "FAULTS", {"spoilt": spoil})
-    (tally,) = islice(soak.soak(tmp_path, 1), 1)
-    assert (tally.tried, tally.survived) == (1, 0)
-    (said,) = tally.lost
+    kind = "file damaged"
+    monkeypatch.setattr(soak, "SWEEP", SMALL_SWEEP)
+    monkeypatch.setattr(soak, "FAULTS", {kind: FAULTS[kind], "spoilt": spoil})
+    mended, spoilt = islice(soak.soak(tmp_path, 1), 2)
+    assert mended == Tally(kind=kind, tried=1, survived=1)
+    assert (spoilt.tried, spoilt.survived) == (1, 0)
+    (said,) = spoilt.lost
     assert said.endswith("has another result")
-    assert (tmp_path / "trial-1" / "results").is_dir()
+    assert (tmp_path / "trial-2" / "results").is_dir()
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CommandLine
+from _stored import three_seeds
+from conftest import CommandCall
 
 from bench import cli
 from bench.analysis import compare, to_dict
@@ -233,18 +234,18 @@ def test_seeds_of_several_files_meet_whatever_else_is_there(tmp_path: Path) -> N
     assert compare(table, value="accuracy").parameters.n_blocks == 4
 
 
-def test_markup_and_escapes_in_column_names_stay_inert(run_command: CommandLine) -> None:
+def test_markup_and_escapes_in_column_names_stay_inert(call_command: CommandCall) -> None:
     names = ["[red]x[/foo]", "s\x1b[2J", "v\x1b[1m_<b>"]
     renamed = TABLE.rename(columns=dict(zip(REQUIRED, names, strict=True)))
-    renamed.to_csv(run_command.directory / "x.csv", index=False)
-    finished = run_command(
+    renamed.to_csv(call_command.directory / "x.csv", index=False)
+    finished = call_command(
         *("analyze", "x.csv", "--treatment", names[0], "--block", names[1], "--value", names[2]),
         *("--direction", "higher", "--html", "x.html"),
     )
     assert (finished.code, finished.err) == (0, "")
     assert "[red]x[/foo]" in finished.out
     assert "\x1b" not in finished.out
-    page = (run_command.directory / "x.html").read_text()
+    page = (call_command.directory / "x.html").read_text()
     assert "\x1b" not in page
     assert "<b>" not in page
 
@@ -258,48 +259,47 @@ def test_a_directory_without_tables_is_refused(
     assert "empty holds no table: expected files ending in .csv" in capsys.readouterr().err
 
 
-def test_analyze_answers_for_anybodys_table(run_command: CommandLine) -> None:
+def test_analyze_answers_for_anybodys_table(call_command: CommandCall) -> None:
     TABLE.rename(columns={"optimizer": "model", "seed": "fold", "accuracy": "rmse"}).to_csv(
-        run_command.directory / "mine.csv", index=False
+        call_command.directory / "mine.csv", index=False
     )
     question = ["mine.csv", "--treatment", "model", "--block", "fold", "--value", "rmse"]
     question += ["--direction", "lower", "--margin", "0.03"]
-    finished = run_command("analyze", *question, "--json", "out.json", "--html", "out.html")
+    finished = call_command("analyze", *question, "--json", "out.json", "--html", "out.html")
     assert (finished.code, finished.err) == (0, "")
     assert "Over 7 folds, sgd has the lowest mean rmse (0.95043)." in finished.out
     assert f"reproduce: python scripts/analyze.py {' '.join(question)}" in finished.out
-    found = json.loads((run_command.directory / "out.json").read_text())
+    found = json.loads((call_command.directory / "out.json").read_text())
     expected = compare(TABLE, value="accuracy", direction="lower", margin=0.03)
     renamed = to_dict(expected)
     renamed["parameters"] |= {"treatment": "model", "block": "fold", "value": "rmse"}
     renamed["warnings"] = found["warnings"]  # they speak of the columns by name
     assert found == renamed
-    page = (run_command.directory / "out.html").read_text()
+    page = (call_command.directory / "out.html").read_text()
     assert "What one fold would have told you" in page
-    assert not re.search(r"\bNaN\b", (run_command.directory / "out.json").read_text())
+    assert not re.search(r"\bNaN\b", (call_command.directory / "out.json").read_text())
 
 
-def test_another_column_of_a_sweep_is_secondary(small_sweep: Path) -> None:
-    finished = CommandLine(small_sweep)("analyze", "results/small", "--value", "test_loss")
+def test_another_column_of_a_sweep_is_secondary(call_command: CommandCall) -> None:
+    sweep = three_seeds(call_command.directory)
+    finished = call_command("analyze", sweep, "--value", "test_loss")
     assert finished.code == 0
     assert "mean nats" in finished.out
     assert "warning: test_loss is not the metric that was declared before the runs" in finished.out
 
 
-def test_sweeps_of_different_workloads_are_not_thrown_together(
-    run_command: CommandLine, small_sweep: Path
-) -> None:
+def test_sweeps_of_different_workloads_are_not_thrown_together(call_command: CommandCall) -> None:
     fast = ("--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1", "--no-report")
-    assert run_command("sweep", *fast, "--iterations", "20", "--name", "other").code == 0
-    mixed = run_command("analyze", "results/other", small_sweep / "results" / "small")
+    assert call_command("sweep", *fast, "--iterations", "20", "--name", "other").code == 0
+    mixed = call_command("analyze", "results/other", three_seeds(call_command.directory))
     assert mixed.code == 2
-    assert "holds runs with iterations=20 and iterations=120" in mixed.err
+    assert "holds runs with iterations=20 and iterations=3000" in mixed.err
 
 
-def test_names_with_markup_and_escapes_do_no_harm(run_command: CommandLine) -> None:
+def test_names_with_markup_and_escapes_do_no_harm(call_command: CommandCall) -> None:
     hostile = TABLE.replace({"adam": "<script>alert(1)</script>", "sgd": "\x1b[2J=cmd()"})
-    pq.write_table(pa.Table.from_pandas(hostile), run_command.directory / "x.parquet")
-    finished = run_command("analyze", "x.parquet", "--value", "accuracy", "--html", "x.html")
+    pq.write_table(pa.Table.from_pandas(hostile), call_command.directory / "x.parquet")
+    finished = call_command("analyze", "x.parquet", "--value", "accuracy", "--html", "x.html")
     assert finished.code == 0
     assert "\x1b" not in finished.out
-    assert "<script>alert" not in (run_command.directory / "x.html").read_text()
+    assert "<script>alert" not in (call_command.directory / "x.html").read_text()
