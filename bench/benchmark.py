@@ -140,13 +140,14 @@ class Tutorial:
     As there, the images themselves require a gradient, and evaluation records a graph.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, device: torch.device | None = None) -> None:
         from torch.utils.data import DataLoader
 
         mnist = import_datasets().MNIST
         from torchvision import transforms  # importable only now
 
         scale = transforms.ToTensor()
+        self._device = device or torch.device("cpu")
         self._train = DataLoader(
             mnist(root, train=True, transform=scale), batch_size=100, shuffle=True
         )
@@ -155,7 +156,7 @@ class Tutorial:
     def seconds_per_run(self, spec: OptimizerSpec) -> float:
         """Seconds of a whole run, from a sample of its updates and one evaluation."""
         workload = Workload()
-        model = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10))
+        model = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10)).to(self._device)
         algorithm = getattr(torch.optim, spec.algorithm.removeprefix("torch.optim."))
         optimizer = algorithm(model.parameters(), **dict(spec.hyperparameters))
         updates = seconds(lambda: self._update(model, optimizer, TUTORIAL_SAMPLE))
@@ -166,8 +167,9 @@ class Tutorial:
 
     def _update(self, model: nn.Module, optimizer: torch.optim.Optimizer, updates: int) -> None:
         loss_of = nn.CrossEntropyLoss()
-        for _, (images, labels) in zip(range(updates), self._train, strict=False):
-            pixels = images.view(-1, 28 * 28).requires_grad_()
+        for _, (images, classes) in zip(range(updates), self._train, strict=False):
+            labels = classes.to(self._device)
+            pixels = images.view(-1, 28 * 28).to(self._device).requires_grad_()
             optimizer.zero_grad()
             loss = loss_of(model(pixels), labels)
             loss.backward()
@@ -175,8 +177,9 @@ class Tutorial:
 
     def _evaluate(self, model: nn.Module) -> float:
         correct = total = 0
-        for images, labels in self._test:
-            pixels = images.view(-1, 28 * 28).requires_grad_()
+        for images, classes in self._test:
+            labels = classes.to(self._device)
+            pixels = images.view(-1, 28 * 28).to(self._device).requires_grad_()
             _, predicted = torch.max(model(pixels).data, 1)
             total += labels.size(0)
             correct += int((predicted == labels).sum())

@@ -119,7 +119,7 @@ def test_cuda_is_refused_where_there_is_none(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert cli.main(["sweep", "--device", "cuda"]) == 2
-    assert "--device cuda: torch finds no CUDA device here" in capsys.readouterr().err
+    assert "--device cuda: torch finds no such device here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--results", "--reports"])

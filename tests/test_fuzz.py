@@ -417,7 +417,7 @@ def nothing_is_trained() -> Iterator[None]:
         patch.setattr(sweeps.datasets, "prepare", lambda *_: Path("nowhere"))
         patch.setattr(sweeps, "load_data", lambda *_: None)
         patch.setattr(
-            sweeps, "estimate_seconds", lambda _w, unknown, _d: {o.name: 1.0 for o in unknown}
+            sweeps, "estimate_seconds", lambda _w, unknown, *_: {o.name: 1.0 for o in unknown}
         )
         patch.setattr("webbrowser.open", lambda _: False)
         yield

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import resolve_all
 
-from bench import devices
+from bench import devices, gpu_benchmark
 from bench.devices import exact_numbers
 from bench.errors import UsageError
 from bench.hardware import Hardware, Layout, choose_hardware, lay_out
@@ -203,3 +203,32 @@ def test_torch_is_told_not_to_round_unless_asked(
 def test_the_processor_needs_no_telling() -> None:
     with exact_numbers("cpu", tf32=False):
         assert not torch.backends.cudnn.deterministic
+
+
+# ---------------------------------------------------------------- benchmark
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_stacks_measures_what_it_says() -> None:
+    """Here on the processor, with little of everything; no time is asserted."""
+    said: list[str] = []
+    figures = gpu_benchmark.measure(
+        "cpu:0",
+        repeats=1,
+        say=said.append,
+        workload=Workload(iterations=8, eval_every=4),
+        sweeps=(2,),
+        widest=3,
+    )
+    assert [timing.runs for timing in figures.sweeps] == [16]
+    assert sorted(figures.step_microseconds) == [1, 3, 20]
+    assert set(figures.ablations) == {"full", "no graph", "not fused", "floats"}
+    numbers = (
+        figures.wide_over_single,
+        figures.share_of_products,
+        figures.times_faster,
+        *figures.step_microseconds.values(),
+        *figures.ablations.values(),
+    )
+    assert all(0 < number < float("inf") for number in numbers)
+    assert len(said) == 7

@@ -60,6 +60,10 @@ ALLOWED = {
         *("errors", "spec", "machine", "_torchvision", "datasets", "optimizers", "training"),
         *("store", "runner", "jobs"),
     },
+    "gpu_benchmark": {
+        *("benchmark", "datasets", "device_data", "devices", "hardware", "jobs", "machine"),
+        *("optimizers", "runner", "spec", "store", "training"),
+    },
     "options": {"errors", "optimizers", "spec"},
     "hardware": {
         *("errors", "devices", "jobs", "machine", "networks", "options", "spec", "training"),
@@ -85,7 +89,7 @@ ALLOWED = {
             "stored",
             "ledger",
         ),
-        *("hardware", "jobs"),
+        *("devices", "gpu_benchmark", "hardware", "jobs"),
         *("tables", "runner", "sweeps", "benchmark", "soak", "analysis", "validation", "report"),
     },
 }

@@ -43,6 +43,13 @@ TOLERANCE = {
 }
 
 
+@pytest.fixture(scope="module")
+def few(mnist: DeviceData) -> DeviceData:
+    """With some test images: what is looked at is the training."""
+    images, labels = mnist.test_images[:300], mnist.test_labels[:300]
+    return replace(mnist, test_images=images, test_labels=labels)
+
+
 def variant(text: str) -> tuple[OptimizerSpec, Workload]:
     (expression,) = parse_optimizers(text)
     spec = resolve_variant(expression, BASE, 60_000)
@@ -50,14 +57,14 @@ def variant(text: str) -> tuple[OptimizerSpec, Workload]:
 
 
 @pytest.mark.parametrize("text", [*RECORDED, *NOT_RECORDED])
-def test_replayed_updates_are_those_of_python(text: str, mnist: DeviceData) -> None:
+def test_replayed_updates_are_those_of_python(text: str, few: DeviceData) -> None:
     """Over evaluations, one of them within the warm-up's reach; on the processor, as strict."""
     spec, workload = variant(text)
     assert is_recordable(spec, torch.device("cpu")) == (text in RECORDED)
     intervals = ((0, 2), (2, 12), (12, 30))
-    plain = Stack(workload, spec, [3, 1], mnist)
+    plain = Stack(workload, spec, [3, 1], few)
     with graphs_on_the_processor() as made:
-        replayed = Stack(workload, spec, [3, 1], mnist)
+        replayed = Stack(workload, spec, [3, 1], few)
         for start, end in intervals:
             plain.advance(start, end)
             replayed.advance(start, end)
@@ -71,14 +78,14 @@ def test_replayed_updates_are_those_of_python(text: str, mnist: DeviceData) -> N
 
 
 def test_what_cannot_be_recorded_is_done_in_python_and_said(
-    mnist: DeviceData, monkeypatch: pytest.MonkeyPatch
+    few: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, workload = variant("adam")
-    (plain,) = train(workload, spec, [3], mnist)
+    (plain,) = train(workload, spec, [3], few)
     with graphs_on_the_processor():
         monkeypatch.setattr("bench.updates.record", fail)
         with pytest.warns(UserWarning, match=r"cannot be recorded \(no more graphs\): .* slower"):
-            (run,) = train(workload, spec, [3], mnist)
+            (run,) = train(workload, spec, [3], few)
     assert run.evaluations[-1].test_loss == plain.evaluations[-1].test_loss
 
 
@@ -86,14 +93,14 @@ def fail(_step: Callable[[], object], _device: torch.device) -> None:
     raise RuntimeError("no more graphs\nand a long story")
 
 
-def test_recording_can_be_left_out(mnist: DeviceData) -> None:
+def test_recording_can_be_left_out(few: DeviceData) -> None:
     spec, workload = variant("sgd")
     with graphs_on_the_processor() as made:
-        train(workload, spec, [3], mnist, is_recorded=False)
+        train(workload, spec, [3], few, is_recorded=False)
     assert not made
 
 
-def test_a_check_can_end_a_training(mnist: DeviceData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_can_end_a_training(few: DeviceData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.training.CHECKED_EVERY", 5)
     spec, workload = variant("sgd")
     checks: list[int] = []
@@ -104,9 +111,9 @@ def test_a_check_can_end_a_training(mnist: DeviceData, monkeypatch: pytest.Monke
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(workload, spec, [3], mnist, check=check)
-    (whole,) = train(workload, spec, [3], mnist)
-    (checked,) = train(workload, spec, [3], mnist, check=lambda: None)
+        train(workload, spec, [3], few, check=check)
+    (whole,) = train(workload, spec, [3], few)
+    (checked,) = train(workload, spec, [3], few, check=lambda: None)
     assert [e.test_loss for e in checked.evaluations] == [e.test_loss for e in whole.evaluations]
 
 

@@ -532,6 +532,12 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument(
         "--full", action="store_true", help="also time the default sweep of 160 runs"
     )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="cpu",
+        help="measure stacks of runs on a GPU instead (default: cpu)",
+    )
     parser.add_argument("--json", type=_file, metavar="FILE", help="also write the figures as JSON")
 
 

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from argparse import Namespace
 from statistics import median
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import benchmark
+from bench import benchmark, devices
 from bench.analysis.export import to_json
 from bench.benchmark import EngineTiming, Figures
 from bench.files import require_output, write_atomically
-from bench.machine import available_cores, processor_name
+from bench.machine import available_cores, name_of, processor_name
+
+if TYPE_CHECKING:
+    from bench.gpu_benchmark import GpuFigures
 
 
 def run(arguments: Namespace) -> int:
     """Measure, print as it goes, and write JSON where that is asked for."""
     if arguments.json:
         require_output(arguments.json, "the figures")
-    figures = _measure(arguments.repeats, full=arguments.full)
+    (device, *_) = devices.choose(arguments.device)
+    figures: Figures | GpuFigures
+    if device == devices.CPU:
+        figures = _measure(arguments.repeats, full=arguments.full)
+    else:
+        from bench import gpu_benchmark
+
+        _say(f"{name_of(device)}; medians of {arguments.repeats} repeats")
+        figures = gpu_benchmark.measure(device, arguments.repeats, _say)
     if arguments.json:
         write_atomically(to_json(figures).encode(), arguments.json)
     return 0
