@@ -6,6 +6,7 @@ No statistics: values of the analysis are formatted, ordered, counted and put si
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.results import (
@@ -250,7 +251,7 @@ class PageView:
     is_sweep: bool
     has_times: bool
     is_mixed: bool
-    is_on_cpu: bool
+    is_exact: bool
     command: str
     data: str
     related: tuple[tuple[str, str], ...] = ()
@@ -334,7 +335,7 @@ class _Builder:
             result=result_label(a),
             is_sweep=bool(a.variants),
             has_times=bool(a.timings),
-            is_on_cpu=dict(a.provenance.facts).get("device") == ("cpu",),
+            is_exact=is_exact(dict(a.provenance.facts)),
             command=clean(a.command),
             data=page_data(self._parts, readings),
         )
@@ -551,6 +552,11 @@ class _Builder:
         started = Fact("first run started", fmt.moment(origin.started_at))
         finished = Fact("last run finished", fmt.moment(origin.finished_at))
         return workload, (*rest, started, finished)
+
+
+def is_exact(facts: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a run is the same to the bit whatever runs beside it: alone, on the processor."""
+    return facts.get("device") == ("cpu",) and facts.get("stack", ("1",)) == ("1",)
 
 
 def _marks(matrix: tuple[MatrixRow, ...]) -> tuple[Mark, ...]:
