@@ -159,6 +159,8 @@ def _draw_ahead(job: Job, site: Site) -> None:
     """Draw the images of a stack on the processor, while devices are busy: the result is kept."""
     from bench.streams import orders
 
+    if len(job.runs) == 1:
+        return
     workload = job.runs[0].workload
     n_images = len(load_data(site.arrays, site.slots[0]).train_images)
     orders(n_images, workload.batch_size, workload.iterations, [run.seed for run in job.runs])
