@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -54,8 +55,8 @@ def run_on_devices(jobs: Sequence[Job], site: Site) -> Generator[RunEvent]:
         for device in dict.fromkeys(site.slots):  # here, so that no two threads do it at a time
             load_data(site.arrays, device)
         with ThreadPoolExecutor(_THREADS_PER_SLOT * len(site.slots)) as threads:
-            futures = [threads.submit(_do, job, site, pool) for job in jobs]
             try:
+                futures = [threads.submit(_do, job, site, pool) for job in jobs]
                 for future in as_completed(futures):
                     yield from future.result()
             finally:
@@ -163,4 +164,6 @@ def _draw_ahead(job: Job, site: Site) -> None:
         return
     workload = job.runs[0].workload
     n_images = len(load_data(site.arrays, site.slots[0]).train_images)
-    orders(n_images, workload.batch_size, workload.iterations, [run.seed for run in job.runs])
+    seeds = [run.seed for run in job.runs]
+    with suppress(MemoryError, RuntimeError):  # no room: the training will find out, and is halved
+        orders(n_images, workload.batch_size, workload.iterations, seeds)

@@ -40,7 +40,7 @@ def choose(wanted: str = "auto", gpus: Sequence[int] | None = None) -> tuple[str
     """
     import torch
 
-    if gpus is not None and not all(isinstance(gpu, int) and gpu >= 0 for gpu in gpus):
+    if gpus is not None and not (isinstance(gpus, Sequence) and all(map(_is_number, gpus))):
         raise UsageError(f"gpus must be whole numbers such as 0 and 1, got {gpus!r:.80}")
     n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     has = {CPU: True, CUDA: n_cuda > 0, MPS: torch.backends.mps.is_available()}
@@ -64,6 +64,10 @@ def choose(wanted: str = "auto", gpus: Sequence[int] | None = None) -> tuple[str
     if not wanted_gpus:
         raise UsageError("gpus must name at least one GPU, got none")
     return tuple(f"cuda:{gpu}" for gpu in wanted_gpus)
+
+
+def _is_number(gpu: object) -> bool:
+    return isinstance(gpu, int) and not isinstance(gpu, bool) and gpu >= 0
 
 
 def free_bytes(device: str) -> int:

@@ -167,10 +167,10 @@ def train_job(
             for run, trained in zip(job.runs, result, strict=True)
         )
     release_memory(site.device)
-    if not result.is_final and not is_working(site.device):
+    if not result.is_late and not is_working(site.device):
         reason = last_line(result.text)
         raise DeviceFailureError(f"{site.device} does not compute any more: {reason}")
-    if len(job.runs) == 1 or result.is_final:
+    if len(job.runs) == 1:
         return failed(job, site, started_at, result.text)
     parts = job.halves() if result.is_memory else job.alone()
     return tuple(run for part in parts for run in train_job(part, site, check))
@@ -186,8 +186,11 @@ def store(runs: Sequence[FinishedRun], site: Site) -> tuple[RunEvent, ...]:
     """
     if len(runs) == 1:
         return (runs[0].store(site),)
-    with ThreadPoolExecutor(min(len(runs), _WRITERS)) as writers:
-        return tuple(writers.map(lambda run: run.store(site), runs))
+    try:
+        with ThreadPoolExecutor(min(len(runs), _WRITERS)) as writers:
+            return tuple(writers.map(lambda run: run.store(site), runs))
+    except RuntimeError:  # no more threads: what is written twice is the same
+        return tuple(run.store(site) for run in runs)
 
 
 def do_job(job: Job, site: Site) -> tuple[RunEvent, ...]:
@@ -198,11 +201,11 @@ def do_job(job: Job, site: Site) -> tuple[RunEvent, ...]:
 
 @dataclass(frozen=True)
 class _Mishap:
-    """An error of a training: its traceback; whether memory ran out, and whether it was time."""
+    """An error of a training: its traceback; whether memory ran out, and whether time did."""
 
     text: str
     is_memory: bool
-    is_final: bool
+    is_late: bool
 
 
 def _attempt(

@@ -200,3 +200,11 @@ def test_an_end_that_no_float_can_hold_is_null() -> None:
 def test_endless_runs_are_left_out() -> None:
     found = ratio(timed({"x": [1.0, 2.0, np.inf], "y": [1.0, 1.0, np.inf]}))
     assert found.n == 2
+
+
+def test_shares_of_stacks_of_other_widths_are_not_compared() -> None:
+    table = timed({"a": [1.0, 2.0, 4.0, 8.0], "b": [2.0, 4.0, 8.0, 16.0]})
+    stacks = [4, 4, 4, None, 4, 4, 1, 1]  # rows from before there was the column: alone
+    assert ratio(table.assign(stack=stacks)).n == 3
+    assert ratio(table.assign(stack=4)) == ratio(table)
+    assert ratio(table.assign(stack=[4] * 4 + [1] * 4)).ratio is None

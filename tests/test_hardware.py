@@ -64,6 +64,8 @@ def test_devices_are_chosen(
         ({"cuda": 1}, {"tf32": True, "device": "cpu"}, "--tf32 is for GPUs of CUDA, .* on cpu"),
         ({}, {"jobs_per_gpu": 2}, "--jobs-per-gpu 2: this sweep trains on the processor"),
         ({"cuda": 1}, {"jobs_per_gpu": 0}, "jobs_per_gpu must be at least 1 and at most 32, got 0"),
+        ({"cuda": 2}, {"gpus": 1}, "gpus must be whole numbers such as 0 and 1, got 1"),
+        ({"cuda": 2}, {"gpus": [True]}, "gpus must be whole numbers such as 0 and 1, got"),
         ({}, {"stack": 0}, "stack must be at least 1 and at most 10000, got 0"),
         ({}, {"stack": True}, "stack must be at least 1 and at most 10000, got True"),
     ],

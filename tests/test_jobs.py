@@ -148,7 +148,9 @@ def fail_where(
 
 
 @pytest.mark.parametrize("place", ["this thread", "another thread"])
-def test_a_stack_has_the_time_of_all_its_runs(place: str, arrays: Path, tmp_path: Path) -> None:
+def test_a_stack_has_the_time_of_all_its_runs_and_then_each_its_own(
+    place: str, arrays: Path, tmp_path: Path, trained: list[tuple[int, ...]]
+) -> None:
     site = make_site(tmp_path, arrays, timeout=0.1)
     long = SweepSpec(
         name="x",
@@ -163,10 +165,23 @@ def test_a_stack_has_the_time_of_all_its_runs(place: str, arrays: Path, tmp_path
     else:
         with ThreadPoolExecutor(1) as threads:
             events = threads.submit(do_job, job, site).result()
-    assert time.monotonic() - before >= 0.3
+    assert time.monotonic() - before >= 0.3 + 3 * 0.1
+    assert trained == [(0, 1, 2), (0,), (1,), (2,)]
     assert [event.status for event in events] == [FAILED] * 3
-    message = "the stack took longer than 3 times the 0.1 s of --timeout"
+    message = "the run took longer than the 0.1 seconds of --timeout"
     assert all(message in error for error in rows_of(site)["error"].to_pylist())
+
+
+def test_without_threads_rows_are_written_one_by_one(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(jobs.ThreadPoolExecutor, "submit", no_more)
+    site = make_site(tmp_path, arrays)
+    do_job(make_jobs(PLAN, 9)[0], site)
+    assert len(rows_of(site)) == 4
 
 
 # ---------------------------------------------------------------- devices
@@ -241,6 +256,17 @@ def test_stopping_early_leaves_nobody_at_work(arrays: Path, tmp_path: Path) -> N
     assert 1 <= stored < len(PLAN)
     list(run_on_devices(make_jobs(PLAN, 1), site))
     assert len(site.store.read_rows()) == len(PLAN)
+
+
+def test_no_room_to_draw_ahead_is_left_to_the_training(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("bench.streams.orders", no_room)
+    site = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
+    assert {e.status for e in run_on_devices(make_jobs(PLAN, 2), site)} == {OK}
 
 
 def test_an_error_of_ours_ends_the_sweep(

@@ -31,7 +31,8 @@ def time_ratios(
     ----------
     table
         One row per run with `optimizer`, `seed`, `status` and :data:`SECONDS`. Only runs that ended
-        well count: one that diverged stopped early.
+        well count: one that diverged stopped early. Where there is a `stack`, only pairs of runs
+        whose stacks were as wide: their times are shares of those of the stacks.
     pairs
         The pairs to report on.
     alpha
@@ -40,9 +41,29 @@ def time_ratios(
     wide = log_seconds(table)
     logs = {str(name): wide[name].to_numpy(dtype=np.float64) for name in wide}
     unknown = np.full(len(wide), np.nan)
+    widths = _stack_widths(table).reindex(index=wide.index, columns=wide.columns)
+    stacks = {str(name): widths[name].to_numpy(dtype=np.float64) for name in widths}
     return tuple(
-        _ratio(pair, logs.get(pair.a, unknown) - logs.get(pair.b, unknown), alpha) for pair in pairs
+        _ratio(
+            pair,
+            np.where(
+                stacks.get(pair.a, unknown) == stacks.get(pair.b, unknown),
+                logs.get(pair.a, unknown) - logs.get(pair.b, unknown),
+                np.nan,
+            ),
+            alpha,
+        )
+        for pair in pairs
     )
+
+
+def _stack_widths(table: pd.DataFrame) -> pd.DataFrame:
+    """How many runs shared the time of each, by seed and optimizer; 1 where that is not known."""
+    known = numbers_of(table, "stack") if "stack" in table.columns else np.full(len(table), np.nan)
+    widths = table.assign(
+        optimizer=table["optimizer"].astype(str), stack=np.nan_to_num(known, nan=1.0)
+    )
+    return widths.pivot_table(index="seed", columns="optimizer", values="stack", aggfunc="first")
 
 
 def log_seconds(table: pd.DataFrame) -> pd.DataFrame:
