@@ -142,7 +142,7 @@ def bytes_per_run(workload: Workload, optimizer: OptimizerSpec, data: DeviceData
     Weights, gradient, up to four of their size that an optimizer keeps, and as many for a moment;
     a batch as bytes and floats; the order of the images; activations of an evaluation.
     """
-    chunk = workload.batch_size if needs_closure(optimizer) else _chunk(workload.batch_size)
+    chunk = _chunk_of(workload, optimizer)
     network = make_network(workload.network, data.image_shape, data.n_classes, batch_size=chunk)
     n_pixels, number = data.train_images.shape[1], torch.finfo(torch.get_default_dtype()).bits // 8
     images = chunk * n_pixels * (number + data.train_images.itemsize)
@@ -184,7 +184,7 @@ class Stack:
         started = time.perf_counter()
         self._data = data
         n_images, iterations = len(data.train_images), workload.iterations
-        chunk = workload.batch_size if needs_closure(optimizer) else _chunk(workload.batch_size)
+        chunk = _chunk_of(workload, optimizer)
         network = make_network(
             workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=data.device
         )
@@ -370,6 +370,11 @@ class Stack:
             losses.append(-likelihood.sum(dim=(1, 2), dtype=torch.float64))
         mean = torch.stack(losses).sum(0) / len(images)
         return torch.cat(correct, dim=1).cpu().numpy(), mean.cpu().numpy()
+
+
+def _chunk_of(workload: Workload, optimizer: OptimizerSpec) -> int:
+    """Images of a run at a time; a closure needs the whole batch."""
+    return workload.batch_size if needs_closure(optimizer) else _chunk(workload.batch_size)
 
 
 def _chunk(batch_size: int) -> int:
