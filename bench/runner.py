@@ -120,15 +120,16 @@ def _in_pool(
     jobs: Sequence[Job], site: Site, begun: _Begun, *, alone: bool = False
 ) -> Generator[RunEvent]:
     """Hand the jobs to joblib; with one worker they are done in this process, unless `alone`."""
-    parallel = joblib.Parallel(
-        # one task keeps one of two workers busy; with one, joblib would do it here
-        n_jobs=2 if alone else site.machine.n_jobs,
-        backend="loky",
-        return_as="generator_unordered",
-        batch_size=1,
-        initializer=_start_worker,
-        initargs=(os.getpid(),),
-    )
+    # one thread each, also where the environment asks for a number that is none
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(
+            # one task keeps one of two workers busy; with one, joblib would do it here
+            n_jobs=2 if alone else site.machine.n_jobs,
+            return_as="generator_unordered",
+            batch_size=1,
+            initializer=_start_worker,
+            initargs=(os.getpid(),),
+        )
     try:
         with _interrupts_ignored():  # workers inherit this until _start_worker runs in them
             events: Generator[tuple[RunEvent, ...]] = parallel(
