@@ -9,17 +9,20 @@ other trains.
 from __future__ import annotations
 
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from queue import SimpleQueue
 
 from bench.devices import exact_numbers, kind_of
 from bench.errors import WorkerError
+from bench.interrupts import interrupt
 from bench.jobs import (
     DeviceFailureError,
+    FinishedRun,
     Job,
     RunEvent,
     Site,
@@ -32,14 +35,14 @@ from bench.jobs import (
 from bench.machine import name_of
 
 _THREADS_PER_SLOT = 2
-#: A job under which so many devices broke is to blame itself.
-_MOST_FAILURES = 2
 
 
 def run_on_devices(jobs: Sequence[Job], site: Site) -> Generator[RunEvent]:
     """Do the jobs on the slots of `site`; yield an event for each run as its job ends.
 
-    Close the generator to stop early: jobs under way end within some updates, without rows.
+    Close the generator to stop early: jobs under way end within some updates, without rows. One
+    that does not is interrupted after the grace of `site`, and after as long again it is left
+    behind, in a thread that ends with the program.
 
     Raises
     ------
@@ -54,18 +57,76 @@ def run_on_devices(jobs: Sequence[Job], site: Site) -> Generator[RunEvent]:
     with exact_numbers(kind_of(site.slots[0]), tf32=tf32):
         for device in dict.fromkeys(site.slots):  # here, so that no two threads do it at a time
             load_data(site.arrays, device)
-        with ThreadPoolExecutor(_THREADS_PER_SLOT * len(site.slots)) as threads:
-            try:
-                futures = [threads.submit(_do, job, site, pool) for job in jobs]
-                for future in as_completed(futures):
-                    yield from future.result()
-            finally:
-                pool.stop()
-                threads.shutdown(wait=True, cancel_futures=True)
+        crew = _Crew(jobs, site, pool)
+        try:
+            for _ in jobs:
+                yield from crew.next_result()
+        finally:
+            pool.stop()
+            crew.dismiss(site.grace)
 
 
 class Stopped(BaseException):
     """Nobody waits for the jobs any more; no Exception, which would be the run's own."""
+
+
+class _Crew:
+    """Threads that do jobs; they do not keep the program alive, as those of an executor would.
+
+    Parameters
+    ----------
+    jobs, site, pool
+        What to do, and the devices for it.
+    """
+
+    def __init__(self, jobs: Sequence[Job], site: Site, pool: DevicePool) -> None:
+        self._waiting = deque(jobs)
+        self._results: SimpleQueue[tuple[RunEvent, ...] | BaseException] = SimpleQueue()
+        n_threads = min(len(jobs), _THREADS_PER_SLOT * len(site.slots))
+        self._threads = [
+            threading.Thread(target=self._work, args=(site, pool), daemon=True, name=f"gpu-{i}")
+            for i in range(n_threads)
+        ]
+        for i, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads: those that there are do it all
+                if i == 0:
+                    raise WorkerError(f"cannot start a thread for a GPU: {error}") from error
+                del self._threads[i:]
+                break
+
+    def next_result(self) -> tuple[RunEvent, ...]:
+        """The events of the job that ends next; raises what ended it, where that was no run's."""
+        result = self._results.get()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def dismiss(self, grace: float) -> None:
+        """Wait until nobody works any more; interrupt who does not come to an end."""
+        self._waiting.clear()
+        if not self._join(grace):
+            for thread in self._threads:
+                if thread.is_alive() and thread.ident is not None:
+                    interrupt(thread.ident, Stopped)
+            self._join(grace)
+
+    def _join(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self, site: Site, pool: DevicePool) -> None:
+        with suppress(IndexError):  # nothing is left to do
+            while True:
+                job = self._waiting.popleft()
+                try:
+                    self._results.put(_do(job, site, pool))
+                except BaseException as error:  # whatever it is, the program hears of it
+                    self._results.put(error)
+                    return
 
 
 class DevicePool:
@@ -78,8 +139,9 @@ class DevicePool:
     """
 
     def __init__(self, slots: Sequence[str]) -> None:
+        self._places = Counter(slots)
         self._free = deque(slots)
-        self._working = set(slots)
+        self._wanted_alone = 0
         self._reason = ""
         self._is_stopped = False
         self._changed = threading.Condition()
@@ -87,10 +149,19 @@ class DevicePool:
     @property
     def is_empty(self) -> bool:
         """Whether no device works any more."""
-        return not self._working
+        return not self._places
 
-    def take(self) -> str:
+    def takes_one(self, device: str) -> bool:
+        """Whether this device takes one job at a time."""
+        return self._places[device] == 1
+
+    def take(self, *, alone: bool = False) -> str:
         """A device that is this thread's until it is given back; waits for one.
+
+        Parameters
+        ----------
+        alone
+            Let nobody else have it as long, whatever it takes; goes before those who can share.
 
         Raises
         ------
@@ -100,26 +171,34 @@ class DevicePool:
             If the pool was stopped.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self._is_stopped or self.is_empty)
+            self._wanted_alone += alone
+            self._changed.wait_for(
+                lambda: self._is_stopped or self.is_empty or self._takeable(alone=alone)
+            )
+            self._wanted_alone -= alone
             self.check()
             if self.is_empty:
                 raise WorkerError(
                     f"no GPU is left ({self._reason}); the finished runs are stored: give the same "
-                    "command again"
+                    "command again, with --jobs-per-gpu 1 if it happens again"
                 )
-            return self._free.popleft()
+            device = self._takeable(alone=alone)[0]
+            for _ in range(self._places[device] if alone else 1):
+                self._free.remove(device)
+            self._changed.notify_all()
+            return device
 
-    def give_back(self, device: str) -> None:
+    def give_back(self, device: str, *, alone: bool = False) -> None:
         """Let another thread take it."""
         with self._changed:
-            if device in self._working:
-                self._free.append(device)
-                self._changed.notify()
+            if device in self._places:
+                self._free.extend([device] * (self._places[device] if alone else 1))
+                self._changed.notify_all()
 
     def retire(self, device: str, reason: str) -> None:
         """Let nobody take it again."""
         with self._changed:
-            self._working.discard(device)
+            del self._places[device]
             self._free = deque(slot for slot in self._free if slot != device)
             self._reason = reason
             self._changed.notify_all()
@@ -135,25 +214,41 @@ class DevicePool:
         if self._is_stopped:
             raise Stopped
 
+    def _takeable(self, *, alone: bool) -> list[str]:
+        """The slots that may be taken now, the one that is free for longest first."""
+        if alone:
+            return [d for d in self._free if self._free.count(d) == self._places[d]]
+        return [] if self._wanted_alone else list(self._free)
+
 
 def _do(job: Job, site: Site, pool: DevicePool) -> tuple[RunEvent, ...]:
     """Train a job on a free device, and store its rows when that is free again."""
-    started_at = datetime.now(UTC)
     _draw_ahead(job, site)
-    for _ in range(_MOST_FAILURES):
-        device = pool.take()
+    return store(_train(job, site, pool), site)
+
+
+def _train(job: Job, site: Site, pool: DevicePool) -> tuple[FinishedRun, ...]:
+    """Train a job; where a device breaks, once more, alone on another one.
+
+    It is to blame if that breaks too, or if it had the last one for itself.
+    """
+    started_at = datetime.now(UTC)
+    reason = ""
+    for alone in (False, True):
+        device = pool.take(alone=alone)
+        is_alone = alone or pool.takes_one(device)
         machine = replace(site.machine, device_name=name_of(device))
         try:
             runs = train_job(job, replace(site, device=device, machine=machine), pool.check)
         except DeviceFailureError as failure:
-            pool.retire(device, str(failure))
-            runs = failed(job, site, started_at, str(failure))
-            if pool.is_empty:
+            reason = str(failure)
+            pool.retire(device, reason)
+            if pool.is_empty and is_alone:
                 break
         else:
-            pool.give_back(device)
-            break
-    return store(runs, site)
+            pool.give_back(device, alone=alone)
+            return runs
+    return failed(job, site, started_at, reason)
 
 
 def _draw_ahead(job: Job, site: Site) -> None:

@@ -119,8 +119,6 @@ def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
     if kind != CUDA:
         yield
         return
-    import torch
-
     os.environ.setdefault(*_WORKSPACE)
     before = [(place, name, getattr(place, name)) for place, name, _ in _switches(tf32=tf32)]
     for place, name, value in _switches(tf32=tf32):
@@ -130,7 +128,6 @@ def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
     finally:
         for place, name, value in before:
             setattr(place, name, value)
-        torch.cuda.synchronize()
 
 
 def _switches(*, tf32: bool) -> list[tuple[Any, str, object]]:

@@ -28,6 +28,7 @@ import numpy as np
 from bench.device_data import DeviceData
 from bench.devices import CPU, is_working, release_memory
 from bench.errors import BenchError, last_line
+from bench.interrupts import interrupted_after
 from bench.machine import Machine
 from bench.records import DIVERGED, FAILED, OK, SCHEMA_VERSION, RunRecord
 from bench.spec import OptimizerSpec, RunSpec, Workload, canonical_json
@@ -264,9 +265,10 @@ def _time_limit(
 ) -> Iterator[Callable[[], object] | None]:
     """Raise RunTimeoutError in the block after the site's timeout; a stack has that of its runs.
 
-    Where no signal can do so, the block is given what raises it, to be called now and then. Where
-    the block hears no signal for some seconds more, because it hangs outside Python, and this is a
-    worker, the runs are recorded as failed and the process ends: the others go on without it.
+    Where no signal can do so, the block is given what raises it, to be called now and then; if it
+    does not, it is interrupted after the grace of the site. Where the block hears no signal for as
+    long, because it hangs outside Python, and this is a worker, the runs are recorded as failed and
+    the process ends: the others go on without it.
     """
     if site.timeout is None:
         yield None
@@ -276,7 +278,13 @@ def _time_limit(
     if stack > 1:
         message = f"the stack took longer than {stack} times the {site.timeout:g} s of --timeout"
     if threading.current_thread() is not threading.main_thread() or os.name != "posix":
-        yield _deadline(time.monotonic() + seconds, message)
+        try:
+            with interrupted_after(seconds + site.grace, RunTimeoutError):
+                yield _deadline(time.monotonic() + seconds, message)
+        except RunTimeoutError as error:
+            if error.args:
+                raise
+            raise RunTimeoutError(message) from error
         return
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -30,6 +30,7 @@ SPEC = SweepSpec(
     workload=Workload(iterations=60, eval_every=25),
 )
 PLAN = SPEC.plan()
+SGD = [run for run in PLAN if run.optimizer.name == "sgd"]
 #: To torch, both are the processor; to the pool, they are two devices.
 DEVICES = ("cpu:0", "cpu:1")
 
@@ -234,15 +235,25 @@ def test_without_a_device_the_sweep_ends_and_says_why(
     assert "illegal memory access" in rows["error"][0].as_py()
 
 
+@pytest.mark.parametrize("per_device", [1, 2])
 def test_a_job_that_breaks_two_devices_is_to_blame_and_the_third_goes_on(
-    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    per_device: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     devices = ("cpu:0", "cpu:1", "cpu:2")
     break_device(monkeypatch, *devices, at_seed=3)
-    site = make_site(tmp_path, arrays, stack=1, slots=devices)
-    sgd = [run for run in PLAN if run.optimizer.name == "sgd"]
-    list(run_on_devices(make_jobs(sgd, 1), site))
+    site = make_site(tmp_path, arrays, stack=1, slots=devices * per_device)
+    list(run_on_devices(make_jobs(SGD, 1), site))
     assert rows_of(site)["status"].to_pylist() == [OK, OK, OK, FAILED]
+
+
+def test_nobody_is_blamed_who_shared_the_last_device(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_device(monkeypatch, "cpu:0")
+    site = make_site(tmp_path, arrays, stack=2, slots=("cpu:0", "cpu:0"))
+    with pytest.raises(WorkerError, match=r"no GPU is left .* --jobs-per-gpu 1"):
+        list(run_on_devices(make_jobs(PLAN, 2), site))
+    assert not any(site.store.run_file(run).exists() for run in PLAN)
 
 
 def test_stopping_early_leaves_nobody_at_work(arrays: Path, tmp_path: Path) -> None:
@@ -256,6 +267,79 @@ def test_stopping_early_leaves_nobody_at_work(arrays: Path, tmp_path: Path) -> N
     assert 1 <= stored < len(PLAN)
     list(run_on_devices(make_jobs(PLAN, 1), site))
     assert len(site.store.read_rows()) == len(PLAN)
+
+
+def loop(_seeds: Sequence[int]) -> None:
+    while time.monotonic() > 0:
+        pass
+
+
+def wait_outside_python(_seeds: Sequence[int]) -> None:
+    time.sleep(4)
+
+
+def hang_at_seed_2(hang: Callable[[Sequence[int]], None]) -> Callable[[Sequence[int]], None]:
+    return lambda seeds: hang(seeds) if 2 in seeds else None
+
+
+def test_what_hangs_in_python_on_a_device_has_failed_after_its_time(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_training(monkeypatch, hang_at_seed_2(loop))
+    site = make_site(tmp_path, arrays, stack=1, slots=DEVICES, timeout=1.5, grace=0.5)
+    list(run_on_devices(make_jobs(SGD, 1), site))
+    rows = rows_of(site)
+    assert rows["status"].to_pylist() == [OK, OK, FAILED, OK]
+    error = rows["error"][2].as_py()
+    assert error.endswith(
+        "RunTimeoutError: the run took longer than the 1.5 seconds of --timeout\n"
+    )
+    assert "in loop" in error
+
+
+@pytest.mark.parametrize("hang", [loop, wait_outside_python])
+def test_what_hangs_on_a_device_does_not_keep_the_program(
+    hang: Callable[[Sequence[int]], None],
+    arrays: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before_training(monkeypatch, hang_at_seed_2(hang))
+    site = make_site(tmp_path, arrays, stack=1, slots=DEVICES, grace=0.5)
+    before = set(threading.enumerate())
+    events = run_on_devices(make_jobs(SGD, 1), site)
+    seeds = [next(events).seed for _ in range(3)]
+    events.close()
+    assert sorted(seeds) == [0, 1, 3]
+    left = set(threading.enumerate()) - before
+    assert len(left) == (hang is wait_outside_python)
+    assert all(thread.daemon for thread in left)
+    for thread in left:
+        thread.join()
+    assert rows_of(site)["seed"].to_pylist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("n_started", [0, 1])
+def test_where_no_more_threads_start(
+    n_started: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = threading.Thread.start, []
+
+    def start_some(thread: threading.Thread) -> None:
+        if thread.name.startswith("gpu") and len(started) == n_started:
+            raise RuntimeError("can't start new thread")
+        if thread.name.startswith("gpu"):
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    site = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
+    events = run_on_devices(make_jobs(PLAN, 2), site)
+    if n_started:
+        assert {event.status for event in events} == {OK}
+    else:
+        with pytest.raises(WorkerError, match="can't start new thread"):
+            list(events)
 
 
 def test_no_room_to_draw_ahead_is_left_to_the_training(
@@ -310,10 +394,29 @@ class TestPool:
         pool.give_back("b")
         assert pool.take() == "b"
         assert not pool.is_empty
+        assert pool.takes_one("b")
         pool.retire("b", "it smokes too")
         assert pool.is_empty
         with pytest.raises(WorkerError, match="it smokes too"):
             pool.take()
+
+    def test_who_wants_one_alone_goes_first_and_shares_with_nobody(self) -> None:
+        pool = DevicePool(("a", "b", "a"))
+        assert [pool.take(), pool.take()] == ["a", "b"]
+        with ThreadPoolExecutor(2) as threads:
+            alone = threads.submit(pool.take, alone=True)
+            time.sleep(0.05)
+            shared = threads.submit(pool.take)  # there is room on a, but it has to wait
+            time.sleep(0.05)
+            assert not alone.done()
+            assert not shared.done()
+            pool.give_back("a")
+            assert alone.result(timeout=10) == "a"
+            time.sleep(0.05)
+            assert not shared.done()
+            pool.give_back("a", alone=True)
+            assert shared.result(timeout=10) == "a"
+            assert pool.take() == "a"
 
     @pytest.mark.parametrize("end", ["stop", "retire"])
     def test_who_waits_is_woken(self, end: str) -> None:

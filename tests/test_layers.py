@@ -38,6 +38,7 @@ ALLOWED = {
     "device_data": {"datasets"},
     "streams": {"modules", "networks"},
     "steppers": {"optimizers", "spec"},
+    "interrupts": set(),
     "graphs": set(),
     "updates": {"errors", "device_data", "graphs", "steppers"},
     "training": {
@@ -51,9 +52,9 @@ ALLOWED = {
     "devices": {"errors", "graphs"},
     "jobs": {
         *("errors", "spec", "records", "machine", "datasets", "device_data", "devices", "training"),
-        "store",
+        *("interrupts", "store"),
     },
-    "device_pool": {"devices", "errors", "jobs", "machine", "streams"},
+    "device_pool": {"devices", "errors", "interrupts", "jobs", "machine", "streams"},
     "runner": {"device_pool", "errors", "jobs", "spec", "store"},
     "benchmark": {
         "analysis",
