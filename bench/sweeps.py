@@ -235,8 +235,8 @@ def sweep(
     mix_devices
         Let runs of different kinds of device be in one sweep; its report then says so.
     timeout
-        Seconds after which a run is recorded as failed. In this process that needs its main thread,
-        and a system with POSIX signals.
+        Seconds after which a run is recorded as failed. What waits outside Python in this process,
+        as for a GPU, is not ended.
     force
         Do stored runs again.
     quiet
@@ -269,6 +269,10 @@ def sweep(
     """
     if not isinstance(spec, SweepSpec):
         raise UsageError(f"spec must be a SweepSpec, as specify makes it, got {spec!r:.120}")
+    flags = {"tf32": tf32, "mix_devices": mix_devices, "force": force, "quiet": quiet}
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} must be True or False, got {value!r:.80}")
     conditions = Conditions(
         store=Store(Path(results) / spec.name),
         hardware=choose_hardware(
