@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.device_data import DeviceData
 from bench.devices import CPU, is_working, release_memory
-from bench.errors import BenchError, last_line
+from bench.errors import BenchError, SpecError, last_line
 from bench.interrupts import interrupted_after
 from bench.machine import Machine
 from bench.records import DIVERGED, FAILED, OK, SCHEMA_VERSION, RunRecord
@@ -208,6 +208,16 @@ class _Mishap:
     is_memory: bool
     is_late: bool
 
+    @classmethod
+    def of(cls, error: BaseException | None) -> _Mishap:
+        """The one that is being handled, and what it says."""
+        return cls(
+            text=without_user(traceback.format_exc()),
+            is_memory=isinstance(error, MemoryError)
+            or any(words in str(error) for words in _NO_MEMORY),
+            is_late=isinstance(error, RunTimeoutError),
+        )
+
 
 def _attempt(
     job: Job, site: Site, started_at: datetime, check: Callable[[], object] | None
@@ -219,16 +229,15 @@ def _attempt(
             data = load_data(site.arrays, site.device)
             seeds = [run.seed for run in job.runs]
             return train(first.workload, first.optimizer, seeds, data, check=_both(late, check))
-    except BenchError:
-        raise
     except (Exception, SystemExit) as error:  # whatever a user's code does
-        if isinstance(error, SystemExit) and error.code in _SIGNALLED:
+        # where a network is tried out here, what ends it may have nothing to do with the network
+        cause = error.__cause__ if isinstance(error, SpecError) else error
+        if isinstance(cause, SystemExit) and cause.code in _SIGNALLED:
+            raise cause from None
+        mishap = _Mishap.of(cause)
+        if isinstance(error, BenchError) and not (mishap.is_memory or mishap.is_late):
             raise
-        text = without_user(traceback.format_exc())
-        is_memory = isinstance(error, MemoryError) or any(
-            words in str(error) for words in _NO_MEMORY
-        )
-        return _Mishap(text, is_memory, isinstance(error, RunTimeoutError))
+        return mishap
 
 
 def _both(

@@ -14,7 +14,7 @@ from conftest import resolve_all, resolve_one
 
 from bench import jobs
 from bench.device_pool import DevicePool, Stopped, run_on_devices
-from bench.errors import WorkerError
+from bench.errors import SpecError, WorkerError
 from bench.jobs import Job, Site, do_job, make_jobs
 from bench.machine import describe_machine
 from bench.records import FAILED, OK
@@ -136,6 +136,37 @@ def test_one_run_that_fails_does_not_take_its_stack_along(
     assert [event.status for event in do_job(job, site)] == [OK, OK, FAILED, OK]
     assert trained == [(0,), (1,), (3,)]
     assert "I dislike the number 2" in rows_of(site)["error"][2].as_py()
+
+
+@pytest.mark.parametrize(
+    ("cause", "ending"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate"), None),
+        (jobs.RunTimeoutError("the run took longer"), None),
+        (SystemExit(143), SystemExit),
+        (ValueError("no network for such images"), SpecError),
+        (None, SpecError),
+    ],
+)
+def test_a_trial_that_ends_by_chance_is_no_fault_of_the_network(
+    cause: BaseException | None,
+    ending: type[BaseException] | None,
+    arrays: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def try_out(seeds: Sequence[int]) -> None:
+        if len(seeds) > 2:
+            raise SpecError("network 'mine': a trial update fails") from cause
+
+    before_training(monkeypatch, try_out)
+    site = make_site(tmp_path, arrays)
+    (job, _) = make_jobs(PLAN, 9)
+    if ending is None:
+        assert [event.status for event in do_job(job, site)] == [OK] * 4
+    else:
+        with pytest.raises(ending):
+            do_job(job, site)
 
 
 def fail_where(
