@@ -71,11 +71,12 @@ def _is_number(gpu: object) -> bool:
 
 
 def free_bytes(device: str) -> int:
-    """Memory of a GPU that nobody uses."""
+    """Memory of a GPU that nobody uses, or that torch keeps in this process for the next tensor."""
     import torch
 
     if kind_of(device) == CUDA:
-        return int(torch.cuda.mem_get_info(device)[0])
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
     return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
 
 
@@ -83,9 +84,12 @@ def release_memory(device: str) -> None:
     """Let others have what a failed training held on to."""
     import torch
 
+    from bench.graphs import RECORDING
+
     gc.collect()
     if kind_of(device) == CUDA:
-        with suppress(RuntimeError):  # a broken one: is_working will find out
+        # waiting for a device would spoil what another thread records there
+        with RECORDING, suppress(RuntimeError):  # a broken one: is_working will find out
             torch.cuda.synchronize(device)
             torch.cuda.empty_cache()
     elif kind_of(device) == MPS:
@@ -120,26 +124,39 @@ def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
         yield
         return
     os.environ.setdefault(*_WORKSPACE)
-    before = [(place, name, getattr(place, name)) for place, name, _ in _switches(tf32=tf32)]
-    for place, name, value in _switches(tf32=tf32):
+    switches = _switches(tf32=tf32)
+    before = [(place, name, _read(place, name)) for place, name, _ in switches]
+    for place, name, value in switches:
         setattr(place, name, value)
     try:
         yield
     finally:
         for place, name, value in before:
-            setattr(place, name, value)
+            if value is not None:
+                setattr(place, name, value)
 
 
 def _switches(*, tf32: bool) -> list[tuple[Any, str, object]]:
-    """Where torch is told so: (object, attribute, value); since torch 2.9 in other words."""
+    """Where torch is told so: (object, attribute, value).
+
+    Since torch 2.9 in other words, which come last: the older ones set these too. Code that asks
+    for the older ones, as torch.compile does, meets an error where the two do not agree.
+    """
     import torch
 
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    always: list[tuple[Any, str, object]] = [
-        (cudnn, "deterministic", True),
-        (cudnn, "benchmark", False),
+    switches: list[tuple[Any, str, object]] = [
+        *((cudnn, "deterministic", True), (cudnn, "benchmark", False)),
+        *((place, "allow_tf32", tf32) for place in (matmul, cudnn)),
     ]
     if hasattr(matmul, "fp32_precision"):
         places = (matmul, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
-        return [*always, *((p, "fp32_precision", "tf32" if tf32 else "ieee") for p in places)]
-    return [*always, (matmul, "allow_tf32", tf32), (cudnn, "allow_tf32", tf32)]
+        switches += [(place, "fp32_precision", "tf32" if tf32 else "ieee") for place in places]
+    return switches
+
+
+def _read(place: Any, name: str) -> object:
+    try:
+        return getattr(place, name)
+    except RuntimeError:  # set in the newer words only, which are put back
+        return None

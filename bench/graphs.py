@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
 
 import torch
+
+if TYPE_CHECKING:
+    from torch.cuda.graphs import _POOL_HANDLE  # type: ignore[attr-defined]
 
 #: One thread of a process may record at a time.
 RECORDING = threading.Lock()
@@ -40,10 +43,21 @@ def own_stream(device: torch.device) -> Iterator[None]:
         return
     streams: dict[torch.device, torch.cuda.Stream] = _own.__dict__.setdefault("streams", {})
     if device not in streams:
-        streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with RECORDING:
+            streams[device] = _new_stream(device)
     with torch.cuda.device(device), torch.cuda.stream(streams[device]):
         yield
         streams[device].synchronize()
+
+
+def _new_stream(device: torch.device) -> torch.cuda.Stream:
+    """A stream on which this thread did its first product, for which cuBLAS makes what it keeps."""
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.device(device), torch.cuda.stream(stream):
+        factor = torch.ones(1, 1, 1, device=device)
+        torch.bmm(factor, factor)
+        stream.synchronize()
+    return stream
 
 
 def can_record(device: torch.device) -> bool:
@@ -61,20 +75,50 @@ def record(step: Callable[[], object], device: torch.device) -> Recording:
 
     Raises
     ------
+    torch.OutOfMemoryError
+        If there is no room for what the step makes in between, all of which is kept.
     RuntimeError
         If something in it cannot be recorded. What a failed recording leaves in torch's allocator
         is not to be relied upon: nothing more is recorded on this device.
     """
-    graph = torch.cuda.CUDAGraph()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     with RECORDING:
+        if device in _refused:
+            raise RuntimeError("an earlier recording failed")
         torch.cuda.synchronize(device)
+        torch.cuda.empty_cache()  # a recording has memory of its own, and cannot ask for this
         try:
-            graph.capture_begin(capture_error_mode="thread_local")
-            try:
-                step()
-            finally:
-                graph.capture_end()
+            _capture(step, graph, device, pool)
+        except torch.OutOfMemoryError:
+            raise
         except Exception:
             _refused.add(device)
             raise
     return graph
+
+
+def _capture(
+    step: Callable[[], object],
+    graph: torch.cuda.CUDAGraph,
+    device: torch.device,
+    pool: _POOL_HANDLE,
+) -> None:
+    try:
+        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+        step()
+    except BaseException:
+        with suppress(RuntimeError):  # which would say only that there was an error before
+            _end(graph, device, pool)
+        raise
+    _end(graph, device, pool)
+
+
+def _end(graph: torch.cuda.CUDAGraph, device: torch.device, pool: _POOL_HANDLE) -> None:
+    """End a recording; where that fails, the allocator may not have heard that it ended."""
+    try:
+        graph.capture_end()
+    except RuntimeError:
+        with suppress(RuntimeError):
+            torch._C._cuda_endAllocateToPool(device.index, pool)
+            torch._C._cuda_releasePool(device.index, pool)
+        raise

@@ -192,6 +192,8 @@ class RecordedUpdates:
     def _record(self) -> None:
         try:
             self._recording = record(self._update, self._device)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             self._is_refused = True
             warnings.warn(

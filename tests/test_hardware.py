@@ -190,16 +190,32 @@ def test_the_bytes_of_a_run_cover_what_a_stack_holds(mnist: Any) -> None:
 def test_torch_is_told_not_to_round_unless_asked(
     tf32: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
+    older = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [place.fp32_precision for place in places]
     with exact_numbers("cuda", tf32=tf32):
         assert {place.fp32_precision for place in places} == {"tf32" if tf32 else "ieee"}
+        assert {place.allow_tf32 for place in older} == {tf32}  # it raises where they disagree
         assert torch.backends.cudnn.deterministic
         assert not torch.backends.cudnn.benchmark
     assert [place.fp32_precision for place in places] == before
     assert not torch.backends.cudnn.deterministic
+
+
+def test_what_was_said_in_newer_words_only_is_put_back() -> None:
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision  # type: ignore[attr-defined]
+    matmul.fp32_precision = "tf32"  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(RuntimeError):
+            _ = matmul.allow_tf32
+        with exact_numbers("cuda", tf32=False):
+            assert matmul.allow_tf32 is False
+        assert matmul.fp32_precision == "tf32"  # type: ignore[attr-defined]
+    finally:
+        matmul.allow_tf32 = False
+        matmul.fp32_precision = before  # type: ignore[attr-defined]
 
 
 def test_the_processor_needs_no_telling() -> None:

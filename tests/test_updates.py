@@ -89,6 +89,19 @@ def test_what_cannot_be_recorded_is_done_in_python_and_said(
     assert run.evaluations[-1].test_loss == plain.evaluations[-1].test_loss
 
 
+def test_memory_that_runs_out_while_recording_is_for_the_stack_to_heed(
+    few: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(_step: Callable[[], object], _device: torch.device) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    spec, workload = variant("adam")
+    with graphs_on_the_processor():
+        monkeypatch.setattr("bench.updates.record", fill)
+        with pytest.raises(torch.OutOfMemoryError):
+            train(workload, spec, [3], few)
+
+
 def fail(_step: Callable[[], object], _device: torch.device) -> None:
     raise RuntimeError("no more graphs\nand a long story")
 
