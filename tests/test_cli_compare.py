@@ -127,6 +127,23 @@ def test_the_same_sweep_done_again_is_exactly_alike(call_command: CommandCall) -
     assert "a copy of the other" not in finished.out
 
 
+def test_stacked_runs_cannot_be_told_from_runs_alone(call_command: CommandCall) -> None:
+    """Which float32 sums are added first is not seen in the accuracies of twenty seeds."""
+    for name in ("1", "20"):
+        done = call_command(
+            *("sweep", "--iterations", "100", "--eval-every", "100", "--seeds", "20", "--name"),
+            *(name, "--stack", name, "--optimizers", "sgd,adam", "--device", "cpu"),
+            *("--n-jobs", "1", "-q", "--no-report"),
+        )
+        assert done.code == 0, done.err
+    finished = call_command("compare", "results/1", "results/20", "--fail-if-changed", "--json=x")
+    assert finished.code == 0, finished.err
+    assert "runs in a stack: 1 before, 20 after" in finished.out
+    found = json.loads(Path("x").read_text())["changes"]
+    assert [change["optimizer"] for change in found] == ["adam", "sgd"]
+    assert {change["verdict"] for change in found} <= {"identical", "equivalent"}
+
+
 def test_a_change_is_found_and_fails(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
     after = edited(before, "after.parquet", lose(300, "adam"))
     for option, code in (((), 0), (("--fail-if-changed",), 1)):
