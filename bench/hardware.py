@@ -51,6 +51,11 @@ class Layout:
     stack: int
     slots: tuple[str, ...] = ()
 
+    @property
+    def n_devices(self) -> int:
+        """GPUs, or workers on the processor: jobs beside each other on one GPU share its time."""
+        return len(set(self.slots)) or self.n_jobs
+
 
 def choose_hardware(
     device: str = "auto",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from bench.errors import (
     UsageError,
     last_line,
 )
-from bench.hardware import Hardware, choose_hardware, lay_out
+from bench.hardware import Hardware, Layout, choose_hardware, lay_out
 from bench.jobs import RunEvent, Site, estimate_seconds, load_data
 from bench.optimizers import DEFAULT_OPTIMIZERS
 from bench.options import (
@@ -397,11 +397,7 @@ class BegunSweep:
 
     todo: Todo
     site: Site
-
-    @property
-    def workers(self) -> int:
-        """How many work side by side."""
-        return self.site.machine.n_jobs
+    layout: Layout
 
     def train(self) -> Generator[RunEvent]:
         """Start on what is missing; an event for each finished run (see bench.runner.run_plan)."""
@@ -453,7 +449,7 @@ def begin_sweep(
             slots=layout.slots,
             timeout=conditions.timeout,
         )
-        yield BegunSweep(todo=todo, site=site)
+        yield BegunSweep(todo=todo, site=site, layout=layout)
         if todo.missing and layout.n_jobs > 1 and not layout.slots:
             stop_workers()
         _compact(store)
@@ -586,23 +582,25 @@ def _printed(declaration: Declaration) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a sweep is likely to take: seconds of a run of each optimizer, and all at work."""
+    """What a sweep is likely to take: seconds in all, on what does it."""
 
-    seconds_per_run: Mapping[str, float]
-    workers: int
+    seconds: float
+    layout: Layout
 
 
 def estimate(spec: SweepSpec, todo: Todo, conditions: Conditions) -> Estimate:
     """What the missing runs are likely to take: as stored ones took, or else as a try does."""
-    seconds, workers = _stored_seconds(todo.done), 1
-    if todo.missing:
-        arrays = datasets.prepare(spec.workload.dataset, conditions.data_dir)
-        layout = lay_out(todo.missing, conditions.hardware, arrays)
-        workers, data = layout.n_jobs, load_data(arrays, conditions.hardware.devices[0])
-        for optimizer in (o for o in spec.optimizers if o.name not in seconds):
-            workload = spec.workload_of(optimizer)
-            seconds.update(estimate_seconds(workload, [optimizer], data, layout.stack))
-    return Estimate(seconds_per_run=seconds, workers=workers)
+    if not todo.missing:
+        return Estimate(seconds=0.0, layout=Layout(n_jobs=1, stack=1))
+    seconds = _stored_seconds(todo.done)
+    arrays = datasets.prepare(spec.workload.dataset, conditions.data_dir)
+    layout = lay_out(todo.missing, conditions.hardware, arrays)
+    data = load_data(arrays, conditions.hardware.devices[0])
+    for optimizer in (o for o in spec.optimizers if o.name not in seconds):
+        workload = spec.workload_of(optimizer)
+        seconds.update(estimate_seconds(workload, [optimizer], data, layout.stack))
+    total = sum(seconds[run.optimizer.name] for run in todo.missing)
+    return Estimate(seconds=total / layout.n_devices, layout=layout)
 
 
 def _stored_seconds(done: pa.Table) -> dict[str, float]:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import resolve_all
+from conftest import CommandCall, resolve_all
 
 from bench import devices, gpu_benchmark
+from bench.device_data import DeviceData
 from bench.devices import exact_numbers
 from bench.errors import UsageError
 from bench.hardware import Hardware, Layout, choose_hardware, lay_out
+from bench.jobs import load_data
 from bench.machine import Machine, available_cores, describe_machine
 from bench.spec import RunSpec, SweepSpec, Workload
+from bench.store import Store
 from bench.training import bytes_per_run
 
 TWO_GPUS = ("cuda:0", "cuda:1")
@@ -173,6 +176,43 @@ def test_nothing_to_do_needs_one_worker(arrays: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 40_000_000_000)
     assert lay_out((), choose_hardware("cpu"), arrays).n_jobs == 1
     assert lay_out((), gpus("cuda:0"), arrays).n_jobs == 1
+
+
+@pytest.fixture
+def two_gpus(here: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pretend that there are two, which the processor does the work of."""
+    of = DeviceData.of
+    here(cuda=2)
+    monkeypatch.setattr(devices, "free_bytes", lambda _device: 40_000_000_000)
+    monkeypatch.setattr(DeviceData, "of", lambda dataset, _device: of(dataset, torch.device("cpu")))
+    yield
+    load_data.cache_clear()
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_sweep_on_gpus_from_the_command_to_the_report(call_command: CommandCall) -> None:
+    sweep = ("sweep", "--seeds", "3", "--iterations", "60", "--name", "x", "--optimizers", "sgd")
+    likely = call_command(*sweep, "--dry-run", "--gpus", "1", "--jobs-per-gpu", "1")
+    assert "with 1 GPU, stacks of up to 3 seeds\n" in likely.out
+    finished = call_command(*sweep)
+    assert finished.code == 0, finished.err
+    assert "= 3 runs; 2 GPUs, stacks of up to 2 seeds\n" in finished.out
+    assert finished.out.rstrip().endswith("--iterations 60 --device cuda")
+    rows = Store(Path("results/x")).read_rows()
+    assert set(rows["device"].to_pylist()) == {"cuda"}
+    assert set(rows["device_name"].to_pylist()) == {f"model of {gpu}" for gpu in TWO_GPUS}
+    assert set(rows["tf32"].to_pylist()) == {False}
+    assert sorted(rows["stack"].to_pylist()) == [1, 2, 2]
+    assert "model of cuda:1" in Path("reports/x.html").read_text()
+    for options, said in (
+        (("--device", "cpu"), "device=cuda, this sweep has device=cpu"),
+        (("--tf32",), "tf32=False, this sweep has tf32=True"),
+        (("--gpus", "0,2"), "there are GPUs 0 to 1 here, got 2"),
+    ):
+        refused = call_command(*sweep, *options)
+        assert refused.code == 2
+        assert said in refused.err
+        assert refused.err.count("\n") == 1
 
 
 def test_the_bytes_of_a_run_cover_what_a_stack_holds(mnist: Any) -> None:

@@ -21,7 +21,9 @@ from bench.spec import RunSpec, SweepSpec, format_seeds
 
 if TYPE_CHECKING:
     from bench.analysis import Pair, SweepAnalysis, SweepChange
+    from bench.hardware import Layout
     from bench.report.format import Metric
+    from bench.sweeps import Estimate
 
 #: Dry runs list at most this many runs one by one.
 MAX_LISTED = 400
@@ -30,14 +32,14 @@ _WIDE = 110
 
 
 def print_start(
-    spec: SweepSpec, n_planned: int, n_missing: int, workers: int, level: float
+    spec: SweepSpec, n_planned: int, n_missing: int, layout: Layout, level: float
 ) -> None:
     """What is about to happen, and whether it can show anything, before the first run."""
     done = n_planned - n_missing
     already = f", {done} done already" if done else ""
     print(
         f"sweep {spec.name}: {_optimizers(spec)} x {_count(len(spec.seeds), 'seed')} = "
-        f"{_count(n_planned, 'run')}{already}; {_count(workers, 'worker')}",
+        f"{_count(n_planned, 'run')}{already}; {_described(layout)}",
         flush=True,
     )
     needed = seeds_that_holm_needs(spec, level)
@@ -49,8 +51,18 @@ def print_start(
         )
 
 
+def _described(layout: Layout) -> str:
+    """What trains, and how."""
+    parts = [_count(layout.n_devices, "GPU" if layout.slots else "worker")]
+    if layout.n_jobs > layout.n_devices:
+        parts.append(f"{layout.n_jobs} jobs at a time")
+    if layout.stack > 1:
+        parts.append(f"stacks of up to {layout.stack} seeds")
+    return ", ".join(parts)
+
+
 def print_dry_run(
-    spec: SweepSpec, missing: Sequence[RunSpec], seconds: float, workers: int, level: float
+    spec: SweepSpec, missing: Sequence[RunSpec], likely: Estimate, level: float
 ) -> None:
     """The plan, the estimated time, and how many seeds the tests need."""
     keys = {run.key for run in missing}
@@ -62,7 +74,7 @@ def print_dry_run(
         print(f"... and {len(planned) - MAX_LISTED} more")
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
     print(f"runs:   {len(planned)}, of which {len(planned) - len(missing)} are done")
-    print(f"time:   about {duration(seconds)} with {_count(workers, 'worker')}")
+    print(f"time:   about {duration(likely.seconds)} with {_described(likely.layout)}")
     needed = seeds_that_holm_needs(spec, level)
     if needed:
         judgement = "enough" if len(spec.seeds) >= needed else "too few"

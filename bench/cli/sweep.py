@@ -127,7 +127,7 @@ def _train(spec: SweepSpec, begun: BegunSweep, *, quiet: bool) -> None:
     with closing(begun.train()) as events:
         if not quiet:  # while the workers start
             level = _upcoming_level(spec, begun.site.store)
-            console.print_start(spec, len(todo.planned), len(todo.missing), begun.workers, level)
+            console.print_start(spec, len(todo.planned), len(todo.missing), begun.layout, level)
         with show_progress(spec, todo.done, len(todo.missing), quiet=quiet) as progress:
             for event in events:
                 progress.add(event)
@@ -173,6 +173,5 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
 def _dry_run(spec: SweepSpec, conditions: Conditions) -> None:
     todo = find_missing(spec, conditions)
     likely = estimate(spec, todo, conditions)
-    total = sum(likely.seconds_per_run[r.optimizer.name] for r in todo.missing) / likely.workers
     level = _upcoming_level(spec, conditions.store)
-    console.print_dry_run(spec, todo.missing, total, likely.workers, level)
+    console.print_dry_run(spec, todo.missing, likely, level)
