@@ -478,7 +478,10 @@ def read_rows(file: Path) -> pa.Table:
         If the file is not a parquet file of this layout.
     """
     try:
-        rows = _in_schema(pq.read_table(file, page_checksum_verification=True))
+        # not read_table, which would look for more in the names of directories, and takes longer
+        with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as opened:
+            is_large = opened.num_row_groups > 1
+            rows = _in_schema(opened.read(use_threads=is_large))
         _refuse_altered(rows)
         return rows
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
@@ -493,7 +496,8 @@ def _in_schema(rows: pa.Table) -> pa.Table:
     """The columns of the schema; rows that were written before a column was there hold null."""
     for name in LATER_COLUMNS.difference(rows.column_names):
         rows = rows.append_column(name, pa.nulls(len(rows), SCHEMA.field(name).type))
-    return rows.select(SCHEMA.names).cast(SCHEMA)
+    rows = rows.select(SCHEMA.names)
+    return rows if rows.schema.equals(SCHEMA) else rows.cast(SCHEMA)
 
 
 def _refuse_altered(rows: pa.Table) -> None:

@@ -129,7 +129,7 @@ def test_what_cannot_be_opened_now_is_not_damaged(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.pq, "read_table", refuse)
+        patch.setattr(store.pq, "ParquetFile", refuse)
         with pytest.raises(StoreError, match=f"cannot read the runs in .*{os.strerror(number)}$"):
             sweep.set_aside_damaged(DECLARED)
     assert sorted(sweep.directory.rglob("*")) == before
