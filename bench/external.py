@@ -94,9 +94,11 @@ def _import(module: str, name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's module does
+        advice = "it is looked for among the installed packages and in the current directory"
+        if module.endswith(".py"):
+            advice = f"a module is named without .py: {name.replace('.py:', ':', 1)}"
         raise SpecError(
-            f"{what} {name!r}: cannot import {module} ({kind_and_line(error)}); it is "
-            "looked for among the installed packages and in the current directory"
+            f"{what} {name!r}: cannot import {module} ({kind_and_line(error)}); {advice}"
         ) from error
 
 

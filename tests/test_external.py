@@ -48,6 +48,7 @@ def test_an_object_is_known_by_its_source(mine: Path) -> None:
         ("mine_absent:Mine", "cannot import mine_absent (ModuleNotFoundError: No module named"),
         ("mine_broken:Mine", "cannot import mine_broken (RuntimeError: first);"),
         ("mine_exits:Mine", "cannot import mine_exits (SystemExit: 3);"),
+        ("mine_alone.py:Mine", "; a module is named without .py: mine_alone:Mine"),
     ],
 )
 def test_a_wrong_name_is_one_line(name: str, message: str) -> None:
