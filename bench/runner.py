@@ -137,6 +137,9 @@ def _in_pool(
             )
     except BrokenProcessPool as error:  # a worker died while they were being started
         return _raising(error)
+    except BrokenPipeError as error:  # ... before it had read what it is for
+        stop_workers()
+        return _raising(BrokenProcessPool(f"a worker died as it was started ({error})"))
     except (OSError, RuntimeError) as error:  # no more processes, no more threads
         for started in active_children():  # they would complain of a pool that is not there
             started.terminate()

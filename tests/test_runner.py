@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pytest
 from _faults import DeadlyStore, FullStore, HangingSeed
 from conftest import resolve_all, resolve_one
+from joblib.externals.loky.backend.popen_loky_posix import Popen
 
 from bench import runner
 from bench.device_data import DeviceData
@@ -212,6 +216,26 @@ def test_a_worker_may_die_while_the_others_are_started(
     site = make_site(tmp_path, arrays, 2)
     assert {event.status for event in run_plan(plan, site)} == {OK}
     assert len(site.store.read_rows()) == len(plan)
+
+
+@pytest.mark.usefixtures("fresh_workers")
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_worker_may_die_before_it_has_read_what_it_is_for(
+    number: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch, launched = Popen._launch, count(1)
+
+    def break_off(popen: Popen, process: Any) -> None:
+        if next(launched) == number:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        launch(popen, process)
+
+    monkeypatch.setattr(Popen, "_launch", break_off)
+    plan = replace(SPEC, optimizers=resolve_all("sgd")).plan()
+    site = make_site(tmp_path, arrays, 2)
+    assert sorted(event.key for event in run_plan(plan, site)) == sorted(run.key for run in plan)
+    assert set(site.store.read_rows()["status"].to_pylist()) == {OK}
+    assert next(launched) > 3
 
 
 def test_a_timeout_ends_a_run_in_this_process_too(
