@@ -59,6 +59,7 @@ def run_on_devices(jobs: Sequence[Job], site: Site) -> Generator[RunEvent]:
             load_data(site.arrays, device)
         crew = _Crew(jobs, site, pool)
         try:
+            crew.start()
             for _ in jobs:
                 yield from crew.next_result()
         finally:
@@ -87,14 +88,16 @@ class _Crew:
             threading.Thread(target=self._work, args=(site, pool), daemon=True, name=f"gpu-{i}")
             for i in range(n_threads)
         ]
+
+    def start(self) -> None:
+        """Let them begin."""
         for i, thread in enumerate(self._threads):
             try:
                 thread.start()
-            except RuntimeError as error:  # no more threads: those that there are do it all
+            except RuntimeError as error:
                 if i == 0:
                     raise WorkerError(f"cannot start a thread for a GPU: {error}") from error
-                del self._threads[i:]
-                break
+                return  # those that there are do it all
 
     def next_result(self) -> tuple[RunEvent, ...]:
         """The events of the job that ends next; raises what ended it, where that was no run's."""
@@ -106,17 +109,18 @@ class _Crew:
     def dismiss(self, grace: float) -> None:
         """Wait until nobody works any more; interrupt who does not come to an end."""
         self._waiting.clear()
-        if not self._join(grace):
-            for thread in self._threads:
-                if thread.is_alive() and thread.ident is not None:
-                    interrupt(thread.ident, Stopped)
-            self._join(grace)
+        for thread in self._at_work(grace):
+            if thread.ident is not None:
+                interrupt(thread.ident, Stopped)
+        self._at_work(grace)
 
-    def _join(self, seconds: float) -> bool:
+    def _at_work(self, seconds: float) -> list[threading.Thread]:
+        """Those who are still at work after so long."""
         end = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+            if thread.ident is not None:  # it was started
+                thread.join(max(0.0, end - time.monotonic()))
+        return [thread for thread in self._threads if thread.is_alive()]
 
     def _work(self, site: Site, pool: DevicePool) -> None:
         with suppress(IndexError):  # nothing is left to do
@@ -172,10 +176,12 @@ class DevicePool:
         """
         with self._changed:
             self._wanted_alone += alone
-            self._changed.wait_for(
-                lambda: self._is_stopped or self.is_empty or self._takeable(alone=alone)
-            )
-            self._wanted_alone -= alone
+            try:
+                self._changed.wait_for(
+                    lambda: self._is_stopped or self.is_empty or self._takeable(alone=alone)
+                )
+            finally:
+                self._wanted_alone -= alone
             self.check()
             if self.is_empty:
                 raise WorkerError(
@@ -224,7 +230,9 @@ class DevicePool:
 def _do(job: Job, site: Site, pool: DevicePool) -> tuple[RunEvent, ...]:
     """Train a job on a free device, and store its rows when that is free again."""
     _draw_ahead(job, site)
-    return store(_train(job, site, pool), site)
+    runs = _train(job, site, pool)
+    pool.check()  # else the directory may be another sweep's by now
+    return store(runs, site)
 
 
 def _train(job: Job, site: Site, pool: DevicePool) -> tuple[FinishedRun, ...]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.errors import UsageError
@@ -125,38 +127,55 @@ def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
         return
     os.environ.setdefault(*_WORKSPACE)
     switches = _switches(tf32=tf32)
-    before = [(place, name, _read(place, name)) for place, name, _ in switches]
-    for place, name, value in switches:
-        setattr(place, name, value)
+    before = [(switch, switch.read()) for switch in switches]
+    for switch in switches:
+        switch.set(switch.value)
     try:
         yield
     finally:
-        for place, name, value in before:
+        for switch, value in before:
             if value is not None:
-                setattr(place, name, value)
+                switch.set(value)
 
 
-def _switches(*, tf32: bool) -> list[tuple[Any, str, object]]:
-    """Where torch is told so: (object, attribute, value).
+@dataclass(frozen=True)
+class _Switch:
+    """Something that torch is told; `value` is what it is to be."""
 
-    Since torch 2.9 in other words, which come last: the older ones set these too. Code that asks
-    for the older ones, as torch.compile does, meets an error where the two do not agree.
+    get: Callable[[], Any]
+    set: Callable[[Any], object]
+    value: object
+
+    @classmethod
+    def at(cls, place: object, name: str, value: object) -> _Switch:
+        """An attribute."""
+        return cls(partial(getattr, place, name), partial(setattr, place, name), value)
+
+    def read(self) -> object:
+        """What it is now; None where it was set in newer words only, which are put back."""
+        with suppress(RuntimeError):
+            return self.get()
+        return None
+
+
+def _switches(*, tf32: bool) -> list[_Switch]:
+    """Where torch is told so, since torch 2.9 in other words, which come last.
+
+    The older ones set these too, and code that asks for the older ones, as torch.compile does,
+    meets an error where the two do not agree.
     """
     import torch
 
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    switches: list[tuple[Any, str, object]] = [
-        *((cudnn, "deterministic", True), (cudnn, "benchmark", False)),
-        *((place, "allow_tf32", tf32) for place in (matmul, cudnn)),
+    get, set_ = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    switches = [
+        _Switch.at(cudnn, "deterministic", True),
+        _Switch.at(cudnn, "benchmark", False),
+        _Switch.at(cudnn, "allow_tf32", tf32),
+        _Switch(get, set_, "high" if tf32 else "highest"),
     ]
     if hasattr(matmul, "fp32_precision"):
+        words = "tf32" if tf32 else "ieee"
         places = (matmul, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
-        switches += [(place, "fp32_precision", "tf32" if tf32 else "ieee") for place in places]
+        switches += [_Switch.at(place, "fp32_precision", words) for place in places]
     return switches
-
-
-def _read(place: Any, name: str) -> object:
-    try:
-        return getattr(place, name)
-    except RuntimeError:  # set in the newer words only, which are put back
-        return None

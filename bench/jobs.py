@@ -145,6 +145,10 @@ class RunTimeoutError(Exception):
     """A run took longer than it may."""
 
 
+class _TimeIsUp(BaseException):
+    """Raised wherever a run is; no Exception, which its own code might take for one of its own."""
+
+
 def train_job(
     job: Job, site: Site, check: Callable[[], object] | None = None
 ) -> tuple[FinishedRun, ...]:
@@ -167,6 +171,8 @@ def train_job(
             finished(run, site, started_at, _outcome(trained), stack=len(job.runs))
             for run, trained in zip(job.runs, result, strict=True)
         )
+    if check is not None:
+        check()  # nobody may wait for these rows any more, whatever went wrong
     release_memory(site.device)
     if not result.is_late and not is_working(site.device):
         reason = last_line(result.text)
@@ -228,14 +234,14 @@ def _attempt(
         with _time_limit(job, site, started_at) as late:
             data = load_data(site.arrays, site.device)
             seeds = [run.seed for run in job.runs]
-            return train(first.workload, first.optimizer, seeds, data, check=_both(late, check))
+            return train(first.workload, first.optimizer, seeds, data, check=_both(check, late))
     except (Exception, SystemExit) as error:  # whatever a user's code does
         # where a network is tried out here, what ends it may have nothing to do with the network
         cause = error.__cause__ if isinstance(error, SpecError) else error
         if isinstance(cause, SystemExit) and cause.code in _SIGNALLED:
             raise cause from None
         mishap = _Mishap.of(cause)
-        if isinstance(error, BenchError) and not (mishap.is_memory or mishap.is_late):
+        if isinstance(error, BenchError) and not mishap.is_memory:
             raise
         return mishap
 
@@ -286,18 +292,25 @@ def _time_limit(
     message = f"the run took longer than the {site.timeout:g} seconds of --timeout"
     if stack > 1:
         message = f"the stack took longer than {stack} times the {site.timeout:g} s of --timeout"
-    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
-        try:
-            with interrupted_after(seconds + site.grace, RunTimeoutError):
+    try:
+        if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+            with interrupted_after(seconds + site.grace, _TimeIsUp):
                 yield _deadline(time.monotonic() + seconds, message)
-        except RunTimeoutError as error:
-            if error.args:
-                raise
-            raise RunTimeoutError(message) from error
-        return
+        else:
+            with _alarm(seconds, job, site, started_at, message):
+                yield None
+    except _TimeIsUp as error:
+        raise RunTimeoutError(message) from error
+
+
+@contextmanager
+def _alarm(
+    seconds: float, job: Job, site: Site, started_at: datetime, message: str
+) -> Iterator[None]:
+    """Raise _TimeIsUp in the block by a signal, and end a worker that does not hear it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise RunTimeoutError(message)
+        raise _TimeIsUp
 
     def give_up() -> None:
         try:
@@ -312,7 +325,7 @@ def _time_limit(
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield None
+        yield
     finally:
         watchdog.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)

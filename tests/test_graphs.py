@@ -15,6 +15,7 @@ GPU = torch.device("cuda", 0)
 POOL = (0, 7)
 MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 REFUSED = RuntimeError("operation not permitted when stream is capturing")
+STOPPED = KeyboardInterrupt()
 AFTERWARDS = RuntimeError("operation failed due to a previous error during capture")
 
 
@@ -22,7 +23,7 @@ AFTERWARDS = RuntimeError("operation failed due to a previous error during captu
 class FakeCuda:
     """What was asked of CUDA, in this order; the calls in `fails` raise."""
 
-    fails: dict[str, Exception] = field(default_factory=dict)
+    fails: dict[str, BaseException] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
     def call(self, name: str) -> None:
@@ -93,12 +94,13 @@ START = ["wait", "empty", "begin"]
             True,
         ),
         ({"step": MEMORY}, MEMORY, [*START, "step", "end"], False),
+        ({"step": STOPPED}, STOPPED, [*START, "step", "end"], False),
     ],
 )
 def test_a_recording_leaves_the_allocator_as_it_was(
     cuda: FakeCuda,
-    fails: dict[str, Exception],
-    raised: Exception | None,
+    fails: dict[str, BaseException],
+    raised: BaseException | None,
     calls: list[str],
     is_refused: bool,
 ) -> None:

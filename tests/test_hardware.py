@@ -258,6 +258,18 @@ def test_what_was_said_in_newer_words_only_is_put_back() -> None:
         matmul.fp32_precision = before  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("word", ["highest", "high", "medium"])
+@pytest.mark.parametrize("tf32", [False, True])
+def test_the_precision_of_who_calls_is_put_back(word: str, tf32: bool) -> None:
+    torch.set_float32_matmul_precision(word)
+    try:
+        with exact_numbers("cuda", tf32=tf32):
+            assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+        assert torch.get_float32_matmul_precision() == word
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_the_processor_needs_no_telling() -> None:
     with exact_numbers("cpu", tf32=False):
         assert not torch.backends.cudnn.deterministic

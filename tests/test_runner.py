@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -241,7 +242,12 @@ def test_a_worker_may_die_before_it_has_read_what_it_is_for(
 def test_a_timeout_ends_a_run_in_this_process_too(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.jobs.train", lambda *_, **__: time.sleep(60))
+    def hang(*_: object, **__: object) -> None:
+        while True:
+            with suppress(Exception):  # its own errors, and no others
+                time.sleep(60)
+
+    monkeypatch.setattr("bench.jobs.train", hang)
     before = signal.getsignal(signal.SIGALRM)
     site = replace(make_site(tmp_path, arrays), timeout=0.2)
     (event,) = run_plan(SPEC.plan()[:1], site)
