@@ -36,7 +36,15 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 LONG_FILES = (
     *("test_cli", "test_environment", "test_runner", "test_soak", "test_report_script"),
     *("test_report_browser", "test_fuzz", "test_own_sweeps", "test_report_check"),
-    *("test_report_page", "test_training", "test_modules", "test_notebook", "test_endurance"),
+    *(
+        "test_jobs",
+        "test_hardware",
+        "test_report_page",
+        "test_training",
+        "test_modules",
+        "test_notebook",
+        "test_endurance",
+    ),
     *("test_validation", "test_analysis_compare", "test_api", "test_schedules"),
 )
 

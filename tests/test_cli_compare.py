@@ -131,7 +131,7 @@ def test_stacked_runs_cannot_be_told_from_runs_alone(call_command: CommandCall) 
     """Which float32 sums are added first is not seen in the accuracies of twenty seeds."""
     for name in ("1", "20"):
         done = call_command(
-            *("sweep", "--iterations", "100", "--eval-every", "100", "--seeds", "20", "--name"),
+            *("sweep", "--iterations", "40", "--eval-every", "40", "--seeds", "20", "--name"),
             *(name, "--stack", name, "--optimizers", "sgd,adam", "--device", "cpu"),
             *("--n-jobs", "1", "-q", "--no-report"),
         )
