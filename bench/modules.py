@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import inspect
 import math
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.errors import SpecError, kind_and_line
-
-#: Held by whoever sets or draws from torch's global generators: runs may share a process.
-GENERATORS = threading.RLock()
+from bench.generators import RandomStream
+from bench.layout import FlatLayout, aligned
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,13 @@ class ModuleNetwork:
     ) -> ModuleNetwork:
         """Make a module once, to know its shapes; torch's generator stays as it is."""
         network = cls(name, factory, image_shape, n_classes)
-        with _Stream(0, torch.device("cpu")).drawn():
+        with RandomStream(0).drawn():
             return replace(network, shapes=_shapes(network._made()))
 
     @property
-    def n_parameters(self) -> int:
-        """P, the length of the flat parameter vector."""
-        return sum(map(math.prod, self.shapes))
+    def layout(self) -> FlatLayout:
+        """The trained parameters, in the order of ``module().parameters()``."""
+        return FlatLayout(self.shapes)
 
     def module(self) -> nn.Module:
         """The network, freshly initialised from torch's generator.
@@ -112,12 +109,12 @@ class ModuleNetwork:
         gradient: Tensor,
         _batch_size: int,
     ) -> Runs:
-        """Bind `modules` to the rows of `parameters` and `gradient` (K, P), which they become.
+        """Bind the parameters of `modules` to the rows of `parameters` and `gradient` (K, P).
 
         `seeds` start the random numbers of the modules, one stream for each.
         """
         bound = [
-            _Run(self, module, _Stream(seed, parameters.device), row, slope)
+            _Run(self, module, RandomStream(seed, parameters.device), row, slope)
             for module, seed, row, slope in zip(modules, seeds, parameters, gradient, strict=True)
         ]
 
@@ -135,30 +132,50 @@ class ModuleNetwork:
         return Runs(compute, logits)
 
     def try_out(self, batch_size: int, device: torch.device) -> None:
-        """Make the network twice and train it for one update, so that mistakes show early.
+        """Make the network with several seeds and train it for one update, to find mistakes early.
 
         Raises
         ------
         SpecError
             If anything goes wrong.
         """
-        with _Stream(0, device).drawn():
-            once, again = (self._made_from(seed=0) for _ in range(2))
-            if {*map(id, once.modules())} & {*map(id, again.modules())}:
-                raise self.error("it must be made anew each time, got the same module twice")
-            if _bytes(once) != _bytes(again):
-                raise self.error(
-                    "the seed does not decide its weights: draw them from torch's generator, on "
-                    "the CPU"
-                )
-            weights = nn.utils.parameters_to_vector(trainable(once)).detach()[None].to(device)
-            images = torch.rand(1, batch_size, math.prod(self.image_shape)).to(weights)
-            labels = torch.zeros(1, batch_size, 1, dtype=torch.int64, device=device)
-            with self._blaming("a trial update"):
-                runs = self.runs([once], [0], weights, torch.zeros_like(weights), batch_size)
-                runs.gradient(images, labels, weights.new_empty(1))
-            with self._blaming("a trial evaluation"), torch.no_grad():
-                runs.logits(images)
+        once, again, other = (self._made_from(seed) for seed in (0, 0, 1))
+        if {*map(id, once.module.modules())} & {*map(id, again.module.modules())}:
+            raise self.error("it must be made anew each time, got the same module twice")
+        if _bytes(once.module) != _bytes(again.module):
+            raise self.error(
+                "the seed does not decide its weights: draw them from the global generator of "
+                "torch (on the CPU), numpy or Python"
+            )
+        self._refuse_seeding(once.stream, other.stream, "when it is made")
+        with self._blaming("a trial update"):
+            runs = [
+                self._updated(made.module, made.seed, batch_size, device) for made in (once, other)
+            ]
+        self._refuse_seeding(runs[0].stream, runs[1].stream, "while it trains")
+        with self._blaming("a trial evaluation"), torch.no_grad():
+            runs[0].logits(self._random_images(batch_size, device))
+
+    def _refuse_seeding(self, one: RandomStream, other: RandomStream, when: str) -> None:
+        """`one` and `other` had different seeds before the network drew from them."""
+        if libraries := one.reseeded_as(other):
+            raise self.error(
+                f"it sets the seed of {' and '.join(libraries)} {when}, which makes its random "
+                "numbers the same for every seed of the sweep: remove that call (such as "
+                "torch.manual_seed)"
+            )
+
+    def _updated(self, module: nn.Module, seed: int, batch_size: int, device: torch.device) -> _Run:
+        """`module` after one update of random images."""
+        weights = self.layout.pack(trainable(module)).to(device)
+        run = _Run(self, module, RandomStream(seed, device), weights, torch.zeros_like(weights))
+        labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
+        run.backward(self._random_images(batch_size, device), labels, weights.new_empty(()))
+        return run
+
+    def _random_images(self, batch_size: int, device: torch.device) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(batch_size, math.prod(self.image_shape), generator=generator).to(device)
 
     def error(self, reason: str) -> SpecError:
         """An error that names the network."""
@@ -173,9 +190,10 @@ class ModuleNetwork:
         except (Exception, SystemExit) as error:  # whatever a user's module does
             raise self.error(f"{what} fails ({kind_and_line(error)})") from error
 
-    def _made_from(self, seed: int) -> nn.Module:
-        torch.default_generator.manual_seed(seed)
-        return self.module()
+    def _made_from(self, seed: int) -> _Made:
+        stream = RandomStream(seed)
+        with stream.drawn(keep=True):
+            return _Made(self.module(), seed, stream)
 
     def _made(self) -> nn.Module:
         with self._blaming("making it"), torch.enable_grad(), warnings.catch_warnings():
@@ -220,6 +238,15 @@ class ModuleNetwork:
             )
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A module, and the stream that its weights were drawn from."""
+
+    module: nn.Module
+    seed: int
+    stream: RandomStream
+
+
 class _Run:
     """One module, bound to one row of the parameters and of the gradient."""
 
@@ -227,25 +254,24 @@ class _Run:
         self,
         network: ModuleNetwork,
         module: nn.Module,
-        stream: _Stream,
+        stream: RandomStream,
         parameters: Tensor,
         gradient: Tensor,
     ) -> None:
         self._network = network
-        self._stream = stream
+        self.stream = stream
         self._module = module.to(parameters.device)
-        start = 0
-        for parameter in trainable(module):
-            end = start + parameter.numel()
-            parameter.data = parameters[start:end].view(parameter.shape)
-            parameter.grad = gradient[start:end].view(parameter.shape)
-            start = end
+        layout = network.layout
+        for parameter, value, slope in zip(
+            trainable(module), layout.views(parameters), layout.views(gradient), strict=True
+        ):
+            parameter.data, parameter.grad = value, slope
 
     def backward(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
         """Add to the gradient of the mean loss; overwrite the mean log-likelihood."""
         self._set_mode(training=True)
-        with torch.enable_grad(), self._stream.drawn(keep=True):
-            logits = self._forward(inputs)
+        with torch.enable_grad(), self.stream.drawn(keep=True):
+            logits = self._forward(aligned(inputs))
             if not logits.requires_grad:
                 raise self._network.error("its output does not depend on its parameters")
             loss = nn.functional.cross_entropy(logits, labels)
@@ -255,7 +281,7 @@ class _Run:
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (B, classes) in evaluation mode; random numbers are the same ones each time."""
         self._set_mode(training=False)
-        with self._stream.drawn():
+        with self.stream.drawn():
             # a copy: all runs share these images, and a module may write into its input
             return self._forward(inputs.clone())
 
@@ -282,46 +308,6 @@ class _Run:
     def _set_mode(self, *, training: bool) -> None:
         if self._module.training != training:
             self._module.train(training)
-
-
-class _Stream:
-    """A stream of random numbers that torch's global generators draw from for a while."""
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._generators: list[tuple[Callable[[], Tensor], Callable[[Tensor], object]]] = [
-            (torch.default_generator.get_state, torch.default_generator.set_state)
-        ]
-        if device.type == "cuda":
-            self._generators.append(
-                (partial(torch.cuda.get_rng_state, device), partial(_set_cuda_state, device))
-            )
-        elif device.type == "mps":
-            self._generators.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
-        self._states = [
-            torch.Generator(where).manual_seed(seed).get_state()
-            for where in [torch.device("cpu"), device][: len(self._generators)]
-        ]
-
-    @contextmanager
-    def drawn(self, *, keep: bool = False) -> Iterator[None]:
-        """Draw from this stream inside the block; `keep` its state at the end for the next one."""
-        with GENERATORS:
-            before = [get_state() for get_state, _ in self._generators]
-            self._set(self._states)
-            try:
-                yield
-                if keep:
-                    self._states = [get_state() for get_state, _ in self._generators]
-            finally:
-                self._set(before)
-
-    def _set(self, states: Sequence[Tensor]) -> None:
-        for (_, set_state), state in zip(self._generators, states, strict=True):
-            set_state(state)
-
-
-def _set_cuda_state(device: torch.device, state: Tensor) -> None:
-    torch.cuda.set_rng_state(state, device)
 
 
 def with_accepted(factory: Callable[..., object], **offered: Any) -> Callable[[], object]:

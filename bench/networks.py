@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from bench.architectures import parse_architecture
 from bench.errors import SpecError
 from bench.external import is_external, load_external
+from bench.layout import FlatLayout
 from bench.modules import ModuleNetwork, Runs, trainable, with_accepted
 
 #: Two poolings and an unpadded convolution leave one pixel of so many.
@@ -33,12 +34,8 @@ class Network(Protocol):
     """What training needs of a network."""
 
     @property
-    def n_parameters(self) -> int:
-        """P, the length of the flat parameter vector."""
-
-    @property
-    def shapes(self) -> tuple[torch.Size, ...]:
-        """Of the trained parameters, in the order in which the flat vector holds them."""
+    def layout(self) -> FlatLayout:
+        """Where the trained parameters lie in a row of the flat tensor."""
 
     def module(self) -> nn.Module:
         """The network as a torch module, freshly initialised from torch's generator."""
@@ -73,7 +70,7 @@ class MLP:
     Attributes
     ----------
     sizes
-        Numbers of units, input first: (784, 100, 10) has 79,510 parameters.
+        Numbers of units, input first: (784, 100, 10) has 79,510 weights and biases.
     """
 
     sizes: tuple[int, ...]
@@ -85,17 +82,14 @@ class MLP:
         return nn.Sequential(*between, linear[-1])
 
     @property
-    def n_parameters(self) -> int:
-        """P, the length of the flat parameter vector."""
-        return sum(n_out * (n_in + 1) for n_in, n_out in self._layer_sizes())
-
-    @property
-    def shapes(self) -> tuple[torch.Size, ...]:
-        """Of weight and bias of every layer, in the order of ``module().parameters()``."""
-        return tuple(
-            torch.Size(shape)
-            for n_in, n_out in self._layer_sizes()
-            for shape in ((n_out, n_in), (n_out,))
+    def layout(self) -> FlatLayout:
+        """Weight and bias of every layer, in the order of ``module().parameters()``."""
+        return FlatLayout(
+            tuple(
+                torch.Size(shape)
+                for n_in, n_out in self._layer_sizes()
+                for shape in ((n_out, n_in), (n_out,))
+            )
         )
 
     def runs(
@@ -114,17 +108,11 @@ class MLP:
 
     def layers(self, flat: Tensor) -> tuple[Layer, ...]:
         """Views into `flat` (K, P), in the order of ``module().parameters()``."""
-        stack, start, layers = len(flat), 0, []
-        for n_in, n_out in self._layer_sizes():
-            middle, end = start + n_out * n_in, start + n_out * (n_in + 1)
-            layers.append(
-                Layer(
-                    weight=flat[:, start:middle].view(stack, n_out, n_in),
-                    bias=flat[:, middle:end].view(stack, 1, n_out),
-                )
-            )
-            start = end
-        return tuple(layers)
+        views = self.layout.views(flat)
+        return tuple(
+            Layer(weight=weight, bias=bias.unsqueeze(1))
+            for weight, bias in zip(views[::2], views[1::2], strict=True)
+        )
 
     def logits(self, layers: tuple[Layer, ...], inputs: Tensor) -> Tensor:
         """Forward pass of `inputs` (K, B, D) to logits (K, B, classes)."""

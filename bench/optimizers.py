@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import SpecError, first_line, suggestion
@@ -572,14 +573,31 @@ def rate_groups(optimizers: Iterable[Steps]) -> list[dict[str, Any]]:
 
 def _try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
     """Whatever is objected to is the user's to read."""
+    import torch
+
     try:
-        _after_steps(spec)
+        once, again = (_after_steps(spec) for _ in range(2))
     except (Exception, SystemExit) as error:
         raise SpecError(f"{text!r}: {refusal}: {first_line(error)}") from error
+    if not all(map(partial(torch.allclose, rtol=0, atol=0, equal_nan=True), once, again)):
+        raise SpecError(
+            f"{text!r}: two steps from the same state differ: random numbers must come from "
+            "the global generator of torch, numpy or Python, or from one with a fixed seed"
+        )
 
 
 def _after_steps(spec: OptimizerSpec, factors: Sequence[float] = ()) -> list[torch.Tensor]:
-    """One matrix and one vector after a step, or one with each of these shares of the rate."""
+    """One matrix and one vector after a step, or one with each of these shares of the rate.
+
+    The global random generators are set to the same state at each call, and restored.
+    """
+    from bench.generators import RandomStream
+
+    with RandomStream(0).drawn():
+        return _stepped(spec, factors)
+
+
+def _stepped(spec: OptimizerSpec, factors: Sequence[float]) -> list[torch.Tensor]:
     import torch
 
     layers = [torch.nn.Parameter(torch.full(shape, 0.5)) for shape in ((3, 2), (3,))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -12,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.optimizers import Steps, build_for_layers, set_mode
+from bench.generators import RandomStream
+from bench.optimizers import Steps, build_for_layers, is_users, set_mode
 from bench.spec import OptimizerSpec
 
 
@@ -51,10 +53,10 @@ class LayeredRun:
     ----------
     optimizer
         What it is trained with.
-    shapes
-        Of the network's parameters, in the order in which they lie in a row.
-    row, gradient
-        The run's weights and their gradient, (P,).
+    values, gradients
+        The weights of each layer and their gradients, in the shapes of the layers.
+    stream
+        What the optimizer of a user draws its random numbers from.
     evaluate
         Overwrites the gradient of this run on its batch with these classes; gives the loss.
     recordable
@@ -64,33 +66,40 @@ class LayeredRun:
     def __init__(
         self,
         optimizer: OptimizerSpec,
-        shapes: Sequence[torch.Size],
-        row: Tensor,
-        gradient: Tensor,
+        values: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        stream: RandomStream,
         evaluate: Callable[[Tensor], Tensor] | None = None,
         *,
         recordable: bool = False,
     ) -> None:
-        self._values = _views(row, shapes)
-        self._gradients = _views(gradient, shapes)
+        self._values, self._gradients = values, gradients
         self._layers = [torch.nn.Parameter(value) for value in self._values]
         self._evaluate = evaluate
+        # torch's optimizers draw no random numbers
+        self._stream = stream if is_users(optimizer) else None
         self._attach()
-        self.optimizers = build_for_layers(optimizer, self._layers, recordable=recordable)
+        with self._drawn():
+            self.optimizers = build_for_layers(optimizer, self._layers, recordable=recordable)
 
     def step(self, labels: Tensor) -> None:
         self._attach()
-        for optimizer in self.optimizers:
-            if self._evaluate is None:
-                optimizer.step()
-            else:
-                optimizer.step(partial(self._closure, self._evaluate, labels))
+        with self._drawn():
+            for optimizer in self.optimizers:
+                if self._evaluate is None:
+                    optimizer.step()
+                else:
+                    optimizer.step(partial(self._closure, self._evaluate, labels))
         self._take_over()
 
     def set_mode(self, mode: str) -> None:
-        for optimizer in self.optimizers:
-            set_mode(optimizer, mode)
+        with self._drawn(keep=False):  # the number of evaluations must not change the updates
+            for optimizer in self.optimizers:
+                set_mode(optimizer, mode)
         self._take_over()
+
+    def _drawn(self, *, keep: bool = True) -> AbstractContextManager[None]:
+        return nullcontext() if self._stream is None else self._stream.drawn(keep=keep)
 
     def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
         self._take_over()
@@ -109,11 +118,6 @@ class LayeredRun:
             if layer.data_ptr() != value.data_ptr():
                 value.copy_(layer.detach())
                 layer.data = value
-
-
-def _views(row: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
-    parts = torch.split(row, [shape.numel() for shape in shapes])
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from bench.modules import GENERATORS
+from bench.generators import RandomStream
+from bench.modules import trainable
 from bench.networks import MLP, Network, flatten
 
 _LATEST = threading.RLock()
@@ -32,7 +33,7 @@ class Starts:
     modules
         A freshly initialised one for each run.
     weights
-        Those of them that are trained, (K, P).
+        Their trained parameters in the network's layout, (K, P).
     sha256
         Hash of the weights of each run.
     """
@@ -74,7 +75,7 @@ def _starts(network: Network, seeds: tuple[int, ...], _default_dtype: torch.dtyp
     modules = tuple(initial_module(network, seed) for seed in seeds)
     return Starts(
         modules=modules,
-        weights=torch.stack([flatten(module) for module in modules]),
+        weights=torch.stack([network.layout.pack(trainable(module)) for module in modules]),
         sha256=tuple(map(weights_sha256, modules)),
     )
 
@@ -99,15 +100,15 @@ _latest_orders = lru_cache(maxsize=1)(_orders)
 def initial_module(network: Network, seed: int) -> nn.Module:
     """`network` with its own initialisation, by default torch's, from the weight stream of `seed`.
 
-    A network of yours may draw on the CPU only: torch's other generators are not set.
+    A user's network may draw from the global generators of torch (on the CPU only), numpy and
+    Python.
     """
-    with GENERATORS, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stream_seed("weights", seed))
+    with RandomStream(stream_seed("weights", seed)).drawn():
         return network.module()
 
 
 def initial_weights(network: Network, seed: int) -> Tensor:
-    """The weights of :func:`initial_module` that are trained, (P,)."""
+    """The weights of :func:`initial_module` that are trained, (n_parameters,), without padding."""
     return flatten(initial_module(network, seed))
 
 

@@ -1,10 +1,10 @@
 """Train a stack of runs that differ only in their seed.
 
 The workload is the tutorial's: pixels are byte / 255, cross entropy, one optimizer step per batch,
-a fresh permutation of the training images in every epoch. A seed gives three random streams: one
-for the initial weights, one for the order of the images, and one for networks that draw random
-numbers while they train. The optimizer is in none of them, so runs of one seed are paired, and the
-hashes in :class:`TrainedRun` prove it.
+a fresh permutation of the training images in every epoch. A seed gives four random streams: one
+for the initial weights, one for the order of the images, one for networks that draw random numbers
+while they train, and one for optimizers that do. Which optimizer it is enters none of them, so runs
+of one seed are paired, and the hashes in :class:`TrainedRun` prove it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.device_data import DeviceData
+from bench.generators import RandomStream
 from bench.graphs import can_record, own_stream
 from bench.networks import MLP, Network, make_network
 from bench.optimizers import build, is_recordable, is_users, needs_closure, rate_groups
@@ -147,7 +148,7 @@ def bytes_per_run(workload: Workload, optimizer: OptimizerSpec, data: DeviceData
     n_pixels, number = data.train_images.shape[1], torch.finfo(torch.get_default_dtype()).bits // 8
     images = chunk * n_pixels * (number + data.train_images.itemsize)
     order = workload.iterations * (workload.batch_size * 4 + number)
-    return number * (10 * network.n_parameters + 3 * EVALUATION_CHUNK * n_pixels) + images + order
+    return number * (10 * network.layout.size + 3 * EVALUATION_CHUNK * n_pixels) + images + order
 
 
 @dataclass
@@ -169,7 +170,7 @@ class Stack:
     Attributes
     ----------
     parameters
-        The current weights, (K, P): one row for each seed.
+        The current weights in the network's layout, (K, P): one row for each seed.
     """
 
     def __init__(
@@ -207,7 +208,7 @@ class Stack:
         is_recorded = is_recorded and can_record(data.device)
         recordable = is_recorded and is_recordable(optimizer, data.device)
         if acts_elementwise(optimizer):
-            self._steppers = [self._flat_stepper(optimizer, parameter, recordable=recordable)]
+            self._steppers = [self._flat_stepper(optimizer, parameter, recordable)]
         else:
             self._steppers = [
                 self._layered_stepper(optimizer, network, k, module, noise[k], recordable)
@@ -291,13 +292,17 @@ class Stack:
         self._updates.close()
 
     def _flat_stepper(
-        self, optimizer: OptimizerSpec, parameter: nn.Parameter, *, recordable: bool
+        self, optimizer: OptimizerSpec, parameter: nn.Parameter, recordable: bool
     ) -> Stepper:
         """What follows the gradient of all runs, where one step serves them."""
         if is_users(optimizer):  # which may do what a run with layers copes with: all are one layer
-            shape, weights, slopes = parameter.shape, self.parameters, self._gradients
-            return LayeredRun(optimizer, [shape], weights.view(-1), slopes.view(-1))
+            weights, gradients = self.parameters.view(-1), self._gradients.view(-1)
+            return LayeredRun(optimizer, [weights], [gradients], self._optimizer_stream(0))
         return FlatRuns(build(optimizer, parameter, recordable=recordable))
+
+    def _optimizer_stream(self, k: int) -> RandomStream:
+        """What the optimizer of run `k` draws its random numbers from."""
+        return RandomStream(stream_seed("optimizer", self._runs[k].seed), self._data.device)
 
     def _changing_rates(self, optimizer: OptimizerSpec, iterations: int) -> ChangingRates | None:
         if optimizer.schedule is None:
@@ -329,9 +334,9 @@ class Stack:
 
         return LayeredRun(
             optimizer,
-            network.shapes,
-            parameters[0],
-            gradient[0],
+            network.layout.views(parameters[0]),
+            network.layout.views(gradient[0]),
+            self._optimizer_stream(k),
             evaluate,
             recordable=recordable,
         )

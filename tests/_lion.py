@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -155,3 +157,33 @@ def stepless(params: Iterable[torch.Tensor]) -> object:
 
 
 NUMBER = 3
+
+
+class Dropped(torch.optim.SGD):
+    """SGD that skips a random half of the coordinates in each step, by three generators."""
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.1) -> None:
+        super().__init__(params, lr=lr)
+        self.scales = [torch.rand(()) for _ in self.param_groups[0]["params"]]
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for p, scale in zip(self.param_groups[0]["params"], self.scales, strict=True):
+            p.grad.mul_(torch.bernoulli(torch.full_like(p, 0.5)) * scale)
+            p.grad.mul_(np.random.uniform(0.9, 1.0) * random.uniform(0.9, 1.0))
+        super().step(closure)
+
+
+class DroppedFlat(Dropped):
+    """Claims to be elementwise: one step for a whole stack would mix up the runs' numbers."""
+
+    elementwise = True
+
+
+class Unseeded(torch.optim.SGD):
+    """Draws from a generator that starts anywhere."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        generator = np.random.default_rng()
+        for p in self.param_groups[0]["params"]:
+            p.grad.mul_(generator.uniform(0.5, 1.0))
+        super().step(closure)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 
@@ -17,6 +20,13 @@ def deep(image_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
     sizes = (image_shape[1] * image_shape[2], 40, 30, 20)
     layers = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(nn.Flatten(), *layers, nn.Linear(20, n_classes))
+
+
+def odd_sizes(image_shape: tuple[int, int, int]) -> nn.Module:
+    """No layer has a size that fills 64 bytes."""
+    sizes = (image_shape[1] * image_shape[2], 13, 11, 10)
+    layers = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.Dropout(0.3))]
+    return nn.Sequential(nn.Flatten(), *layers[:-1])
 
 
 def batch_norm(**offered: Any) -> nn.Module:
@@ -139,3 +149,62 @@ class DrawsAlways(nn.Linear):
 
 def one_pixel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 10, 28), nn.BatchNorm2d(10), nn.Flatten())
+
+
+def seeds_torch() -> nn.Module:
+    torch.manual_seed(0)
+    return perceptron()
+
+
+def seeds_torch_late() -> nn.Module:
+    module = perceptron()
+    torch.manual_seed(0)
+    return module
+
+
+def seeds_numpy() -> nn.Module:
+    np.random.seed(0)
+    return perceptron()
+
+
+def seeds_both() -> nn.Module:
+    random.seed(1)
+    return seeds_torch()
+
+
+class SeedsInForward(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = dropout(10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return self.inner(images)
+
+
+def draws_numpy() -> nn.Module:
+    """Its weights come from numpy's global generator."""
+    module = perceptron()
+    with torch.no_grad():
+        module[1].weight.copy_(torch.from_numpy(np.random.uniform(-0.01, 0.01, (100, 784))))
+    return module
+
+
+class DrawsPython(nn.Module):
+    """Leaves its hidden units out at random, decided by Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(784, 30), nn.Linear(30, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        kept = torch.tensor([random.random() < 0.5 for _ in range(30)])
+        return self.last(self.first(images.flatten(1)).relu() * kept)
+
+
+def fixed_generator() -> nn.Module:
+    """Starts from the same weights for every seed, as pretrained networks do."""
+    module, generator = perceptron(), torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.01, generator=generator)
+    return module

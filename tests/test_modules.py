@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from conftest import resolve_one
@@ -10,7 +13,7 @@ from torch import nn
 
 from bench.device_data import DeviceData
 from bench.errors import SpecError
-from bench.networks import MLP, flatten, make_network
+from bench.networks import MLP, make_network
 from bench.spec import Workload
 from bench.streams import initial_module
 from bench.training import Stack, train
@@ -72,8 +75,31 @@ def test_a_stack_gives_what_each_run_gives_alone(
     assert len({run.initial_weights_sha256 for run in together}) == 3
 
 
-def first_test_images(mnist: DeviceData) -> dict[str, torch.Tensor]:
-    return {"test_images": mnist.test_images[:1001], "test_labels": mnist.test_labels[:1001]}
+def first_test_images(mnist: DeviceData, n: int = 1001) -> dict[str, torch.Tensor]:
+    return {"test_images": mnist.test_images[:n], "test_labels": mnist.test_labels[:n]}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("n_test", [1, 2, 501])
+@pytest.mark.parametrize("shape", [(1, 5, 5), (1, 28, 28)])
+def test_bit_identity_does_not_depend_on_alignment(
+    shape: tuple[int, int, int], n_test: int, batch_size: int, mnist: DeviceData
+) -> None:
+    """A product with one image is a matrix-vector product, whose bits depend on its operands."""
+    n_pixels = shape[1] * shape[2]
+    first = (784 - n_pixels) // 2  # the middle of the image: elsewhere pixels are 0
+    images = {
+        name: getattr(mnist, name)[:1000, first : first + n_pixels].contiguous()
+        for name in ("train_images", "test_images")
+    }
+    labels = {name: getattr(mnist, name)[:1000] for name in ("train_labels", "test_labels")}
+    data = DeviceData(**{**vars(mnist), **images, **labels, "image_shape": shape})
+    data = DeviceData(**{**vars(data), **first_test_images(data, n_test)})
+    brief = Workload(network=user("odd_sizes"), iterations=20, eval_every=10, batch_size=batch_size)
+    together = train(brief, resolve_one("adam"), [3, 1, 2], data)
+    for run in together:
+        (alone,) = train(brief, resolve_one("adam"), [run.seed], data)
+        assert timeless(alone) == timeless(run)
 
 
 @pytest.mark.parametrize("network", ["mlp[hidden=30x20]", "logistic", "lenet", user("dropout")])
@@ -101,16 +127,16 @@ def test_how_often_is_evaluated_does_not_matter(mnist: DeviceData) -> None:
 
 def test_what_is_frozen_or_out_of_reach_stays(mnist: DeviceData) -> None:
     network = make_network(user("frozen"), *MNIST)
-    assert network.shapes == ((10, 100), (10,))
+    assert network.layout.shapes == ((10, 100), (10,))
     one, other = (initial_module(network, seed) for seed in (0, 1))
     assert not torch.equal(one[1].weight, other[1].weight)
 
     tied = make_network(user("Tied"), *MNIST)
-    assert tied.n_parameters == 785 * 20 + 21 * 20 + 21 * 10 + 4 * 2
+    assert sum(s.numel() for s in tied.layout.shapes) == 785 * 20 + 21 * 20 + 21 * 10 + 4 * 2
     stack = Stack(workload(user("Tied")), resolve_one("adam"), [0], mnist)
-    before = stack.parameters.clone()
+    before = tied.layout.unpadded(stack.parameters)
     stack.advance(0, 5)
-    moved = stack.parameters[0] != before[0]
+    moved = tied.layout.unpadded(stack.parameters)[0] != before[0]
     assert not moved[-8:].any()
     assert moved[-8 - 210 - 420 : -8 - 210].any()
     assert moved[-8 - 10 : -8].all()
@@ -127,15 +153,15 @@ def test_lenet_follows_the_images(shape: tuple[int, int, int]) -> None:
     network = make_network("lenet", shape, 7)
     module = network.module()
     assert module(torch.zeros(2, *shape)).shape == (2, 7)
-    assert len(flatten(module)) == network.n_parameters
-    assert make_network("lenet", *MNIST).n_parameters == 61_706
+    assert network.layout.shapes == tuple(p.shape for p in module.parameters())
+    assert sum(s.numel() for s in make_network("lenet", *MNIST).layout.shapes) == 61_706
 
 
 def test_networks_without_a_module_of_their_own() -> None:
     assert make_network("logistic", (3, 4, 4), 5) == MLP((48, 5))
     assert make_network("mlp[hidden=128x64]", *MNIST) == MLP((784, 128, 64, 10))
     for network in (MLP((6, 4, 3)), make_network("lenet", *MNIST)):
-        assert network.shapes == tuple(p.shape for p in network.module().parameters())
+        assert network.layout.shapes == tuple(p.shape for p in network.module().parameters())
 
 
 def test_a_batch_too_small_shows_early(mnist: DeviceData) -> None:
@@ -163,6 +189,12 @@ def test_a_batch_too_small_shows_early(mnist: DeviceData) -> None:
          "object of Sequential"),
         ("cached", "it must be made anew each time, got the same module twice"),
         ("unseeded", "the seed does not decide its weights"),
+        ("seeds_torch", "it sets the seed of torch when it is made, which makes its random numbers "
+         "the same for every seed of the sweep: remove that call (such as torch.manual_seed)"),
+        ("seeds_torch_late", "it sets the seed of torch when it is made"),
+        ("seeds_numpy", "it sets the seed of numpy when it is made"),
+        ("seeds_both", "it sets the seed of torch and Python's random when it is made"),
+        ("SeedsInForward", "it sets the seed of torch while it trains"),
         ("sharing", "two of its parameters share their memory"),
         ("varying", "its parameters have other shapes each time that it is made"),
     ],
@@ -172,6 +204,23 @@ def test_mistakes_in_ones_own_network(name: str, message: str) -> None:
         make_network(user(name), *MNIST)
     assert f"network '{user(name)}': {message}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["draws_numpy", "DrawsPython", "fixed_generator"])
+def test_numbers_of_numpy_and_python_belong_to_the_run(name: str, mnist: DeviceData) -> None:
+    """The same in a stack and alone, whatever the process drew before."""
+    few, sgd = DeviceData(**{**vars(mnist), **first_test_images(mnist)}), resolve_one("sgd")
+    state = np.random.get_state(legacy=False)
+    together = train(workload(user(name)), sgd, [3, 1], few)
+    for run in together:
+        random.random()
+        before = random.getstate()
+        (alone,) = train(workload(user(name)), sgd, [run.seed], few)
+        assert timeless(alone) == timeless(run)
+        assert random.getstate() == before
+    assert str(np.random.get_state(legacy=False)) == str(state)
+    n_starts = 1 if name == "fixed_generator" else 2
+    assert len({run.initial_weights_sha256 for run in together}) == n_starts
 
 
 def test_images_too_small_for_lenet() -> None:

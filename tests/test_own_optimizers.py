@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import resolve_one
@@ -104,6 +106,37 @@ def test_making_a_stack_leaves_torchs_generator_alone(mnist: DeviceData) -> None
     before = torch.get_rng_state()
     Stack(BRIEF, resolve_one("adafactor"), [1], mnist)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_random_numbers_of_an_optimizer_belong_to_its_run(mnist: DeviceData) -> None:
+    """Alone, in a stack, and after other draws: the same numbers, and others for each seed."""
+    spec = resolve_one("_lion:Dropped")
+    before = torch.get_rng_state()
+    workload = Workload(network="lenet", iterations=20, eval_every=20)  # a stack is exact
+    together = train(workload, spec, [1, 2], mnist)
+    assert torch.equal(before, torch.get_rng_state())
+    for run in together:
+        torch.rand(3), np.random.rand(), random.random()
+        (alone,) = train(workload, spec, [run.seed], mnist)
+        assert numbers(alone) == numbers(run)
+    often = Workload(network="lenet", iterations=20, eval_every=5)
+    assert train(often, spec, [1], mnist)[0].evaluations[-1].test_loss == numbers(together[0])[0]
+    (sgd,) = train(workload, resolve_one("sgd"), [1], mnist)
+    assert sgd.initial_weights_sha256 == together[0].initial_weights_sha256
+
+
+def test_an_optimizer_that_draws_random_numbers_is_not_elementwise() -> None:
+    with pytest.warns(UserWarning, match=r"_lion:DroppedFlat says that it is elementwise, but"):
+        assert not acts_elementwise(resolve_one("_lion:DroppedFlat"))
+
+
+def test_random_numbers_without_a_seed_are_refused() -> None:
+    message = (
+        r"'_lion:Unseeded': two steps from the same state differ: random numbers must come from "
+        r"the global generator of torch, numpy or Python, or from one with a fixed seed"
+    )
+    with pytest.raises(SpecError, match=message):
+        resolve_one("_lion:Unseeded")
 
 
 def test_a_claim_is_believed_only_where_it_is_true() -> None:

@@ -154,7 +154,7 @@ def describe_runs(
     given = table.reset_index(drop=True)
     _refuse_nested(given)
     table = _ranked(_typed(given), p, order)
-    warnings = (*_unpaired(table), *comparison.warnings)
+    warnings = (*_unpaired(table), *_same_weights(table), *comparison.warnings)
     variants = variants_of(table)
     return SweepAnalysis(
         name=name,
@@ -250,6 +250,20 @@ def _unpaired(table: pd.DataFrame) -> list[str]:
                 f"{len(differing)} seeds ({seeds}), so that a seed is not the same for all."
             )
     return warnings
+
+
+def _same_weights(table: pd.DataFrame) -> list[str]:
+    """A warning where the initial weights do not depend on the seed."""
+    if "initial_weights_sha256" not in table.columns:
+        return []
+    known = table[["seed", "initial_weights_sha256"]].dropna()
+    n_seeds = known["seed"].nunique()
+    if n_seeds < 2 or known["initial_weights_sha256"].nunique() > 1:
+        return []
+    return [
+        f"All {n_seeds} seeds start from the same weights: the spread over seeds covers the order "
+        "of the images, but not the initialisation of the network."
+    ]
 
 
 def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:

@@ -1,0 +1,73 @@
+"""Layout of a network's parameters in one flat tensor.
+
+Each parameter starts at a multiple of :data:`ALIGNMENT` elements, so in memory at a multiple of 64
+bytes, as every tensor that torch allocates on the CPU. The last bits of a matrix product depend on
+the alignment of its operands: without padding, a run would give other results beside other runs
+than alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: Elements: 64 bytes of float32.
+ALIGNMENT = 16
+
+
+@dataclass(frozen=True)
+class FlatLayout:
+    """Where each parameter of a network lies in a flat tensor of `size` elements.
+
+    The elements between parameters are padding. They are 0, and so is their gradient: they change
+    neither a norm over the flat tensor nor, through an elementwise optimizer, any parameter.
+
+    Attributes
+    ----------
+    shapes
+        Of the parameters, in the order of ``module.parameters()``.
+    """
+
+    shapes: tuple[torch.Size, ...]
+
+    @property
+    def size(self) -> int:
+        """P, the length of a row of the flat tensor, padding included."""
+        return sum(_aligned(shape.numel()) for shape in self.shapes)
+
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """Views of the parameters in `flat` (..., P), each of shape (..., \\*shape)."""
+        return [
+            flat[..., start : start + shape.numel()].view(*flat.shape[:-1], *shape)
+            for start, shape in self._starts()
+        ]
+
+    def pack(self, parameters: Sequence[Tensor]) -> Tensor:
+        """Copy the parameters of one run to a new flat tensor (P,)."""
+        flat = parameters[0].new_zeros(self.size)
+        for view, parameter in zip(self.views(flat), parameters, strict=True):
+            view.copy_(parameter.detach())
+        return flat
+
+    def unpadded(self, flat: Tensor) -> Tensor:
+        """Copy the parameters in `flat` (..., P) without the padding: (..., number of weights)."""
+        return torch.cat([view.flatten(flat.ndim - 1) for view in self.views(flat)], dim=-1)
+
+    def _starts(self) -> Iterator[tuple[int, torch.Size]]:
+        start = 0
+        for shape in self.shapes:
+            yield start, shape
+            start += _aligned(shape.numel())
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """`tensor` itself where its memory starts at a multiple of 64 bytes, else a copy that does."""
+    return tensor if tensor.data_ptr() % (4 * ALIGNMENT) == 0 else tensor.clone()
+
+
+def _aligned(n: int) -> int:
+    """`n` rounded up to a multiple of :data:`ALIGNMENT`."""
+    return -(-n // ALIGNMENT) * ALIGNMENT
