@@ -30,6 +30,7 @@ from bench.errors import (
     UsageError,
     last_line,
 )
+from bench.external import is_external
 from bench.hardware import Hardware, Layout, choose_hardware, lay_out
 from bench.jobs import RunEvent, Site, estimate_seconds, load_data
 from bench.optimizers import DEFAULT_OPTIMIZERS
@@ -424,19 +425,22 @@ def begin_sweep(
         judged in another way.
     DataError
         If the dataset cannot be had.
+    SpecError
+        If a trial of a user's network fails.
     StoreError
         If a stored file cannot be read, written or moved.
     """
     store = conditions.store
     refuse_foreign(store.options_file)
+    dataset = spec.workload.dataset
+    arrays = datasets.prepare(dataset, conditions.data_dir, quiet=conditions.quiet)
+    _try_network(spec.workload, arrays, conditions.hardware.devices[0])
     store.create()
     with _locked(store):
         store.tidy()
         for damage in _set_damaged_aside(spec, store):
             on_damage(damage)
         todo = find_missing(spec, conditions)
-        dataset = spec.workload.dataset
-        arrays = datasets.prepare(dataset, conditions.data_dir, quiet=conditions.quiet)
         store.write_spec(spec)
         store.write_options(options_text(spec, conditions.means))
         layout = lay_out(todo.missing, conditions.hardware, arrays)
@@ -453,6 +457,14 @@ def begin_sweep(
         if todo.missing and layout.n_jobs > 1 and not layout.slots:
             stop_workers()
         _compact(store)
+
+
+def _try_network(workload: Workload, arrays: Path, device: str) -> None:
+    """Refuse a user's network that cannot be trained, before anything is written."""
+    if is_external(workload.network):
+        from bench.training import try_network
+
+        try_network(workload, load_data(arrays, device))
 
 
 def _compact(store: Store) -> None:

@@ -137,6 +137,20 @@ def train(
             stack.close()
 
 
+def try_network(workload: Workload, data: DeviceData) -> None:
+    """Train the network of `workload` for one update.
+
+    Raises
+    ------
+    SpecError
+        If the network is a user's and cannot be trained.
+    """
+    chunk = _chunk(workload.batch_size)
+    make_network(
+        workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=data.device
+    )
+
+
 def bytes_per_run(workload: Workload, optimizer: OptimizerSpec, data: DeviceData) -> int:
     """Memory that each run of a stack needs on a device, roughly and rather too much.
 

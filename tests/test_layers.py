@@ -73,7 +73,17 @@ ALLOWED = {
     },
     "stored": {"analysis", "errors", "ledger", "options", "records", "spec", "store"},
     "sweeps": {
-        *("errors", "spec", "options", "machine", "datasets", "architectures", "optimizers"),
+        *(
+            "errors",
+            "external",
+            "spec",
+            "training",
+            "options",
+            "machine",
+            "datasets",
+            "architectures",
+            "optimizers",
+        ),
         *("records", "variants", "store", "runner", "hardware", "jobs"),
     },
     "soak": {"errors", "records", "store"},

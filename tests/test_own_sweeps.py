@@ -78,6 +78,22 @@ def call_with_mine(
     load_external.cache_clear()
 
 
+@pytest.mark.parametrize("n_jobs", ["1", "2"])
+def test_a_network_that_cannot_be_trained_is_refused_before_anything_is_written(
+    n_jobs: str, call_with_mine: CommandCall
+) -> None:
+    (call_with_mine.directory / "mine.py").write_text(
+        MINE + "\n\ndef seeded(image_shape, n_classes):\n"
+        "    torch.manual_seed(0)\n    return net(image_shape, n_classes)\n"
+    )
+    command = ("sweep", "--network", "mine:seeded", *LENGTH[:-1], n_jobs, "--dataset", "digits")
+    finished = call_with_mine(*command)
+    assert finished.code == 2
+    assert "it sets the seed of torch when it is made" in finished.err
+    assert finished.err.count("\n") == 1
+    assert not (call_with_mine.directory / "results").exists()
+
+
 def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
     source = run_command.directory / "mine.py"
     source.write_text(MINE)
