@@ -89,7 +89,7 @@ ALLOWED = {
     "soak": {"errors", "records", "store"},
     "analysis": {"errors", "records"},
     "validation": {"errors", "machine", "analysis"},
-    "report": {"files", "analysis"},
+    "report": {"errors", "files", "analysis"},
     "cli": {
         *("__init__", "errors", "files", "spec", "records", "machine", "datasets", "optimizers"),
         *(

@@ -7,6 +7,7 @@ do the same for two sweeps against each other, ``change_markdown`` is a comment.
 is what it should be.
 """
 
+from bench.report import _matplotlib  # noqa: F401 - before anything else imports matplotlib
 from bench.report.canvas import NARROW, WIDE, Layout
 from bench.report.change import change_verdict
 from bench.report.change_figure import change_figure
