@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-import joblib
 import torch
 from torch import nn
 
+from bench._joblib import joblib
 from bench._torchvision import import_datasets
 from bench.datasets import prepare
 from bench.errors import WorkerError

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import devices
+from bench._joblib import workers
 from bench.devices import CPU, CUDA, kind_of
 from bench.errors import UsageError
 from bench.jobs import load_data, make_jobs
@@ -103,6 +104,8 @@ def choose_hardware(
         raise UsageError(f"--tf32 is for GPUs of CUDA, and this sweep trains on {kind}")
     if n_jobs == -1:
         n_jobs = available_cores() if kind == CPU else MAX_JOBS
+    if kind == CPU:
+        n_jobs = workers(n_jobs)
     machine = describe_machine(chosen[0], n_jobs, tf32=tf32)
     return Hardware(machine=machine, devices=chosen, jobs_per_gpu=jobs_per_gpu, stack=stack)
 

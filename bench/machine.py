@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import joblib
-
+from bench._joblib import loky
 from bench.devices import CPU, CUDA, kind_of
 
 
@@ -47,7 +46,8 @@ def describe_machine(device: str, n_jobs: int, *, tf32: bool = False) -> Machine
 
 def available_cores() -> int:
     """Cores that this process may use, by affinity and by control group."""
-    return int(joblib.cpu_count())
+    # joblib.cpu_count is 1 where joblib has no worker processes, however many cores there are
+    return int(loky.cpu_count())
 
 
 def name_of(device: str) -> str:

@@ -20,9 +20,7 @@ from datetime import UTC, datetime
 from multiprocessing import active_children
 from pathlib import Path
 
-import joblib
-from joblib.externals.loky import get_reusable_executor
-
+from bench._joblib import joblib, loky
 from bench.device_pool import run_on_devices
 from bench.errors import WorkerError
 from bench.jobs import Job, RunEvent, Site, become_worker, do_job, failed, make_jobs, store
@@ -120,6 +118,8 @@ def _in_pool(
     jobs: Sequence[Job], site: Site, begun: _Begun, *, alone: bool = False
 ) -> Generator[RunEvent]:
     """Hand the jobs to joblib; with one worker they are done in this process, unless `alone`."""
+    if site.machine.n_jobs == 1 and not alone:
+        return _one_by_one(_do_begun(job, site, begun) for job in jobs)
     # one thread each, also where the environment asks for a number that is none
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(
@@ -222,7 +222,7 @@ def _stored_event(run: RunSpec, site: Site, since: datetime) -> RunEvent | None:
 
 def stop_workers() -> None:
     """End the workers, which joblib would keep for the next plan, now instead of at exit."""
-    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+    loky.get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _start_worker(parent: int) -> None:

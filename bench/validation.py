@@ -23,13 +23,13 @@ from functools import partial
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from bench._joblib import joblib, workers
 from bench.analysis.differences import Differences, paired_differences
 from bench.analysis.pairs import compare_pairs
 from bench.analysis.permutation import sign_flip_pvalue
@@ -241,9 +241,10 @@ def _outcomes(
     repetitions: int, rng: int, n_jobs: int, studies: Iterable[Study[Any]]
 ) -> Iterator[FloatArray]:
     """The outcomes of every block of every study, in this order."""
+    n_jobs = workers(available_cores() if n_jobs == -1 else n_jobs)
     parallel = joblib.Parallel(
-        n_jobs=available_cores() if n_jobs == -1 else n_jobs,
-        backend="loky",
+        n_jobs=n_jobs,
+        backend="loky" if n_jobs > 1 else "sequential",
         return_as="generator",
         batch_size=1,
     )

@@ -181,6 +181,82 @@ def test_rows_are_the_same_wherever_they_are_made(
         assert ">adam<" in (place / "my répörts" / "x.html").read_text(encoding="utf-8")
 
 
+#: A module that Python imports at its start: the system has no semaphores.
+NO_SEMAPHORES = """
+import _multiprocessing
+class NoSemaphore(_multiprocessing.SemLock):
+    def __new__(cls, *args, **kwargs):
+        raise OSError(38, "Function not implemented")
+_multiprocessing.SemLock = NoSemaphore
+"""
+NO_WORKERS = {
+    "switched off": ({"JOBLIB_MULTIPROCESSING": "0"}, "JOBLIB_MULTIPROCESSING=0"),
+    "no semaphores": (
+        {"PYTHONPATH": f"{{}}:{os.environ.get('PYTHONPATH', '')}"},
+        "this system has no semaphores (/dev/shm)",
+    ),
+}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("name", NO_WORKERS)
+def test_without_workers_runs_are_made_in_one_process(
+    name: str, n_jobs: int, run_command: CommandLine, ordinary: Path
+) -> None:
+    place, (variables, reason) = run_command.directory, NO_WORKERS[name]
+    (place / "sitecustomize.py").write_text(NO_SEMAPHORES)
+    environment = {key: value.replace("{}", str(place)) for key, value in variables.items()}
+    options = ("--n-jobs", str(n_jobs), "--no-report")
+    finished = run_command(*TWO_SEEDS, *options, environment=environment)
+    warning = (
+        f"optimizer-bench: warning: 2 workers are not available because {reason}: the work is "
+        "done in one process\n"
+    )
+    assert (finished.code, finished.out) == (0, "")
+    assert finished.err == (warning if n_jobs == 2 else "")
+    assert learned(place / "results") == learned(ordinary)
+    assert {(r["cores"], r["n_jobs"]) for r in rows_in(place / "results")} == {
+        (available_cores(), 1)
+    }
+
+
+def test_what_measures_workers_needs_them(run_command: CommandLine) -> None:
+    finished = run_command("benchmark", environment={"JOBLIB_MULTIPROCESSING": "0"})
+    error = require_one_line(finished, 2)
+    assert "benchmark needs worker processes, not available because JOBLIB_MULTI" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JOBLIB_MULTIPROCESSING", "false"),
+        ("JOBLIB_START_METHOD", "nonsense"),
+        ("LOKY_MAX_CPU_COUNT", "all"),
+        ("LOKY_MAX_DEPTH", ""),
+        ("LOKY_PICKLER", "no_such_module"),
+    ],
+)
+def test_variables_of_joblib_that_it_refuses_are_named(
+    name: str, value: str, run_command: CommandLine
+) -> None:
+    error = require_one_line(run_command(*TWO_SEEDS, environment={name: value}), 2)
+    assert error.startswith("optimizer-bench: error: cannot use joblib (")
+    assert error.endswith(f": check the environment variable {name}={value}\n")
+    assert not (run_command.directory / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("JOBLIB_TEMP_FOLDER", "/proc/x"), ("LOKY_MAX_CPU_COUNT", "-1"), ("LOKY_PICKLER", "pickle")],
+)
+def test_other_variables_of_joblib_change_no_row(
+    name: str, value: str, run_command: CommandLine, ordinary: Path
+) -> None:
+    finished = run_command(*TWO_SEEDS, "--no-report", environment={name: value})
+    assert (finished.code, finished.out, finished.err) == (0, "", "")
+    assert learned(run_command.directory / "results") == learned(ordinary)
+
+
 def test_installed_where_nothing_can_be_written(run_command: CommandLine, ordinary: Path) -> None:
     prefix = obedient()
     place = run_command.directory

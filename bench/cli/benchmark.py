@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import benchmark, devices
+from bench._joblib import require_workers
 from bench.analysis.export import to_json
 from bench.benchmark import EngineTiming, Figures
 from bench.files import require_output, write_atomically
@@ -26,6 +27,7 @@ def run(arguments: Namespace) -> int:
     (device, *_) = devices.choose(arguments.device)
     figures: Figures | GpuFigures
     if device == devices.CPU:
+        require_workers("benchmark")
         figures = _measure(arguments.repeats, full=arguments.full)
     else:
         from bench import gpu_benchmark
