@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import warnings
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import analysis
 from bench.analysis import compare
+from bench.analysis.outcomes import read_outcomes
 from bench.analysis.table import default_margin, is_fraction, pair_up
 from bench.errors import SpecError, TableError
 
@@ -34,17 +39,44 @@ ERRORS = {
     "no rows": (runs().iloc[:0], "the table has no rows: it needs one row per run"),
     "text": (
         runs(test_accuracy=[0.97, "n/a", "0.95", "oops"]),
-        "column 'test_accuracy' must hold numbers, got 'n/a' in row 2",
+        "column 'test_accuracy' must hold numbers, got 'oops' in row 4",
     ),
-    "infinite": (
-        runs(test_accuracy=[0.97, 0.98, np.inf, 0.96]),
-        "column 'test_accuracy' must hold finite numbers (up to 1e+150), got inf in row 3 "
+    "too large": (
+        runs(test_accuracy=[0.97, 0.98, 1e300, 0.96]),
+        "column 'test_accuracy' must hold finite numbers (up to 1e+150), got 1e+300 in row 3 "
         "(a run that diverged says so in column 'status')",
     ),
-    "infinite though ok": (
-        runs(test_accuracy=[0.97, 0.98, -np.inf, 0.96], status=["ok", "diverged", "ok", "ok"]),
-        "column 'test_accuracy' must hold finite numbers (up to 1e+150), got -inf in row 3 "
-        "(a run that diverged says so in column 'status')",
+    "too large for a float": (
+        runs(test_accuracy=[0.97, 0.98, "1e999", 0.96]),
+        "column 'test_accuracy' must hold numbers that a float can hold, got '1e999' in row 3",
+    ),
+    "complex numbers in objects": (
+        runs(test_accuracy=pd.Series([0.97, 0.98, 1j, 0.96], dtype=object)),
+        "column 'test_accuracy' must hold numbers, got 1j in row 3",
+    ),
+    "periods": (
+        runs(test_accuracy=pd.period_range("2026", periods=4)),
+        "column 'test_accuracy' must hold numbers, got period[D]",
+    ),
+    "timestamps in objects": (
+        runs(test_accuracy=pd.Series([0.9, 0.8, pd.Timestamp("2026-11-23"), 1], dtype=object)),
+        "column 'test_accuracy' must hold numbers, got Timestamp('2026-11-23 00:00:00') in row 3",
+    ),
+    "bytes as names": (
+        runs(optimizer=[b"adam", b"adam", b"sgd", b"sgd"]),
+        "column 'optimizer' must hold text or numbers, got bytes b'adam' in row 1",
+    ),
+    "bytes as seeds": (
+        runs(seed=[0, 1, b"\xff", 1]),
+        "column 'seed' must hold text or numbers, got bytes b'\\xff' in row 3",
+    ),
+    "bytes as values": (
+        runs(test_accuracy=[0.97, 0.98, b"0.95", 0.96]),
+        "column 'test_accuracy' must hold numbers, got b'0.95' in row 3",
+    ),
+    "bytes as a status": (
+        runs(status=["ok", b"ok", "ok", "ok"]),
+        "column 'status' must hold text or numbers, got bytes b'ok' in row 2",
     ),
     "duplicate": (
         runs(seed=[0, 0, 0, 1]),
@@ -65,7 +97,8 @@ ERRORS = {
     ),
     "nan of a failed status": (
         runs(status=["failed", "failed", np.nan, "ok"]),
-        "column 'status' has an empty cell in row 3",
+        "column 'status' has an empty cell in row 3; to leave it out: --ignore-column status, or "
+        "drop the column",
     ),
     "duplicate after conversion": (
         runs(seed=[0, 1, 0.0, 0]),
@@ -77,12 +110,19 @@ ERRORS = {
     ),
     "no seed": (runs(seed=[0, 1, 0, np.nan]), "column 'seed' has an empty cell in row 4"),
     "unknown status": (
-        runs(status=["ok", "ok", "done", "ok"]),
-        "column 'status' must hold ok, diverged, failed, got 'done' in row 3",
+        runs(status=["ok", "ok", "odd", "ok"]),
+        "column 'status' must hold ok (okay, success, successful, succeeded, finished, complete, "
+        "completed, done, passed, converged), diverged (divergent, nan, inf) or failed (fail, "
+        "failure, error, errored, crash, crashed, killed, aborted, cancelled, canceled, timeout, "
+        "timed out, out of memory, oom, node fail, boot fail, deadline, preempted, interrupted, "
+        "running, in progress, scheduled, waiting, pending, queued, preempting, suspended, paused, "
+        "stopped, pruned), got 'odd' in row 3; to leave it out: --ignore-column status, or drop "
+        "the column",
     ),
     "no status": (
         runs(status=["ok", None, "ok", "ok"]),
-        "column 'status' has an empty cell in row 2",
+        "column 'status' has an empty cell in row 2; to leave it out: --ignore-column status, or "
+        "drop the column",
     ),
     "no value": (
         runs(test_accuracy=[np.nan] * 4),
@@ -117,6 +157,16 @@ SETTINGS = {
     "margin 0": ({"margin": 0}, "margin must be positive and finite, or None, got 0"),
     "margin nan": ({"margin": np.nan}, "margin must be positive and finite, or None, got nan"),
     "alpha 1": ({"alpha": 1}, "alpha must lie between 0 and 1 (exclusive), got 1"),
+    "alpha None": ({"alpha": None}, "alpha must lie between 0 and 1 (exclusive), got None"),
+    "alpha text": ({"alpha": "0.1"}, "alpha must lie between 0 and 1 (exclusive), got '0.1'"),
+    "target list": ({"target": [1]}, "target must lie between 0 and 1 (exclusive), got [1]"),
+    "margin tuple": ({"margin": (1,)}, "margin must be positive and finite, or None, got (1,)"),
+    "margin array": (
+        {"margin": np.array([[1.0], [2.0]])},
+        "margin must be positive and finite, or None, got array([[1.], [2.]])",
+    ),
+    "direction list": ({"direction": ["up"]}, "direction must be 'higher' or 'lower', got ['up']"),
+    "looks": ({"looks": None}, "looks must be a sequence of Look, got None"),
     "direction": ({"direction": "up"}, "direction must be 'higher' or 'lower', got 'up'"),
 }
 
@@ -126,6 +176,62 @@ def test_a_bad_setting_gets_one_clear_line(name: str) -> None:
     options, message = SETTINGS[name]
     with pytest.raises(SpecError, match=f"^{re.escape(message)}$"):
         compare(runs(), **options)
+
+
+FLATTEN = (
+    "the table must have one level of column names, got 2 such as ('test_accuracy', 'mean'): "
+    "flatten them with table.columns = ['_'.join(map(str, c)).strip('_') for c in table.columns]"
+)
+WRONG_TYPES = {
+    "None": (None, {}, "the table must be a pandas DataFrame, got NoneType"),
+    "rows": ([{"optimizer": "a"}], {}, "the table must be a pandas DataFrame, got list"),
+    "a series": (runs()["seed"], {}, "the table must be a pandas DataFrame, got Series"),
+    "two levels": (
+        runs().groupby(["optimizer", "seed"]).agg({"test_accuracy": ["mean"]}).reset_index(),
+        {},
+        FLATTEN,
+    ),
+    "no value": (runs(), {"value": None}, "value must be the name of a column, got None"),
+    "a list": (runs(), {"block": ["seed"]}, "block must be the name of a column, got ['seed']"),
+    "a tuple": (runs(), {"treatment": ()}, "treatment must be the name of a column, got ()"),
+    "a truth": (runs(), {"treatment": True}, "treatment must be the name of a column, got True"),
+    "no such number": (
+        runs(),
+        {"block": 7},
+        "the table has no column '7': its columns are optimizer, seed, test_accuracy",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TYPES)
+def test_a_wrong_type_gets_one_clear_line(name: str) -> None:
+    table, options, message = WRONG_TYPES[name]
+    with pytest.raises(TableError, match=f"^{re.escape(message)}$"):
+        compare(table, **options)
+
+
+@pytest.mark.parametrize("table", [None, [1], (1, 2), "x.csv", {"optimizer": ["a"]}])
+def test_every_function_of_tables_refuses_what_is_none(table: Any) -> None:
+    message = "the table must be a pandas DataFrame"
+    comparison = compare(runs())
+    for call in (
+        lambda: analysis.analyse_sweep(table, name="x", command="x"),
+        lambda: analysis.describe_runs(table, comparison, name="x", command="x"),
+        lambda: analysis.compare_sweeps(table, runs()),
+        lambda: analysis.means_over_seeds({"mnist": table}),
+    ):
+        with pytest.raises(TableError, match=message):
+            call()
+
+
+def test_columns_may_be_named_by_whole_numbers() -> None:
+    table = runs().set_axis([0, 1, 2], axis=1)
+    options = {"direction": "higher", "margin": 0.002}
+    found = compare(table, treatment=0, block=1, value=2, **options)
+    assert found.pairs == compare(runs()).pairs
+    assert (found.parameters.treatment, found.parameters.value) == ("0", "2")
+    described = analysis.describe_runs(table, found, name="x", command="x")
+    assert [score.value for score in described.scores] == [0.97, 0.98, 0.95, 0.96]
 
 
 @pytest.mark.parametrize(
@@ -302,6 +408,10 @@ def test_numbers_may_be_text_nullable_or_mixed() -> None:
     for cells in (
         ["0.97", "0.98", 0.95, "0.96"],
         pd.array([0.97, 0.98, 0.95, 0.96], dtype="Float64"),
+        pd.array(["0.97", " .98", "95e-2", "+0.96"], dtype="string[pyarrow]"),
+        pd.arrays.SparseArray([0.97, 0.98, 0.95, 0.96]),
+        pd.Categorical([0.97, 0.98, 0.95, 0.96]),
+        [Decimal("0.97"), Decimal("0.98"), 0.95, Fraction(24, 25)],
     ):
         assert pair_up(runs(test_accuracy=cells)).values.tolist() == expected
     nullable = pd.array([0.97, None, 0.95, 0.96], dtype="Float64")
@@ -343,6 +453,152 @@ class TestStatus:
     def test_a_diverged_accuracy_that_was_never_measured_ranks_worst(self) -> None:
         table = runs(status=self.status, test_accuracy=[0.97, 0.98, None, 0.96])
         assert pair_up(table).values[0, 1] == -np.inf
+
+
+OUTCOMES: list[tuple[list[object], list[str] | None, list[str]]] = [
+    ([0.97, "nan", 0.95, 0.96], None, ["ok", "diverged", "ok", "ok"]),
+    ([0.97, "NaN", "0.95", "-Inf"], None, ["ok", "diverged", "ok", "diverged"]),
+    ([0.97, " +infinity ", 0.95, 0.96], None, ["ok", "diverged", "ok", "ok"]),
+    ([0.97, np.inf, -np.inf, 0.96], None, ["ok", "diverged", "diverged", "ok"]),
+    ([0.97, Decimal("Infinity"), 0.95, 0.96], None, ["ok", "diverged", "ok", "ok"]),
+    ([0.97, np.nan, None, 0.96], None, ["ok", "missing", "missing", "ok"]),
+    (["0.97", "", "N/A", "None"], None, ["ok", "missing", "missing", "missing"]),
+    (["NULL", "na", "<NA>", 0.96], None, ["missing", "missing", "missing", "ok"]),
+    ([0.97, "nan", "nan", 0.96], ["ok", "ok", "failed", "ok"], ["ok", "diverged", "failed", "ok"]),
+    (
+        [0.9, 0.9, np.inf, 0.9],
+        ["ok", "failed", "diverged", "ok"],
+        ["ok", "failed", "diverged", "ok"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("cells", "status", "expected"), OUTCOMES)
+@pytest.mark.parametrize("value", ["test_accuracy", "test_loss"])
+def test_what_is_not_finite_diverged_and_what_is_empty_is_missing(
+    cells: list[object], status: list[str] | None, expected: list[str], value: str
+) -> None:
+    table = runs().drop(columns="test_accuracy").assign(**{value: pd.Series(cells, dtype=object)})
+    if status:
+        table["status"] = status
+    paired = pair_up(table, value=value)
+    diverged = [kind == "diverged" for kind in expected]
+    assert paired.diverged.T.ravel().tolist() == diverged
+    assert paired.failed.T.ravel().tolist() == [kind == "failed" for kind in expected]
+    values = paired.values.T.ravel()
+    assert np.isnan(values).tolist() == [kind in ("missing", "failed") for kind in expected]
+    assert (values == -paired.sign * np.inf).tolist() == diverged
+
+
+def test_a_loss_that_is_nan_does_not_praise_its_optimizer() -> None:
+    """Without its four lost runs, beta would have the lower loss in each of the other eight."""
+    alpha = [0.300 + 0.004 * seed for seed in range(12)]
+    beta = ["nan" if seed % 3 == 0 else 0.27 + 0.003 * seed for seed in range(12)]
+    table = pd.DataFrame(
+        {
+            "optimizer": ["alpha"] * 12 + ["beta"] * 12,
+            "seed": [*range(12)] * 2,
+            "loss": alpha + beta,
+        }
+    )
+    status = ["diverged" if cell == "nan" else "ok" for cell in alpha + beta]
+    numbers = table["loss"].replace("nan", None)
+    spelled = compare(table, value="loss", direction="lower")
+    assert spelled == compare(
+        table.assign(loss=numbers, status=status), value="loss", direction="lower"
+    )
+    assert spelled.pairs[0].pvalue_holm == pytest.approx(0.125, abs=0.02)
+    missing = compare(table.assign(loss=numbers), value="loss", direction="lower")
+    assert missing.pairs[0].pvalue_holm == 2 / 2**8
+
+
+#: Words of MLflow, Weights & Biases, Optuna, Slurm and others, and what they mean.
+WORDS = {
+    "ok": (
+        *("ok", "OK", " Ok ", "FINISHED", "finished", "COMPLETE", "TrialState.COMPLETE"),
+        *("COMPLETED", "success", "Succeeded", "done", "passed"),
+    ),
+    "diverged": ("diverged", "DIVERGED", "nan", "NaN"),
+    "failed": (
+        *("FAILED", "KILLED", "crashed", "killed", "preempted", "FAIL", "Error", "TIMEOUT"),
+        *(
+            "CANCELLED",
+            "CANCELLED by 1000",
+            "CANCELLED+",
+            "OUT_OF_MEMORY",
+            "NODE_FAIL",
+            "timed-out",
+        ),
+        *("RUNNING", "SCHEDULED", "WAITING", "PENDING", "PRUNED", "in_progress"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("word", "status"), [(w, s) for s in WORDS for w in WORDS[s]])
+def test_status_words_of_other_tools_are_read(word: str, status: str) -> None:
+    table = runs(status=["ok", word, "ok", "ok"])
+    found = read_outcomes(table, "test_accuracy")
+    assert found.table["status"].tolist() == ["ok", status, "ok", "ok"]
+    assert len(found.notes) == (word != status)
+    comparison = compare(table)
+    assert comparison == compare(runs(status=["ok", status, "ok", "ok"]))
+    incidents = analysis.describe_runs(table, comparison, name="x", command="x").incidents
+    assert [incident.status for incident in incidents] == [status][: status != "ok"]
+
+
+def test_hyperparameters_of_somebody_elses_table_may_differ_by_block() -> None:
+    """In nested cross-validation every fold has its own."""
+    for settings in (
+        ['{"C": 1}', '{"C": 2}'] * 2,
+        ["C=1"] * 4,
+        [{"C": 1}] * 4,
+        [1, [2], None, "x"],
+    ):
+        table = runs(
+            algorithm=["svm", "svm", "forest", "forest"],
+            hyperparameters=pd.Series(settings, dtype=object),
+        )
+        found = analysis.describe_runs(table, compare(table), name="x", command="x")
+        assert found.variants == ()
+    table = runs(algorithm="torch.optim.SGD", hyperparameters='{"lr": 0.1}')
+    found = analysis.describe_runs(table, compare(table), name="x", command="x")
+    assert found.variants[0].hyperparameters == (("lr", "0.1"),)
+
+
+@pytest.mark.parametrize("word", [1, 0, True, "1", "true", "unknown", "succes", 0.5])
+def test_words_that_may_mean_anything_are_refused(word: object) -> None:
+    with pytest.raises(TableError, match=f"got {re.escape(repr(word))} in row 2; to leave it out"):
+        compare(runs(status=pd.Series(["ok", word, "ok", "ok"], dtype=object)))
+
+
+def test_notes_say_how_cells_were_read() -> None:
+    table = runs(status=["FINISHED", "RUNNING", "FINISHED", "ok"])
+    table["test_accuracy"] = ["0.9", "", "nan", "-inf"]
+    words, numbers = read_outcomes(table, "test_accuracy").notes
+    assert words == (
+        "column 'status': read FINISHED (2) as ok, RUNNING (1) as failed: a run without a final "
+        "result counts as failed"
+    )
+    assert numbers == (
+        "2 of 4 cells of column 'test_accuracy' are nan or inf: read as diverged, which ranks "
+        "worst (--nan missing: as no result)"
+    )
+    found = read_outcomes(table, "test_accuracy", "missing")
+    assert found.table["test_accuracy"].isna().tolist() == [False, True, True, True]
+    assert "read as no result" in found.notes[1]
+    assert read_outcomes(found.table, "test_accuracy").notes == ()
+
+
+def test_many_columns_give_no_warning() -> None:
+    """pandas warns of a table that was made column by column, and of each insertion into it."""
+    table = runs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(150):
+            table[f"setting_{number}"] = 1.0 * number
+    comparison = compare(table)
+    assert comparison == compare(runs())
+    analysis.describe_runs(table, comparison, name="x", command="x")
 
 
 class TestCounts:

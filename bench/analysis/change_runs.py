@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.columns import numbers_of, prepared, require_columns
+from bench.analysis.outcomes import read_outcomes
 from bench.analysis.results import Block
 from bench.analysis.sweep import PAIRING, SETTINGS
-from bench.analysis.table import block_keys, numbers_of, pair_up, require_columns
+from bench.analysis.table import block_keys, pair_up
 from bench.analysis.timing import SECONDS, log_seconds
 from bench.records import DIVERGED, FAILED
 
@@ -22,7 +24,8 @@ BUDGET = ("batch_size", "iterations")
 WORKLOAD = ("dataset", "network", *BUDGET)
 #: Runs that agree in these, and in their status, ended in exactly the same way.
 _OUTCOME = ("test_correct", "test_loss")
-_COLUMNS = (
+#: Columns without which two sweeps cannot be compared.
+COLUMNS = (
     *("optimizer", "seed", "status", VALUE, "test_total", SECONDS),
     *(*_OUTCOME, *PAIRING, *SETTINGS, *WORKLOAD),
 )
@@ -86,8 +89,10 @@ class SweepRuns:
             If a column is missing or holds what it may not: see
             :func:`bench.analysis.table.pair_up`.
         """
-        require_columns(table, _COLUMNS)
+        table = prepared(table)
+        require_columns(table, COLUMNS)
         paired = pair_up(table, value=VALUE)
+        table = read_outcomes(table, VALUE).table
         rows = _rows(table)
         runs = {
             name: {

@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from numbers import Real
+from typing import Literal, TypeGuard
 
 import pandas as pd
 
 from bench.analysis.cautions import cautions
+from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.omnibus import block_ranks, omnibus
 from bench.analysis.pairs import compare_pairs
@@ -46,9 +48,9 @@ LEAST_ALPHA = 1e-9
 def compare(
     table: pd.DataFrame,
     *,
-    treatment: str = "optimizer",
-    block: str = "seed",
-    value: str = "test_accuracy",
+    treatment: str | int = "optimizer",
+    block: str | int = "seed",
+    value: str | int = "test_accuracy",
     direction: Direction | None = None,
     alpha: float = 0.05,
     margin: float | Literal["default"] | None = "default",
@@ -61,11 +63,14 @@ def compare(
     ----------
     table
         One row per run. Besides the three columns named below, `status` (``ok``, ``diverged``,
-        ``failed``) and, for `test_accuracy`, the counts `test_correct` and `test_total`, the bits
-        `correct_bits`, and the lists `eval_iterations` and `eval_test_accuracy` with their budget
-        `iterations` are used where present: see :class:`bench.records.RunRecord`.
+        ``failed``, or a word of another tool: see :mod:`bench.analysis.outcomes`) and, for
+        `test_accuracy`, the counts `test_correct` and `test_total`, the bits `correct_bits`, and
+        the lists `eval_iterations` and `eval_test_accuracy` with their budget `iterations` are used
+        where present: see :class:`bench.records.RunRecord`.
     treatment, block, value
-        Columns that name the treatment, pair the runs, and hold the number to compare.
+        Columns that name the treatment, pair the runs, and hold the number to compare. A missing
+        number (None, NaN) is a run without a result; an infinite one, or the text nan, is a run
+        that diverged and ranks worst.
     direction
         Whether ``"higher"`` or ``"lower"`` values are better. May be left out for accuracies,
         losses and seconds.
@@ -115,27 +120,44 @@ def compare(
     """
     check_alpha(alpha)
     _check_level("target", target)
-    paired = pair_up(table, treatment=treatment, block=block, value=value, direction=direction)
-    if margin == "default":
-        margin = default_margin(value, paired.values)
+    table = prepared(table)
+    paired = pair_up(
+        table,
+        treatment=column_name("treatment", treatment),
+        block=column_name("block", block),
+        value=column_name("value", value),
+        direction=direction,
+    )
+    if isinstance(margin, str) and margin == "default":
+        margin = default_margin(str(value), paired.values)
     check_margin(margin)
     parameters = Parameters(
         alpha=alpha,
         margin=margin,
         direction=paired.direction,
-        value=value,
-        treatment=treatment,
-        block=block,
+        value=str(value),
+        treatment=str(treatment),
+        block=str(block),
         n_blocks=len(paired.blocks),
         k=len(paired.treatments),
     )
-    taken = tuple(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
+    taken = _checked_looks(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
     return _compare(table, paired, parameters, taken, target)
 
 
-def _check_level(name: str, level: float) -> None:
-    if not 0 < level < 1:
-        raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {level!r}")
+def _check_level(name: str, level: object) -> None:
+    if not _is_number(level) or not 0 < level < 1:
+        raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {brief(level)}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _checked_looks(looks: object) -> tuple[Look, ...]:
+    if isinstance(looks, list | tuple) and all(isinstance(look, Look) for look in looks):
+        return tuple(looks)
+    raise SpecError(f"looks must be a sequence of Look, got {brief(looks)}")
 
 
 def check_alpha(alpha: float) -> None:
@@ -147,8 +169,8 @@ def check_alpha(alpha: float) -> None:
 
 def check_margin(margin: float | None) -> None:
     """Raise SpecError for an equivalence margin that is none."""
-    if margin is not None and not 0 < margin < math.inf:
-        raise SpecError(f"margin must be positive and finite, or None, got {margin!r}")
+    if margin is not None and not (_is_number(margin) and 0 < margin < math.inf):
+        raise SpecError(f"margin must be positive and finite, or None, got {brief(margin)}")
 
 
 def _compare(

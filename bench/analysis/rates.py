@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.analysis.columns import is_list
 from bench.analysis.results import RateCurve, Variant
-from bench.analysis.table import is_list
 
 RATE_COLUMNS = ("learning_rate_iterations", "learning_rates")
 SCHEDULE_COLUMN = "schedule"

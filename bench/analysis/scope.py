@@ -30,10 +30,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from bench.analysis.columns import where
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
 from bench.analysis.results import CrossedInterval, Pair, Scope
 from bench.analysis.rounding import FloatArray
-from bench.analysis.table import PairedTable, where
+from bench.analysis.table import PairedTable
 from bench.errors import TableError
 
 #: One bit per test example, the first in the highest bit: 1 where the run classified it correctly.

@@ -12,10 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.analysis.columns import (
+    FILE_COLUMN,
+    is_list,
+    numbers_of,
+    prepared,
+    refuse_nested_and_bytes,
+    require_columns,
+)
 from bench.analysis.comparison import compare
 from bench.analysis.curves import CURVE_COLUMNS, learning_curves
 from bench.analysis.letters import group_letters
 from bench.analysis.omnibus import rank_diagram
+from bench.analysis.outcomes import read_outcomes
 from bench.analysis.rates import RATE_COLUMNS, SCHEDULE_COLUMN, rate_curves
 from bench.analysis.results import (
     Block,
@@ -30,19 +39,10 @@ from bench.analysis.results import (
     Timing,
     Variant,
 )
-from bench.analysis.table import (
-    FILE_COLUMN,
-    LOSSES,
-    block_keys,
-    is_list,
-    numbers_of,
-    require_columns,
-    sort_blocks,
-    where,
-)
+from bench.analysis.table import LOSSES, block_keys, sort_blocks
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError
-from bench.records import DIVERGED, FAILED, LATER_COLUMNS, MAX_SECONDS, OK
+from bench.records import DIVERGED, FAILED, LATER_COLUMNS, MAX_SECONDS, OK, REQUIRED_COLUMNS
 
 #: Columns that describe the workload and the machine.
 FACTS = (
@@ -110,6 +110,7 @@ def analyse_sweep(
     SpecError
         If `alpha`, `margin` or `target` is not allowed.
     """
+    table = prepared(table)
     require_columns(table, COLUMNS)
     comparison = compare(table, alpha=alpha, margin=margin, target=target, looks=looks)
     return describe_runs(
@@ -151,11 +152,12 @@ def describe_runs(
     """
     p = comparison.parameters
     order = [t.name for t in comparison.treatments]
-    given = table.reset_index(drop=True)
-    _refuse_nested(given)
+    given = read_outcomes(table, p.value).table
+    is_own = _has(given, REQUIRED_COLUMNS)
+    _refuse_nested(given, is_own=is_own)
     table = _ranked(_typed(given), p, order)
     warnings = (*_unpaired(table), *_same_weights(table), *comparison.warnings)
-    variants = variants_of(table)
+    variants = variants_of(table) if is_own else _foreign_variants(table)
     return SweepAnalysis(
         name=name,
         command=command,
@@ -189,15 +191,12 @@ def _has(table: pd.DataFrame, columns: Iterable[str]) -> bool:
     return set(columns) <= set(table.columns)
 
 
-def _refuse_nested(table: pd.DataFrame) -> None:
+def _refuse_nested(table: pd.DataFrame, *, is_own: bool) -> None:
     """A run has one status, one torch version and so on, whatever a parquet file can hold."""
-    for column in (*OUTCOME, *SECONDS, *PAIRING, *SETTINGS, SCHEDULE_COLUMN, *FACTS, "started_at"):
-        for row, cell in enumerate(table[column] if column in table.columns else ()):
-            if isinstance(cell, dict) or is_list(cell):
-                raise TableError(
-                    f"column {column!r} must hold one value per run, got {str(cell)[:80]!r} in "
-                    f"{where(table, row)}"
-                )
+    settings = SETTINGS if is_own else ()
+    for column in (*OUTCOME, *SECONDS, *PAIRING, *settings, SCHEDULE_COLUMN, *FACTS, "started_at"):
+        if column in table.columns:
+            refuse_nested_and_bytes(table, column)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -297,6 +296,17 @@ def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
         )
         for name, (algorithm, content, schedule) in settings.items()
     )
+
+
+def _foreign_variants(table: pd.DataFrame) -> tuple[Variant, ...]:
+    """Those of a table that this program did not write; none where its columns say another thing.
+
+    In nested cross-validation, for instance, hyperparameters differ by fold.
+    """
+    try:
+        return variants_of(table)
+    except TableError:
+        return ()
 
 
 def _hyperparameters(name: str, content: str) -> tuple[tuple[str, str], ...]:

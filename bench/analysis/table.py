@@ -11,16 +11,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.analysis.columns import (
+    LARGEST,
+    brief,
+    column_name,
+    filled,
+    numbers_of,
+    prepared,
+    require_columns,
+    where,
+)
+from bench.analysis.outcomes import STATUS, read_outcomes
 from bench.analysis.results import Block, Direction
 from bench.analysis.rounding import FloatArray
 from bench.errors import SpecError, TableError
-from bench.records import DIVERGED, FAILED, STATUSES
-
-#: The store's column with the path of the file that a row was read from, for messages.
-FILE_COLUMN = "run_file"
-
-#: Sums of squares of larger numbers would overflow.
-LARGEST = 1e150
+from bench.records import DIVERGED, FAILED, OK
 
 #: Losses: a run that diverged has none, whatever number was left behind.
 LOSSES = ("test_loss", "train_loss")
@@ -100,13 +105,14 @@ def pair_up(
 
     Pairing is by the block's value, never by the order of the rows. A row whose `status` is
     ``failed`` has no value. A row whose status is ``diverged`` keeps the accuracy that was
-    measured; where nothing finite was measured, and for every loss, it ranks worst.
+    measured; where nothing finite was measured, and for every loss, it ranks worst. Status words
+    of other tools, and results that are nan or inf, are read by :mod:`bench.analysis.outcomes`.
 
     Parameters
     ----------
     table
         Needs the three columns named next; `status`, `test_correct`, `test_total` and
-        :data:`FILE_COLUMN` are used where present.
+        :data:`bench.analysis.columns.FILE_COLUMN` are used where present.
     treatment, block, value
         Columns that name the treatment, pair the runs, and hold the number to compare.
     direction
@@ -120,6 +126,9 @@ def pair_up(
     SpecError
         If `direction` is neither ``"higher"`` nor ``"lower"``.
     """
+    table = prepared(table)
+    roles = {"treatment": treatment, "block": block, "value": value}
+    treatment, block, value = (column_name(role, name) for role, name in roles.items())
     if len({treatment, block, value}) < 3:
         raise TableError(
             "treatment, block and value must be three different columns, got "
@@ -129,9 +138,10 @@ def pair_up(
     if table.empty:
         raise TableError("the table has no rows: it needs one row per run")
     direction = _direction(value, direction)
-    names = [str(name) for name in _filled(table, treatment)]
+    names = [str(name) for name in filled(table, treatment)]
     keys = block_keys(table, block)
     _refuse_duplicates(table, treatment, block, names, keys)
+    table = read_outcomes(table, value).table
     status = _status(table)
     numbers = _numbers(table, value, status, sign_of(direction))
     treatments, columns = np.unique(np.array(names, dtype=object), return_inverse=True)
@@ -167,44 +177,16 @@ def is_fraction(value: str, values: FloatArray) -> bool:
     return is_accuracy(value) and bool(values[np.isfinite(values)].max(initial=0.0) <= 1)
 
 
-def require_columns(table: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Raise TableError for the first of `columns` that the table does not have."""
-    for column in columns:
-        if list(table.columns).count(column) > 1:
-            raise TableError(f"the table has more than one column {column!r}")
-        if column not in table.columns:
-            raise TableError(
-                f"the table has no column {column!r}: its columns are "
-                f"{', '.join(map(str, table.columns)) or 'none'}"
-            )
-
-
-def where(table: pd.DataFrame, row: int) -> str:
-    """The place of a row, for messages: its file, its number there counted from 1, or both."""
-    if FILE_COLUMN not in table.columns:
-        return f"row {row + 1}"
-    files = table[FILE_COLUMN]
-    own = np.flatnonzero(files == files.iloc[row])
-    if len(own) == 1:
-        return str(files.iloc[row])
-    return f"row {np.searchsorted(own, row) + 1} of {files.iloc[row]}"
-
-
-def is_list(cell: object) -> bool:
-    """Whether a cell holds several values, one for each evaluation."""
-    return isinstance(cell, list | tuple | np.ndarray)
-
-
 def is_accuracy(value: str) -> bool:
     """Whether a column holds accuracies, by its name."""
     return value == "accuracy" or value.endswith("_accuracy")
 
 
 def _direction(value: str, direction: Direction | None) -> Direction:
-    if direction in ("higher", "lower"):
+    if isinstance(direction, str) and direction in ("higher", "lower"):
         return direction
     if direction is not None:
-        raise SpecError(f"direction must be 'higher' or 'lower', got {direction!r}")
+        raise SpecError(f"direction must be 'higher' or 'lower', got {brief(direction)}")
     if is_accuracy(value):
         return "higher"
     if value in LOSSES or value.endswith("_seconds"):
@@ -213,20 +195,6 @@ def _direction(value: str, direction: Direction | None) -> Direction:
         f"direction must be given for column {value!r}: 'higher' or 'lower' values are better "
         "(known without it: accuracies, losses and seconds of a sweep)"
     )
-
-
-def _filled(table: pd.DataFrame, column: str) -> list[object]:
-    cells: list[object] = table[column].tolist()
-    for row, cell in enumerate(cells):
-        if is_list(cell) or isinstance(cell, dict):
-            raise TableError(
-                f"column {column!r} must hold one value per run, got {str(cell)[:80]!r} in "
-                f"{where(table, row)}"
-            )
-    empty = np.flatnonzero(table[column].isna() | (table[column].astype(object) == ""))
-    if len(empty):
-        raise TableError(f"column {column!r} has an empty cell in {where(table, empty[0])}")
-    return cells
 
 
 def _plain(key: object) -> Block:
@@ -260,7 +228,7 @@ def block_keys(table: pd.DataFrame, block: str) -> list[Block]:
     TableError
         If a row has none.
     """
-    return [_plain(key) for key in _filled(table, block)]
+    return [_plain(key) for key in filled(table, block)]
 
 
 def _blocks(keys: list[Block]) -> tuple[tuple[Block, ...], list[int]]:
@@ -285,17 +253,9 @@ def _refuse_duplicates(
 
 def _status(table: pd.DataFrame) -> NDArray[np.object_]:
     """Each row's status, ``ok`` throughout where the table has no such column."""
-    if "status" not in table.columns:
-        return np.full(len(table), STATUSES[0], dtype=object)
-    require_columns(table, ["status"])
-    status = np.array(_filled(table, "status"), dtype=object)
-    for row, found in enumerate(status):
-        if not isinstance(found, str) or found not in STATUSES:
-            raise TableError(
-                f"column 'status' must hold {', '.join(STATUSES)}, got {found!r} in "
-                f"{where(table, row)}"
-            )
-    return status
+    if STATUS not in table.columns:
+        return np.full(len(table), OK, dtype=object)
+    return np.array(table[STATUS].to_numpy(dtype=object))
 
 
 def _numbers(table: pd.DataFrame, value: str, status: NDArray[np.object_], sign: int) -> FloatArray:
@@ -309,30 +269,6 @@ def _numbers(table: pd.DataFrame, value: str, status: NDArray[np.object_], sign:
     if np.isnan(numbers).all():
         raise TableError(f"column {value!r} has no value in any of the {len(table)} rows")
     return numbers
-
-
-def numbers_of(table: pd.DataFrame, value: str) -> FloatArray:
-    """A column as floats, shape (n,), NaN where it is empty.
-
-    Raises
-    ------
-    TableError
-        If a cell holds text.
-    """
-    cells = table[value]
-    if cells.dtype.kind in "bcmM":
-        raise TableError(f"column {value!r} must hold numbers, got {cells.dtype}")
-    try:
-        numbers = pd.to_numeric(cells, errors="coerce")
-    except (OverflowError, TypeError):
-        raise TableError(f"column {value!r} must hold numbers that a float can hold") from None
-    text = np.flatnonzero(numbers.isna() & cells.notna())
-    if len(text):
-        raise TableError(
-            f"column {value!r} must hold numbers, got {cells.iloc[text[0]]!r} in "
-            f"{where(table, text[0])}"
-        )
-    return np.array(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _refuse_infinite(

@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from bench.analysis.columns import is_list, where
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
 from bench.analysis.permutation import TINY
@@ -39,7 +40,7 @@ from bench.analysis.results import (
     Treatment,
 )
 from bench.analysis.rounding import FloatArray
-from bench.analysis.table import PairedTable, is_list, where
+from bench.analysis.table import PairedTable
 from bench.errors import TableError
 
 #: Lists of one run: iterations done at each evaluation, and the accuracy found there.

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bench.analysis.columns import numbers_of
 from bench.analysis.results import Pair, TimeRatio
 from bench.analysis.student import Moments, t_interval
-from bench.analysis.table import numbers_of
 from bench.records import OK
 
 SECONDS = "train_seconds"

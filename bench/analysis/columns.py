@@ -1,0 +1,195 @@
+"""Columns of a table of runs: names, cells and numbers, checked before they are used."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis.rounding import FloatArray
+from bench.errors import TableError
+
+#: The store's column with the path of the file that a row was read from, for messages.
+FILE_COLUMN = "run_file"
+
+#: Sums of squares of larger numbers would overflow.
+LARGEST = 1e150
+
+#: Text that stands for a missing number, in lower case.
+MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "null", "none"})
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def prepared(table: object) -> pd.DataFrame:
+    """Return a copy of a table whose rows are numbered from 0 and whose column names are text.
+
+    Raises
+    ------
+    TableError
+        If it is not a DataFrame, or its columns have several levels.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise TableError(f"the table must be a pandas DataFrame, got {type(table).__name__}")
+    if isinstance(table.columns, pd.MultiIndex):
+        raise TableError(
+            "the table must have one level of column names, got "
+            f"{table.columns.nlevels} such as {brief(table.columns[-1])}: flatten them with "
+            "table.columns = ['_'.join(map(str, c)).strip('_') for c in table.columns]"
+        )
+    copied = table.copy()  # in one block: pandas warns of each insertion into a hundred
+    copied.index = pd.RangeIndex(len(copied))
+    copied.columns = pd.Index([str(name) for name in copied.columns], dtype=object)
+    return copied
+
+
+def column_name(role: str, name: object) -> str:
+    """Return the name of the column that plays a role: text, or a whole number as text.
+
+    Raises
+    ------
+    TableError
+        If it is neither.
+    """
+    if isinstance(name, str) or (isinstance(name, Integral) and not isinstance(name, bool)):
+        return str(name)
+    raise TableError(f"{role} must be the name of a column, got {brief(name)}")
+
+
+def brief(value: object) -> str:
+    """Return the representation of a value on one line of at most 80 characters."""
+    return " ".join(repr(value).split())[:80]
+
+
+def require_columns(table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Raise TableError for the first of `columns` that the table does not have."""
+    for column in columns:
+        if list(table.columns).count(column) > 1:
+            raise TableError(f"the table has more than one column {column!r}")
+        if column not in table.columns:
+            raise TableError(
+                f"the table has no column {column!r}: its columns are "
+                f"{', '.join(map(str, table.columns)) or 'none'}"
+            )
+
+
+def where(table: pd.DataFrame, row: int) -> str:
+    """The place of a row, for messages: its file, its number there counted from 1, or both."""
+    if FILE_COLUMN not in table.columns:
+        return f"row {row + 1}"
+    files = table[FILE_COLUMN]
+    own = np.flatnonzero(files == files.iloc[row])
+    if len(own) == 1:
+        return str(files.iloc[row])
+    return f"row {np.searchsorted(own, row) + 1} of {files.iloc[row]}"
+
+
+def is_list(cell: object) -> bool:
+    """Whether a cell holds several values, one for each evaluation."""
+    return isinstance(cell, list | tuple | np.ndarray)
+
+
+def refuse_nested_and_bytes(table: pd.DataFrame, column: str) -> None:
+    """Raise TableError for the first cell that holds several values, or bytes instead of text."""
+    if pd.api.types.is_numeric_dtype(table[column].dtype):
+        return
+    for row, cell in enumerate(table[column].tolist()):
+        if is_list(cell) or isinstance(cell, dict | set | frozenset):
+            raise TableError(
+                f"column {column!r} must hold one value per run, got {str(cell)[:80]!r} in "
+                f"{where(table, row)}"
+            )
+        if isinstance(cell, bytes | bytearray | memoryview):
+            raise TableError(
+                f"column {column!r} must hold text or numbers, got bytes {brief(cell)} in "
+                f"{where(table, row)}"
+            )
+
+
+def filled(table: pd.DataFrame, column: str, advice: str = "") -> list[object]:
+    """Return the cells of a column, one value per run; `advice` ends the message of an error.
+
+    Raises
+    ------
+    TableError
+        If a cell is empty, or holds several values or bytes.
+    """
+    refuse_nested_and_bytes(table, column)
+    cells = table[column].astype(object)
+    empty = np.flatnonzero(cells.isna() | (cells == ""))
+    if len(empty):
+        raise TableError(f"column {column!r} has an empty cell in {where(table, empty[0])}{advice}")
+    found: list[object] = cells.tolist()
+    return found
+
+
+def numbers_of(table: pd.DataFrame, value: str) -> FloatArray:
+    """Return a column as floats, shape (n,), NaN where it is empty.
+
+    Text that spells a number counts as that number, one of :data:`MISSING` as an empty cell.
+
+    Raises
+    ------
+    TableError
+        If a cell holds anything else.
+    """
+    cells = table[value]
+    kind = cells.dtype
+    if kind.kind in "bcmM" or isinstance(kind, pd.PeriodDtype | pd.IntervalDtype):
+        raise TableError(f"column {value!r} must hold numbers, got {kind}")
+    if pd.api.types.is_numeric_dtype(kind):
+        return np.array(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+    numbers = np.empty(len(cells))
+    for row, cell in enumerate(cells.astype(object).tolist()):
+        try:
+            numbers[row] = _number(cell)
+        except OverflowError:
+            raise TableError(
+                f"column {value!r} must hold numbers that a float can hold, got {brief(cell)} in "
+                f"{where(table, row)}"
+            ) from None
+        except (TypeError, ValueError):
+            raise TableError(
+                f"column {value!r} must hold numbers, got {brief(cell)} in {where(table, row)}"
+            ) from None
+    return numbers
+
+
+def _number(cell: object) -> float:
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text.lower() in MISSING:
+            return math.nan
+        if not (_NOT_FINITE.fullmatch(text) or _NUMERAL.fullmatch(text)):
+            raise ValueError
+        number = float(text)
+        if math.isinf(number) and not _NOT_FINITE.fullmatch(text):
+            raise OverflowError
+        return number
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return math.nan
+    if isinstance(cell, bool | np.bool_) or not isinstance(cell, Real | Decimal):
+        raise TypeError
+    return float(cell)
+
+
+def spelled_not_finite(cells: pd.Series) -> NDArray[np.bool_]:
+    """Return where a column holds an infinite number, or text that spells nan or inf, shape (n,).
+
+    A float NaN is not among them: pandas has no other sign for a missing number.
+    """
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return np.array(np.isinf(cells.to_numpy(dtype=np.float64, na_value=np.nan)))
+    return np.array([_is_not_finite(cell) for cell in cells.astype(object).tolist()], dtype=bool)
+
+
+def _is_not_finite(cell: object) -> bool:
+    if isinstance(cell, str):
+        return _NOT_FINITE.fullmatch(cell.strip()) is not None
+    return isinstance(cell, Decimal | float | np.floating) and math.isinf(cell)
