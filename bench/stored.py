@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -100,6 +101,23 @@ class StoredSweep:
     def is_source_workload(self) -> bool:
         """Whether the tutorial's own results belong to this workload."""
         return self.spec.workload == Workload()
+
+
+def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
+    """Return stored rows as pandas holds them, without some columns.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    """
+    for column in ignored:
+        if column not in rows.column_names:
+            raise UsageError(
+                f"there is no column {column!r} to ignore: the columns are "
+                f"{', '.join(rows.column_names)}"
+            )
+    return rows.drop_columns(list(dict.fromkeys(ignored))).to_pandas()
 
 
 def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:

@@ -1,22 +1,28 @@
-"""Anybody's results as one long table: CSV, TSV or parquet files, or directories of them.
+"""Read results of any origin as one long table: CSV, TSV or parquet files, or directories of them.
 
-A sweep's own directory is read with all the care of :mod:`bench.store`; files from elsewhere need
-no more than the columns that are asked for. Every row remembers its file, for messages.
+A sweep's own directory is read by :mod:`bench.store`. Files from elsewhere need only the columns
+that are asked for. Each row holds the path of its file, for messages.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from bench.analysis.columns import MISSING
+from bench.analysis.outcomes import STATUS
+from bench.delimited import COMMENT, read_delimited
 from bench.errors import MixedRunsError, StoreError, TableError, UsageError, first_line
 from bench.records import REQUIRED_COLUMNS, SCHEMA
 from bench.spec import Workload
@@ -35,17 +41,26 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
-#: What stands in a cell of a CSV file where there is nothing.
-NOTHING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "None")
 #: Columns of a sweep that hold a list, which a CSV file has as JSON.
 LISTS = tuple(f.name for f in SCHEMA if pa.types.is_list(f.type))
+#: Columns of a sweep that hold bytes.
+BYTES = tuple(f.name for f in SCHEMA if pa.types.is_binary(f.type))
 ENDINGS = (*SEPARATORS, *PARQUET)
 
 
 def read_tables(
-    paths: Sequence[Path], *, treatment: str, block: str, required: Sequence[str]
+    paths: Sequence[Path],
+    *,
+    treatment: str,
+    block: str,
+    required: Sequence[str],
+    ignored: Sequence[str] = (),
+    note: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """The rows of all files, one after the other, with their path in the column ``run_file``.
+    """Return the rows of all files, one after the other, with their path in column ``run_file``.
+
+    In text files the results (the `required` columns that are neither `treatment` nor `block`) and
+    statuses keep the words nan and inf as text.
 
     Parameters
     ----------
@@ -55,6 +70,11 @@ def read_tables(
         The columns of names: whatever stands there is text, "NA" and "1e3" too.
     required
         Columns that every file must have.
+    ignored
+        Columns that are left out.
+    note
+        Called with each sentence on lines that were skipped, or on cells that may mean something
+        else.
 
     Raises
     ------
@@ -67,19 +87,13 @@ def read_tables(
     """
     import pandas as pd
 
-    tables = []
-    for path in paths:
-        if is_sweep(path):
-            tables.append(_checked(load_runs(path), path, required))
-            continue
-        for file in _files(path):
-            table = _checked(_read(file, (treatment, block)), file, required)
-            # as objects, so that whole numbers of any size survive beside those of other files
-            tables.append(
-                table.assign(**{block: table[block].astype(object), FILE_COLUMN: str(file)})
-            )
+    reader = _Reader(treatment=treatment, block=block, required=required, ignored=ignored)
+    tables = [table for path in paths for table in reader.tables(path)]
+    reader.refuse_unknown()
     together = pd.concat(tables, ignore_index=True)
     _refuse_mixture(together)
+    for sentence in reader.notes():
+        note(sentence)
     return together
 
 
@@ -87,7 +101,8 @@ def is_sweep(path: Path) -> bool:
     """Whether `path` is the directory of a sweep, or a file of its rows."""
     if path.is_dir():
         store = Store(path)
-        return any(p.exists() for p in (store.spec_file, store.runs_directory, store.rows_file))
+        is_declared = store.spec_file.exists() or store.runs_directory.exists()
+        return is_declared or (store.rows_file.is_file() and is_sweep(store.rows_file))
     return path.suffix.lower() in PARQUET and _parquet_columns(path) >= REQUIRED_COLUMNS
 
 
@@ -96,7 +111,7 @@ def _parquet_columns(path: Path) -> set[str]:
 
     try:
         return set(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return set()  # reading the whole file will say what is wrong
 
 
@@ -135,68 +150,196 @@ def _endings() -> str:
     return ", ".join(ENDINGS[:-1])
 
 
-def _read(file: Path, as_text: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
+@dataclass(kw_only=True)
+class _Reader:
+    """Reads files with the same question, and collects what is to be said about them."""
 
-    try:
-        if file.suffix.lower() in PARQUET:
-            return _read_parquet(file)
-        with warnings.catch_warnings():
-            # pandas would only warn of a row with more cells than there are columns
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            text = pd.read_csv(
-                file,
-                sep=SEPARATORS[file.suffix.lower()],
-                encoding="utf-8-sig",
-                index_col=False,
-                header=None,
-                dtype=str,
-                na_filter=False,
-                skipinitialspace=True,
+    treatment: str
+    block: str
+    required: Sequence[str]
+    ignored: Sequence[str]
+    comments: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+    headers: dict[Path, int] = field(default_factory=dict)
+    nans: dict[str, int] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Columns of names: their cells are text."""
+        return self.treatment, self.block
+
+    @property
+    def values(self) -> list[str]:
+        """Columns of results."""
+        return [column for column in self.required if column not in self.names]
+
+    def tables(self, path: Path) -> Iterator[pd.DataFrame]:
+        """Yield the table of each file at a path."""
+        if is_sweep(path):
+            yield self._checked(self._kept(load_runs(path)), path)
+            return
+        for file in _files(path):
+            table = self._checked(self._read(file), file)
+            # as objects: so whole numbers of any size stay as they are beside those of other files
+            block = table[self.block].astype(object)
+            yield table.assign(**{self.block: block, FILE_COLUMN: str(file)})
+
+    def refuse_unknown(self) -> None:
+        """Raise TableError if a column that is to be left out is in no file."""
+        for column in self.ignored:
+            if column not in self.columns:
+                raise TableError(
+                    f"there is no column {column!r} to ignore: the columns are "
+                    f"{', '.join(sorted(self.columns))[:300]}"
+                )
+
+    def notes(self) -> Iterator[str]:
+        """Yield the sentences."""
+        if n := sum(map(len, self.comments.values())):
+            file, lines = next(iter(self.comments.items()))
+            more = f" in {len(self.comments)} files" if len(self.comments) > 1 else ""
+            yield (
+                f"skipped {n} comment {'line' if n == 1 else 'lines'} (with {COMMENT!r} in front)"
+                f"{more}, the first is line {lines[0]} of {file}"
             )
-        return _typed(text, as_text)
-    except OSError as error:
-        if error.strerror is None:  # not the system's: damage that pyarrow found
+        for file, line in self.headers.items():
+            yield f"line {line} of {file}, which begins with {COMMENT!r}, is read as column names"
+        for column, n in self.nans.items():
+            yield (
+                f"{n} {'cell' if n == 1 else 'cells'} of column {column!r} of parquet files hold "
+                "NaN: read as no result, as null is; runs that diverged need a column "
+                f"{STATUS!r} that says so"
+            )
+
+    def _read(self, file: Path) -> pd.DataFrame:
+        try:
+            if file.suffix.lower() in PARQUET:
+                return self._read_parquet(file)
+            return self._read_text(file)
+        except OSError as error:
+            if error.strerror is None:  # not the system's: damage that pyarrow found
+                raise TableError(f"{file} is not a table: {first_line(error)}") from error
+            raise StoreError(f"cannot read {file}: {error.strerror}") from error
+        except (ValueError, csv.Error, pa.ArrowException) as error:
             raise TableError(f"{file} is not a table: {first_line(error)}") from error
-        raise StoreError(f"cannot read {file}: {error.strerror}") from error
-    except pd.errors.EmptyDataError:
-        raise TableError(f"{file} is empty: it needs a line of column names, then rows") from None
-    except pd.errors.ParserWarning:
-        raise TableError(
-            f"{file} is not a table: a row has more cells than there are columns"
-        ) from None
-    except (ValueError, pa.ArrowException, pd.errors.ParserError) as error:
-        raise TableError(f"{file} is not a table: {first_line(error)}") from error
 
+    def _read_text(self, file: Path) -> pd.DataFrame:
+        import pandas as pd
 
-def _read_parquet(file: Path) -> pd.DataFrame:
-    """The columns as they are: what pandas has noted beside them is not trusted."""
-    import pyarrow.parquet as pq
+        text = read_delimited(
+            file, SEPARATORS[file.suffix.lower()], names=self.required, numeric=self.values
+        )
+        if text.comments:
+            self.comments[file] = text.comments
+        if text.header_line is not None:
+            self.headers[file] = text.header_line
+        self._refuse_twice(text.header, file)
+        cells = zip(*text.rows, strict=True) if text.rows else repeat((), len(text.header))
+        kept = {n: c for n, c in zip(text.header, cells, strict=True) if self._keeps(n)}
+        return pd.DataFrame({name: self._typed(name, column) for name, column in kept.items()})
 
-    table = pq.read_table(file).replace_schema_metadata()
-    numbering = [name for name in table.column_names if re.fullmatch(r"__index_level_\d+__", name)]
-    return table.drop_columns(numbering).to_pandas()
+    def _typed(self, name: str, column: Sequence[str]) -> pd.Series:
+        """Numbers where a whole column holds numbers.
 
+        Names of treatments and blocks stay text, even "NA" or a seed of twenty digits.
+        """
+        import pandas as pd
 
-def _typed(text: pd.DataFrame, as_text: Sequence[str]) -> pd.DataFrame:
-    """The first row as names; numbers where a whole column holds numbers.
-
-    Names of treatments and blocks stay text, even "NA" or a seed of twenty digits.
-    """
-    import pandas as pd
-
-    header = [str(name).strip() for name in text.iloc[0]]
-    columns = []
-    for name, column in zip(header, text.columns, strict=True):
-        cells = text[column].iloc[1:].astype(object).str.strip()
-        if name not in as_text:
-            cells = cells.mask(cells.isin(NOTHING), None)
+        cells = pd.Series(column, dtype=object)
+        if name not in self.names:
+            is_outcome = name in self.values or name == STATUS
+            nothing = MISSING if is_outcome else {*MISSING, "nan"}
+            cells = cells.mask(cells.str.lower().isin(nothing), None)
             numbers = pd.to_numeric(cells, errors="coerce")
-            cells = cells if (numbers.isna() & cells.notna()).any() else numbers
-        if name in LISTS:
-            cells = cells.map(_as_list)
-        columns.append(cells)
-    return pd.concat(columns, axis=1, keys=header).reset_index(drop=True)
+            is_text = numbers.isna() & cells.notna()
+            if is_outcome:
+                is_text |= numbers.abs() == math.inf
+            cells = cells if is_text.any() else numbers
+        return cells.map(_as_list) if name in LISTS else cells
+
+    def _read_parquet(self, file: Path) -> pd.DataFrame:
+        """Read the file's own columns; what pandas stored beside them is not used."""
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        # not read_table, which adds columns for directories that are named key=value
+        try:
+            with pq.ParquetFile(file) as opened:
+                table = opened.read()
+            names = table.column_names
+        except UnicodeDecodeError:
+            raise TableError(f"{file} has a column whose name is not text in UTF-8") from None
+        self._refuse_twice(names, file)
+        columns = {}
+        for name in filter(self._keeps, names):
+            if re.fullmatch(r"__index_level_\d+__", name):
+                continue
+            is_text = name not in BYTES
+            column = _as_pandas(table[name]) if is_text else table[name].to_pandas()
+            if column is not None:
+                columns[name] = column
+            elif name in (*self.required, *SCHEMA.names):
+                raise TableError(f"column {name!r} of {file} holds text that is not UTF-8")
+            if name in self.values and pa.types.is_floating(table[name].type):
+                self._count_nans(name, table[name])
+        return pd.DataFrame(columns, index=range(len(table)))
+
+    def _count_nans(self, name: str, column: pa.ChunkedArray) -> None:
+        if n := pc.sum(pc.is_nan(column)).as_py():
+            self.nans[name] = self.nans.get(name, 0) + n
+
+    def _keeps(self, column: str) -> bool:
+        return column not in self.ignored
+
+    def _kept(self, table: pd.DataFrame) -> pd.DataFrame:
+        self.columns.update(table.columns)
+        return table.drop(columns=[c for c in self.ignored if c in table.columns])
+
+    def _refuse_twice(self, names: Sequence[str], file: Path) -> None:
+        self.columns.update(names)
+        for column in (*self.required, *names):
+            if self._keeps(column) and names.count(column) > 1:
+                raise TableError(f"{file} has more than one column {column!r}")
+
+    def _checked(self, table: pd.DataFrame, path: Path) -> pd.DataFrame:
+        for column in self.required:
+            if column not in table.columns:
+                raise TableError(
+                    f"{path} has no column {column!r}: its columns are "
+                    f"{', '.join(table.columns)[:300] or 'none'}"
+                )
+        if table.empty:
+            raise TableError(f"{path} has no rows: it needs one row per run")
+        return table
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    t = pa.types
+    checks = (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view)
+    return any(check(kind) for check in checks)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    t = pa.types
+    return any(check(kind) for check in (t.is_string, t.is_large_string, t.is_string_view))
+
+
+def _as_pandas(column: pa.ChunkedArray) -> pd.Series | None:
+    """Return a column as pandas holds it; binary columns of text in UTF-8 as text.
+
+    None where text within lists or dictionaries is not UTF-8. Other text that is not stays bytes.
+    """
+    kind = column.type
+    try:
+        if pa.types.is_dictionary(kind):
+            column, kind = column.cast(kind.value_type), kind.value_type
+        if _is_binary(kind):
+            column = column.cast(pa.string())
+        column.validate(full=True)  # pandas looks at text only when it is used
+        return column.to_pandas()
+    except (pa.ArrowException, ValueError):
+        is_flat = _is_binary(kind) or _is_text(kind)
+        return column.cast(pa.binary()).to_pandas() if is_flat else None
 
 
 def _as_list(cell: Any) -> Any:
@@ -213,19 +356,3 @@ def _number(item: Any) -> int | float:
         return math.nan
     # JSON has no infinity: it stands there as text
     return item if isinstance(item, int | float) else float(item)
-
-
-def _checked(table: pd.DataFrame, path: Path, required: Sequence[str]) -> pd.DataFrame:
-    names = list(table.columns)
-    for column in (*required, *names):
-        if names.count(column) > 1:
-            raise TableError(f"{path} has more than one column {column!r}")
-    for column in required:
-        if column not in table.columns:
-            raise TableError(
-                f"{path} has no column {column!r}: its columns are "
-                f"{', '.join(map(str, table.columns))[:300] or 'none'}"
-            )
-    if table.empty:
-        raise TableError(f"{path} has no rows: it needs one row per run")
-    return table

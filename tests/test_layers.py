@@ -51,7 +51,8 @@ ALLOWED = {
     "store": {"errors", "files", "integrity", "spec", "records"},
     "integrity": {"records"},
     "ledger": {"errors", "files", "spec"},
-    "tables": {"errors", "records", "spec", "store"},
+    "delimited": {"errors"},
+    "tables": {"analysis", "delimited", "errors", "records", "spec", "store"},
     "devices": {"errors", "graphs"},
     "jobs": {
         *("errors", "spec", "records", "machine", "datasets", "device_data", "devices", "training"),

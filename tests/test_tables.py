@@ -104,7 +104,8 @@ def test_names_stay_text_and_nothing_is_nothing(tmp_path: Path) -> None:
     assert table["optimizer"].tolist() == ["NA", "1e3", "NA", "1e3"]
     assert table["seed"].tolist() == ["0", "0", "1", "1"]
     assert compare(table, value="accuracy").parameters.n_blocks == 2
-    assert table["accuracy"].isna().tolist() == [False, True, True, False]
+    assert table["accuracy"].isna().tolist() == [False, True, False, False]
+    assert table["accuracy"][2] == "NaN"
     assert table["run_file"].unique().tolist() == [str(file)]
 
 
@@ -153,7 +154,7 @@ BAD = {
     ),
     "empty": ("a.csv", "", "a.csv is empty: it needs a line of column names, then rows"),
     "no rows": ("a.csv", "optimizer,seed,accuracy\n", "a.csv has no rows: it needs one row per"),
-    "ragged": ("a.csv", "optimizer,seed,accuracy\na,0,1,2,3\n", "a.csv is not a table"),
+    "ragged": ("a.csv", "optimizer,seed,accuracy\na,0,1,2,3\n", "a.csv, line 2 has too many"),
     "binary": ("a.csv", "\xff\xfe\x00", "a.csv is not a table: "),
     "not parquet": ("a.parquet", TEXT, "a.parquet is not a table: "),
     "ending": ("a.json", "{}", "cannot tell what a.json is: its name must end in .csv, .tsv"),

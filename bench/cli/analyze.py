@@ -12,8 +12,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from bench.analysis import Comparison, Look, SweepAnalysis, compare, describe_runs, to_json
+from bench.analysis.outcomes import read_outcomes
 from bench.cli import console
 from bench.cli.arguments import analyze_command
+from bench.cli.printing import print_note
 from bench.errors import TableError, UsageError
 from bench.files import require_output, write_atomically
 from bench.spec import Declaration
@@ -23,6 +25,7 @@ from bench.stored import (
     notes_on,
     open_sweep,
     sweep_name,
+    without_columns,
 )
 from bench.tables import is_sweep, read_tables
 
@@ -32,6 +35,8 @@ PRIMARY = ("optimizer", "seed", "test_accuracy")
 def run(arguments: Namespace) -> int:
     """Compare, then print a table or write strict JSON, and the report where it is asked for."""
     _check_outputs(arguments)
+    if roles := set(arguments.ignore_column) & set(_roles(arguments)):
+        raise UsageError(f"--ignore-column must not name a column in use, got {min(roles)!r}")
     analysis = _analyse(arguments)
     if arguments.html is not None:
         from bench import report
@@ -110,15 +115,19 @@ def _compare(question: _Question, arguments: Namespace) -> Comparison:
 
 
 def _question_about_table(arguments: Namespace) -> _Question:
-    columns = (arguments.treatment, arguments.block, arguments.value)
     table = read_tables(
         arguments.files,
         treatment=arguments.treatment,
         block=arguments.block,
-        required=columns,
+        required=_roles(arguments),
+        ignored=arguments.ignore_column,
+        note=print_note,
     )
+    outcomes = read_outcomes(table, arguments.value, arguments.nan)
+    for note in outcomes.notes:
+        print_note(note)
     return _Question(
-        table=table,
+        table=outcomes.table,
         source=", ".join(map(str, arguments.files)),
         name=sweep_name(arguments.files[0].resolve()),
         command=analyze_command(arguments),
@@ -126,6 +135,10 @@ def _question_about_table(arguments: Namespace) -> _Question:
         margin=_given(arguments.margin, "default"),
         target=_given(arguments.target, Declaration.target),
     )
+
+
+def _roles(arguments: Namespace) -> tuple[str, str, str]:
+    return arguments.treatment, arguments.block, arguments.value
 
 
 def _question_about_sweep(arguments: Namespace) -> _Question | None:
@@ -137,14 +150,17 @@ def _question_about_sweep(arguments: Namespace) -> _Question | None:
     declared = stored.spec.declaration
     given = {name: getattr(arguments, name) for name in ("alpha", "margin", "target")}
     changed = {n: v for n, v in given.items() if v not in (None, getattr(declared, n))}
-    is_primary = (arguments.treatment, arguments.block, arguments.value) == PRIMARY
+    is_primary = _roles(arguments) == PRIMARY
+    ignored = list(arguments.ignore_column)
     stored = _declared_anew(stored, changed)
     declared = stored.spec.declaration
     return _Question(
-        table=stored.rows.to_pandas(),
+        table=without_columns(stored.rows, ignored),
         source=str(path),
         name=stored.spec.name,
-        command=analyze_command(arguments) if changed or not is_primary else stored.command,
+        command=stored.command
+        if is_primary and not changed and not ignored
+        else analyze_command(arguments),
         alpha=declared.alpha,
         margin=declared.margin if is_primary else _given(arguments.margin, "default"),
         target=declared.target,
@@ -154,6 +170,7 @@ def _question_about_sweep(arguments: Namespace) -> _Question | None:
             *notes_on(stored),
             *(() if is_primary else (_secondary(arguments.value),)),
             *(_undeclared(name, value) for name, value in changed.items()),
+            *(f"Column {column} of the sweep is left out." for column in ignored),
         ),
         is_source_workload=stored.is_source_workload,
     )

@@ -73,6 +73,8 @@ _ANALYZE_COLUMNS = {
     "block": ("seed", "what pairs the runs"),
     "value": ("test_accuracy", "the result of a run"),
 }
+#: What a result that is nan or inf can be read as, the default first.
+NAN_READINGS = ("diverged", "missing")
 _ANALYZE_EXAMPLES = """\
 examples:
   python scripts/analyze.py results/mnist                     a sweep, as it was declared
@@ -148,7 +150,13 @@ def analyze_command(arguments: argparse.Namespace) -> str:
         value = getattr(arguments, name)
         if value is not None and value != _ANALYZE_COLUMNS.get(name, ("", ""))[0]:
             words += [f"--{name}", str(value)]
-    return shlex.join(words)
+    if arguments.nan != NAN_READINGS[0]:
+        words += ["--nan", arguments.nan]
+    return shlex.join([*words, *_ignoring(arguments)])
+
+
+def _ignoring(arguments: argparse.Namespace) -> list[str]:
+    return [word for column in arguments.ignore_column for word in ("--ignore-column", column)]
 
 
 def compare_command(arguments: argparse.Namespace) -> str:
@@ -157,7 +165,7 @@ def compare_command(arguments: argparse.Namespace) -> str:
     for name in ("alpha", "margin"):
         if (value := getattr(arguments, name)) is not None:
             words += [f"--{name}", str(value)]
-    return shlex.join(words)
+    return shlex.join([*words, *_ignoring(arguments)])
 
 
 def _add_sweep(commands: Any) -> None:
@@ -432,6 +440,14 @@ def _add_analyze(commands: Any) -> None:
         columns.add_argument(
             f"--{name}", default=default, metavar="COLUMN", help=f"{text} (default: {default})"
         )
+    _add_ignored(columns, "leave out a column that means something else, such as status")
+    columns.add_argument(
+        "--nan",
+        choices=NAN_READINGS,
+        default=NAN_READINGS[0],
+        help="what a result that is nan or inf says of its run: it diverged, and ranks worst "
+        "(default), or it has no result; an empty cell, NA, N/A, null or None is no result",
+    )
     judging = parser.add_argument_group("judging")
     judging.add_argument(
         "--direction",
@@ -482,6 +498,7 @@ def _add_compare(commands: Any) -> None:
             metavar=name.upper(),
             help="a sweep's directory such as results/mnist, or a parquet file of rows",
         )
+    _add_ignored(parser, "leave out a column that may differ, such as git_commit")
     judging = parser.add_argument_group("judging")
     judging.add_argument(
         "--alpha",
@@ -603,6 +620,16 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="RESULTS",
         help="a sweep's directory such as results/mnist, or a parquet file of rows",
+    )
+
+
+def _add_ignored(group: Any, text: str) -> None:
+    group.add_argument(
+        "--ignore-column",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help=f"{text}; can be given several times",
     )
 
 

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis import SweepChange, compare_sweeps, to_json
+from bench.analysis.change_runs import COLUMNS
 from bench.cli import console
 from bench.cli.arguments import compare_command
 from bench.errors import TrainingError, UsageError
 from bench.files import require_output, write_atomically
 from bench.records import FAILED
-from bench.stored import StoredSweep, notes_on, open_sweep
+from bench.stored import StoredSweep, notes_on, open_sweep, without_columns
 
 #: Where this stands for a file, its content is printed.
 PRINTED = Path("-")
@@ -40,6 +41,8 @@ def _check_question(arguments: Namespace) -> None:
         raise UsageError("--json - and --markdown - cannot both be printed: name a file for one")
     if arguments.html == PRINTED:
         raise UsageError("--html: must be a file's path, got '-'")
+    if needed := set(arguments.ignore_column) & set(COLUMNS):
+        raise UsageError(f"--ignore-column must not name a column in use, got {min(needed)!r}")
     files = _files(arguments).values()
     if len({os.path.realpath(file) for file in files}) < len(files):
         raise UsageError("--json, --html and --markdown must be different files")
@@ -59,9 +62,9 @@ def _compare(arguments: Namespace) -> SweepChange:
     declared = before.spec.declaration
     given = {name: getattr(arguments, name) for name in ("alpha", "margin")}
     judged = {n: getattr(declared, n) if v is None else v for n, v in given.items()}
+    tables = (without_columns(sweep.rows, arguments.ignore_column) for sweep in (before, after))
     found = compare_sweeps(
-        before.rows.to_pandas(),
-        after.rows.to_pandas(),
+        *tables,
         names=(str(arguments.before), str(arguments.after)),
         command=compare_command(arguments),
         **judged,

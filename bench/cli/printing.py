@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def printable(text: str) -> str:
     """`text` on one line, without control characters, terminal escapes and text direction marks.
@@ -12,3 +14,8 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
     )
+
+
+def print_note(text: str) -> None:
+    """Print a note on standard error: how something was read."""
+    print(f"optimizer-bench: note: {printable(text)}", file=sys.stderr)

@@ -1,0 +1,220 @@
+"""Read CSV and TSV files as text: a header, and rows with as many cells as the header.
+
+Blank lines are skipped, and so are comments: lines that begin with ``#``. Two kinds of such lines
+are not comments: a header whose first name follows the ``#``, and rows of a file whose first column
+holds values such as ``#1``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from threading import Lock
+
+from bench.errors import TableError
+
+COMMENT = "#"
+#: Python's limit for a cell is 131,072 characters; a cell can hold a list of evaluations.
+_LONGEST_CELL = 2**31 - 1
+_LIMIT_LOCK = Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """The cells of a file as text.
+
+    Attributes
+    ----------
+    header
+        The names of the columns.
+    rows
+        The cells of each row, as many as there are columns.
+    comments
+        Line numbers of the comments that were skipped, from 1.
+    header_line
+        The line of a header that begins with ``#``; None for any other header.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    comments: tuple[int, ...]
+    header_line: int | None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A row: the number of its first line, its text, and its cells without outer spaces."""
+
+    line: int
+    text: str
+    cells: tuple[str, ...]
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether it begins with the sign of a comment, outside quotes."""
+        return self.text.lstrip(" ").startswith(COMMENT)
+
+    @property
+    def unmarked(self) -> tuple[str, ...]:
+        """The cells without that sign."""
+        return (self.cells[0].lstrip(COMMENT).strip(), *self.cells[1:])
+
+    @property
+    def place(self) -> str:
+        return f"line {self.line}"
+
+    @property
+    def shown(self) -> str:
+        text = self.text.rstrip("\r\n")
+        return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def read_delimited(
+    file: Path, separator: str, *, names: Sequence[str], numeric: Sequence[str]
+) -> TextTable:
+    """Read a file of separated values.
+
+    Parameters
+    ----------
+    file, separator
+        A text file in UTF-8, and what separates its cells.
+    names
+        Columns that are going to be used: they tell a header that begins with ``#`` from a comment.
+    numeric
+        Those of `names` that hold numbers: they tell a row that begins with ``#`` from a comment.
+
+    Raises
+    ------
+    TableError
+        If the file is empty, a quoted cell does not end, a row has too few or too many cells, or a
+        line that begins with ``#`` may be a row as well as a comment.
+    ValueError
+        If it is not text in UTF-8.
+    """
+    text = file.read_bytes().decode("utf-8-sig")
+    with _LIMIT_LOCK:
+        limit = csv.field_size_limit(_LONGEST_CELL)
+        try:
+            records = [r for r in _records(file, text, separator) if any(r.cells)]
+        finally:
+            csv.field_size_limit(limit)
+    place = _place_of_header(file, records, names)
+    header, comments = records[place], records[:place]
+    is_whole = _has(header.cells, names) or not header.is_marked
+    columns = header.cells if is_whole else header.unmarked
+    rows: list[_Record] = []
+    if _has(columns, names):  # else that is what is wrong, and no row matters
+        numbers = [columns.index(name) for name in numeric]
+        rows, more = _split_comments(file, records[place + 1 :], len(columns), numbers)
+        comments += more
+    for row in rows:
+        _refuse_ragged(file, row, len(columns))
+    return TextTable(
+        header=columns,
+        rows=tuple(row.cells for row in rows),
+        comments=tuple(comment.line for comment in comments),
+        header_line=header.line if header.is_marked else None,
+    )
+
+
+def _records(file: Path, text: str, separator: str) -> Iterator[_Record]:
+    """Yield all rows, comments and blank lines; a quoted cell may go on over several lines."""
+    lines = iter(io.StringIO(text, newline=""))
+    number = 1
+    for first in lines:
+        taken = [first]
+        # a quote in a comment opens nothing
+        more = () if first.lstrip(" ").startswith(COMMENT) else _noted(lines, taken)
+        reader = csv.reader(chain([first], more), delimiter=separator, skipinitialspace=True)
+        cells = tuple(cell.strip() for cell in next(reader, ()))
+        record = _Record(number, "".join(taken), cells)
+        if not record.is_marked and _has_open_quote(taken, separator):
+            raise TableError(f"{file}, {record.place}: a quoted cell does not end: {record.shown}")
+        yield record
+        number += len(taken)
+
+
+def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    """Yield lines, and note those that were taken."""
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _has_open_quote(lines: Sequence[str], separator: str) -> bool:
+    if sum(line.count('"') for line in lines) % 2 == 0:
+        return False
+    try:
+        list(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        return "unexpected end of data" in str(error)
+    return False
+
+
+def _place_of_header(file: Path, records: Sequence[_Record], names: Sequence[str]) -> int:
+    """Return the place of the first line that is no comment.
+
+    Where that lacks a column, and a comment above it has all of them, the comment is the header.
+    """
+    first = next((i for i, record in enumerate(records) if not record.is_marked), len(records))
+    if first == len(records) or not _has(records[first].cells, names):
+        for place in range(first - 1, -1, -1):
+            if _has(records[place].cells, names) or _has(records[place].unmarked, names):
+                return place
+    if first == len(records):
+        raise TableError(f"{file} is empty: it needs a line of column names, then rows")
+    return first
+
+
+def _has(cells: Sequence[str], names: Sequence[str]) -> bool:
+    return set(names) <= set(cells)
+
+
+def _split_comments(
+    file: Path, records: Sequence[_Record], n_columns: int, numeric: Sequence[int]
+) -> tuple[list[_Record], list[_Record]]:
+    """Return the rows and the comments.
+
+    A line that begins with ``#`` can be a row if it has all cells, and numbers where there must be
+    some. It is a row if all rows of the file begin so, and a comment if its first cell without the
+    sign is that of another row: then it is a row that somebody took out.
+    """
+    plain = [record for record in records if not record.is_marked]
+    marked = [record for record in records if record.is_marked]
+    like_rows = [
+        r
+        for r in marked
+        if len(r.cells) == n_columns and all(_is_number(r.cells[place]) for place in numeric)
+    ]
+    if not plain:
+        return like_rows, [record for record in marked if record not in like_rows]
+    known = {record.cells[0] for record in plain}
+    for record in like_rows:
+        if record.unmarked[0] not in known:
+            raise TableError(
+                f"{file}, {record.place} begins with {COMMENT!r} and has the cells of a row: put "
+                "its first cell in quotes if it is a row, or remove the line if it is a comment: "
+                f"{record.shown}"
+            )
+    return plain, marked
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse_ragged(file: Path, row: _Record, n_columns: int) -> None:
+    if len(row.cells) != n_columns:
+        problem = "few" if len(row.cells) < n_columns else "many"
+        raise TableError(
+            f"{file}, {row.place} has too {problem} cells, {len(row.cells)} for {n_columns} "
+            f"columns: {row.shown}"
+        )
