@@ -26,9 +26,11 @@ SMALL_SWEEP = ("--iterations", "120", "--eval-every", "50", "--seeds", "3")
 #: Variables to set, or with None to take away.
 Environment = Mapping[str, str | None]
 
-settings.register_profile("local", deadline=None)  # a test never asserts a time
-settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples every time
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+# The same examples in each run: a run that fails has found a change. A test never asserts a time.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+#: For exploration: pytest --hypothesis-profile=random
+settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+settings.load_profile("repeatable")
 
 
 #: Files that take long, the longest first: where several are tested at a time, they are begun
