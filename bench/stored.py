@@ -21,6 +21,7 @@ from bench.options import Means, command_line
 from bench.records import FAILED
 from bench.spec import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 from bench.store import Store, check_uniform, one_budget, read_rows, run_spec_of
+from bench.words import count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,8 +247,8 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
         )
     if stored.n_other:
         notes.append(
-            f"{stored.n_other} other stored runs of this sweep's directory (other optimizers or "
-            "seeds) are not part of this comparison."
+            f"Not part of this comparison: {count(stored.n_other, 'other stored run')} of this "
+            "sweep's directory (other optimizers or seeds)."
         )
     if stored.means.mix_devices:
         notes.append(_on_mixed_devices(stored.rows))

@@ -22,6 +22,7 @@ ALLOWED = {
     "external": {"errors"},
     "files": {"errors"},
     "records": set(),
+    "words": set(),
     "machine": {"_joblib", "devices"},
     "_joblib": {"errors"},
     "_torchvision": set(),
@@ -74,7 +75,9 @@ ALLOWED = {
         "_joblib",
         *("errors", "devices", "jobs", "machine", "networks", "options", "spec", "training"),
     },
-    "stored": {"analysis", "errors", "ledger", "options", "records", "spec", "store"},
+    "stored": {
+        *("analysis", "errors", "ledger", "options", "records", "spec", "store", "words"),
+    },
     "sweeps": {
         *(
             "errors",
@@ -90,9 +93,9 @@ ALLOWED = {
         *("records", "variants", "store", "runner", "hardware", "jobs"),
     },
     "soak": {"errors", "records", "store"},
-    "analysis": {"errors", "records"},
+    "analysis": {"errors", "records", "words"},
     "validation": {"_joblib", "errors", "machine", "analysis"},
-    "report": {"errors", "files", "analysis"},
+    "report": {"errors", "files", "analysis", "words"},
     "cli": {
         *(
             "__init__",
@@ -117,6 +120,7 @@ ALLOWED = {
         ),
         *("devices", "gpu_benchmark", "hardware", "jobs"),
         *("tables", "runner", "sweeps", "benchmark", "soak", "analysis", "validation", "report"),
+        "words",
     },
 }
 

@@ -12,6 +12,7 @@ from bench.analysis.power import smallest_pvalue
 from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
 from bench.analysis.rounding import FloatArray
 from bench.analysis.table import PairedTable, is_fraction
+from bench.words import count, plural, spoken
 
 
 def cautions(
@@ -83,15 +84,16 @@ def _too_few_blocks(parameters: Parameters, pairs: tuple[Pair, ...], power: Powe
     if power.seeds_to_reject is None:
         return
     common = max(pair.n for pair in pairs)
-    needed = f"Holm's method over {_count(len(pairs), 'pair')} needs {power.seeds_to_reject}"
+    block = spoken(parameters.block)
+    needed = f"Holm's method over {count(len(pairs), 'pair')} needs {power.seeds_to_reject}"
     if common < 2:
         yield (
-            f"Nothing can be tested: no pair has more than {_count(common, parameters.block)} in "
+            f"Nothing can be tested: no pair has more than {count(common, block)} in "
             f"common, and one run says nothing about the spread of its kind; {needed}."
         )
     elif common < power.seeds_to_reject:
         yield (
-            f"No difference can be significant with {_count(common, parameters.block)}: the "
+            f"No difference can be significant with {count(common, block)}: the "
             f"smallest attainable p is {smallest_pvalue(common):.3g}, and {needed}."
         )
 
@@ -121,7 +123,7 @@ def _diverged(runs: _Runs) -> Iterator[str]:
     t, converged = runs.treatment, runs.converged
     if not t.n_diverged:
         return
-    start = f"{t.name}: {t.n_diverged} of {_count(t.n + t.n_failed, 'run')} diverged"
+    start = f"{t.name}: {t.n_diverged} of {count(t.n + t.n_failed, 'run')} diverged"
     with_them = (
         f"they rank worst in {runs.parameters.value}, and a mean with them is undefined"
         if t.mean is None
@@ -141,8 +143,8 @@ def _missing(runs: _Runs) -> Iterator[str]:
     if reasons:
         friedman = f", Friedman's test the {runs.complete} that all have"
         yield (
-            f"{runs.treatment.name}: {' and '.join(reasons)} of {_count(runs.blocks, 'run')}; each "
-            f"of its pairs uses the {runs.parameters.block}s that both sides have"
+            f"{runs.treatment.name}: {' and '.join(reasons)} of {count(runs.blocks, 'run')}; each "
+            f"of its pairs uses the {plural(spoken(runs.parameters.block))} that both sides have"
             f"{friedman if runs.parameters.k > 2 else ''}."
         )
 
@@ -153,7 +155,7 @@ def _outliers(runs: _Runs) -> Iterator[str]:
         side, quartile = ("below", "first") if runs.sign > 0 else ("above", "third")
         verb, them = ("lies", "it") if n == 1 else ("lie", "them")
         yield (
-            f"{runs.treatment.name}: {n} of {_count(len(runs.converged), 'run')} {verb} far {side} "
+            f"{runs.treatment.name}: {n} of {count(len(runs.converged), 'run')} {verb} far {side} "
             f"the others (more than three interquartile ranges {side} the {quartile} quartile); "
             f"the median and the interquartile mean hide {them}."
         )
@@ -168,7 +170,3 @@ def _constant(runs: _Runs) -> Iterator[str]:
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:.3g} %"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -8,6 +8,7 @@ from bench.analysis.change_runs import WORKLOAD
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
 from bench.analysis.power import seeds_to_reject
 from bench.analysis.results import Change, Obstacle, SweepChange
+from bench.words import count
 
 #: At most this many optimizers are named in a sentence.
 _MANY = 4
@@ -90,8 +91,8 @@ def _too_few_seeds(found: SweepChange) -> Iterator[str]:
     needed = seeds_to_reject(len(found.changes), found.parameters.alpha)
     if most < needed:
         yield (
-            f"With {_count(most, 'common seed')} no change can be significant: Holm's method over "
-            f"{_count(len(found.changes), 'optimizer')} needs {needed}."
+            f"With {count(most, 'common seed')} no change can be significant: Holm's method over "
+            f"{count(len(found.changes), 'optimizer')} needs {needed}."
         )
 
 
@@ -113,7 +114,7 @@ def _newly_failed(changes: Sequence[Change]) -> Iterator[str]:
     for c in changes:
         if c.n_newly_failed:
             yield (
-                f"{c.optimizer}: {_count(c.n_newly_failed, 'run')} failed after of a seed that has "
+                f"{c.optimizer}: {count(c.n_newly_failed, 'run')} failed after of a seed that has "
                 "a result before: what failed is missing from every number here."
             )
 
@@ -122,7 +123,7 @@ def _diverged(changes: Sequence[Change]) -> Iterator[str]:
     for c in changes:
         if c.n_diverged_before or c.n_diverged_after:
             yield (
-                f"{c.optimizer}: {_count(c.n_diverged_before, 'run')} diverged before and "
+                f"{c.optimizer}: {count(c.n_diverged_before, 'run')} diverged before and "
                 f"{c.n_diverged_after} after; they count with the accuracy that they ended with."
             )
 
@@ -131,7 +132,3 @@ def _listed(names: Sequence[str]) -> str:
     if len(names) > _MANY:
         return f"{', '.join(names[:_MANY])} and {len(names) - _MANY} more"
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

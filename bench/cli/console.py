@@ -18,6 +18,7 @@ from bench.cli.printing import printable
 from bench.errors import last_line
 from bench.records import FAILED
 from bench.spec import RunSpec, SweepSpec, format_seeds
+from bench.words import count
 
 if TYPE_CHECKING:
     from bench.analysis import Pair, SweepAnalysis, SweepChange
@@ -38,14 +39,14 @@ def print_start(
     done = n_planned - n_missing
     already = f", {done} done already" if done else ""
     print(
-        f"sweep {spec.name}: {_optimizers(spec)} x {_count(len(spec.seeds), 'seed')} = "
-        f"{_count(n_planned, 'run')}{already}; {_described(layout)}",
+        f"sweep {spec.name}: {_optimizers(spec)} x {count(len(spec.seeds), 'seed')} = "
+        f"{count(n_planned, 'run')}{already}; {_described(layout)}",
         flush=True,
     )
     needed = seeds_that_holm_needs(spec, level)
     if len(spec.seeds) < needed:
         print(
-            f"note: with {len(spec.seeds)} seeds no difference can be significant at "
+            f"note: with {count(len(spec.seeds), 'seed')} no difference can be significant at "
             f"{_level(spec, level)}; {needed} seeds or more are needed",
             flush=True,
         )
@@ -53,7 +54,7 @@ def print_start(
 
 def _described(layout: Layout) -> str:
     """What trains, and how."""
-    parts = [_count(layout.n_devices, "GPU" if layout.slots else "worker")]
+    parts = [count(layout.n_devices, "GPU" if layout.slots else "worker")]
     if layout.n_jobs > layout.n_devices:
         parts.append(f"{layout.n_jobs} jobs at a time")
     if layout.stack > 1:
@@ -240,12 +241,8 @@ def _against_first(pair: Pair | None, metric: Metric, level: float) -> tuple[str
     )
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def _optimizers(spec: SweepSpec) -> str:
-    return _count(len(spec.optimizers), "optimizer")
+    return count(len(spec.optimizers), "optimizer")
 
 
 def _n_pairs(spec: SweepSpec) -> int:

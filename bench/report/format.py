@@ -11,6 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bench import words
+
 #: Control characters but for tab and line ends, surrogates, and what is no character at all.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 MISSING = "–"
@@ -189,9 +191,9 @@ def moment(value: datetime | None) -> str:
     return f"{utc:%Y-%m-%d %H:%M} UTC"
 
 
-def count(n: int, one: str, many: str | None = None) -> str:
-    """A count with its noun: ``1 seed``, ``20 seeds``, ``3,000 updates``."""
-    return f"{n:,}{NBSP}{one if n == 1 else many or one + 's'}"
+def count(n: int, noun: str) -> str:
+    """A number with its noun on one line: ``1 seed``, ``20 seeds``, ``3,000 updates``."""
+    return words.count(n, noun, space=NBSP)
 
 
 def listing(words: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bench.analysis.results import Parameters
 from bench.report.format import clean, count
+from bench.words import plural, spoken
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,11 @@ class Noun:
     @property
     def plural(self) -> str:
         """More than one."""
-        if self.one.endswith(("s", "x", "z", "ch", "sh")):
-            return f"{self.one}es"
-        if self.one.endswith("y") and self.one[-2:-1] not in "aeiou":
-            return f"{self.one[:-1]}ies"
-        return f"{self.one}s"
+        return plural(self.one)
 
     def count(self, n: int) -> str:
         """``1 seed``, ``20 seeds``."""
-        return count(n, self.one, self.plural)
+        return count(n, self.one)
 
     @property
     def title(self) -> str:
@@ -50,8 +47,4 @@ class Nouns:
     @classmethod
     def of(cls, parameters: Parameters) -> Nouns:
         """As the columns are called."""
-        return cls(*(Noun(_spoken(c)) for c in (parameters.treatment, parameters.block)))
-
-
-def _spoken(column: str) -> str:
-    return clean(column.replace("_", " ").strip()) or "column"
+        return cls(*(Noun(clean(spoken(c))) for c in (parameters.treatment, parameters.block)))
