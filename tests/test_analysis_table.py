@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from bench import analysis
 from bench.analysis import compare
 from bench.analysis.outcomes import read_outcomes
-from bench.analysis.table import default_margin, is_fraction, pair_up
+from bench.analysis.reading import scale_of
+from bench.analysis.table import default_margin, pair_up
 from bench.errors import SpecError, TableError
 
 
@@ -271,15 +272,21 @@ def test_an_accuracy_in_per_cent_has_its_margin_in_per_cent() -> None:
 @pytest.mark.parametrize(
     ("value", "values", "expected"),
     [
-        ("test_accuracy", [0.97, 1.0, np.nan, -np.inf], True),
-        ("test_accuracy", [0.97, np.inf], True),
-        ("test_accuracy", [-np.inf], True),
-        ("test_accuracy", [0.97, 97.0], False),
-        ("test_loss", [0.1, 0.2], False),
+        ("test_accuracy", [0.97, 1.0, np.nan, -np.inf], 1),
+        ("test_accuracy", [0.97, np.inf], 1),
+        ("test_accuracy", [-np.inf], 1),
+        ("accuracy", [0.97, 1.0000001], 1),
+        ("accuracy", [0.97, float(np.nextafter(np.float16(1), np.float16(2)))], 1),
+        ("accuracy", [0.5, 0.9], 1),
+        ("accuracy", [0.5, 1.2], 100),
+        ("test_accuracy", [0.97, 97.0], 100),
+        ("test_accuracy", [97.0, 100.00001], 100),
+        ("test_accuracy", [97.0, 9700.0], None),
+        ("test_loss", [0.1, 0.2], None),
     ],
 )
-def test_what_counts_as_a_fraction(value: str, values: list[float], expected: bool) -> None:
-    assert is_fraction(value, np.array(values)) == expected
+def test_the_scale_of_a_column(value: str, values: list[float], expected: float | None) -> None:
+    assert scale_of(value, np.array(values)) == expected
 
 
 def test_pairing_is_by_seed_not_by_row_order() -> None:

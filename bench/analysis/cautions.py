@@ -9,9 +9,10 @@ import numpy as np
 
 from bench.analysis.descriptives import count_outliers
 from bench.analysis.power import smallest_pvalue
+from bench.analysis.reading import scale_of
 from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
 from bench.analysis.rounding import FloatArray
-from bench.analysis.table import PairedTable, is_fraction
+from bench.analysis.table import PairedTable
 from bench.words import count, plural, spoken
 
 
@@ -71,7 +72,7 @@ class _Runs:
             sign=paired.sign,
             blocks=len(paired.blocks),
             complete=len(paired.complete),
-            fractions=is_fraction(parameters.value, paired.values),
+            fractions=scale_of(parameters.value, paired.values) == 1,
             parameters=parameters,
         )
 

@@ -2,7 +2,8 @@
 
 The procedure is fixed before the data are seen; no test is chosen by looking at them:
 
-1. pair the runs by block (:mod:`bench.analysis.table`);
+1. read the values (:mod:`bench.analysis.reading`), and pair the runs by block
+   (:mod:`bench.analysis.table`);
 2. describe each treatment (:mod:`~bench.analysis.descriptives`);
 3. rank within blocks, for Friedman's test as context (:mod:`~bench.analysis.omnibus`);
 4. test every pair by the exact sign-flip permutation test (:mod:`~bench.analysis.permutation`);
@@ -196,4 +197,5 @@ def _compare(
         scope=scope(table, paired, pairs, parameters.alpha),
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks),
+        notes=paired.notes,
     )

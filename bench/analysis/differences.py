@@ -67,7 +67,9 @@ class Differences:
         return int(np.sign(self.total))
 
 
-def paired_differences(a: FloatArray, b: FloatArray, total: int | None = None) -> Differences:
+def paired_differences(
+    a: FloatArray, b: FloatArray, total: int | None = None, error: float = 0.0
+) -> Differences:
     """a minus b over their common blocks.
 
     Parameters
@@ -77,6 +79,9 @@ def paired_differences(a: FloatArray, b: FloatArray, total: int | None = None) -
     total
         Where both hold counts divided by `total`, that number: the differences are then counts,
         exactly. Else differences are rounded to 1e-12 of the larger of the two values.
+    error
+        Relative rounding error of the values: sums that differ by no more than it allows count as
+        equal.
     """
     with np.errstate(invalid="ignore"):
         raw = np.where(a == b, 0.0, a - b)
@@ -87,7 +92,10 @@ def paired_differences(a: FloatArray, b: FloatArray, total: int | None = None) -
     places = decimals(np.maximum(np.abs(a), np.abs(b)))
     values = rounded(raw, places)
     coarsest = float(places[np.isfinite(raw)].min(initial=290))
-    slack = float(len(raw))  # half a unit from each difference, in both sums that are compared
+    sizes = np.abs(a) + np.abs(b)
+    errors = error * float(sizes[np.isfinite(sizes)].sum()) * 10.0**coarsest
+    # half a unit from each difference, and its error, in both sums that are compared
+    slack = len(raw) + 2 * errors
     return Differences(
         values=values,
         units=_finite(in_units(values, coarsest), slack),

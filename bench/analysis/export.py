@@ -6,9 +6,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from datetime import datetime
 from typing import Any
+
+from bench.analysis.results import OMIT_EMPTY
 
 #: What a terminal obeys, or shows as nothing or in another order: escaped in JSON.
 _INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -25,7 +27,10 @@ def to_dict(result: object) -> Any:
         If something else is inside.
     """
     if is_dataclass(result) and not isinstance(result, type):
-        return {f.name: to_dict(getattr(result, f.name)) for f in fields(result)}
+        named = {
+            f.name: getattr(result, f.name) for f in fields(result) if not _is_left_out(f, result)
+        }
+        return {name: to_dict(value) for name, value in named.items()}
     if isinstance(result, Mapping):
         return {str(key): to_dict(value) for key, value in result.items()}
     if isinstance(result, tuple | list):
@@ -37,6 +42,10 @@ def to_dict(result: object) -> Any:
     if result is None or isinstance(result, str | int):
         return result
     raise TypeError(f"a result may not hold a {type(result).__name__}, got {result!r}")
+
+
+def _is_left_out(attribute: Field[Any], result: object) -> bool:
+    return attribute.metadata == OMIT_EMPTY and not getattr(result, attribute.name)
 
 
 def to_json(result: object, *, indent: int | None = 2) -> str:

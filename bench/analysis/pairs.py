@@ -47,6 +47,7 @@ def compare_pairs(
             (a, b),
             paired.common(column[a], column[b]),
             total=paired.total,
+            error=paired.error,
             parameters=parameters,
             single_level=level / len(names),
         )
@@ -67,6 +68,7 @@ def measure_pair(
     total: int | None,
     parameters: Parameters,
     single_level: float,
+    error: float = 0.0,
 ) -> Pair:
     """Everything about a pair that does not depend on the other pairs; not yet judged.
 
@@ -84,10 +86,12 @@ def measure_pair(
         The interval has level 1 - alpha; margin and direction are used too.
     single_level
         The simultaneous interval has level 1 - `single_level`.
+    error
+        Relative rounding error of the values.
     """
     (a, b), (x, y) = names, values
     sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
-    d = paired_differences(x, y, total)
+    d = paired_differences(x, y, total, error)
     moments = d.moments
     interval, simultaneous = t_interval(moments, alpha), t_interval(moments, single_level)
     wins = effects.win_rate(d.values, sign)

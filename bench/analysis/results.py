@@ -6,12 +6,14 @@ Undefined is ``None``, never 0 and never NaN. Scores carry the unit of the compa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from bench.analysis.notebook import Shown, table
 
+#: Metadata of fields that JSON leaves out where they are empty.
+OMIT_EMPTY = {"omit_empty": True}
 Direction = Literal["higher", "lower"]
 #: What names a block: a seed as a rule, a number or text in somebody else's table.
 Block = int | float | str
@@ -373,6 +375,9 @@ class Comparison(Shown, first=("warnings", "treatments", "pairs")):
         All looks so far; the last one is this, and its level is that of the verdicts.
     warnings
         Sentences for the reader, the most important first.
+    notes
+        Sentences on how the values were read: their unit, and what they were rounded from. JSON
+        leaves them out where there are none.
     """
 
     parameters: Parameters
@@ -385,6 +390,7 @@ class Comparison(Shown, first=("warnings", "treatments", "pairs")):
     scope: Scope | None
     looks: tuple[Look, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
 
     @property
     def level(self) -> float:

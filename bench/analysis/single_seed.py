@@ -122,7 +122,7 @@ def _sizes(n_blocks: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 def _wrong_winner(pair: Pair, paired: PairedTable, column: dict[str, int]) -> WrongWinner:
     a, b = paired.common(column[pair.a], column[pair.b])
-    d = paired_differences(a, b, paired.total)
+    d = paired_differences(a, b, paired.total, paired.error)
     ahead = d.sign
     return WrongWinner(
         a=pair.a,

@@ -39,7 +39,7 @@ from bench.analysis.results import (
     Timing,
     Variant,
 )
-from bench.analysis.table import LOSSES, block_keys, sort_blocks
+from bench.analysis.table import LOSSES, block_keys, reading_of, sort_blocks
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError
 from bench.records import DIVERGED, FAILED, LATER_COLUMNS, MAX_SECONDS, OK, REQUIRED_COLUMNS
@@ -328,6 +328,7 @@ def _hyperparameters(name: str, content: str) -> tuple[tuple[str, str], ...]:
 def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
     # a loss that diverged ranks last, whatever number was left behind
     without_value = (FAILED, DIVERGED) if value in LOSSES else (FAILED,)
+    table = table.assign(**{value: reading_of(table, value, numbers_of(table, value)).values})
     return tuple(
         RunScore(
             treatment=run["optimizer"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +21,14 @@ from bench.analysis.columns import (
     where,
 )
 from bench.analysis.outcomes import STATUS, read_outcomes
+from bench.analysis.reading import (
+    COUNTED,
+    Reading,
+    is_accuracy,
+    mixed_scales,
+    read_values,
+    scale_of,
+)
 from bench.analysis.results import Block, Direction
 from bench.analysis.rounding import FloatArray
 from bench.errors import SpecError, TableError
@@ -55,6 +62,10 @@ class PairedTable:
         Where the values are counts of `total` test images, that number; else None.
     direction
         Whether a higher or a lower value is better.
+    error
+        Relative rounding error of the values, where they are no more exact than float32.
+    notes
+        Sentences on how the values were read.
     """
 
     treatments: tuple[str, ...]
@@ -65,6 +76,8 @@ class PairedTable:
     failed: NDArray[np.bool_]
     total: int | None
     direction: Direction
+    error: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def sign(self) -> int:
@@ -144,6 +157,7 @@ def pair_up(
     table = read_outcomes(table, value).table
     status = _status(table)
     numbers = _numbers(table, value, status, sign_of(direction))
+    _refuse_mixed_scales(table, value, np.where(status == DIVERGED, np.nan, numbers))
     treatments, columns = np.unique(np.array(names, dtype=object), return_inverse=True)
     blocks, rows = _blocks(keys)
 
@@ -152,34 +166,25 @@ def pair_up(
         matrix[rows, columns] = x
         return matrix
 
-    counts, total = _as_counts(table, value, numbers)
+    read = reading_of(table, value, numbers)
     return PairedTable(
         treatments=tuple(treatments),
         blocks=blocks,
-        values=pivot(counts, np.nan).astype(np.float64),
+        values=pivot(read.values, np.nan).astype(np.float64),
         cells=pivot(np.arange(len(table)), -1).astype(np.intp),
         diverged=pivot(status == DIVERGED, False).astype(np.bool_),
         failed=pivot(status == FAILED, False).astype(np.bool_),
-        total=total,
+        total=read.total,
         direction=direction,
+        error=read.error,
+        notes=read.notes,
     )
 
 
 def default_margin(value: str, values: FloatArray) -> float | None:
     """The equivalence margin of a column: 0.2 percentage points for an accuracy, else none."""
-    if not is_accuracy(value):
-        return None
-    return ACCURACY_MARGIN if is_fraction(value, values) else 100 * ACCURACY_MARGIN
-
-
-def is_fraction(value: str, values: FloatArray) -> bool:
-    """Whether a column holds accuracies as fractions: one above 1 can only be in per cent."""
-    return is_accuracy(value) and bool(values[np.isfinite(values)].max(initial=0.0) <= 1)
-
-
-def is_accuracy(value: str) -> bool:
-    """Whether a column holds accuracies, by its name."""
-    return value == "accuracy" or value.endswith("_accuracy")
+    scale = scale_of(value, values)
+    return None if scale is None else scale * ACCURACY_MARGIN
 
 
 def _direction(value: str, direction: Direction | None) -> Direction:
@@ -283,21 +288,19 @@ def _refuse_infinite(
         )
 
 
-def _as_counts(
-    table: pd.DataFrame, value: str, numbers: FloatArray
-) -> tuple[FloatArray, int | None]:
-    """Accuracies as exact fractions of the test images, where the table has the counts.
+def reading_of(table: pd.DataFrame, value: str, numbers: FloatArray) -> Reading:
+    """The column as it is understood, with the counts of test images where the table has them."""
+    counted = {"test_correct", "test_total"} & set(table.columns if value in COUNTED else ())
+    counts = {column: numbers_of(table, column) for column in counted}
+    return read_values(value, numbers, counts.get("test_correct"), counts.get("test_total"))
 
-    The counts only sharpen what `value` says. Where they do not agree with it (an edited table,
-    per cent), `value` is what was asked for and what is analysed.
-    """
-    if value != "test_accuracy" or not {"test_correct", "test_total"} <= set(table.columns):
-        return numbers, None
-    used = np.isfinite(numbers)
-    correct = numbers_of(table, "test_correct")
-    total = numbers_of(table, "test_total")[used]
-    if not used.any() or not total[0] >= 1 or (total != total[0]).any():
-        return numbers, None
-    if not np.allclose(correct[used] / total[0], numbers[used], rtol=0, atol=1e-6):
-        return numbers, None
-    return np.where(used, correct / total[0], numbers), math.floor(total[0])
+
+def _refuse_mixed_scales(table: pd.DataFrame, value: str, numbers: FloatArray) -> None:
+    found = mixed_scales(value, numbers)
+    if found is not None:
+        fraction, per_cent = found
+        raise TableError(
+            f"column {value!r} must be in one unit, got {numbers[fraction]:g} in "
+            f"{where(table, fraction)}, which looks like a fraction, and {numbers[per_cent]:g} in "
+            f"{where(table, per_cent)}, which is in per cent (if both are, give all as fractions)"
+        )

@@ -30,6 +30,8 @@ from bench.analysis.columns import is_list, where
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
 from bench.analysis.permutation import TINY
+from bench.analysis.precision import recover
+from bench.analysis.reading import scale_of
 from bench.analysis.results import (
     LogRank,
     Pair,
@@ -93,6 +95,7 @@ def time_to_target(
         diverged=np.zeros_like(paired.diverged),
         total=None,
         direction="lower",
+        error=0.0,
     )
     secondary = replace(parameters, value="iterations_to_target", direction="lower", margin=None)
     treatments = leaderboard(restricted, parameters.alpha)
@@ -187,10 +190,12 @@ def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> F
     cells = list(zip(*np.nonzero((paired.cells >= 0) & ~paired.failed), strict=True))
     curves = {cell: _curve(table, int(paired.cells[cell])) for cell in cells}
     known = {cell: curve for cell, curve in curves.items() if curve is not None}
-    best = max((np.nanmax(curve.accuracy, initial=0.0) for curve in known.values()), default=0.0)
-    wanted = target if best <= 1 else 100 * target  # one above 1 can only be in per cent
-    for cell, curve in known.items():
-        reached = curve.at[curve.accuracy >= wanted]  # a missing accuracy is no arrival
+    together = np.concatenate([[], *(curve.accuracy for curve in known.values())])
+    scale = scale_of(ACCURACY, together) or 100.0
+    accuracies = recover(together, (scale,)).values
+    ends = np.cumsum([len(curve.at) for curve in known.values()])
+    for (cell, curve), accuracy in zip(known.items(), np.split(accuracies, ends), strict=False):
+        reached = curve.at[accuracy >= scale * target]  # a missing accuracy is no arrival
         times[cell] = reached[0] if len(reached) else np.inf
     return times
 

@@ -119,6 +119,8 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
     _console().print(_ranking(analysis))
     for sentence in verdict(analysis.comparison):
         print(printable(sentence))
+    for note in analysis.comparison.notes:
+        print(printable(f"note:      {note}"))
     for warning in analysis.comparison.warnings:
         print(printable(f"warning: {warning}"))
     if report is not None:

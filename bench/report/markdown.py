@@ -127,7 +127,12 @@ def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:
         f"sign-flip tests over {nouns.block.plural}, two-sided, with Holm's correction over "
         f"{fmt.count(len(comparison.pairs), 'pair')} at level {fmt.level(comparison.level)} "
         f"(family-wise α {fmt.level(p.alpha)}, look {comparison.looks[-1].look}); {margin}. "
-        "Intervals are Student's t; simultaneous ones hold together after Bonferroni."
+        + " ".join(
+            (
+                "Intervals are Student's t; simultaneous ones hold together after Bonferroni.",
+                *comparison.notes,
+            )
+        )
     )
 
 

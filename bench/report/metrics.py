@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
+from bench.analysis.reading import scale_of
 from bench.analysis.results import Comparison, SweepAnalysis
-from bench.analysis.table import LOSSES, is_accuracy
+from bench.analysis.rounding import FloatArray
+from bench.analysis.table import LOSSES
 from bench.report.format import ACCURACY, TEST_LOSS, Metric, clean
 
 #: What the restricted time to the target is written as.
@@ -23,11 +27,10 @@ def metric_of(comparison: Comparison) -> Metric:
     """How the compared values of `comparison` are written."""
     column = comparison.parameters.value
     words = clean(column.replace("_", " "))
-    if is_accuracy(column):
-        best = max((t.max for t in comparison.treatments if t.max is not None), default=1.0)
-        in_per_cent = best > 1
+    scale = scale_of(column, _known_values(comparison))
+    if scale is not None:
         noun = "accuracy" if column.startswith("test_") else words
-        return replace(ACCURACY, noun=noun, label=words, factor=1.0 if in_per_cent else 100.0)
+        return replace(ACCURACY, noun=noun, label=words, factor=100.0 / scale)
     if column in LOSSES:
         return replace(TEST_LOSS, noun=words, label=words)
     unit = "s" if column.endswith("_seconds") else ""
@@ -39,6 +42,12 @@ def result_label(analysis: SweepAnalysis) -> str:
     """What a run's result is called: ``final test accuracy`` where it was trained here."""
     label = metric_of(analysis.comparison).label
     return f"final {label}" if analysis.variants else label
+
+
+def _known_values(comparison: Comparison) -> FloatArray:
+    """All that is known of single values: the largest one of each treatment, where it is finite."""
+    known = ((t.max, t.q3, t.median, t.min) for t in comparison.treatments)
+    return np.array([x for values in known for x in values if x is not None])
 
 
 def _digits(comparison: Comparison) -> int:

@@ -533,6 +533,7 @@ class _Builder:
             Fact("Family-wise level α", fmt.level(p.alpha)),
             Fact("Equivalence margin δ", margin),
             *target,
+            *(Fact("Values", clean(note)) for note in self._comparison.notes),
         )
 
     def _facts(self) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:

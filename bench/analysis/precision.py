@@ -1,0 +1,269 @@
+r"""Which numbers rounded values stand for.
+
+A file may hold ``95.9800033569336``, which is 95.98 in float32, for 4799 of 5000 images.
+Differences of such values are off by their rounding errors, so that equal gaps no longer tie.
+Therefore values are read as what they were rounded from, where that is certain:
+
+1. as multiples of :math:`1/N`, where all of them lie within their rounding error of a multiple and
+   chance does not explain that: among random values, the expected number of such :math:`N` is below
+   :data:`CHANCE`;
+2. else, where all of them are float16, bfloat16 or float32 numbers, as the shortest decimals that
+   these stand for; unless they are also multiples of a power of two that is coarser than the last
+   decimal, and so need no rounding to explain them.
+
+References
+----------
+.. [1] Steele, G. L. & White, J. L. (1990). How to print floating-point numbers accurately. PLDI,
+   112-126. (The shortest decimal that reads back as the same number.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from bench.analysis.rounding import FloatArray
+
+#: A reading is accepted where random values would allow it with a smaller probability than this.
+CHANCE = 1e-6
+#: That all values are numbers of a binary format needs less proof: the error it can cause is small.
+_CHANCE_OF_FORMAT = 1e-4
+#: Larger denominators are not looked for.
+MAX_TOTAL = 2_000_000
+#: Denominators tried at once.
+_AT_ONCE = 50_000
+#: Values printed with more significant digits than this are not taken for rounded decimals.
+_MOST_DIGITS = 8
+#: Rounding errors that arithmetic in float32 leaves, in units of its half spacing.
+_NOISE = (1.0, 8.0)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format: significant bits, and its largest finite number."""
+
+    name: str
+    bits: int
+    largest: float
+
+    def nearest(self, x: FloatArray) -> FloatArray:
+        """The numbers of this format nearest to `x`; infinite beyond its range."""
+        fraction, exponent = np.frexp(x)
+        rounded = np.ldexp(np.rint(np.ldexp(fraction, self.bits)), exponent - self.bits)
+        return np.asarray(np.where(np.abs(rounded) <= self.largest, rounded, np.inf))
+
+    def spacing(self, x: FloatArray) -> FloatArray:
+        """The distance between neighbours of this format around `x`."""
+        return np.asarray(np.ldexp(1.0, np.frexp(x)[1] - self.bits))
+
+
+#: From the coarsest to the finest.
+FORMATS = (
+    Format("bfloat16", 8, 3.39e38),
+    Format("float16", 11, 65504.0),
+    Format("float32", 24, 3.4028235e38),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """Values as what they stand for.
+
+    Attributes
+    ----------
+    values
+        Shape (n,), in the order given; NaN and infinities stay.
+    rounded_to
+        What the values given are rounded to, such as ``"float32"``; None where they are read as
+        they are.
+    total
+        Where they are read as multiples of ``scale / total``, that number.
+    error
+        Relative rounding error that is left in `values`: 0 where they are read as multiples or as
+        decimals of fewer digits than the format has.
+    """
+
+    values: FloatArray
+    rounded_to: str | None = None
+    total: int | None = None
+    error: float = 0.0
+
+
+def recover(values: FloatArray, scales: Sequence[float] = (1.0,)) -> Recovered:
+    """Read values as what they were rounded from; as they are where that is not certain.
+
+    Parameters
+    ----------
+    values
+        Shape (n,).
+    scales
+        What a count is divided by its total and multiplied with: 1 for fractions, 100 for per cent.
+
+    Examples
+    --------
+    >>> recover(np.array([95.9800033569336, 95.91999816894531, 96.0])).values.tolist()
+    [95.98, 95.92, 96.0]
+    """
+    known = np.unique(np.abs(values[np.isfinite(values)]))
+    known = known[known > 0]
+    if (known == np.rint(known)).all():  # nothing to read in whole numbers, or in none
+        return Recovered(values=values)
+    written = [Decimal(repr(x)).normalize() for x in known.tolist()]
+    form = _format_of(known, written)
+    name = form.name if form else _decimals_in_words(written)
+    for scale in scales:
+        total = _total(known / scale, [e / scale for e in _errors(known, written, form)])
+        if total is not None:
+            counts = np.rint(known / scale * total)
+            return _replaced(values, known, counts * scale / total, name, total)
+    if form is None:
+        return Recovered(values=values)
+    return _as_decimals(values, known, form)
+
+
+def rounding(values: FloatArray) -> tuple[str | None, FloatArray]:
+    """What finite `values` are rounded to, None where to no less than float64; and their errors.
+
+    Errors are bounds, shape (n,).
+    """
+    known = np.unique(np.abs(values))
+    known = known[known > 0]
+    written = [Decimal(repr(x)).normalize() for x in known.tolist()]
+    form = _format_of(known, written) if written else None
+    if form is not None:
+        return form.name, form.spacing(values) / 2
+    words = _decimals_in_words(written) if written else None
+    place = 10.0 ** float(min(map(_exponent, written))) if words else 0.0
+    return words, np.full(len(values), place / 2)
+
+
+def _format_of(known: FloatArray, written: Sequence[Decimal]) -> Format | None:
+    """The coarsest format whose numbers, printed with as many digits, are all of `known`."""
+    last_places = np.array([10.0 ** float(_exponent(d)) for d in written])
+    for form in FORMATS:
+        with np.errstate(divide="ignore", invalid="ignore"):  # of the smallest floats
+            chance = float(np.log(np.minimum(1.0, last_places / form.spacing(known))).sum())
+        nearest = form.nearest(known).tolist()
+        if chance < math.log(_CHANCE_OF_FORMAT) and all(
+            float(f"{x:.{len(d.as_tuple().digits) - 1}e}") == float(d)
+            for x, d in zip(nearest, written, strict=True)
+        ):
+            return form
+    return None
+
+
+def _errors(
+    known: FloatArray, written: Sequence[Decimal], form: Format | None
+) -> tuple[FloatArray, ...]:
+    """Rounding errors to allow, one array for each attempt."""
+    float32 = FORMATS[-1]
+    if form is not None and form is not float32:
+        return (form.spacing(known) / 2,)
+    single = tuple(noise * float32.spacing(known) / 2 for noise in _NOISE)
+    if form is None and _decimals_in_words(written) is not None:
+        place = 10.0 ** float(min(map(_exponent, written)))
+        return (np.maximum(place / 2, single[0]),)
+    return single
+
+
+def _decimals_in_words(written: Sequence[Decimal]) -> str | None:
+    """``4 decimals``, where values are printed with few digits; None where with many."""
+    if max(len(d.as_tuple().digits) for d in written) > _MOST_DIGITS:
+        return None
+    places = max(0, -min(map(_exponent, written)))
+    return f"{places} decimal{'' if places == 1 else 's'}"
+
+
+def _exponent(number: Decimal) -> int:
+    return int(number.as_tuple().exponent)
+
+
+def _total(fractions: FloatArray, attempts: Sequence[FloatArray]) -> int | None:
+    """The least N of which all `fractions` are multiples of 1/N within their errors, if certain."""
+    telling = fractions != np.rint(fractions)
+    for errors in attempts:
+        largest = _largest_certain_total(errors[telling])
+        for start in range(1, largest + 1, _AT_ONCE):
+            totals = np.arange(start, min(start + _AT_ONCE, largest + 1), dtype=np.float64)
+            fitting = _fitting(totals, fractions[telling], errors[telling])
+            if len(fitting):
+                return int(fitting[0])
+    return None
+
+
+def _fitting(totals: FloatArray, fractions: FloatArray, errors: FloatArray) -> FloatArray:
+    """Those of `totals` of whose reciprocals all `fractions` are multiples within their errors."""
+    for x, error in zip(fractions, errors, strict=True):
+        products = x * totals
+        totals = totals[np.abs(products - np.rint(products)) <= (error * 1.001) * totals]
+        if not len(totals):
+            break
+    return totals
+
+
+def _largest_certain_total(errors: FloatArray) -> int:
+    """The largest N for which chance is ruled out.
+
+    A random value lies within its error e of a multiple of 1/N with probability 2 e N. So all m
+    values do for N times the product of these of the denominators up to N.
+    """
+    m = len(errors)
+    if not m:
+        return 0
+    with np.errstate(divide="ignore", over="ignore"):  # of the smallest floats
+        log = (math.log(CHANCE) - float(np.log(2 * errors).sum())) / (m + 1)
+        return int(min(MAX_TOTAL, math.exp(min(log, 700.0)), 0.5 / errors.max()))
+
+
+def _as_decimals(values: FloatArray, known: FloatArray, form: Format) -> Recovered:
+    """The shortest decimals that the format's numbers stand for, unless a coarser grid has them."""
+    nearest = form.nearest(known)
+    decimals = _shortest(nearest, form)
+    last_place = 10.0 ** float(
+        min(_exponent(Decimal(repr(x)).normalize()) for x in decimals.tolist())
+    )
+    if _binary_place(nearest) >= last_place:
+        # every number of a format is such a multiple; in float32, chance would not be so coarse
+        error = 2.0**-form.bits if form is FORMATS[-1] else 0.0
+        return Recovered(values=values, error=error)
+    error = 2.0**-form.bits if last_place < form.spacing(known).max() else 0.0
+    return _replaced(values, known, decimals, form.name, None, error)
+
+
+def _binary_place(x: FloatArray) -> float:
+    """The largest power of two of which all `x` are multiples."""
+    places = [math.frexp(1 / n.as_integer_ratio()[1]) for n in map(float, x)]
+    return min(math.ldexp(fraction, exponent) for fraction, exponent in places)
+
+
+def _shortest(x: FloatArray, form: Format) -> FloatArray:
+    """The decimals with the fewest digits that the format rounds to `x`."""
+    decimals = x.copy()
+    left = np.arange(len(x))
+    for digits in range(17):
+        tried = np.array([float(f"{number:.{digits}e}") for number in x[left].tolist()])
+        found = form.nearest(tried) == x[left]
+        decimals[left[found]] = tried[found]
+        left = left[~found]
+    return decimals
+
+
+def _replaced(
+    values: FloatArray,
+    known: FloatArray,
+    read: FloatArray,
+    rounded_to: str | None,
+    total: int | None,
+    error: float = 0.0,
+) -> Recovered:
+    """`values` with each of `known` read as its fellow in `read`, whatever its sign."""
+    if (np.abs(read - known) <= 1e-12 * known).all():  # they are what they stand for
+        return Recovered(values=values, error=error)
+    usable = np.isfinite(values) & (values != 0)
+    places = np.searchsorted(known, np.abs(np.where(usable, values, known[0])))
+    recovered = np.where(usable, np.copysign(read[places], values), values)
+    return Recovered(values=recovered, rounded_to=rounded_to or "float32", total=total, error=error)
