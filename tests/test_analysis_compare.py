@@ -235,7 +235,7 @@ class TestDiverged:
         assert x.mean == pytest.approx(np.mean(self.columns["x"]) / TOTAL)
         assert comparison.warnings[0] == (
             "x: 1 of 20 runs diverged: the mean of the 19 that converged is "
-            f"{np.mean(self.columns['x'][1:]) / TOTAL * 100:.2f} %; the mean with them is "
+            f"{np.mean(self.columns['x'][1:]) / TOTAL * 100:.2f} %; the mean with it is "
             f"{x.mean * 100:.2f} %."
         )
 
@@ -252,7 +252,7 @@ class TestDiverged:
         assert pair.n == 20
         assert (pair.a, pair.b) == ("y", "x")  # without a mean, last
         assert (pair.win_rate, pair.a12) == (1 / 20, pytest.approx((20 + 19 / 2) / 400))
-        assert "a mean with them is undefined" in comparison.warnings[0]
+        assert "a mean with it is undefined" in comparison.warnings[0]
 
     def test_a_diverged_loss_outweighs_whatever_the_others_gain(self) -> None:
         table = pd.DataFrame(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.descriptives import count_outliers
+from bench.analysis.multiplicity import family_size
 from bench.analysis.power import smallest_pvalue
 from bench.analysis.reading import scale_of
 from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
@@ -31,9 +32,10 @@ def cautions(
     constants).
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
+    n_family = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
     runs = [_Runs.of(t, column[t.name], paired, parameters) for t in treatments]
     return (
-        *_too_few_blocks(parameters, pairs, power),
+        *_too_few_blocks(parameters, pairs, power, n_family),
         *_overspent(parameters, looks),
         *_outside_the_family(pairs),
         *(
@@ -81,12 +83,15 @@ class _Runs:
         return f"{100 * value:.2f} %" if self.fractions else f"{value:.6g}"
 
 
-def _too_few_blocks(parameters: Parameters, pairs: tuple[Pair, ...], power: Power) -> Iterator[str]:
+def _too_few_blocks(
+    parameters: Parameters, pairs: tuple[Pair, ...], power: Power, n_family: int
+) -> Iterator[str]:
     if power.seeds_to_reject is None:
         return
     common = max(pair.n for pair in pairs)
     block = spoken(parameters.block)
-    needed = f"Holm's method over {count(len(pairs), 'pair')} needs {power.seeds_to_reject}"
+    family = count(n_family, "pair")
+    needed = f"Holm's method over {family} needs {power.seeds_to_reject}"
     if common < 2:
         yield (
             f"Nothing can be tested: no pair has more than {count(common, block)} in "
@@ -125,10 +130,12 @@ def _diverged(runs: _Runs) -> Iterator[str]:
     if not t.n_diverged:
         return
     start = f"{t.name}: {t.n_diverged} of {count(t.n + t.n_failed, 'run')} diverged"
+    them = "it" if t.n_diverged == 1 else "them"
     with_them = (
-        f"they rank worst in {runs.parameters.value}, and a mean with them is undefined"
+        f"{'it ranks' if t.n_diverged == 1 else 'they rank'} worst in {runs.parameters.value}, and "
+        f"a mean with {them} is undefined"
         if t.mean is None
-        else f"the mean with them is {runs.score(t.mean)}"
+        else f"the mean with {them} is {runs.score(t.mean)}"
     )
     if len(converged):
         mean = runs.score(converged.mean())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.analysis.change_runs import WORKLOAD
+from bench.analysis.multiplicity import family_size
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
 from bench.analysis.power import seeds_to_reject
 from bench.analysis.results import Change, Obstacle, SweepChange
@@ -88,11 +89,12 @@ def _too_few_seeds(found: SweepChange) -> Iterator[str]:
     ):
         return
     most = max(change.n for change in found.changes)
-    needed = seeds_to_reject(len(found.changes), found.parameters.alpha)
+    n_tested = family_size([c.pvalue for c in found.changes], 0) or len(found.changes)
+    needed = seeds_to_reject(n_tested, found.parameters.alpha)
     if most < needed:
         yield (
             f"With {count(most, 'common seed')} no change can be significant: Holm's method over "
-            f"{count(len(found.changes), 'optimizer')} needs {needed}."
+            f"{count(n_tested, 'optimizer')} needs {needed}."
         )
 
 

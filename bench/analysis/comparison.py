@@ -31,6 +31,7 @@ import pandas as pd
 from bench.analysis.cautions import cautions
 from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.leaderboard import leaderboard
+from bench.analysis.multiplicity import family_size
 from bench.analysis.omnibus import block_ranks, omnibus
 from bench.analysis.pairs import compare_pairs
 from bench.analysis.power import seed_sufficiency
@@ -185,7 +186,11 @@ def _compare(
     treatments = leaderboard(paired, parameters.alpha)
     order = [t.name for t in treatments]
     pairs = compare_pairs(paired, order, parameters, level)
-    power = seed_sufficiency(parameters.n_blocks, len(pairs), level)
+    power = seed_sufficiency(
+        max((pair.n for pair in pairs), default=0),
+        family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments)),
+        level,
+    )
     return Comparison(
         parameters=parameters,
         treatments=treatments,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from bench.analysis.descriptives import describe
 from bench.analysis.omnibus import block_ranks
 from bench.analysis.results import Treatment
@@ -11,13 +13,16 @@ from bench.analysis.table import PairedTable
 
 
 def leaderboard(paired: PairedTable, alpha: float) -> tuple[Treatment, ...]:
-    """All treatments, best mean first; those without a mean last, by median.
+    """All treatments, best mean first; then those whose mean is undefined; without a run last.
+
+    A mean is undefined where a run has no value, because it diverged. The smaller the share of such
+    runs, the better; then the median decides.
 
     Intervals have level 1 - `alpha`; ranks are within the blocks that are complete.
     """
     ranks = block_ranks(paired.complete, paired.sign)
     mean_ranks = ranks.mean(axis=0).tolist() if len(ranks) else [None] * ranks.shape[1]
-    treatments = (
+    treatments = [
         describe(
             name,
             paired.runs_of(i),
@@ -27,10 +32,12 @@ def leaderboard(paired: PairedTable, alpha: float) -> tuple[Treatment, ...]:
             alpha=alpha,
         )
         for i, name in enumerate(paired.treatments)
-    )
+    ]
+    runs = {name: paired.runs_of(i) for i, name in enumerate(paired.treatments)}
 
-    def badness(t: Treatment) -> tuple[float, float, str]:
+    def badness(t: Treatment) -> tuple[bool, float, float, float, str]:
         mean, median = (math.inf if x is None else -paired.sign * x for x in (t.mean, t.median))
-        return mean, median, t.name
+        without_value = float(np.isinf(runs[t.name]).mean()) if t.n else 0.0
+        return t.n == 0, mean, without_value, median, t.name
 
     return tuple(sorted(treatments, key=badness))

@@ -8,7 +8,19 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+
+def family_size(pvalues: Sequence[float | None], n_treatments: int) -> int:
+    """Number of tests that Holm's method adjusts for: those with a p-value.
+
+    Where no pair can be tested yet, all pairs of the `n_treatments` that have results.
+
+    >>> family_size([0.03, None, None], 2), family_size([None, None, None], 3)
+    (1, 3)
+    """
+    return sum(p is not None for p in pvalues) or math.comb(n_treatments, 2)
 
 
 def holm(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:

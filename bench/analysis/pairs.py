@@ -42,21 +42,23 @@ def compare_pairs(
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     names = list(combinations(order, 2))
+    common = [paired.common(column[a], column[b]) for a, b in names]
+    n_tested = max(1, sum(len(x) > 1 for x, _ in common))  # one block tests nothing
     pairs = [
         measure_pair(
-            (a, b),
-            paired.common(column[a], column[b]),
+            both,
+            values,
             total=paired.total,
             error=paired.error,
             parameters=parameters,
-            single_level=level / len(names),
+            single_level=level / n_tested,
         )
-        for a, b in names
+        for both, values in zip(names, common, strict=True)
     ]
     difference = holm([pair.pvalue for pair in pairs])
     equivalence = holm([pair.pvalue_equivalence for pair in pairs])
     return tuple(
-        _judge(replace(pair, pvalue_holm=p, pvalue_equivalence_holm=q), level, len(names))
+        _judge(replace(pair, pvalue_holm=p, pvalue_equivalence_holm=q), level, n_tested)
         for pair, p, q in zip(pairs, difference, equivalence, strict=True)
     )
 
@@ -136,14 +138,14 @@ def _leaning(d: Differences, sign: int) -> Verdict:
     return leanings[sign * d.sign]
 
 
-def _judge(pair: Pair, level: float, n_pairs: int) -> Pair:
+def _judge(pair: Pair, level: float, n_tested: int) -> Pair:
     """The pair with its verdict, now that both of its adjusted p-values are known."""
     verdict = settle(pair.verdict, pair.pvalue_holm, pair.pvalue_equivalence_holm, level)
     if verdict != "inconclusive":
         return replace(pair, verdict=verdict)
     constant = pair.dz is None and bool(pair.mean_difference)
     effect = math.inf if constant else pair.dz
-    needed = seeds_needed(effect, level / n_pairs, more_than=pair.n)
+    needed = seeds_needed(effect, level / n_tested, more_than=pair.n)
     return replace(pair, verdict="inconclusive", seeds_needed=needed)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from bench.analysis.multiplicity import family_size
 from bench.analysis.notebook import Shown, table
 
 #: Metadata of fields that JSON leaves out where they are empty.
@@ -104,8 +105,8 @@ class Pair(Shown):
     mean_difference, ci_low, ci_high
         Mean of a minus b and its t interval at level 1 - alpha.
     simultaneous_ci_low, simultaneous_ci_high
-        The t interval at Bonferroni's level 1 - level / (number of pairs), where level is that of
-        the look: alpha, unless the results were looked at before.
+        The t interval at Bonferroni's level 1 - level / (number of tested pairs), where level is
+        that of the look: alpha, unless the results were looked at before.
     statistic, pvalue, pvalue_holm
         Sum of the differences, the exact paired sign-flip p-value, and Holm's adjustment of it
         over the family of all testable pairs. Only `pvalue_holm` decides.
@@ -159,6 +160,7 @@ class Pair(Shown):
 class Power(Shown):
     """What this number of seeds can show at all.
 
+    This number is the largest that a pair has in common, and pairs are those that are tested.
     `smallest_pvalue` is the least p-value that the sign-flip test can give with this number of
     seeds, None below two; `seeds_to_reject` the number of seeds from which Holm can reject
     anything, None where there is no pair to test; `minimum_detectable_dz` the effect that this
@@ -360,7 +362,8 @@ class Comparison(Shown, first=("warnings", "treatments", "pairs")):
     Attributes
     ----------
     treatments
-        From best to worst mean, those without a mean last.
+        From best to worst mean; those whose mean is undefined come after these, and those without a
+        run last.
     omnibus
         None for fewer than three treatments.
     pairs
@@ -396,6 +399,21 @@ class Comparison(Shown, first=("warnings", "treatments", "pairs")):
     def level(self) -> float:
         """The family-wise level of the verdicts: alpha, unless results were looked at before."""
         return self.looks[-1].level
+
+    @property
+    def n_present(self) -> int:
+        """Number of treatments that have results."""
+        return sum(t.n > 0 for t in self.treatments)
+
+    @property
+    def n_family(self) -> int:
+        """Number of pairs in Holm's family: :func:`bench.analysis.multiplicity.family_size`."""
+        return family_size([pair.pvalue for pair in self.pairs], self.n_present)
+
+    @property
+    def n_common(self) -> int:
+        """The largest number of blocks that a pair has in common; 0 without a pair."""
+        return max((pair.n for pair in self.pairs), default=0)
 
 
 @dataclass(frozen=True, kw_only=True)

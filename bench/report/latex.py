@@ -108,7 +108,7 @@ def _caption(analysis: SweepAnalysis) -> str:
         f"{analysis.name}: {result_label(analysis)}{unit} over {nouns.block.count(p.n_blocks)}, "
         f"best mean first. The difference to the first{points}, is paired by {nouns.block}; its p "
         f"is that of the exact sign-flip test after Holm’s correction over "
-        f"{fmt.count(len(comparison.pairs), 'pair')} at level {fmt.level(comparison.level)}."
+        f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)}."
     )
 
 

@@ -51,7 +51,7 @@ def leader_lines(analysis: SweepAnalysis) -> tuple[LeaderLine, ...]:
     comparison = analysis.comparison
     named = zip(comparison.treatments, analysis.letters, strict=True)
     return tuple(
-        _leader_line(str(rank) if t.mean is not None else fmt.MISSING, t, letters, comparison)
+        _leader_line(str(rank) if t.n else fmt.MISSING, t, letters, comparison)
         for rank, (t, letters) in enumerate(named, start=1)
     )
 

@@ -125,7 +125,7 @@ def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:
     return _paragraph(
         f"Primary metric: {result_label(analysis)}, {p.direction} is better. Exact paired "
         f"sign-flip tests over {nouns.block.plural}, two-sided, with Holm's correction over "
-        f"{fmt.count(len(comparison.pairs), 'pair')} at level {fmt.level(comparison.level)} "
+        f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)} "
         f"(family-wise α {fmt.level(p.alpha)}, look {comparison.looks[-1].look}); {margin}. "
         + " ".join(
             (

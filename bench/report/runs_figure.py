@@ -150,7 +150,8 @@ def _draw_row(
     scores = [s for s in analysis.scores if s.treatment == treatment.name and s.value is not None]
     centre = row + place.runs
     if not scores:
-        axes.text(0.008, centre, "no result", color=MUTED, va="center", transform=row_text(axes))
+        words = "all runs diverged" if treatment.n else "no result"
+        axes.text(0.008, centre, words, color=MUTED, va="center", transform=row_text(axes))
         return
     inside = [s for s in scores if shown.holds(s.value)]
     if inside:

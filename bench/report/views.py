@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench import words
 from bench.analysis.results import (
     Band,
     Comparison,
@@ -245,6 +246,8 @@ class PageView:
     level_of_tests: str
     margin: str
     n_pairs: int
+    n_family: int
+    tested_pairs: str
     workload: tuple[Fact, ...]
     environment: tuple[Fact, ...]
     result: str
@@ -329,6 +332,8 @@ class _Builder:
             level_of_tests=fmt.level(c.level),
             margin="" if self._p.margin is None else self._parts.metric.margin(self._p.margin),
             n_pairs=len(c.pairs),
+            n_family=c.n_family,
+            tested_pairs=words.count(c.n_family, "pair"),
             workload=workload,
             environment=environment,
             is_mixed=any(f.mixed for f in (*workload, *environment)),
@@ -367,7 +372,7 @@ class _Builder:
         trained = timing.train_seconds if timing else None
         return LeaderRow(
             name=self._parts.name(t.name),
-            rank=Cell.of(str(place) if t.mean is not None else fmt.MISSING, float(place)),
+            rank=Cell.of(str(place) if t.n else fmt.MISSING, float(place)),
             mean=Cell.of(score(t.mean), t.mean),
             interval=self._parts.metric.score_interval(t.ci_low, t.ci_high),
             std=Cell.of(score(t.std), t.std),

@@ -6,6 +6,7 @@ Nothing here calls two optimizers equal because a test failed to tell them apart
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from bench.analysis.results import Comparison, Pair, Power, SweepAnalysis, Treatment
@@ -21,7 +22,7 @@ MANY = 8
 
 def verdict(comparison: Comparison) -> tuple[str, ...]:
     """The outcome of a sweep in one to three sentences, the most important first."""
-    measured = tuple(t for t in comparison.treatments if t.mean is not None)
+    measured = tuple(t for t in comparison.treatments if t.n)
     if not measured:
         return _nothing_measured(comparison)
     needed = comparison.power.seeds_to_reject
@@ -36,7 +37,7 @@ def verdict(comparison: Comparison) -> tuple[str, ...]:
             "nothing is testable.",
             *_so_far(comparison, measured),
         )
-    if comparison.parameters.n_blocks < needed:
+    if comparison.n_common < needed:
         return (_too_few(comparison, needed), *_so_far(comparison, measured), *_tally(comparison))
     return (
         _lead(comparison, measured),
@@ -70,14 +71,14 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
     """What this number of seeds can show at all; no sentence where there is nothing to test."""
     if power.seeds_to_reject is None:
         return ()
-    p, nouns = comparison.parameters, Nouns.of(comparison.parameters)
-    n_pairs = len(comparison.pairs)
+    nouns = Nouns.of(comparison.parameters)
+    common, family = nouns.block.count(comparison.n_common), count(comparison.n_family, "pair")
     sentences = [
-        f"With {nouns.block.count(p.n_blocks)} the sign-flip test cannot give a p-value below "
+        f"With {common} the sign-flip test cannot give a p-value below "
         f"{fmt.tiny(power.smallest_pvalue)}, however large a difference is."
         if power.smallest_pvalue is not None
         else f"With this number of {nouns.block.plural} no test is possible.",
-        f"Holm's procedure over {count(n_pairs, 'pair')} at level {fmt.level(comparison.level)} "
+        f"Holm's procedure over {family} at level {fmt.level(comparison.level)} "
         f"can call something significant from {nouns.block.count(power.seeds_to_reject)} on.",
     ]
     if power.minimum_detectable_dz is not None:
@@ -112,11 +113,13 @@ def _nothing_to_compare(comparison: Comparison, only: Treatment) -> tuple[str, .
         else f"Only {only.name} has results, so there is nothing to compare it with."
     )
     opening = f"One {nouns.block} proves nothing. " if only.n == 1 else ""
-    reached = (
-        f"{opening}Over {nouns.block.count(only.n)}, {only.name} reaches a mean {metric.noun} of "
-        f"{metric.score_with_unit(only.mean)}{interval}."
+    over = f"{opening}Over {nouns.block.count(only.n)}, {only.name}"
+    if only.mean is None:
+        return f"{over} has no mean {metric.noun}: {_diverged(only)}.", reason
+    return (
+        f"{over} reaches a mean {metric.noun} of {metric.score_with_unit(only.mean)}{interval}.",
+        reason,
     )
-    return reached, reason
 
 
 def _one_seed(
@@ -124,26 +127,43 @@ def _one_seed(
 ) -> tuple[str, ...]:
     metric, nouns = metric_of(comparison), Nouns.of(comparison.parameters)
     best = measured[0]
+    scored = (
+        f"On this {nouns.block} no run has a value: {_diverged(best)}."
+        if best.mean is None
+        else f"On this {nouns.block} {best.name} scored {_best(comparison)} "
+        f"({metric.score_with_unit(best.mean)}); another {nouns.block} may well name another."
+    )
     return (
         f"One {nouns.block} proves nothing: no difference is testable, so no {nouns.treatment} can "
         "be called better than another.",
-        f"On this {nouns.block} {best.name} scored {_best(comparison)} "
-        f"({metric.score_with_unit(best.mean)}); another {nouns.block} may well name another.",
+        scored,
         f"From {nouns.block.count(needed)} on a difference between "
-        f"{nouns.treatment.count(comparison.parameters.k)} can be significant.",
+        f"{nouns.treatment.count(len(measured))} can be significant.",
     )
 
 
 def _too_few(comparison: Comparison, needed: int) -> str:
-    p, nouns = comparison.parameters, Nouns.of(comparison.parameters)
+    nouns, present = Nouns.of(comparison.parameters), comparison.n_present
+    is_whole = comparison.n_family == math.comb(present, 2)
+    tested = (
+        f"with {nouns.treatment.count(present)}"
+        if is_whole
+        else f"over {count(comparison.n_family, 'tested pair')}"
+    )
+    shared = "" if comparison.n_common == comparison.parameters.n_blocks else " in common"
     return (
-        f"{nouns.block.count(p.n_blocks)} are too few: with {nouns.treatment.count(p.k)}, no "
-        f"difference can be significant below {nouns.block.count(needed)}."
+        f"{nouns.block.count(comparison.n_common)}{shared} are too few: {tested}, no difference "
+        f"can be significant below {nouns.block.count(needed)}."
     )
 
 
 def _so_far(comparison: Comparison, measured: tuple[Treatment, ...]) -> tuple[str, ...]:
     return (f"So far {_leader(comparison, measured)}, which is a hint and not a result.",)
+
+
+def _diverged(treatment: Treatment) -> str:
+    """``2 of 7 runs diverged``."""
+    return f"{treatment.n_diverged} of {count(treatment.n, 'run')} diverged"
 
 
 def _lead(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
@@ -154,8 +174,14 @@ def _lead(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
 
 def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
     """Who has the best mean, or who share it."""
-    metric = metric_of(comparison)
-    names = [t.name for t in measured if t.mean == measured[0].mean]
+    metric, best = metric_of(comparison), measured[0]
+    if best.mean is None:
+        treatment = Nouns.of(comparison.parameters).treatment
+        return (
+            f"no mean {metric.noun} is defined, since runs of every {treatment} diverged; "
+            f"{best.name} comes first, of which {_diverged(best)}"
+        )
+    names = [t.name for t in measured if t.mean == best.mean]
     score = metric.score_with_unit(measured[0].mean)
     who = f"{_names(names)} share" if len(names) > 1 else f"{names[0]} has"
     return f"{who} the {_best(comparison)} mean {metric.noun} ({score})"
@@ -201,7 +227,19 @@ class _Against:
 
     def beaten(self) -> str:
         """What it beats, and by how much."""
-        beaten = self._with("better")
+        known = [p for p in self._with("better") if p.mean_difference is not None]
+        return "; ".join(c for c in (self._beaten_by_some(known), self._beaten_by_ranks()) if c)
+
+    def _beaten_by_ranks(self) -> str:
+        """What it beats although a run diverged and there is no mean difference."""
+        clauses = tuple(
+            f"{p.b} on {(p.win_rate or 0.0) * p.n:g} of {self._nouns.block.count(p.n)}"
+            for p in self._with("better")
+            if p.mean_difference is None
+        )
+        return f"it beats {listing(clauses)} (diverged runs rank worst)" if clauses else ""
+
+    def _beaten_by_some(self, beaten: list[Pair]) -> str:
         if not beaten:
             return ""
         clause = f"it beats {_others(beaten)} by {self._range(beaten)}"
@@ -229,8 +267,6 @@ class _Against:
 
     def _range(self, pairs: list[Pair]) -> str:
         sizes = sorted(abs(p.mean_difference) for p in pairs if p.mean_difference is not None)
-        if not sizes:
-            return "an unknown amount"
         low, high = self._metric.size(sizes[0]), self._metric.size_with_unit(sizes[-1])
         return high if low == self._metric.size(sizes[-1]) else f"{low} to {high}"
 
@@ -260,7 +296,7 @@ def _enumerate(analysis: SweepAnalysis, metric: Metric) -> str:
         f"{metric.score_interval(t.ci_low, t.ci_high)}, {count(t.n, 'run')} from "
         f"{metric.score(t.min)} to {metric.score(t.max)}"
         if t.mean is not None
-        else f"{t.name}: no result"
+        else f"{t.name}: {f'no mean, {_diverged(t)}' if t.n else 'no result'}"
         for t in treatments[:MANY]
     ]
     return f"{'; '.join(parts)}{_rest(len(treatments) - MANY)}."

@@ -1,0 +1,217 @@
+"""Headline, tables, warnings and JSON say the same where runs diverged, failed or are missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.analysis import Comparison, compare, describe_runs, to_json
+from bench.report import render, verdict
+from bench.report.format import NBSP
+from bench.report.latex import latex_table
+from bench.report.markdown import markdown
+
+LEFT = [2.10, 2.05, 2.20, 2.00, 2.15, 2.25, 2.12]
+RIGHT = [2.40, 2.30, None, 2.35, 2.50, 2.60, 2.44]
+ALL = [None] * 7
+
+
+def table(columns: dict[str, list[float | None]], missing: str = "diverged") -> pd.DataFrame:
+    rows = [
+        {"optimizer": name, "seed": seed, "rmse": x, "status": "ok" if x is not None else missing}
+        for name, values in columns.items()
+        for seed, x in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def ask(columns: dict[str, list[float | None]], missing: str = "diverged") -> Comparison:
+    return compare(table(columns, missing), value="rmse", direction="lower")
+
+
+def said(comparison: Comparison) -> str:
+    return " ".join(verdict(comparison)).replace(NBSP, " ")
+
+
+UNDEFINED: dict[str, tuple[dict[str, list[float | None]], str]] = {
+    "two": (
+        {"left": LEFT, "right": RIGHT},
+        "Over 7 seeds, left has the lowest mean rmse (2.124). "
+        "It beats right on 7 of 7 seeds (diverged runs rank worst).",
+    ),
+    "all runs of one diverged": (
+        {"left": LEFT, "right": ALL},
+        "Over 7 seeds, left has the lowest mean rmse (2.124). "
+        "It beats right on 7 of 7 seeds (diverged runs rank worst).",
+    ),
+    "every mean undefined": (
+        {"left": [*LEFT[:5], None, 2.12], "right": [*RIGHT[:5], None, None]},
+        "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left comes "
+        "first, of which 1 of 7 runs diverged. It beats right on 6.5 of 7 seeds (diverged runs "
+        "rank worst).",
+    ),
+    "three": (
+        {"left": LEFT, "middle": [x + 0.1 for x in LEFT], "right": RIGHT},
+        "Over 7 seeds, left has the lowest mean rmse (2.124). It beats middle by 0.100; it beats "
+        "right on 7 of 7 seeds (diverged runs rank worst).",
+    ),
+    "nothing but divergence": (
+        {"left": LEFT[:1] + ALL[:6], "right": ALL},
+        "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left comes "
+        "first, of which 6 of 7 runs diverged. It cannot be told apart from right, which does not "
+        "show that they perform alike.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNDEFINED)
+def test_an_undefined_mean_is_a_result(case: str) -> None:
+    columns, expected = UNDEFINED[case]
+    comparison = ask(columns)
+    assert said(comparison).startswith(expected)
+    assert comparison.treatments[0].name == "left"
+    analysis = describe_runs(
+        table(columns), comparison, name="runs", command="optimizer-bench analyze runs.csv"
+    )
+    page = re.sub(r"<[^>]+>", "", render(analysis)).replace(NBSP, " ")
+    text = markdown(analysis).replace(NBSP, " ").replace("\\", "")
+    sentences = [s.replace(NBSP, " ") for s in verdict(comparison)]
+    assert all(sentence in page and sentence in text for sentence in sentences)
+    for row, name in ((1, "left"), (len(columns), "right")):
+        assert re.search(rf"^\| {row} \| {name} ", text, re.MULTILINE)
+        assert re.search(rf"^{row} & {name} ", latex_table(analysis), re.MULTILINE)
+    assert "has results" not in page + text
+    found = json.loads(to_json(comparison))
+    means = {t["name"]: t["mean"] for t in found["treatments"]}
+    assert means["right"] is None
+
+
+def test_a_diverged_run_loses_to_any_value() -> None:
+    (pair,) = ask({"left": LEFT, "right": RIGHT}).pairs
+    assert (pair.verdict, pair.pvalue, pair.win_rate) == ("better", 2 / 2**7, 1.0)
+
+
+def test_a_defined_mean_leads_one_that_is_not() -> None:
+    """Though the other is better on all seeds but one."""
+    comparison = ask({"a": [1.0, 1.1, 1.2, 1.0, 1.1, None, 1.3], "b": LEFT})
+    assert [t.name for t in comparison.treatments] == ["b", "a"]
+    assert comparison.pairs[0].verdict == "inconclusive"
+    assert "b has the lowest mean rmse" in said(comparison)
+
+
+def test_fewer_diverged_runs_come_first() -> None:
+    columns = {"a": [1.0, None, None, 1.0, 1.1, 1.2, 1.3], "b": RIGHT, "c": ALL}
+    assert [t.name for t in ask(columns).treatments] == ["b", "a", "c"]
+
+
+def test_one_seed_on_which_all_diverged() -> None:
+    columns: dict[str, list[float | None]] = {"a": [None], "b": [None]}
+    text = said(ask(columns))
+    assert "On this seed no run has a value: 1 of 1 run diverged." in text
+
+
+def test_one_treatment_whose_mean_is_undefined() -> None:
+    text = said(ask({"right": RIGHT}))
+    assert text.startswith("Over 7 seeds, right has no mean rmse: 1 of 7 runs diverged.")
+
+
+# ------------------------------------------------------------- pairs that are not tested
+
+A, B = [0.972, 0.973, 0.974, 0.972, 0.973, 0.974], [0.958, 0.959, 0.958, 0.959, 0.958, 0.959]
+NONE: list[float | None] = [None] * 6
+
+
+def accuracies(columns: dict[str, Any]) -> Comparison:
+    rows = [
+        {
+            "optimizer": name,
+            "seed": seed,
+            "test_accuracy": x,
+            "status": "failed" if x is None else "ok",
+        }
+        for name, values in columns.items()
+        for seed, x in (values.items() if isinstance(values, dict) else enumerate(values))
+    ]
+    return compare(pd.DataFrame(rows))
+
+
+def test_an_optimizer_without_a_run_takes_no_share_of_the_level() -> None:
+    alone, beside = accuracies({"a": A, "b": B}), accuracies({"a": A, "b": B, "c": NONE})
+    assert beside.power == alone.power
+    assert beside.pairs[0] == alone.pairs[0]
+    assert (beside.n_family, beside.power.seeds_to_reject) == (1, 6)
+    assert not any("needs" in warning for warning in beside.warnings)
+    text = said(beside)
+    assert text.startswith("Over 6 seeds, a has the highest mean accuracy (97.30 %). It beats b by")
+    assert "it could not be tested against c" in text
+
+
+@pytest.mark.parametrize("missing", [NONE, dict(enumerate([0.9] * 6, 50)), {0: 0.9}])
+def test_pairs_without_common_seeds_are_no_tests(missing: Any) -> None:
+    comparison = accuracies({"a": A, "b": B, "c": missing})
+    assert (comparison.n_family, comparison.power.seeds_to_reject) == (1, 6)
+    assert comparison.pairs[0].verdict in ("better", "not testable")
+    assert sum(pair.verdict == "better" for pair in comparison.pairs) == 1
+    assert "too few" not in said(comparison)
+
+
+def test_too_few_seeds_are_counted_over_the_tested_pairs() -> None:
+    comparison = accuracies({"a": A[:5], "b": B[:5], "c": NONE[:5]})
+    assert said(comparison).startswith(
+        "5 seeds are too few: with 2 optimizers, no difference can be significant below 6 seeds."
+    )
+    assert "Holm's method over 1 pair needs 6" in comparison.warnings[0]
+
+
+def test_too_few_common_seeds_are_said_in_the_headline_too() -> None:
+    """Ten seeds, of which no pair shares more than five."""
+    comparison = accuracies(
+        {"a": dict(enumerate(A[:5])), "b": {**dict(enumerate(B[:5])), **dict(enumerate(B, 10))}}
+    )
+    assert said(comparison).startswith(
+        "5 seeds in common are too few: with 2 optimizers, no difference can be significant below "
+        "6 seeds."
+    )
+    assert comparison.warnings[0].startswith("No difference can be significant with 5 seeds")
+
+
+def test_identical_pairs_are_tested() -> None:
+    comparison = accuracies({"a": A, "b": B, "c": B})
+    assert comparison.n_family == 3
+    assert comparison.power.seeds_to_reject == 7
+
+
+def test_a_family_without_a_test() -> None:
+    comparison = accuracies({"a": {0: 0.9, 1: 0.8}, "b": {2: 0.9, 3: 0.8}, "c": NONE})
+    assert comparison.n_family == 1
+    assert said(comparison).startswith(
+        "No two optimizers share enough seeds to be compared: nothing is testable."
+    )
+    assert all(pair.verdict == "not testable" for pair in comparison.pairs)
+
+
+def test_one_seed_and_an_optimizer_without_a_run() -> None:
+    text = said(accuracies({"a": A[:1], "b": B[:1], "c": NONE[:1]}))
+    assert "From 6 seeds on a difference between 2 optimizers can be significant." in text
+
+
+def test_the_page_and_markdown_count_the_tested_pairs() -> None:
+    comparison = accuracies({"a": A, "b": B, "c": NONE})
+    rows = pd.DataFrame(
+        [
+            {"optimizer": n, "seed": s, "test_accuracy": x, "status": "ok" if x else "failed"}
+            for n, xs in {"a": A, "b": B, "c": NONE}.items()
+            for s, x in enumerate(xs)
+        ]
+    )
+    analysis = describe_runs(rows, comparison, name="runs", command="c")
+    page, text = render(analysis).replace(NBSP, " "), markdown(analysis).replace(NBSP, " ")
+    assert "Holm's correction over 1 pair at" in text
+    assert "over 1 pair at" in latex_table(analysis).replace("~", " ")
+    assert "for each of the 1 pair" in page
+    assert "Holm's procedure over 1 pair at" in page.replace("&#39;", "'")
+    assert "3 tested" not in page
