@@ -41,6 +41,11 @@ def printed(x: Floats, form: str) -> Floats:
     return np.array([float(format(v, form)) for v in float32(x).ravel().tolist()]).reshape(x.shape)
 
 
+def shortest(x: Floats) -> Floats:
+    """Read again what numpy and pandas print float32 numbers as."""
+    return np.array([float(str(v)) for v in np.float32(x).ravel()]).reshape(x.shape)
+
+
 def exact_p(counts: NDArray[np.int64]) -> float:
     """The sign-flip p-value of the differences of two columns of whole counts."""
     d = counts[:, 0] - counts[:, 1]
@@ -74,6 +79,7 @@ ROUNDINGS: dict[str, tuple[Rounding, tuple[int, ...]]] = {
     "float16": (float16, (50, 100, 1000)),
     "float16 column": (np.float16, (50, 100, 1000)),
     "bfloat16": (bfloat16, (20, 50)),
+    "shortest": (shortest, (50, 1000, 1024, 1319, 5000, 10_000)),
     "15 digits": (lambda x: printed(x, ".15g"), (50, 1319, 5000, 10_000)),
     "10 digits": (lambda x: printed(x, ".10g"), (50, 1319, 5000, 10_000)),
     "8 digits": (lambda x: printed(x, ".8g"), (50, 1319, 5000, 10_000)),

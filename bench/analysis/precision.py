@@ -166,7 +166,8 @@ def _errors(
     single = tuple(noise * float32.spacing(known) / 2 for noise in _NOISE)
     if form is None and _decimals_in_words(written) is not None:
         place = 10.0 ** float(min(map(_exponent, written)))
-        return (np.maximum(place / 2, single[0]),)
+        # what float32 is printed as may be half a spacing from it, and it as far from the value
+        return (np.maximum(place / 2, float32.spacing(known)),)
     return single
 
 
@@ -229,7 +230,7 @@ def _as_decimals(values: FloatArray, known: FloatArray, form: Format) -> Recover
     if _binary_place(nearest) >= last_place:
         # every number of a format is such a multiple; in float32, chance would not be so coarse
         error = 2.0**-form.bits if form is FORMATS[-1] else 0.0
-        return Recovered(values=values, error=error)
+        return Recovered(values=_substituted(values, known, nearest), error=error)
     error = 2.0**-form.bits if last_place < form.spacing(known).max() else 0.0
     return _replaced(values, known, decimals, form.name, None, error)
 
@@ -260,10 +261,15 @@ def _replaced(
     total: int | None,
     error: float = 0.0,
 ) -> Recovered:
-    """`values` with each of `known` read as its fellow in `read`, whatever its sign."""
+    """What is recovered where each of `known` is read as its fellow in `read`."""
     if (np.abs(read - known) <= 1e-12 * known).all():  # they are what they stand for
         return Recovered(values=values, error=error)
+    recovered = _substituted(values, known, read)
+    return Recovered(values=recovered, rounded_to=rounded_to or "float32", total=total, error=error)
+
+
+def _substituted(values: FloatArray, known: FloatArray, read: FloatArray) -> FloatArray:
+    """`values` with each of `known` replaced by its fellow in `read`, whatever its sign."""
     usable = np.isfinite(values) & (values != 0)
     places = np.searchsorted(known, np.abs(np.where(usable, values, known[0])))
-    recovered = np.where(usable, np.copysign(read[places], values), values)
-    return Recovered(values=recovered, rounded_to=rounded_to or "float32", total=total, error=error)
+    return np.asarray(np.where(usable, np.copysign(read[places], values), values))
