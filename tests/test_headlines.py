@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.analysis import Comparison, compare, describe_runs, to_json
+from bench.cli import main
 from bench.report import render, verdict
 from bench.report.format import NBSP
 from bench.report.latex import latex_table
@@ -215,3 +218,33 @@ def test_the_page_and_markdown_count_the_tested_pairs() -> None:
     assert "for each of the 1 pair" in page
     assert "Holm's procedure over 1 pair at" in page.replace("&#39;", "'")
     assert "3 tested" not in page
+
+
+def test_the_command_line_says_how_values_were_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Per cent of 5,000 images, as float32 prints them; on whole counts p is 14/256."""
+    a = [4799, 4800, 4794, 4802, 4799, 4794, 4797, 4795]
+    b = [4796, 4795, 4790, 4798, 4800, 4795, 4793, 4794]
+    counts = np.array([*a, *b])
+    table = pd.DataFrame(
+        {
+            "model": ["a"] * 8 + ["b"] * 8,
+            "fold": [*range(8)] * 2,
+            "accuracy": np.float32(counts / 50).astype(np.float64),
+        }
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    columns = ["--treatment", "model", "--block", "fold", "--value", "accuracy"]
+    assert main(["analyze", str(tmp_path / "t.csv"), *columns]) == 0
+    out = capsys.readouterr().out
+    assert "It is equivalent within ±0.2 points to b." in out.replace(NBSP, " ")
+    assert "note:      accuracy is read as per cent." in out
+    assert "note:      accuracy holds values rounded to float32; they are read as counts" in out
+    page = tmp_path / "t.html"
+    written = ["--json", str(tmp_path / "t.json"), "--html", str(page)]
+    assert main(["analyze", str(tmp_path / "t.csv"), *columns, *written]) == 0
+    found = json.loads((tmp_path / "t.json").read_text())
+    assert found["pairs"][0]["pvalue"] == 14 / 256
+    assert "counts of 5000" in found["notes"][1]
+    assert "they are read as counts of 5000." in page.read_text()
