@@ -135,7 +135,9 @@ def _refuse_mixture(table: pd.DataFrame) -> None:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+        # others write a table as a directory of that name
+        files = [part for file in found for part in (_files(file) if file.is_dir() else [file])]
         if not files:
             raise UsageError(f"{path} holds no table: expected files ending in {_endings()}")
         return files
@@ -206,8 +208,8 @@ class _Reader:
             yield f"line {line} of {file}, which begins with {COMMENT!r}, is read as column names"
         for column, n in self.nans.items():
             yield (
-                f"{n} {'cell' if n == 1 else 'cells'} of column {column!r} of parquet files hold "
-                "NaN: read as no result, as null is; runs that diverged need a column "
+                f"NaN in {n} {'cell' if n == 1 else 'cells'} of column {column!r} of parquet "
+                "files: read as no result, as null is; runs that diverged need a column "
                 f"{STATUS!r} that says so"
             )
 

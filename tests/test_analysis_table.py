@@ -63,6 +63,19 @@ ERRORS = {
         runs(test_accuracy=pd.Series([0.9, 0.8, pd.Timestamp("2026-11-23"), 1], dtype=object)),
         "column 'test_accuracy' must hold numbers, got Timestamp('2026-11-23 00:00:00') in row 3",
     ),
+    "sets as seeds": (
+        runs(seed=[{0}, {1}, {0}, {1}]),
+        "column 'seed' must hold one value per run, got '{0}' in row 1",
+    ),
+    "tables as seeds": (
+        runs(seed=pd.Series([pd.Series([1, 2])] * 4, dtype=object)),
+        "column 'seed' must hold one value per run, got '0 1 1 2 dtype: int64' in row 1",
+    ),
+    "half a character": (
+        runs(optimizer=pd.Series(["a", "a\ud800", "b", "b"], dtype=object)),
+        "column 'optimizer' must hold text or numbers, got text that is not UTF-8 'a\\ud800' in "
+        "row 2",
+    ),
     "bytes as names": (
         runs(optimizer=[b"adam", b"adam", b"sgd", b"sgd"]),
         "column 'optimizer' must hold text or numbers, got bytes b'adam' in row 1",
@@ -384,8 +397,10 @@ def test_a_number_and_its_text_are_one_block() -> None:
         pd.array([3, 5, 3, 5], dtype="Int64"),
         np.array([3, 5, 3, 5], dtype=np.uint64),
         np.array([3, 5, 3, 5], dtype=np.float32),
+        pd.arrays.SparseArray([3, 5, 3, 5]),
+        pd.array([3, 5, 3, 5], dtype="int64[pyarrow]"),
     ],
-    ids=["categorical", "nullable", "unsigned", "float32"],
+    ids=["categorical", "nullable", "unsigned", "float32", "sparse", "arrow"],
 )
 def test_seeds_of_any_type_are_plain_numbers(seeds: Any) -> None:
     paired = pair_up(runs(seed=seeds))
@@ -417,6 +432,7 @@ def test_numbers_may_be_text_nullable_or_mixed() -> None:
         pd.array([0.97, 0.98, 0.95, 0.96], dtype="Float64"),
         pd.array(["0.97", " .98", "95e-2", "+0.96"], dtype="string[pyarrow]"),
         pd.arrays.SparseArray([0.97, 0.98, 0.95, 0.96]),
+        np.array([0.97, 0.98, 0.95, 0.96], dtype=np.longdouble),
         pd.Categorical([0.97, 0.98, 0.95, 0.96]),
         [Decimal("0.97"), Decimal("0.98"), 0.95, Fraction(24, 25)],
     ):
@@ -576,6 +592,19 @@ def test_hyperparameters_of_somebody_elses_table_may_differ_by_block() -> None:
 def test_words_that_may_mean_anything_are_refused(word: object) -> None:
     with pytest.raises(TableError, match=f"got {re.escape(repr(word))} in row 2; to leave it out"):
         compare(runs(status=pd.Series(["ok", word, "ok", "ok"], dtype=object)))
+
+
+def test_each_column_is_described_once() -> None:
+    table = pd.concat([runs(note=1), runs(note=2)[["note"]]], axis=1)
+    with pytest.raises(TableError, match="more than one column 'note'"):
+        analysis.describe_runs(table, compare(table), name="x", command="x")
+
+
+def test_moments_of_any_type_are_read_or_left_out() -> None:
+    odd = pd.Series(["x", 1, None, pd.Timestamp("2026-11-23")], dtype=object)
+    table = runs(started_at=odd, train_seconds=1.0, eval_seconds=1.0)
+    found = analysis.describe_runs(table, compare(table), name="x", command="x").provenance
+    assert found.started_at == pd.Timestamp("2026-11-23", tz="UTC")
 
 
 def test_notes_say_how_cells_were_read() -> None:

@@ -352,7 +352,7 @@ def test_nan_in_parquet_is_missing_and_inf_diverged(call_command: CommandCall) -
     finished = call_command("analyze", "x.parquet", *QUESTION)
     assert finished.code == 0
     notes = finished.err.splitlines()
-    assert "1 cell of column 'accuracy' of parquet files hold NaN: read as no result" in notes[0]
+    assert "NaN in 1 cell of column 'accuracy' of parquet files: read as no result" in notes[0]
     assert "1 of 6 cells of column 'accuracy' is nan or inf: read as diverged" in notes[1]
     treatments = {t["name"]: t for t in json.loads(finished.out)["treatments"]}
     assert [treatments[name]["n"] for name in "ab"] == [2, 2]
@@ -365,6 +365,33 @@ def test_hyperparameters_may_differ_by_fold(call_command: CommandCall) -> None:
     (call_command.directory / "x.csv").write_text("\n".join(lines))
     finished = call_command("analyze", "x.csv", *QUESTION, "--html", "x.html")
     assert (finished.code, finished.err) == (0, "")
+
+
+LISTS = ("eval_iterations", "eval_test_accuracy", "eval_test_loss", "eval_train_loss")
+NO_NUMBERS = [[b"\xff"], ["x"], [[1]], b"\xff", {"a": 1}]
+
+
+@pytest.mark.parametrize("column", [*LISTS, "eval_train_seconds"])
+def test_lists_that_hold_no_numbers_are_refused_or_left_out(
+    column: str, call_command: CommandCall
+) -> None:
+    for cell in NO_NUMBERS:
+        table = {**TEXT, **dict.fromkeys(LISTS, [[1]] * 6), column: [cell] * 6}
+        pq.write_table(pa.table(table), call_command.directory / "x.parquet")
+        finished = call_command("analyze", "x.parquet", *QUESTION, "--html", "x.html")
+        assert finished.code == (2 if isinstance(cell, list) else 0)
+        assert finished.err.count("\n") == isinstance(cell, list)
+        if isinstance(cell, list):
+            assert f"{column!r}" in finished.err
+            assert finished.err.endswith("in row 1 of x.parquet\n")
+
+
+def test_a_directory_may_hold_tables_that_are_directories(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").mkdir()
+    pq.write_table(pa.table(TEXT), tmp_path / "a.parquet" / "part-0.parquet")
+    (tmp_path / "b.csv").write_text(HEAD + "c,0,.5\n")
+    table, _ = read(tmp_path)
+    assert sorted(set(table["optimizer"])) == ["a", "b", "c"]
 
 
 def test_a_long_cell_is_read(tmp_path: Path) -> None:

@@ -46,7 +46,11 @@ def prepared(table: object) -> pd.DataFrame:
     copied = table.copy()  # in one block: pandas warns of each insertion into a hundred
     copied.index = pd.RangeIndex(len(copied))
     copied.columns = pd.Index([str(name) for name in copied.columns], dtype=object)
-    return copied
+    sparse = copied.dtypes[[isinstance(kind, pd.SparseDtype) for kind in copied.dtypes]]
+    if sparse.empty:
+        return copied
+    # much of pandas cannot compare or sort sparse columns
+    return copied.astype({name: kind.subtype for name, kind in sparse.items()}).copy()
 
 
 def column_name(role: str, name: object) -> str:
@@ -83,7 +87,7 @@ def where(table: pd.DataFrame, row: int) -> str:
     """The place of a row, for messages: its file, its number there counted from 1, or both."""
     if FILE_COLUMN not in table.columns:
         return f"row {row + 1}"
-    files = table[FILE_COLUMN]
+    files = table[FILE_COLUMN].map(str)
     own = np.flatnonzero(files == files.iloc[row])
     if len(own) == 1:
         return str(files.iloc[row])
@@ -96,20 +100,28 @@ def is_list(cell: object) -> bool:
 
 
 def refuse_nested_and_bytes(table: pd.DataFrame, column: str) -> None:
-    """Raise TableError for the first cell that holds several values, or bytes instead of text."""
+    """Raise TableError for the first cell that holds several values, or bytes, or half a character.
+
+    The last is half of a surrogate pair, which cannot be written in UTF-8.
+    """
     if pd.api.types.is_numeric_dtype(table[column].dtype):
         return
     for row, cell in enumerate(table[column].tolist()):
-        if is_list(cell) or isinstance(cell, dict | set | frozenset):
+        if isinstance(cell, bytes | bytearray | memoryview) or _is_half(cell):
+            kind = "text that is not UTF-8" if isinstance(cell, str) else "bytes"
             raise TableError(
-                f"column {column!r} must hold one value per run, got {str(cell)[:80]!r} in "
+                f"column {column!r} must hold text or numbers, got {kind} {brief(cell)} in "
                 f"{where(table, row)}"
             )
-        if isinstance(cell, bytes | bytearray | memoryview):
+        if pd.api.types.is_list_like(cell):
             raise TableError(
-                f"column {column!r} must hold text or numbers, got bytes {brief(cell)} in "
-                f"{where(table, row)}"
+                f"column {column!r} must hold one value per run, got "
+                f"{' '.join(str(cell).split())[:80]!r} in {where(table, row)}"
             )
+
+
+def _is_half(cell: object) -> bool:
+    return isinstance(cell, str) and any("\ud800" <= c <= "\udfff" for c in cell)
 
 
 def filled(table: pd.DataFrame, column: str, advice: str = "") -> list[object]:
@@ -121,12 +133,30 @@ def filled(table: pd.DataFrame, column: str, advice: str = "") -> list[object]:
         If a cell is empty, or holds several values or bytes.
     """
     refuse_nested_and_bytes(table, column)
-    cells = table[column].astype(object)
-    empty = np.flatnonzero(cells.isna() | (cells == ""))
-    if len(empty):
-        raise TableError(f"column {column!r} has an empty cell in {where(table, empty[0])}{advice}")
-    found: list[object] = cells.tolist()
-    return found
+    cells: list[object] = table[column].tolist()
+    for row, cell in enumerate(cells):
+        if cell == "" if isinstance(cell, str) else pd.isna(cell):
+            raise TableError(f"column {column!r} has an empty cell in {where(table, row)}{advice}")
+    return cells
+
+
+def refuse_odd_lists(table: pd.DataFrame, column: str, *, has_gaps: bool) -> None:
+    """Raise TableError for the first list that holds something else than numbers, or a gap."""
+    for row, cell in enumerate(table[column].tolist()):
+        for item in cell if is_list(cell) else ():
+            is_gap = item is None or (isinstance(item, Real) and not _is_finite(item))
+            if not (has_gaps if is_gap else isinstance(item, Real)):
+                raise TableError(
+                    f"column {column!r} must hold lists of numbers, got {brief(item)} in one in "
+                    f"{where(table, row)}"
+                )
+
+
+def _is_finite(number: Real) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def numbers_of(table: pd.DataFrame, value: str) -> FloatArray:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from bench.analysis.columns import is_list
+from bench.analysis.columns import is_list, numbers_of
 from bench.analysis.results import RateCurve, Variant
 
 RATE_COLUMNS = ("learning_rate_iterations", "learning_rates")
@@ -34,7 +35,10 @@ def rate_curves(table: pd.DataFrame, variants: Sequence[Variant]) -> tuple[RateC
 
 
 def _rate_curve(runs: pd.DataFrame, variant: Variant) -> RateCurve | None:
-    budget = int(runs["iterations"].max())
+    budgets = numbers_of(runs, "iterations")
+    if not np.isfinite(budgets).any():
+        return None
+    budget = int(np.nanmax(budgets))
     if variant.schedule is None:
         lr = _as_rate(dict(variant.hyperparameters).get("lr"))
         points = [] if lr is None else [(1, lr), (budget, lr)]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from bench.analysis.columns import (
     numbers_of,
     prepared,
     refuse_nested_and_bytes,
+    refuse_odd_lists,
     require_columns,
 )
 from bench.analysis.comparison import compare
-from bench.analysis.curves import CURVE_COLUMNS, learning_curves
+from bench.analysis.curves import CURVE_COLUMNS, SECONDS_COLUMN, learning_curves
 from bench.analysis.letters import group_letters
 from bench.analysis.omnibus import rank_diagram
 from bench.analysis.outcomes import read_outcomes
@@ -153,6 +155,7 @@ def describe_runs(
     p = comparison.parameters
     order = [t.name for t in comparison.treatments]
     given = read_outcomes(table, p.value).table
+    require_columns(given, given.columns)  # each once
     is_own = _has(given, REQUIRED_COLUMNS)
     _refuse_nested(given, is_own=is_own)
     table = _ranked(_typed(given), p, order)
@@ -197,6 +200,11 @@ def _refuse_nested(table: pd.DataFrame, *, is_own: bool) -> None:
     for column in (*OUTCOME, *SECONDS, *PAIRING, *settings, SCHEDULE_COLUMN, *FACTS, "started_at"):
         if column in table.columns:
             refuse_nested_and_bytes(table, column)
+    if is_own:  # the store has checked the types of lists
+        return
+    for column in (*CURVE_COLUMNS, SECONDS_COLUMN, *RATE_COLUMNS):
+        if column in table.columns:
+            refuse_odd_lists(table, column, has_gaps=not column.endswith("iterations"))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -210,6 +218,8 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         moments = table["started_at"]
         if pd.api.types.is_numeric_dtype(moments):  # of which nobody knows the unit
             moments = pd.Series(pd.NaT, index=table.index)
+        elif moments.dtype == object:
+            moments = moments.map(lambda moment: None if isinstance(moment, Real) else moment)
         typed["started_at"] = pd.to_datetime(moments, errors="coerce", utc=True, format="ISO8601")
     return table.assign(**typed)
 
@@ -411,7 +421,8 @@ def _cell(value: Any) -> str | int | float | None:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, np.generic):
-        return _cell(value.item())
+        plain = value.item()
+        return str(plain) if isinstance(plain, np.generic) else _cell(plain)
     return value if isinstance(value, str | int) else str(value)
 
 

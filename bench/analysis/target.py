@@ -236,8 +236,11 @@ def _is_well_formed(curve: _Curve) -> bool:
 
 
 def _has_evaluations(table: pd.DataFrame, paired: PairedTable) -> bool:
-    lists = table[AT].iloc[paired.cells[(paired.cells >= 0) & ~paired.failed]]
-    return any(is_list(run) and len(run) for run in lists)
+    used = table[[AT, ACCURACY]].iloc[paired.cells[(paired.cells >= 0) & ~paired.failed]]
+    return any(
+        is_list(at) and is_list(accuracy) and len(at)
+        for at, accuracy in zip(used[AT], used[ACCURACY], strict=True)
+    )
 
 
 def _budget(table: pd.DataFrame, paired: PairedTable, times: NDArray[np.float64]) -> int:
