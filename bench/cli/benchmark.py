@@ -6,13 +6,11 @@ from argparse import Namespace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
 from bench import benchmark, devices
 from bench._joblib import require_workers
 from bench.analysis.export import to_json
 from bench.benchmark import EngineTiming, Figures
+from bench.cli.terminal import Column, FittedTable, new_console
 from bench.files import require_output, write_atomically
 from bench.machine import available_cores, name_of, processor_name
 
@@ -84,7 +82,7 @@ def _measure_engine(repeats: int) -> tuple[EngineTiming, ...]:
             f"floor {lap.floor:.2f} s"
         )
     engine = benchmark.summarise(laps)
-    Console(highlight=False).print(_engine_table(engine))
+    new_console().print(_engine_table(engine))
     return engine
 
 
@@ -92,17 +90,13 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _engine_table(timings: tuple[EngineTiming, ...]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("optimizer")
-    for head in ("tutorial s", "ours s", "times faster", "times the floor"):
-        table.add_column(head, justify="right")
-    for t in timings:
-        table.add_row(
-            t.optimizer,
-            f"{t.tutorial_seconds:.1f}",
-            f"{t.seconds:.2f}",
-            f"{t.times_faster:.1f}",
-            f"{t.times_floor:.2f}",
+def _engine_table(timings: tuple[EngineTiming, ...]) -> FittedTable:
+    return FittedTable(
+        (
+            Column("optimizer", [t.optimizer for t in timings], is_name=True),
+            Column("tutorial s", [f"{t.tutorial_seconds:.1f}" for t in timings], drop=4),
+            Column("ours s", [f"{t.seconds:.2f}" for t in timings], drop=3),
+            Column("times faster", [f"{t.times_faster:.1f}" for t in timings], drop=1),
+            Column("times the floor", [f"{t.times_floor:.2f}" for t in timings], drop=2),
         )
-    return table
+    )

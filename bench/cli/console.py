@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from bench.cli.printing import printable
+from bench.cli.terminal import Column, FittedTable, new_console
 from bench.errors import last_line
 from bench.records import FAILED
 from bench.spec import RunSpec, SweepSpec, format_seeds
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Dry runs list at most this many runs one by one.
 MAX_LISTED = 400
-#: Terminals with fewer columns are not shown the means behind a change.
-_WIDE = 110
 
 
 def print_start(
@@ -116,7 +112,7 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
     """The ranked table, the verdict, the report's path and the command that reproduces it."""
     from bench.report.wording import verdict
 
-    _console().print(_ranking(analysis))
+    new_console().print(_ranking(analysis))
     for sentence in verdict(analysis.comparison):
         print(printable(sentence))
     for note in analysis.comparison.notes:
@@ -134,8 +130,7 @@ def print_change(found: SweepChange, files: Sequence[Path]) -> None:
 
     for sentence in change_verdict(found):
         print(printable(sentence))
-    terminal = _console()
-    terminal.print(_changes(found, is_wide=terminal.width >= _WIDE))
+    new_console().print(_changes(found))
     for fact in fact_rows(found):
         term = fact.term if fact.optimizer is None else f"{fact.optimizer}: {fact.term}"
         print(printable(f"differs:   {term}: {fact.before} before, {fact.after} after"))
@@ -160,45 +155,30 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200  # a file or a pipe has no width to fit
-    return console
-
-
-def _new_table(head: str) -> Table:
-    """A table whose first column may be broken into lines."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(Text(printable(head)), overflow="fold")
-    return table
-
-
-def _changes(found: SweepChange, *, is_wide: bool) -> Table:
+def _changes(found: SweepChange) -> FittedTable:
     from bench.report import format as fmt
     from bench.report.change import change_rows, speed_rows
 
-    table = _new_table("optimizer")
+    rows = change_rows(found)
     level = fmt.level(1 - found.parameters.alpha)
-    counted = ("seeds", "alike") if found.is_paired else ("runs",)
-    means = ("before %", "after %") if is_wide else ()
-    for head in (*counted, *means, "change", f"{level} interval", "adj. p", "time"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("verdict")
     times = {row.optimizer: row.ratio for row in speed_rows(found)}
-    for row in change_rows(found):
-        table.add_row(
-            Text(printable(row.optimizer)),
-            *((row.n, row.same) if found.is_paired else (row.n,)),
-            *((row.before, row.after) if is_wide else ()),
-            *(row.difference, row.interval, row.p_holm),
-            times.get(row.optimizer, fmt.MISSING),
-            row.verdict,
-        )
-    return table
+    counted = "seeds" if found.is_paired else "runs"
+    columns = [
+        Column("optimizer", [row.optimizer for row in rows], is_name=True),
+        Column(counted, [row.n for row in rows], drop=3),
+        Column("alike", [row.same for row in rows], drop=5),
+        Column("before %", [row.before for row in rows], drop=7),
+        Column("after %", [row.after for row in rows], drop=7),
+        Column("change", [row.difference for row in rows], drop=1),
+        Column(f"{level} interval", [row.interval for row in rows], drop=6),
+        Column("adj. p", [row.p_holm for row in rows], drop=2),
+        Column("time", [times.get(row.optimizer, fmt.MISSING) for row in rows], drop=4),
+        Column("verdict", [row.verdict for row in rows]),
+    ]
+    return FittedTable([c for c in columns if found.is_paired or c.head != "alike"])
 
 
-def _ranking(analysis: SweepAnalysis) -> Table:
+def _ranking(analysis: SweepAnalysis) -> FittedTable:
     from bench.report import format as fmt
     from bench.report.metrics import metric_of
     from bench.report.pairs import flip
@@ -206,29 +186,23 @@ def _ranking(analysis: SweepAnalysis) -> Table:
     comparison = analysis.comparison
     metric = metric_of(comparison)
     level = fmt.level(1 - comparison.parameters.alpha)
-    leader = comparison.treatments[0].name
-    against = {pair.b: flip(pair) for pair in comparison.pairs if pair.a == leader}
-    table = _new_table(comparison.parameters.treatment)
-    for head in (
-        "runs",
-        f"mean {metric.unit}".rstrip(),
-        f"{level} interval",
-        "std",
-        "minus first",
-        "adj. p",
-    ):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("verdict")
-    for t in comparison.treatments:
-        table.add_row(
-            Text(printable(t.name)),
-            str(t.n),
-            metric.score(t.mean),
-            metric.score_interval(t.ci_low, t.ci_high),
-            metric.score(t.std),
-            *_against_first(against.get(t.name), metric, comparison.level),
+    ranked = comparison.treatments
+    flipped = {pair.b: flip(pair) for pair in comparison.pairs if pair.a == ranked[0].name}
+    against = [_against_first(flipped.get(t.name), metric, comparison.level) for t in ranked]
+    intervals = [metric.score_interval(t.ci_low, t.ci_high) for t in ranked]
+    differences, pvalues, verdicts = zip(*against, strict=True)
+    return FittedTable(
+        (
+            Column(comparison.parameters.treatment, [t.name for t in ranked], is_name=True),
+            Column("runs", [str(t.n) for t in ranked], drop=4),
+            Column(f"mean {metric.unit}".rstrip(), [metric.score(t.mean) for t in ranked], drop=1),
+            Column(f"{level} interval", intervals, drop=5),
+            Column("std", [metric.score(t.std) for t in ranked], drop=6),
+            Column("minus first", differences, drop=2),
+            Column("adj. p", pvalues, drop=3),
+            Column("verdict", verdicts),
         )
-    return table
+    )
 
 
 def _against_first(pair: Pair | None, metric: Metric, level: float) -> tuple[str, str, str]:

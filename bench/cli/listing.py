@@ -8,10 +8,12 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
+from bench.cli.terminal import new_console
 from bench.optimizers import CatalogueEntry, available, settings
 from bench.schedules import SCHEDULES, ScheduleEntry
 from bench.spec import variant_name
 
+#: Lines are no longer than this, nor than the terminal is wide.
 _WIDTH = 100
 _INDENT = 12
 
@@ -26,7 +28,10 @@ def run(arguments: Namespace) -> int:
         return 0
     blocks = ["\n".join(_lines(row)) for row in rows]
     head = "Schedules of the learning rate, such as sgd[schedule=cosine]: update t of n, from 0"
-    blocks += [head, *("\n".join(_schedule_lines(row)) for row in schedules)]
+    blocks += [
+        "\n".join(textwrap.wrap(head, _width())),
+        *("\n".join(_schedule_lines(row)) for row in schedules),
+    ]
     print("\n\n".join(blocks))
     return 0
 
@@ -73,5 +78,9 @@ def _schedule_lines(row: dict[str, Any]) -> Iterator[str]:
 
 def _wrapped(head: str, text: str) -> list[str]:
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=f"{head:{_INDENT}}", subsequent_indent=" " * (_INDENT + 2)
+        text, _width(), initial_indent=f"{head:{_INDENT}}", subsequent_indent=" " * (_INDENT + 2)
     )
+
+
+def _width() -> int:
+    return min(_WIDTH, new_console().width)

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from bench.cli.console import duration
+from bench.cli.terminal import Column, FittedTable, new_console
 from bench.jobs import RunEvent
 from bench.records import FAILED
 from bench.spec import SweepSpec
@@ -34,7 +34,7 @@ class Display(Protocol):
 @contextmanager
 def show_progress(spec: SweepSpec, done: pa.Table, total: int, *, quiet: bool) -> Iterator[Display]:
     """The display that suits where the output goes, for `total` runs beside those already done."""
-    console = Console(highlight=False)
+    console = new_console()
     tally = Tally(total)
     if quiet:
         yield tally
@@ -112,16 +112,20 @@ class LiveTable:
     def _bar(self) -> ProgressBar:
         return ProgressBar(total=self._tally.total, completed=self._tally.done, width=60)
 
-    def _table(self) -> Table:
+    def _table(self) -> FittedTable:
         from bench.analysis.descriptives import describe
         from bench.report.format import ACCURACY, level
 
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("optimizer", overflow="fold")
-        for head in ("runs", "mean %", f"{level(1 - self._alpha)} interval"):
-            table.add_column(head, justify="right")
-        for name, accuracies in self._accuracies.items():
-            t = describe(name, np.array(accuracies), alpha=self._alpha)
-            interval = ACCURACY.score_interval(t.ci_low, t.ci_high)
-            table.add_row(Text(name), str(t.n), ACCURACY.score(t.mean), interval)
-        return table
+        found = [
+            describe(name, np.array(accuracies), alpha=self._alpha)
+            for name, accuracies in self._accuracies.items()
+        ]
+        intervals = [ACCURACY.score_interval(t.ci_low, t.ci_high) for t in found]
+        return FittedTable(
+            (
+                Column("optimizer", list(self._accuracies), is_name=True),
+                Column("runs", [str(t.n) for t in found], drop=2),
+                Column("mean %", [ACCURACY.score(t.mean) for t in found], drop=1),
+                Column(f"{level(1 - self._alpha)} interval", intervals, drop=3),
+            )
+        )
