@@ -41,16 +41,20 @@ __all__ = [
 
 if TYPE_CHECKING:
     from bench import analysis, report
-    from bench.spec import Declaration, OptimizerSpec, SweepSpec, Workload
-    from bench.store import load_runs
-    from bench.stored import analyse
-    from bench.sweeps import specify, sweep
+    from bench.spec.model import Declaration, OptimizerSpec, SweepSpec, Workload
+    from bench.storage.store import load_runs
+    from bench.sweeps.load import analyse
+    from bench.sweeps.run import sweep
+    from bench.sweeps.specify import specify
 else:  # a type checker that saw this function would believe in every name
     _HOMES = {
-        **dict.fromkeys(("Declaration", "OptimizerSpec", "SweepSpec", "Workload"), "bench.spec"),
-        "load_runs": "bench.store",
-        "analyse": "bench.stored",
-        **dict.fromkeys(("specify", "sweep"), "bench.sweeps"),
+        **dict.fromkeys(
+            ("Declaration", "OptimizerSpec", "SweepSpec", "Workload"), "bench.spec.model"
+        ),
+        "load_runs": "bench.storage.store",
+        "analyse": "bench.sweeps.load",
+        "specify": "bench.sweeps.specify",
+        "sweep": "bench.sweeps.run",
     }
 
     def __getattr__(name):

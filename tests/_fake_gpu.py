@@ -19,8 +19,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from bench import device_data
-from bench.device_data import DeviceData
+from bench.training import device_data
+from bench.training.device_data import DeviceData
 
 GPU = torch.device("cuda", 0)
 #: A build of torch without CUDA does these on no fake tensor; they return their first argument.
@@ -105,7 +105,7 @@ def fake_gpu() -> Iterator[FakeGPU]:
     mode, optimizer = FakeGPU(), sys.modules["torch.optim.optimizer"]  # torch deletes the attribute
     device_data._on_device.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.training.can_record", lambda _device: True)
+        patch.setattr("bench.training.stack.can_record", lambda _device: True)
         patch.setattr(Tensor, "data_ptr", _place)
         patch.setattr(Tensor, "numpy", lambda tensor: tensor)
         supported = [*optimizer._foreach_supported_types, FakeTensor]

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 
 from bench.errors import StoreError
-from bench.records import FAILED, RunRecord
-from bench.spec import RunSpec
-from bench.store import Store
+from bench.spec.model import RunSpec
+from bench.storage.records import FAILED, RunRecord
+from bench.storage.store import Store
 
 
 @dataclass(frozen=True)

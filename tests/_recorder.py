@@ -88,8 +88,8 @@ def graphs_on_the_processor() -> Iterator[list[ProcessorGraph]]:
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.training.can_record", lambda _device: True)
-        patch.setattr("bench.updates.record", remember)
+        patch.setattr("bench.training.stack.can_record", lambda _device: True)
+        patch.setattr("bench.training.loop.record", remember)
         for module in _OPTIMIZERS:
             patch.setattr(
                 sys.modules[f"torch.optim.{module}"],

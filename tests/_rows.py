@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from bench.records import OK, RunRecord
-from bench.spec import OptimizerSpec, RunSpec, Workload
+from bench.spec.model import OptimizerSpec, RunSpec, Workload
+from bench.storage.records import OK, RunRecord
 
 SGD = OptimizerSpec(name="sgd", algorithm="torch.optim.SGD", hyperparameters=(("lr", 0.1),))
 RUN = RunSpec(workload=Workload(), optimizer=SGD, seed=7)

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import bench
-from bench.spec import SweepSpec
-from bench.store import Store, write_rows
+from bench.spec.model import SweepSpec
+from bench.storage.rows import write_rows
+from bench.storage.store import Store
 
 EXAMPLE = Path(bench.__file__).parents[1] / "results" / "example"
 

@@ -14,12 +14,14 @@ import pytest
 from _browser import FLAGS, Reports, browser_path
 from hypothesis import settings
 
-from bench import cli, datasets
-from bench.datasets import DATA_DIR_VARIABLE
-from bench.device_data import DeviceData
-from bench.jobs import load_data, use_one_thread
-from bench.optimizers import resolve
-from bench.spec import OptimizerSpec, parse_optimizers
+from bench import cli
+from bench.datasets import cache as datasets
+from bench.datasets.cache import DATA_DIR_VARIABLE
+from bench.execution.jobs import load_data, use_one_thread
+from bench.optimizers.resolve import resolve
+from bench.spec.expressions import parse_optimizers
+from bench.spec.model import OptimizerSpec
+from bench.training.device_data import DeviceData
 
 #: A sweep that takes seconds: enough updates for every optimizer to learn something.
 SMALL_SWEEP = ("--iterations", "120", "--eval-every", "50", "--seeds", "3")

@@ -24,9 +24,9 @@ import bench
 from bench.cli.arguments import make_parser
 from bench.cli.sweep import make_spec
 from bench.errors import BenchError, MixedRunsError, SpecError, TrainingError, UsageError
-from bench.ledger import Ledger
-from bench.spec import MAX_SEEDS
-from bench.store import FILE_COLUMN, Store
+from bench.spec.expressions import MAX_SEEDS
+from bench.storage.looks import Ledger
+from bench.storage.store import FILE_COLUMN, Store
 
 FAST: dict[str, Any] = {"optimizers": "sgd,adam", "seeds": 2, "iterations": 20, "name": "fast"}
 

@@ -56,7 +56,7 @@ def compare_sweeps(
     Parameters
     ----------
     before, after
-        One row per run, with the columns of :class:`bench.records.RunRecord`; of those that
+        One row per run, with the columns of :class:`bench.storage.records.RunRecord`; of those that
         describe the machine, whatever is there is used.
     alpha
         Family-wise error rate over all optimizers.

@@ -14,7 +14,7 @@ from bench.analysis.results import Block
 from bench.analysis.sweep import PAIRING, SETTINGS
 from bench.analysis.table import block_keys, pair_up
 from bench.analysis.timing import SECONDS, log_seconds
-from bench.records import DIVERGED, FAILED
+from bench.storage.records import DIVERGED, FAILED
 
 #: What the comparison is about.
 VALUE = "test_accuracy"

@@ -68,7 +68,7 @@ def compare(
         ``failed``, or a word of another tool: see :mod:`bench.analysis.outcomes`) and, for
         `test_accuracy`, the counts `test_correct` and `test_total`, the bits `correct_bits`, and
         the lists `eval_iterations` and `eval_test_accuracy` with their budget `iterations` are used
-        where present: see :class:`bench.records.RunRecord`.
+        where present: see :class:`bench.storage.records.RunRecord`.
     treatment, block, value
         Columns that name the treatment, pair the runs, and hold the number to compare. A missing
         number (None, NaN) is a run without a result; an infinite one, or the text nan, is a run

@@ -27,7 +27,7 @@ from bench.analysis.columns import (
     where,
 )
 from bench.errors import TableError
-from bench.records import DIVERGED, FAILED, OK, STATUSES
+from bench.storage.records import DIVERGED, FAILED, OK, STATUSES
 
 STATUS = "status"
 #: What a result that is nan or inf can be read as.

@@ -647,9 +647,9 @@ Obstacle = Literal["workload", "seeds", "initial weights", "order of the data"]
 class ChangedFact(Shown):
     """What is not the same in two sweeps.
 
-    `column` is a column of :class:`bench.records.RunRecord`, or ``algorithm`` or the name of a
-    hyperparameter of `optimizer`, which is None for what concerns all runs. `before` and `after`
-    are the distinct values as text, none where nothing is recorded.
+    `column` is a column of :class:`bench.storage.records.RunRecord`, or ``algorithm`` or the name
+    of a hyperparameter of `optimizer`, which is None for what concerns all runs. `before` and
+    `after` are the distinct values as text, none where nothing is recorded.
     """
 
     column: str

@@ -2,9 +2,9 @@
 
 Whoever looks after 5 seeds, adds 5, looks again, and stops as soon as something is significant,
 finds something too often: with four looks at 5, 10, 15 and 20 seeds the sign-flip test at 5 % errs
-in about 10 % of the cases (:mod:`bench.validation` simulates it). So the level is shared out among
-the looks: the sum of what each may err bounds the whole. A look with too few seeds to call anything
-different spends its share all the same, since it may still call something equivalent.
+in about 10 % of the cases (:mod:`bench.tools.simulation` simulates it). So the level is shared out
+among the looks: the sum of what each may err bounds the whole. A look with too few seeds to call
+anything different spends its share all the same, since it may still call something equivalent.
 
 References
 ----------

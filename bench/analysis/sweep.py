@@ -44,7 +44,7 @@ from bench.analysis.results import (
 from bench.analysis.table import LOSSES, block_keys, reading_of, sort_blocks
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError
-from bench.records import DIVERGED, FAILED, LATER_COLUMNS, MAX_SECONDS, OK, REQUIRED_COLUMNS
+from bench.storage.records import DIVERGED, FAILED, LATER_COLUMNS, MAX_SECONDS, OK, REQUIRED_COLUMNS
 
 #: Columns that describe the workload and the machine.
 FACTS = (
@@ -93,7 +93,7 @@ def analyse_sweep(
     Parameters
     ----------
     table
-        One row per run, with the columns of :class:`bench.records.RunRecord`.
+        One row per run, with the columns of :class:`bench.storage.records.RunRecord`.
     name, command
         The sweep's name and the command line that declares it.
     alpha, margin, target
@@ -139,8 +139,8 @@ def describe_runs(
     Parameters
     ----------
     table
-        The table that was compared. Of the columns of :class:`bench.records.RunRecord` whatever
-        is there is used; a part whose columns are missing stays empty.
+        The table that was compared. Of the columns of :class:`bench.storage.records.RunRecord`
+        whatever is there is used; a part whose columns are missing stays empty.
     comparison
         Its comparison.
     name, command, target, is_source_workload

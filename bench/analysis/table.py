@@ -32,7 +32,7 @@ from bench.analysis.reading import (
 from bench.analysis.results import Block, Direction
 from bench.analysis.rounding import FloatArray
 from bench.errors import SpecError, TableError
-from bench.records import DIVERGED, FAILED, OK
+from bench.storage.records import DIVERGED, FAILED, OK
 
 #: Losses: a run that diverged has none, whatever number was left behind.
 LOSSES = ("test_loss", "train_loss")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis.table import pair_up
 from bench.errors import TableError
-from bench.records import DIVERGED, OK
+from bench.storage.records import DIVERGED, OK
 
 
 def means_over_seeds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

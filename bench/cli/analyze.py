@@ -17,9 +17,9 @@ from bench.cli import console
 from bench.cli.arguments import analyze_command
 from bench.cli.printing import print_note
 from bench.errors import TableError, UsageError
-from bench.files import require_output, write_atomically
-from bench.spec import Declaration
-from bench.stored import (
+from bench.spec.model import Declaration
+from bench.storage.files import require_output, write_atomically
+from bench.sweeps.load import (
     StoredSweep,
     add_warnings,
     notes_on,
@@ -27,7 +27,7 @@ from bench.stored import (
     sweep_name,
     without_columns,
 )
-from bench.tables import is_sweep, read_tables
+from bench.tables.read import is_sweep, read_tables
 
 PRIMARY = ("optimizer", "seed", "test_accuracy")
 

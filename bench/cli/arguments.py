@@ -11,29 +11,16 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from bench import __version__
-from bench.architectures import resolve_network
-from bench.datasets import DATA_DIR_VARIABLE, resolve_datasets
+from bench.datasets.cache import DATA_DIR_VARIABLE
+from bench.datasets.names import resolve_datasets
 from bench.errors import SpecError, UsageError
-from bench.optimizers import DEFAULT_OPTIMIZERS
-from bench.options import (
-    ANY_NUMBER,
-    DEFAULT_SEEDS,
-    DEVICES,
-    MAX_JOBS,
-    MAX_JOBS_PER_GPU,
-    parse_gpus,
-)
-from bench.spec import (
-    BUDGETS,
-    EPOCHS,
-    MAX_SEEDS,
-    Declaration,
-    Workload,
-    check_sweep_name,
-    parse_optimizers,
-    parse_seeds,
-)
-from bench.variants import PRESETS
+from bench.networks.names import resolve_network
+from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.variants import PRESETS
+from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
+from bench.spec.model import BUDGETS, EPOCHS, Declaration, Workload, check_sweep_name
+from bench.spec.options import DEVICES, MAX_JOBS, MAX_JOBS_PER_GPU, parse_gpus
+from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
 
 T = TypeVar("T")
 

@@ -6,16 +6,17 @@ from argparse import Namespace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import benchmark, devices
-from bench._joblib import require_workers
 from bench.analysis.export import to_json
-from bench.benchmark import EngineTiming, Figures
 from bench.cli.terminal import Column, FittedTable, new_console
-from bench.files import require_output, write_atomically
-from bench.machine import available_cores, name_of, processor_name
+from bench.execution import devices
+from bench.execution._joblib import require_workers
+from bench.execution.environment import available_cores, name_of, processor_name
+from bench.storage.files import require_output, write_atomically
+from bench.tools import benchmark
+from bench.tools.benchmark import EngineTiming, Figures
 
 if TYPE_CHECKING:
-    from bench.gpu_benchmark import GpuFigures
+    from bench.tools.gpu_benchmark import GpuFigures
 
 
 def run(arguments: Namespace) -> int:
@@ -28,7 +29,7 @@ def run(arguments: Namespace) -> int:
         require_workers("benchmark")
         figures = _measure(arguments.repeats, full=arguments.full)
     else:
-        from bench import gpu_benchmark
+        from bench.tools import gpu_benchmark
 
         _say(f"{name_of(device)}; medians of {arguments.repeats} repeats")
         figures = gpu_benchmark.measure(device, arguments.repeats, _say)

@@ -14,9 +14,9 @@ from bench.analysis.change_runs import COLUMNS
 from bench.cli import console
 from bench.cli.arguments import compare_command
 from bench.errors import TrainingError, UsageError
-from bench.files import require_output, write_atomically
-from bench.records import FAILED
-from bench.stored import StoredSweep, notes_on, open_sweep, without_columns
+from bench.storage.files import require_output, write_atomically
+from bench.storage.records import FAILED
+from bench.sweeps.load import StoredSweep, notes_on, open_sweep, without_columns
 
 #: Where this stands for a file, its content is printed.
 PRINTED = Path("-")

@@ -20,8 +20,8 @@ from bench.cli.arguments import (
     make_sweep_parser,
 )
 from bench.errors import SpecError, UsageError, first_line, suggestion
-from bench.options import parse_gpus
-from bench.spec import MAX_SEEDS, parse_optimizers, parse_seeds
+from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
+from bench.spec.options import parse_gpus
 
 if TYPE_CHECKING:
     from yaml import Event, ScalarEvent
@@ -41,7 +41,7 @@ MAX_ELEMENTS, MAX_CHARACTERS = MAX_SEEDS, 130_000
 #: How YAML writes nothing; in quotes each of them is text.
 _NULLS = ("", "~", "null", "Null", "NULL")
 #: A message quotes at most so many characters of what was given.
-_QUOTED = 80
+QUOTED = 80
 
 
 def parse_words(words: Sequence[str]) -> Namespace:
@@ -151,7 +151,7 @@ class _Reader:
                 if getattr(event, "anchor", None) is not None:
                     raise self._error(event, "anchors (&) and aliases (*) are not allowed")
                 if (tag := getattr(event, "tag", None)) is not None:
-                    raise self._error(event, f"tags are not allowed, got {tag[:_QUOTED]!r}")
+                    raise self._error(event, f"tags are not allowed, got {tag[:QUOTED]!r}")
                 yield event
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
@@ -164,7 +164,7 @@ class _Reader:
 
         if not isinstance(key, yaml.ScalarEvent):
             raise self._error(key, f"an option must be a name, got {_described(key)}")
-        option = str(key.value)[:_QUOTED]
+        option = str(key.value)[:QUOTED]
         if option in OF_ONE_CALL:
             raise self._error(key, f"{option} can be given on the command line only")
         if option not in self.options:
@@ -219,7 +219,7 @@ class _Reader:
             raise self._error(value, f"{option}: {said}")
         # what no word of a command line can be; argparse takes -- for no value
         if text == "--" or "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-            raise self._error(value, f"{option}: must be text, got {text[:_QUOTED]!a}")
+            raise self._error(value, f"{option}: must be text, got {text[:QUOTED]!a}")
         return text
 
     def _error(self, event: Event, message: str) -> UsageError:
@@ -261,7 +261,7 @@ def _described(event: Event) -> str:
     import yaml
 
     if isinstance(event, yaml.ScalarEvent):
-        return "nothing" if _is_null(event) else repr(event.value[:_QUOTED])
+        return "nothing" if _is_null(event) else repr(event.value[:QUOTED])
     return "a list" if isinstance(event, yaml.SequenceStartEvent) else "a mapping"
 
 

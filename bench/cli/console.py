@@ -14,15 +14,16 @@ import pyarrow.compute as pc
 from bench.cli.printing import printable
 from bench.cli.terminal import Column, FittedTable, new_console
 from bench.errors import last_line
-from bench.records import FAILED
-from bench.spec import RunSpec, SweepSpec, format_seeds
+from bench.spec.expressions import format_seeds
+from bench.spec.model import RunSpec, SweepSpec
+from bench.storage.records import FAILED
 from bench.words import count
 
 if TYPE_CHECKING:
     from bench.analysis import Pair, SweepAnalysis, SweepChange
-    from bench.hardware import Layout
+    from bench.execution.resources import Layout
     from bench.report.format import Metric
-    from bench.sweeps import Estimate
+    from bench.sweeps.run import Estimate
 
 #: Dry runs list at most this many runs one by one.
 MAX_LISTED = 400

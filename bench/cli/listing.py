@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.cli.terminal import new_console
-from bench.optimizers import CatalogueEntry, available, settings
-from bench.schedules import SCHEDULES, ScheduleEntry
-from bench.spec import variant_name
+from bench.optimizers.catalogue import CatalogueEntry
+from bench.optimizers.resolve import available, settings
+from bench.optimizers.schedules import SCHEDULES, ScheduleEntry
+from bench.spec.expressions import variant_name
 
 #: Lines are no longer than this, nor than the terminal is wide.
 _WIDTH = 100

@@ -12,16 +12,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.cli import console
-from bench.datasets import short_name
+from bench.datasets.names import short_name
 from bench.errors import UsageError
-from bench.files import require_output
-from bench.options import command_line, options_text, refuse_foreign
-from bench.spec import SweepSpec, check_sweep_name, default_sweep_name
-from bench.store import Store
+from bench.spec.model import SweepSpec, check_sweep_name, default_sweep_name
+from bench.storage.files import require_output
+from bench.storage.store import Store
+from bench.sweeps.reproduce import command_line, options_text, refuse_foreign
 
 if TYPE_CHECKING:
     from bench.analysis import SweepAnalysis
-    from bench.stored import StoredSweep
+    from bench.sweeps.load import StoredSweep
 
 
 def name_on(dataset: str, arguments: Namespace) -> str | None:
@@ -81,7 +81,7 @@ def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Nam
 
 def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) -> SweepAnalysis:
     from bench.analysis import Provenance, compare, describe_runs, means_over_seeds
-    from bench.stored import add_warnings
+    from bench.sweeps.load import add_warnings
 
     means = means_over_seeds({label: s.rows.to_pandas() for label, s in sweeps.items()})
     declared = whole.declaration

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from bench.cli.console import duration
 from bench.cli.terminal import Column, FittedTable, new_console
-from bench.jobs import RunEvent
-from bench.records import FAILED
-from bench.spec import SweepSpec
+from bench.execution.jobs import RunEvent
+from bench.spec.model import SweepSpec
+from bench.storage.records import FAILED
 
 SECONDS_BETWEEN_LINES = 5.0
 REFRESHES_PER_SECOND = 2.0

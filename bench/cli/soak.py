@@ -13,14 +13,14 @@ from bench.cli.printing import printable
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.soak import Tally
+    from bench.tools.fault_injection import Tally
 
 
 def run(arguments: Namespace) -> int:
     """Print one line per kind of fault; 1 if anything was lost, whose directories then stay."""
     if not sys.platform.startswith("linux"):
         raise UsageError(f"soak needs Linux's /proc and resource limits, this is {sys.platform}")
-    from bench.soak import FAULTS, soak  # which elsewhere cannot even be imported
+    from bench.tools.fault_injection import FAULTS, soak
 
     directory = Path(tempfile.mkdtemp(prefix="optimizer-bench-soak-"))
     deadline = time.monotonic() + arguments.minutes * 60

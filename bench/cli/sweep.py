@@ -13,26 +13,21 @@ from bench.cli.config import naming_file
 from bench.cli.printing import printable
 from bench.cli.progress import show_progress
 from bench.errors import TrainingError
-from bench.files import require_output
-from bench.hardware import choose_hardware
-from bench.ledger import Ledger, TakenLook
-from bench.options import refuse_foreign
-from bench.records import FAILED
-from bench.spec import SweepSpec
-from bench.store import Damage, Store
-from bench.sweeps import (
-    BegunSweep,
-    Conditions,
-    begin_sweep,
-    describe_damage,
-    estimate,
-    find_missing,
-    specify,
-)
-from bench.variants import PRESETS
+from bench.execution.resources import choose_hardware
+from bench.optimizers.variants import PRESETS
+from bench.spec.model import SweepSpec
+from bench.storage.files import require_output
+from bench.storage.looks import Ledger, TakenLook
+from bench.storage.records import FAILED
+from bench.storage.store import Damage, Store
+from bench.sweeps.options import Conditions
+from bench.sweeps.reproduce import refuse_foreign
+from bench.sweeps.resume import find_missing
+from bench.sweeps.run import BegunSweep, begin_sweep, describe_damage, estimate
+from bench.sweeps.specify import specify
 
 if TYPE_CHECKING:
-    from bench.stored import StoredSweep
+    from bench.sweeps.load import StoredSweep
 
 
 def run(arguments: Namespace) -> int:
@@ -135,7 +130,7 @@ def _train(spec: SweepSpec, begun: BegunSweep, *, quiet: bool) -> None:
 
 def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> StoredSweep:
     """Analyse what is stored of the sweep, write the report, print the answer."""
-    from bench.stored import select_planned
+    from bench.sweeps.load import select_planned
 
     stored = select_planned(store.read_rows(), spec, store)
     console.print_failures(stored.rows)
@@ -147,7 +142,7 @@ def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> StoredSwee
 
 
 def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
-    from bench.stored import analyse_stored
+    from bench.sweeps.load import analyse_stored
 
     analysis, path = analyse_stored(stored), None
     if not arguments.no_report:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from bench.analysis.export import to_json
 from bench.cli.console import duration
-from bench.files import require_output, write_atomically
-from bench.validation import STANDARD_ERRORS, Requirement, Row, Validation, validate
+from bench.storage.files import require_output, write_atomically
+from bench.tools.simulation import STANDARD_ERRORS, Requirement, Row, Validation, validate
 
 
 def run(arguments: Namespace) -> int:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.results import SweepChange
-from bench.files import write_atomically
 from bench.report import format as fmt
 from bench.report.change import (
     METRIC,
@@ -26,6 +25,7 @@ from bench.report.format import clean, count
 from bench.report.page import fill
 from bench.report.parts import FigureView, Name, figure_view, name_view
 from bench.report.styles import assign_styles, marker_name, marker_paths
+from bench.storage.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.analysis.results import SweepAnalysis
-from bench.files import write_atomically
 from bench.report.views import page_view
+from bench.storage.files import write_atomically
 
 #: Each is a program of its own but for what page.js shares; in this order.
 SCRIPTS = (

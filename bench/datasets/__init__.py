@@ -1,0 +1,1 @@
+"""Datasets: a name becomes arrays in a cache on disk."""

@@ -1,0 +1,190 @@
+"""Datasets that torchvision downloads: MNIST's relatives, checked by their published MD5.
+
+Their packed files stay in the cache in torchvision's layout, so they may also be put there by
+hand. A packed file decides: whatever was unpacked from it before is unpacked again, as an
+interrupted run may have left half of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import ssl
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+
+from bench.datasets._torchvision import import_datasets
+from bench.datasets.arrays import KEYS, Dataset, checked
+from bench.errors import DataError
+
+#: A server that is silent for so many seconds is given up.
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """A dataset of torchvision.
+
+    Attributes
+    ----------
+    class_name
+        Its class in :mod:`torchvision.datasets`, and its directory in the cache.
+    n_train
+        Training images.
+    options
+        What the class is called with besides.
+    """
+
+    class_name: str
+    n_train: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: By the names that users give. QMNIST's test part is all 60,000 images.
+DOWNLOADS: Mapping[str, Download] = {
+    "fashion-mnist": Download(class_name="FashionMNIST", n_train=60_000),
+    "kmnist": Download(class_name="KMNIST", n_train=60_000),
+    "qmnist": Download(class_name="QMNIST", n_train=60_000),
+    "emnist-digits": Download(class_name="EMNIST", n_train=240_000, options={"split": "digits"}),
+    "usps": Download(class_name="USPS", n_train=7_291),
+}
+
+
+@dataclass(frozen=True)
+class _File:
+    """A packed file by its name, its MD5, and what is unpacked from it, if anything is."""
+
+    name: str
+    md5: str
+    unpacked: str | None
+
+
+def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
+    """Download what is not in `cache` yet, and read it.
+
+    Parameters
+    ----------
+    name
+        One of :data:`DOWNLOADS`.
+    cache
+        A directory that can be written.
+    quiet
+        Without torchvision's progress bars, which are shown in terminals only.
+
+    Raises
+    ------
+    DataError
+        If it cannot be downloaded or is damaged; the message says where files may be put by hand.
+    """
+    download, module = DOWNLOADS[name], import_datasets()
+    cls = getattr(module, download.class_name)
+    root, directory = _places(cls, cache)
+    directory.mkdir(parents=True, exist_ok=True)
+    files = _files(cls)
+    damaged = _tidied(directory, files)
+    show = not quiet and sys.stderr.isatty()
+    try:
+        with nullcontext() if show else redirect_stderr(io.StringIO()), _timeout(TIMEOUT):
+            train, test = (
+                cls(root, train=is_train, download=True, **download.options)
+                for is_train in (True, False)
+            )
+    except _FAILURES as error:
+        wrong = f"; not what was published, by its MD5: {', '.join(damaged)}" if damaged else ""
+        names = ", ".join(file.name for file in files)
+        raise DataError(
+            f"cannot download {name} ({_reason(error)}): with a network try again, or put {names} "
+            f"into {directory}{wrong}"
+        ) from error
+    dataset = checked(dict(zip(KEYS, (*_arrays(train), *_arrays(test)), strict=True)), name)
+    if len(dataset.train_labels) != download.n_train:
+        raise DataError(
+            f"{name} in {directory} is damaged: it has {len(dataset.train_labels)} training "
+            f"images, expected {download.n_train}; delete that directory"
+        )
+    return dataset
+
+
+#: What torchvision raises without a network or with a damaged file. A full disk is none of them.
+_FAILURES = (
+    *(URLError, HTTPException, TimeoutError, ConnectionError, ssl.SSLError, socket.gaierror),
+    *(RuntimeError, AssertionError, EOFError, ValueError, RecursionError),
+)
+
+
+def _places(cls: type, cache: Path) -> tuple[Path, Path]:
+    """The root to call a class with, and where its packed files lie."""
+    if cls.__name__ == "USPS":  # the only one that puts its files into the root
+        return cache / "USPS", cache / "USPS"
+    return cache, cache / cls.__name__ / "raw"
+
+
+def _files(cls: Any) -> list[_File]:
+    """The packed files that torchvision knows of a class."""
+    if cls.__name__ == "USPS":
+        return [_File(name, md5, None) for _, name, md5 in cls.split_list.values()]
+    if cls.__name__ == "EMNIST":
+        part = "emnist-digits-train-images-idx3-ubyte"  # one that lacks makes it unpack all
+        return [_File(cls.url.rpartition("/")[2], cls.md5, part)]
+    if cls.__name__ == "QMNIST":
+        resources = [*cls.resources["train"], *cls.resources["test"]]
+    else:
+        resources = cls.resources
+    names = [(url.rpartition("/")[2], md5) for url, md5 in resources]
+    return [_File(name, md5, name.rpartition(".")[0]) for name, md5 in names]
+
+
+def _tidied(directory: Path, files: list[_File]) -> list[str]:
+    """Remove what torchvision would take unchecked; return the names of damaged packed files."""
+    damaged = []
+    for file in files:
+        packed = directory / file.name
+        if not packed.is_file():
+            continue
+        if _md5(packed) != file.md5:
+            damaged.append(file.name)
+            if file.unpacked is None:  # torchvision checks it only where it is downloaded
+                packed.unlink()
+        elif file.unpacked is not None:
+            (directory / file.unpacked).unlink(missing_ok=True)
+    return damaged
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _arrays(part: Any) -> tuple[Any, Any]:
+    """Images and classes of a torchvision dataset."""
+    images, labels = np.asarray(part.data), np.asarray(part.targets)
+    if labels.ndim == 2:  # of QMNIST: the class, and seven columns about the writer
+        labels = labels[:, 0]
+    if type(part).__name__ == "EMNIST":  # its files hold columns where all others hold rows
+        images = images.transpose(0, 2, 1)
+    return images, labels
+
+
+@contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    """torchvision sets none for its connections."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _reason(error: Exception) -> str:
+    """The last line, which holds the cause where torchvision lists its mirrors."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]

@@ -1,0 +1,78 @@
+"""MNIST from the files inside the package."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from bench.datasets.arrays import Dataset as Dataset
+from bench.errors import DataError
+
+_HASH_CHUNK = 1 << 20
+
+
+def read_mnist(cache: Path) -> Dataset:
+    _unpack(cache / "MNIST" / "raw")
+    return _read_through_torchvision(cache)
+
+
+def _unpack(raw: Path) -> None:
+    """Write the raw IDX files that are missing or damaged, each verified before and after."""
+    raw.mkdir(parents=True, exist_ok=True)
+    source = resources.files("bench") / "data" / "mnist"
+    sums = _published_sums(source.joinpath("SHA256SUMS").read_text())
+    for packed_name in sorted(name for name in sums if name.endswith(".gz")):
+        name = packed_name.removesuffix(".gz")
+        if _has_sum(raw / name, sums[name]):
+            continue
+        packed = source.joinpath(packed_name).read_bytes()
+        _verify(packed, sums[packed_name], f"{source}/{packed_name}")
+        unpacked = gzip.decompress(packed)
+        _verify(unpacked, sums[name], f"{source}/{packed_name}, unpacked")
+        partial = raw / f"{name}.partial"
+        partial.write_bytes(unpacked)
+        partial.replace(raw / name)
+
+
+def _published_sums(text: str) -> Mapping[str, str]:
+    pairs = (line.split() for line in text.splitlines())
+    return {name: digest for digest, name in pairs}
+
+
+def _has_sum(path: Path, digest: str) -> bool:
+    try:
+        return sha256(path) == digest
+    except OSError:
+        return False
+
+
+def _verify(content: bytes, digest: str, what: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise DataError(f"{what} is damaged: SHA-256 is {found}, expected {digest}; reinstall")
+
+
+def _read_through_torchvision(cache: Path) -> Dataset:
+    from bench.datasets._torchvision import import_datasets
+
+    mnist = import_datasets().MNIST
+    train, test = mnist(cache, train=True), mnist(cache, train=False)
+    return Dataset(
+        train_images=train.data.numpy().reshape(len(train.data), -1),
+        train_labels=train.targets.numpy().astype(np.uint8),
+        test_images=test.data.numpy().reshape(len(test.data), -1),
+        test_labels=test.targets.numpy().astype(np.uint8),
+    )
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Jobs, and the worker processes and devices that run them."""

@@ -1,0 +1,181 @@
+"""The devices that train: the processor, CUDA's GPUs, and Apple's, by torch's names for them.
+
+A device is a text such as ``cpu``, ``cuda:0`` or ``mps``; its kind is what stands before the colon.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bench.errors import UsageError
+
+CPU, CUDA, MPS = KINDS = ("cpu", "cuda", "mps")
+#: What cuBLAS needs to give the same sums every time; it looks when it is first used.
+_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def kind_of(device: str) -> str:
+    """``cuda`` of ``cuda:1``."""
+    return device.partition(":")[0]
+
+
+def choose(wanted: str = "auto", gpus: Sequence[int] | None = None) -> tuple[str, ...]:
+    """The devices that a sweep trains on.
+
+    Parameters
+    ----------
+    wanted
+        A kind, or auto: CUDA's GPUs where there are any, else Apple's, else the processor.
+    gpus
+        Which of CUDA's GPUs; None for all.
+
+    Raises
+    ------
+    UsageError
+        If there is no such device here.
+    """
+    import torch
+
+    if gpus is not None and not (isinstance(gpus, Sequence) and all(map(_is_number, gpus))):
+        raise UsageError(f"gpus must be whole numbers such as 0 and 1, got {gpus!r:.80}")
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has = {CPU: True, CUDA: n_cuda > 0, MPS: torch.backends.mps.is_available()}
+    if wanted not in ("auto", *KINDS):
+        raise UsageError(f"device must be one of auto, {', '.join(KINDS)}, got {wanted!r}")
+    kind = next(k for k in (CUDA, MPS, CPU) if has[k]) if wanted == "auto" else wanted
+    if not has[kind]:
+        raise UsageError(f"--device {kind}: torch finds no such device here; use auto or cpu")
+    if kind != CUDA:
+        if gpus is not None:
+            raise UsageError(
+                f"--gpus {','.join(map(str, gpus))}: torch finds no CUDA device here"
+                if not n_cuda
+                else f"--gpus are CUDA's, got --device {wanted}"
+            )
+        return (kind,)
+    wanted_gpus = range(n_cuda) if gpus is None else tuple(dict.fromkeys(gpus))
+    for gpu in wanted_gpus:
+        if gpu >= n_cuda:
+            raise UsageError(f"--gpus: there are GPUs 0 to {n_cuda - 1} here, got {gpu}")
+    if not wanted_gpus:
+        raise UsageError("gpus must name at least one GPU, got none")
+    return tuple(f"cuda:{gpu}" for gpu in wanted_gpus)
+
+
+def _is_number(gpu: object) -> bool:
+    return isinstance(gpu, int) and not isinstance(gpu, bool) and gpu >= 0
+
+
+def free_bytes(device: str) -> int:
+    """Memory of a GPU that nobody uses, or that torch keeps in this process for the next tensor."""
+    import torch
+
+    if kind_of(device) == CUDA:
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
+    return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+
+
+def release_memory(device: str) -> None:
+    """Let others have what a failed training held on to."""
+    import torch
+
+    from bench.training.cuda_graphs import RECORDING
+
+    gc.collect()
+    if kind_of(device) == CUDA:
+        # waiting for a device would spoil what another thread records there
+        with RECORDING, suppress(RuntimeError):  # a broken one: is_working will find out
+            torch.cuda.synchronize(device)
+            torch.cuda.empty_cache()
+    elif kind_of(device) == MPS:
+        torch.mps.empty_cache()
+
+
+def is_working(device: str) -> bool:
+    """Whether a device still computes: after some errors it does not, until the process ends."""
+    import torch
+
+    from bench.training.cuda_graphs import RECORDING
+
+    if kind_of(device) == CPU:
+        return True
+    with RECORDING:
+        try:
+            return bool(torch.ones(2, device=device).sum().item() == 2)
+        except RuntimeError:
+            return False
+
+
+@contextmanager
+def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
+    """float32 as it is written, and the same kernels every time, in the block.
+
+    Parameters
+    ----------
+    tf32
+        Let a GPU round the factors of products to ten bits, which is faster.
+    """
+    if kind != CUDA:
+        yield
+        return
+    os.environ.setdefault(*_WORKSPACE)
+    switches = _switches(tf32=tf32)
+    before = [(switch, switch.read()) for switch in switches]
+    for switch in switches:
+        switch.set(switch.value)
+    try:
+        yield
+    finally:
+        for switch, value in before:
+            if value is not None:
+                switch.set(value)
+
+
+@dataclass(frozen=True)
+class _Switch:
+    """Something that torch is told; `value` is what it is to be."""
+
+    get: Callable[[], Any]
+    set: Callable[[Any], object]
+    value: object
+
+    @classmethod
+    def at(cls, place: object, name: str, value: object) -> _Switch:
+        """An attribute."""
+        return cls(partial(getattr, place, name), partial(setattr, place, name), value)
+
+    def read(self) -> object:
+        """What it is now; None where it was set in newer words only, which are put back."""
+        with suppress(RuntimeError):
+            return self.get()
+        return None
+
+
+def _switches(*, tf32: bool) -> list[_Switch]:
+    """Where torch is told so, since torch 2.9 in other words, which come last.
+
+    The older ones set these too, and code that asks for the older ones, as torch.compile does,
+    meets an error where the two do not agree.
+    """
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    get, set_ = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    switches = [
+        _Switch.at(cudnn, "deterministic", True),
+        _Switch.at(cudnn, "benchmark", False),
+        _Switch.at(cudnn, "allow_tf32", tf32),
+        _Switch(get, set_, "high" if tf32 else "highest"),
+    ]
+    if hasattr(matmul, "fp32_precision"):
+        words = "tf32" if tf32 else "ieee"
+        places = (matmul, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
+        switches += [_Switch.at(place, "fp32_precision", words) for place in places]
+    return switches

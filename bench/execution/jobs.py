@@ -1,0 +1,449 @@
+"""A job: runs of one variant that differ only in their seed, trained as one stack.
+
+Every run of a job gets a row of its own. What goes wrong in a stack is the fault of one of its
+runs, or of their number: so it is taken apart, until a run alone fails.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import numpy as np
+
+from bench.errors import BenchError, SpecError, last_line
+from bench.execution.devices import CPU, is_working, release_memory
+from bench.execution.environment import Machine
+from bench.execution.interrupts import interrupted_after
+from bench.spec.model import OptimizerSpec, RunSpec, Workload, canonical_json
+from bench.storage.records import DIVERGED, FAILED, OK, SCHEMA_VERSION, RunRecord
+from bench.storage.store import Store
+from bench.training.device_data import DeviceData
+from bench.training.stack import TrainedRun, train
+
+#: Rows that are written at a time.
+_WRITERS = 8
+#: With these codes this program ends where a signal tells it to.
+_SIGNALLED = (128 + signal.SIGTERM, 129)
+#: What is in the message of an error that says that memory ran out.
+_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
+
+_is_worker = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Runs of one variant on one workload, which differ only in their seed."""
+
+    runs: tuple[RunSpec, ...]
+
+    def alone(self) -> tuple[Job, ...]:
+        """Every run as a job."""
+        return tuple(Job(runs=(run,)) for run in self.runs)
+
+    def halves(self) -> tuple[Job, ...]:
+        """Two jobs of half as many runs."""
+        middle = (len(self.runs) + 1) // 2
+        return Job(runs=self.runs[:middle]), Job(runs=self.runs[middle:])
+
+
+def make_jobs(runs: Sequence[RunSpec], stack: int) -> tuple[Job, ...]:
+    """Runs that may be trained side by side, at most `stack` of them in a job.
+
+    Jobs come in the order of their first runs: with a stack of one, that of the runs.
+    """
+    variants: dict[object, list[RunSpec]] = {}
+    for run in runs:
+        variants.setdefault((run.workload, run.optimizer), []).append(run)
+    place = {run.key: i for i, run in enumerate(runs)}
+    jobs = [
+        Job(runs=tuple(of_variant[start : start + stack]))
+        for of_variant in variants.values()
+        for start in range(0, len(of_variant), stack)
+    ]
+    return tuple(sorted(jobs, key=lambda job: place[job.runs[0].key]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where runs are made: the data, the machine, and the place for the rows.
+
+    Attributes
+    ----------
+    device
+        What trains a job; see :mod:`bench.execution.devices`.
+    stack
+        Runs in a job, at most.
+    slots
+        Devices, each as often as it takes jobs at a time; none: workers on the processor.
+    timeout
+        A run that takes longer ends as failed; None lets it take its time.
+    grace
+        Where it hangs outside Python, its worker is ended so many seconds later.
+    """
+
+    arrays: Path
+    machine: Machine
+    store: Store
+    device: str = CPU
+    stack: int = 1
+    slots: tuple[str, ...] = ()
+    timeout: float | None = None
+    grace: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEvent:
+    """What the parent hears of a finished run."""
+
+    key: str
+    optimizer: str
+    seed: int
+    status: str
+    test_accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """A run with its row, which is not stored yet."""
+
+    run: RunSpec
+    record: RunRecord
+
+    def store(self, site: Site) -> RunEvent:
+        """Write the row."""
+        site.store.write_run(self.run, self.record)
+        return RunEvent(
+            key=self.run.key,
+            optimizer=self.run.optimizer.name,
+            seed=self.run.seed,
+            status=self.record.status,
+            test_accuracy=self.record.test_accuracy,
+        )
+
+
+class DeviceFailureError(Exception):
+    """A device does not compute any more."""
+
+
+class RunTimeoutError(Exception):
+    """A run took longer than it may."""
+
+
+class _TimeIsUp(BaseException):
+    """Raised wherever a run is; no Exception, which its own code might take for one of its own."""
+
+
+def train_job(
+    job: Job, site: Site, check: Callable[[], object] | None = None
+) -> tuple[FinishedRun, ...]:
+    """Train the runs of a job; an error of the training becomes a row too, which is not stored.
+
+    Parameters
+    ----------
+    check
+        Called now and then; an exception of it that is no Exception ends the job.
+
+    Raises
+    ------
+    DeviceFailureError
+        If the device of `site` does not compute any more.
+    """
+    started_at = datetime.now(UTC)
+    result = _attempt(job, site, started_at, check)
+    if not isinstance(result, _Mishap):
+        return tuple(
+            finished(run, site, started_at, _outcome(trained), stack=len(job.runs))
+            for run, trained in zip(job.runs, result, strict=True)
+        )
+    if check is not None:
+        check()  # nobody may wait for these rows any more, whatever went wrong
+    release_memory(site.device)
+    if not result.is_late and not is_working(site.device):
+        reason = last_line(result.text)
+        raise DeviceFailureError(f"{site.device} does not compute any more: {reason}")
+    if len(job.runs) == 1:
+        return failed(job, site, started_at, result.text)
+    parts = job.halves() if result.is_memory else job.alone()
+    return tuple(run for part in parts for run in train_job(part, site, check))
+
+
+def store(runs: Sequence[FinishedRun], site: Site) -> tuple[RunEvent, ...]:
+    """Write the rows of a job; those of a stack end together, and a disk takes several at a time.
+
+    Raises
+    ------
+    StoreError
+        If one cannot be written.
+    """
+    if len(runs) == 1:
+        return (runs[0].store(site),)
+    try:
+        with ThreadPoolExecutor(min(len(runs), _WRITERS)) as writers:
+            return tuple(writers.map(lambda run: run.store(site), runs))
+    except RuntimeError:  # no more threads: what is written twice is the same
+        return tuple(run.store(site) for run in runs)
+
+
+def do_job(job: Job, site: Site) -> tuple[RunEvent, ...]:
+    """Train the runs of a job, and store their rows."""
+    use_one_thread()
+    return store(train_job(job, site), site)
+
+
+@dataclass(frozen=True)
+class _Mishap:
+    """An error of a training: its traceback; whether memory ran out, and whether time did."""
+
+    text: str
+    is_memory: bool
+    is_late: bool
+
+    @classmethod
+    def of(cls, error: BaseException | None) -> _Mishap:
+        """The one that is being handled, and what it says."""
+        return cls(
+            text=without_user(traceback.format_exc()),
+            is_memory=isinstance(error, MemoryError)
+            or any(words in str(error) for words in _NO_MEMORY),
+            is_late=isinstance(error, RunTimeoutError),
+        )
+
+
+def _attempt(
+    job: Job, site: Site, started_at: datetime, check: Callable[[], object] | None
+) -> tuple[TrainedRun, ...] | _Mishap:
+    """The error itself is not kept: it would hold on to the memory of the stack."""
+    first = job.runs[0]
+    try:
+        with _time_limit(job, site, started_at) as late:
+            data = load_data(site.arrays, site.device)
+            seeds = [run.seed for run in job.runs]
+            return train(first.workload, first.optimizer, seeds, data, check=_both(check, late))
+    except (Exception, SystemExit) as error:  # whatever a user's code does
+        # where a network is tried out here, what ends it may have nothing to do with the network
+        cause = error.__cause__ if isinstance(error, SpecError) else error
+        if isinstance(cause, SystemExit) and cause.code in _SIGNALLED:
+            raise cause from None
+        mishap = _Mishap.of(cause)
+        if isinstance(error, BenchError) and not mishap.is_memory:
+            raise
+        return mishap
+
+
+def _both(
+    one: Callable[[], object] | None, other: Callable[[], object] | None
+) -> Callable[[], object] | None:
+    if one is None or other is None:
+        return one or other
+    return lambda: (one(), other())
+
+
+def failed(job: Job, site: Site, started_at: datetime, text: str) -> tuple[FinishedRun, ...]:
+    """The rows of a job that came to nothing, for this reason."""
+    outcome = {"status": FAILED, "error": text}
+    return tuple(finished(run, site, started_at, outcome, stack=len(job.runs)) for run in job.runs)
+
+
+def finished(
+    run: RunSpec, site: Site, started_at: datetime, outcome: Mapping[str, Any], *, stack: int
+) -> FinishedRun:
+    """A run with what its training gave."""
+    columns = _columns(run, site.machine, started_at)
+    return FinishedRun(run=run, record=RunRecord(**columns, **outcome, stack=stack))
+
+
+def become_worker() -> None:
+    """This process may be ended where a run hangs: others go on."""
+    global _is_worker
+    _is_worker = True
+
+
+@contextmanager
+def _time_limit(
+    job: Job, site: Site, started_at: datetime
+) -> Iterator[Callable[[], object] | None]:
+    """Raise RunTimeoutError in the block after the site's timeout; a stack has that of its runs.
+
+    Where no signal can do so, the block is given what raises it, to be called now and then; if it
+    does not, it is interrupted after the grace of the site. Where the block hears no signal for as
+    long, because it hangs outside Python, and this is a worker, the runs are recorded as failed and
+    the process ends: the others go on without it.
+    """
+    if site.timeout is None:
+        yield None
+        return
+    seconds, stack = site.timeout * len(job.runs), len(job.runs)
+    message = f"the run took longer than the {site.timeout:g} seconds of --timeout"
+    if stack > 1:
+        message = f"the stack took longer than {stack} times the {site.timeout:g} s of --timeout"
+    try:
+        if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+            with interrupted_after(seconds + site.grace, _TimeIsUp):
+                yield _deadline(time.monotonic() + seconds, message)
+        else:
+            with _alarm(seconds, job, site, started_at, message):
+                yield None
+    except _TimeIsUp as error:
+        raise RunTimeoutError(message) from error
+
+
+@contextmanager
+def _alarm(
+    seconds: float, job: Job, site: Site, started_at: datetime, message: str
+) -> Iterator[None]:
+    """Raise _TimeIsUp in the block by a signal, and end a worker that does not hear it."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise _TimeIsUp
+
+    def give_up() -> None:
+        try:
+            store(failed(job, site, started_at, message), site)
+        finally:  # where even that fails, the parent tries again
+            os._exit(1)
+
+    watchdog = threading.Timer(seconds + site.grace, give_up)
+    watchdog.daemon = True
+    if _is_worker:
+        watchdog.start()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _deadline(end: float, message: str) -> Callable[[], object]:
+    def check() -> None:
+        if time.monotonic() > end:
+            raise RunTimeoutError(message)
+
+    return check
+
+
+def estimate_seconds(
+    workload: Workload, optimizers: Sequence[OptimizerSpec], data: DeviceData, stack: int = 1
+) -> Mapping[str, float]:
+    """Seconds that a run of each optimizer takes here, from timing a few updates of each.
+
+    Where runs are trained as stacks of so many, it is a run's share of its stack's.
+    """
+    use_one_thread()
+    sample, seeds = replace(workload, iterations=90, eval_every=30), range(stack)
+    train(sample, optimizers[0], seeds, data)  # the first one also pays for loading the kernels
+    seconds = {}
+    for optimizer in optimizers:
+        run, *_ = train(sample, optimizer, seeds, data)
+        seconds[optimizer.name] = _seconds_per_update(run) * workload.iterations + (
+            run.eval_seconds / len(run.evaluations) * len(workload.eval_iterations)
+        )
+    return seconds
+
+
+def _seconds_per_update(run: TrainedRun) -> float:
+    """Without what the first updates cost once; a run that diverged at once has nothing else."""
+    first, last = run.evaluations[0], run.evaluations[-1]
+    if last.iteration == first.iteration:
+        return last.train_seconds / last.iteration
+    return (last.train_seconds - first.train_seconds) / (last.iteration - first.iteration)
+
+
+def without_user(text: str) -> str:
+    """`text` without the home directory and the user's name in paths: rows may be published."""
+    with suppress(OSError, RuntimeError):  # a process need not have a home
+        home = Path.home()
+        if len(home.parts) > 1:  # not where it is the root
+            text = re.sub(rf"{re.escape(str(home))}(?=[/\\\s\"']|$)", "~", text)
+    with suppress(OSError, KeyError, ImportError):
+        user = re.escape(getpass.getuser())
+        text = re.sub(rf"(?<=[/\\]){user}(?=[/\\])", "user", text)
+    return text
+
+
+@cache
+def use_one_thread() -> None:
+    """One thread for this process: several workers share the cores, and sums keep their order."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+@cache
+def load_data(arrays: Path, device: str) -> DeviceData:
+    """The dataset on the device, kept for all runs of this process."""
+    import torch
+
+    from bench.datasets.cache import load
+
+    return DeviceData.of(load(arrays), torch.device(device))
+
+
+def _outcome(run: TrainedRun) -> dict[str, Any]:
+    """The columns that only a finished training can fill."""
+    last = run.evaluations[-1]
+    diverged = run.diverged_at is not None
+    return {
+        "status": DIVERGED if diverged else OK,
+        "error": f"loss not finite at update {run.diverged_at}" if diverged else None,
+        "diverged_at": run.diverged_at,
+        "initial_weights_sha256": run.initial_weights_sha256,
+        "data_order_sha256": run.data_order_sha256,
+        "test_correct": int(last.correct.sum()),
+        "test_total": len(last.correct),
+        "test_accuracy": last.test_accuracy,
+        "test_loss": last.test_loss,
+        "train_loss": last.train_loss,
+        "eval_iterations": [e.iteration for e in run.evaluations],
+        "eval_test_accuracy": [e.test_accuracy for e in run.evaluations],
+        "eval_test_loss": [e.test_loss for e in run.evaluations],
+        "eval_train_loss": [e.train_loss for e in run.evaluations],
+        "eval_train_seconds": [e.train_seconds for e in run.evaluations],
+        "correct_bits": np.packbits(last.correct).tobytes(),
+        **_rate_columns(run),
+        "train_seconds": run.train_seconds,
+        "eval_seconds": run.eval_seconds,
+    }
+
+
+def _rate_columns(run: TrainedRun) -> dict[str, Any]:
+    if run.learning_rates is None:
+        return {}
+    iterations, rates = zip(*run.learning_rates, strict=True)
+    return {"learning_rate_iterations": list(iterations), "learning_rates": list(rates)}
+
+
+def _columns(run: RunSpec, machine: Machine, started_at: datetime) -> dict[str, Any]:
+    """The columns that are known whether or not the run succeeds."""
+    return {
+        **vars(run.workload),
+        **vars(machine),
+        "run_key": run.key,
+        "optimizer": run.optimizer.name,
+        "algorithm": run.optimizer.algorithm,
+        "hyperparameters": canonical_json(dict(run.optimizer.hyperparameters)),
+        "schedule": run.optimizer.schedule,
+        "seed": run.seed,
+        "started_at": started_at,
+        "schema_version": SCHEMA_VERSION,
+    }

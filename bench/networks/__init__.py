@@ -1,0 +1,1 @@
+"""Networks over a flat tensor of parameters."""

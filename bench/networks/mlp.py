@@ -1,0 +1,154 @@
+"""Linear layers with ReLU between them, and their gradient in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from bench.networks.layout import FlatLayout
+from bench.networks.module import Runs
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Views of one linear layer: `weight` (K, out, in) and `bias` (K, 1, out)."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Linear layers with ReLU between them; the output is logits.
+
+    Attributes
+    ----------
+    sizes
+        Numbers of units, input first: (784, 100, 10) has 79,510 weights and biases.
+    """
+
+    sizes: tuple[int, ...]
+
+    def module(self) -> nn.Sequential:
+        """The same network as a torch module, freshly initialised from torch's generator."""
+        linear = [nn.Linear(n_in, n_out) for n_in, n_out in self._layer_sizes()]
+        between = [m for layer in linear[:-1] for m in (layer, nn.ReLU())]
+        return nn.Sequential(*between, linear[-1])
+
+    @property
+    def layout(self) -> FlatLayout:
+        """Weight and bias of every layer, in the order of ``module().parameters()``."""
+        return FlatLayout(
+            tuple(
+                torch.Size(shape)
+                for n_in, n_out in self._layer_sizes()
+                for shape in ((n_out, n_in), (n_out,))
+            )
+        )
+
+    def runs(
+        self,
+        _modules: Sequence[nn.Module],
+        _seeds: Sequence[int],
+        parameters: Tensor,
+        gradient: Tensor,
+        batch_size: int,
+    ) -> Runs:
+        """The closed form; it has no state but `parameters` and draws no random numbers."""
+        return Runs(
+            gradient=CrossEntropyGradient(self, parameters, gradient, batch_size),
+            logits=partial(self.logits, self.layers(parameters)),
+        )
+
+    def layers(self, flat: Tensor) -> tuple[Layer, ...]:
+        """Views into `flat` (K, P), in the order of ``module().parameters()``."""
+        views = self.layout.views(flat)
+        return tuple(
+            Layer(weight=weight, bias=bias.unsqueeze(1))
+            for weight, bias in zip(views[::2], views[1::2], strict=True)
+        )
+
+    def logits(self, layers: tuple[Layer, ...], inputs: Tensor) -> Tensor:
+        """Forward pass of `inputs` (K, B, D) to logits (K, B, classes)."""
+        *hidden, last = layers
+        for layer in hidden:
+            inputs = torch.baddbmm(layer.bias, inputs, layer.weight.mT).relu_()
+        return torch.baddbmm(last.bias, inputs, last.weight.mT)
+
+    def _layer_sizes(self) -> Iterator[tuple[int, int]]:
+        return zip(self.sizes[:-1], self.sizes[1:], strict=True)
+
+
+class CrossEntropyGradient:
+    """Mean cross entropy over a batch and its gradient, for K stacked networks at once.
+
+    All intermediate results live in buffers that are allocated once: at this size, allocation
+    would cost as much as the small products.
+
+    Parameters
+    ----------
+    network
+        The architecture.
+    parameters, gradient
+        Flat tensors (K, P); each call overwrites `gradient`.
+    batch_size
+        B, the number of images per call.
+    """
+
+    def __init__(self, network: MLP, parameters: Tensor, gradient: Tensor, batch_size: int) -> None:
+        layers = network.layers(parameters)
+        self._biases = [layer.bias for layer in layers]
+        self._weights = [layer.weight for layer in layers]
+        self._weights_transposed = [layer.weight.mT for layer in layers]
+        self._gradients = network.layers(gradient)
+        stack = len(parameters)
+        self._outputs = [
+            parameters.new_empty(stack, batch_size, n_out) for n_out in network.sizes[1:]
+        ]
+        self._deltas = [torch.empty_like(output) for output in self._outputs]
+        self._deltas_transposed = [delta.mT for delta in self._deltas]
+        self._log_probability = torch.empty_like(self._outputs[-1])
+        self._label_log_probability = parameters.new_empty(stack, batch_size, 1)
+        self._minus_one = parameters.new_full((stack, batch_size, 1), -1.0)
+
+    def __call__(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
+        """Overwrite the gradient, and the mean log-likelihood before the update: minus the loss.
+
+        Parameters
+        ----------
+        inputs
+            Images, float (K, B, D).
+        labels
+            Classes, int64 (K, B, 1).
+        log_likelihood
+            Float (K,), overwritten: the mean log-probability of the labels, in nats.
+        """
+        self._forward(inputs)
+        torch._log_softmax(self._outputs[-1], -1, False, out=self._log_probability)
+        torch.gather(self._log_probability, -1, labels, out=self._label_log_probability)
+        torch.mean(self._label_log_probability, (1, 2), out=log_likelihood)
+        self._backward(inputs, labels)
+
+    def _forward(self, inputs: Tensor) -> None:
+        last = len(self._outputs) - 1
+        for i, output in enumerate(self._outputs):
+            torch.baddbmm(self._biases[i], inputs, self._weights_transposed[i], out=output)
+            if i < last:
+                inputs = output.relu_()
+
+    def _backward(self, inputs: Tensor, labels: Tensor) -> None:
+        # d(mean cross entropy) / d(logits) = (softmax - one-hot) / B
+        delta = torch.exp(self._log_probability, out=self._deltas[-1])
+        delta.scatter_add_(-1, labels, self._minus_one).mul_(1 / labels.shape[1])
+        for i in reversed(range(len(self._outputs))):
+            below = self._outputs[i - 1] if i else inputs
+            torch.bmm(self._deltas_transposed[i], below, out=self._gradients[i].weight)
+            torch.sum(delta, 1, keepdim=True, out=self._gradients[i].bias)
+            if i:
+                delta = torch.bmm(delta, self._weights[i], out=self._deltas[i - 1])
+                # one kernel; a product with a mask would convert types
+                torch.ops.aten.threshold_backward.grad_input(delta, below, 0, grad_input=delta)

@@ -1,0 +1,102 @@
+"""The names of networks: what can be written after ``--network``, and its one canonical form.
+
+Nothing here imports torch, so that a slip of the keyboard is answered at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bench.errors import SpecError, suggestion
+from bench.spec.plugins import is_external, load_external
+
+#: The networks that can be named.
+NETWORKS = ("mlp", "logistic", "lenet")
+#: Hidden layers of the ``mlp`` that says nothing else: those of the tutorial.
+DEFAULT_HIDDEN = (100,)
+#: A network larger than this is a slip of the keyboard.
+MAX_LAYERS, MAX_UNITS = 10, 10_000
+
+_EXPRESSION = re.compile(r"([A-Za-z_][\w-]*)\s*(?:\[(.*)\])?", re.ASCII | re.DOTALL)
+_OPTION = re.compile(r"\s*(\w+)\s*=\s*([^\s,]*)\s*", re.ASCII)
+QUOTED = 120
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network of this program.
+
+    Attributes
+    ----------
+    name
+        One of :data:`NETWORKS`.
+    hidden
+        Units of the hidden layers of an ``mlp``; empty for the others.
+    """
+
+    name: str
+    hidden: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if self.hidden in ((), DEFAULT_HIDDEN):
+            return self.name
+        return f"{self.name}[hidden={'x'.join(map(str, self.hidden))}]"
+
+
+def resolve_network(text: str) -> str:
+    """The canonical name of the network that `text` names: two spellings of one are one.
+
+    >>> resolve_network("mlp[hidden=100]"), resolve_network("mlp[hidden=128x64]")
+    ('mlp', 'mlp[hidden=128x64]')
+
+    Raises
+    ------
+    SpecError
+        If `text` is no network, or your own one that cannot be imported.
+    """
+    if is_external(text):
+        return load_external(text.strip(), "network").name
+    return str(parse_architecture(text))
+
+
+def parse_architecture(text: str) -> Architecture:
+    """Read ``name`` or ``name[hidden=128x64]``.
+
+    Raises
+    ------
+    SpecError
+        If there is no such network, or it has no such option.
+    """
+    given = f"network {text[:QUOTED]!r}"
+    match = _EXPRESSION.fullmatch(text.strip())
+    if match is None:
+        raise SpecError(
+            "a network is written name, name[hidden=128x64] or module:object, got "
+            f"{text[:QUOTED]!r}"
+        )
+    name, inside = match[1], (match[2] or "").strip()
+    if name not in NETWORKS:
+        raise SpecError(f"unknown {given}: {suggestion(name, (*NETWORKS, 'module:object'))}")
+    if name != "mlp":
+        if inside:
+            raise SpecError(f"{given}: {name} takes no options")
+        return Architecture(name)
+    return Architecture(name, _hidden(inside, given) if inside else DEFAULT_HIDDEN)
+
+
+def _hidden(inside: str, given: str) -> tuple[int, ...]:
+    option = _OPTION.fullmatch(inside)
+    if option is None:
+        raise SpecError(f"{given}: the one option of mlp is written hidden=256 or hidden=128x64")
+    key, value = option[1], option[2]
+    if key != "hidden":
+        raise SpecError(f"{given}: mlp has no option {key!r}: {suggestion(key, ['hidden'])}")
+    is_short = re.fullmatch(r"\d{1,9}(?:x\d{1,9})*", value, re.ASCII) is not None
+    units = tuple(map(int, value.split("x"))) if is_short else ()
+    if not 1 <= len(units) <= MAX_LAYERS or not all(1 <= n <= MAX_UNITS for n in units):
+        raise SpecError(
+            f"{given}: hidden must be 1 to {MAX_LAYERS} whole numbers from 1 to {MAX_UNITS} with "
+            f"x between them, such as 128x64, got {value[:QUOTED]!r}"
+        )
+    return units

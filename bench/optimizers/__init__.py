@@ -1,0 +1,1 @@
+"""Optimizers: the catalogue, variants with hyperparameters, schedules of the learning rate."""

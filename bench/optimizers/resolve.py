@@ -1,0 +1,144 @@
+"""An optimizer expression becomes a checked specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bench.errors import SpecError, suggestion
+from bench.optimizers.catalogue import CATALOGUE, CatalogueEntry
+from bench.optimizers.signature import IMPLEMENTATION_FLAGS, Arguments, torch_arguments
+from bench.optimizers.trial import try_one_step
+from bench.spec.expressions import Literal, OptimizerExpression, variant_name
+from bench.spec.model import OptimizerSpec
+from bench.spec.plugins import is_external, load_external
+
+if TYPE_CHECKING:
+    pass
+
+
+def resolve(expression: OptimizerExpression) -> OptimizerSpec:
+    """Look an expression up, fill in every default, and prove that a step can be taken.
+
+    Overrides that repeat a default are dropped from the name, so that one variant has one name.
+
+    Raises
+    ------
+    SpecError
+        If the name is unknown, or a hyperparameter is unknown, missing, ill-typed or refused.
+    """
+    if is_external(expression.name):
+        return _resolve_external(expression)
+    entry = CATALOGUE.get(expression.name)
+    if entry is None:
+        raise SpecError(
+            f"unknown optimizer {expression.name!r}: {suggestion(expression.name, CATALOGUE)}"
+        )
+    arguments = torch_arguments(entry.algorithm).with_preset(entry.preset)
+    spec = _specified(expression, expression.name, f"torch.optim.{entry.algorithm}", arguments)
+    if spec.name != expression.name:
+        # a catalogue entry as it stands needs no proof, and a first step takes a second
+        try_one_step(spec, expression.text, "torch refuses these settings")
+    return spec
+
+
+def settings(name: str) -> Mapping[str, Literal]:
+    """What the catalogue entry `name` passes to its class, defaults included."""
+    entry = CATALOGUE[name]
+    defaults = torch_arguments(entry.algorithm).with_preset(entry.preset).defaults
+    return {k: v for k, v in defaults.items() if k not in IMPLEMENTATION_FLAGS}
+
+
+def available() -> dict[str, CatalogueEntry]:
+    """The entries whose class the installed torch has; Muon came with torch 2.9."""
+    import torch
+
+    return {name: e for name, e in CATALOGUE.items() if hasattr(torch.optim, e.algorithm)}
+
+
+def _resolve_external(expression: OptimizerExpression) -> OptimizerSpec:
+    found = load_external(expression.name, "optimizer")
+    text, value = expression.text, found.value
+    if not callable(value):
+        raise SpecError(f"{text!r}: an optimizer must be a class or a factory, got {value!r:.80}")
+    try:
+        arguments = Arguments.of(value)
+    except (ValueError, TypeError):
+        raise SpecError(f"{text!r}: it does not tell which hyperparameters it takes") from None
+    missing = sorted(arguments.required - expression.overrides.keys())
+    if missing:
+        raise SpecError(f"{text!r}: a value is needed for {', '.join(missing)}")
+    spec = _specified(expression, found.name.partition("@")[0], found.name, arguments)
+    try_one_step(spec, text, "it cannot do a step with these settings")
+    return spec
+
+
+def _specified(
+    expression: OptimizerExpression, name: str, algorithm: str, arguments: Arguments
+) -> OptimizerSpec:
+    """The spec of an expression, with every default of `arguments`."""
+    overrides = {
+        key: _checked(expression, key, value, arguments)
+        for key, value in expression.overrides.items()
+    }
+    defaults = arguments.defaults
+    changed = {k: v for k, v in overrides.items() if k not in defaults or v != defaults[k]}
+    chosen = {
+        key: value
+        for key, value in {**defaults, **changed}.items()
+        if key in changed or key not in IMPLEMENTATION_FLAGS
+    }
+    return OptimizerSpec(
+        name=variant_name(name, changed),
+        algorithm=algorithm,
+        hyperparameters=tuple(sorted(chosen.items())),
+    )
+
+
+def _checked(
+    expression: OptimizerExpression, key: str, value: Literal, arguments: Arguments
+) -> Literal:
+    """`value` in the type of the default of `key`, so that lr=1 and lr=1.0 are one variant."""
+    if key not in arguments.names and not arguments.takes_any:
+        raise SpecError(
+            f"{expression.text!r}: {expression.name} has no hyperparameter {key!r}: "
+            f"{suggestion(key, arguments.names)}"
+        )
+    if key not in arguments.defaults:
+        return value
+    default = arguments.defaults[key]
+    try:
+        if key in IMPLEMENTATION_FLAGS:
+            return _flag(value)
+        value = _like(default, value)
+        if key in arguments.whole and isinstance(value, float):
+            raise ValueError("a whole number")
+        return value
+    except ValueError as error:
+        raise SpecError(
+            f"{expression.text!r}: {key} must be {error} (default {default!r}), got {value!r}"
+        ) from None
+
+
+def _flag(value: Literal) -> Literal:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError("True, False or None")
+    return value
+
+
+def _like(default: Literal, value: Literal) -> Literal:
+    """`value` if it is of the kind of `default`; the ValueError says which kind that is."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError("True or False")
+    elif isinstance(default, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("a number")
+        if isinstance(default, float):
+            return float(value)
+        return int(value) if value == int(value) else value
+    elif isinstance(default, tuple):
+        if not isinstance(value, tuple) or len(value) != len(default):
+            raise ValueError(f"a tuple of {len(default)}")
+        return tuple(_like(d, v) for d, v in zip(default, value, strict=True))
+    return value

@@ -1,0 +1,299 @@
+"""How a learning rate changes over a run: the schedules that a variant can have.
+
+A schedule's rates are those of a scheduler of :mod:`torch.optim.lr_scheduler`, called after every
+update; the number of updates is known, so all of them are known before the first. They are shares
+of the variant's own ``lr``, which is the highest of them.
+
+:data:`SCHEDULES` can be read without torch; :func:`learning_rates` needs it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import SpecError, suggestion
+from bench.spec.expressions import Literal, parse_overrides, written_overrides
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim.lr_scheduler import LRScheduler
+
+#: Updates at the start in which the rate rises to the full one.
+WARMUP = "warmup"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A number of a schedule: its default, and what is allowed, in words and as a test."""
+
+    default: float
+    allowed: str
+    holds: Callable[[float], bool]
+
+
+def _is_count(value: float) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+_COUNT_OR_SHARE = "a whole number of updates, or a share of them between 0 and 1"
+_END_FACTOR = Setting(
+    default=0.0, allowed="a number from 0 to 1", holds=lambda value: 0 <= value <= 1
+)
+
+
+def _share_above_zero(default: float) -> Setting:
+    return Setting(
+        default=default,
+        allowed="a number above 0 and at most 1",
+        holds=lambda value: 0 < value <= 1,
+    )
+
+
+_WARMUP = Setting(
+    default=0,
+    allowed=_COUNT_OR_SHARE,
+    holds=lambda value: _is_count(value) or 0 <= value < 1,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleEntry:
+    """A named schedule.
+
+    Attributes
+    ----------
+    rule
+        The rate of update t of n, counted from 0, as a share of lr.
+    source
+        The class of torch.optim.lr_scheduler that gives the rates, and where it was published.
+    settings
+        By their names.
+    """
+
+    rule: str
+    source: str
+    settings: Mapping[str, Setting]
+
+
+SCHEDULES: Mapping[str, ScheduleEntry] = {
+    "cosine": ScheduleEntry(
+        rule="end_factor + (1 - end_factor) (1 + cos(pi t / n)) / 2",
+        source="CosineAnnealingLR; Loshchilov & Hutter 2017, ICLR, without restarts",
+        settings={"end_factor": _END_FACTOR, WARMUP: _WARMUP},
+    ),
+    "linear": ScheduleEntry(
+        rule="1 - (1 - end_factor) t / n",
+        source="LinearLR",
+        settings={"end_factor": _END_FACTOR, WARMUP: _WARMUP},
+    ),
+    "step": ScheduleEntry(
+        rule="gamma^k after k step_size updates",
+        source="StepLR",
+        settings={
+            "gamma": _share_above_zero(0.1),
+            "step_size": Setting(
+                default=0.3,
+                allowed=_COUNT_OR_SHARE,
+                holds=lambda value: _is_count(value) or 0 < value < 1,
+            ),
+            WARMUP: _WARMUP,
+        },
+    ),
+    "exponential": ScheduleEntry(
+        rule="end_factor^(t / n)",
+        source="ExponentialLR",
+        settings={
+            "end_factor": _share_above_zero(0.01),
+            WARMUP: _WARMUP,
+        },
+    ),
+    "one-cycle": ScheduleEntry(
+        rule="from 1 / div_factor up to 1 in the first pct_start of the updates, then down to "
+        "1 / (div_factor final_div_factor), both along a cosine; momentum stays as it is",
+        source="OneCycleLR; Smith & Topin 2019, SPIE 11006",
+        settings={
+            "pct_start": Setting(
+                default=0.3,
+                allowed="a number between 0 and 1 (exclusive)",
+                holds=lambda value: 0 < value < 1,
+            ),
+            "div_factor": Setting(
+                default=25.0, allowed="a number of at least 1", holds=lambda value: value >= 1
+            ),
+            "final_div_factor": Setting(
+                default=1e4, allowed="a number of at least 1", holds=lambda value: value >= 1
+            ),
+        },
+    ),
+    "warm-up": ScheduleEntry(
+        rule="(t + 1) / (warmup + 1) in the first warmup updates, then 1; the others, with a "
+        "warmup, begin with it and have the updates that are left",
+        source="LinearLR; Goyal et al. 2017, arXiv:1706.02677, section 2.2",
+        settings={WARMUP: replace(_WARMUP, default=0.1)},
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A schedule with all of its settings, in the order of their names."""
+
+    name: str
+    settings: tuple[tuple[str, float], ...]
+
+    @property
+    def text(self) -> str:
+        """How it is stored: with every setting.
+
+        >>> parse_schedule("cosine").text
+        'cosine(end_factor=0.0,warmup=0)'
+        """
+        return _written(self.name, dict(self.settings))
+
+    @property
+    def short(self) -> str:
+        """How it is named: with the settings that are not the default.
+
+        >>> parse_schedule("step(gamma=0.5,step_size=0.3)").short
+        'step(gamma=0.5)'
+        """
+        entry = SCHEDULES[self.name]
+        return _written(
+            self.name, {k: v for k, v in self.settings if v != entry.settings[k].default}
+        )
+
+    def warmup_updates(self, iterations: int) -> int:
+        """The updates before the full rate, in a run of so many."""
+        return _updates(dict(self.settings).get(WARMUP, 0), iterations)
+
+
+def parse_schedule(text: str) -> Schedule:
+    """Read ``name`` or ``name(setting=value,...)``, and fill in every default.
+
+    Raises
+    ------
+    SpecError
+        If there is no such schedule, or a setting is unknown or not allowed.
+    """
+    match = re.fullmatch(r"([A-Za-z_][\w-]*)(?:\((.*)\))?", text, re.ASCII | re.DOTALL)
+    if match is None or match[1] not in SCHEDULES:
+        name = match[1] if match else text
+        raise SpecError(f"unknown schedule {name[:80]!r}: {suggestion(name, SCHEDULES)}")
+    name = match[1]
+    given = parse_overrides(match[2] or "", text)
+    known = SCHEDULES[name].settings
+    for key in given:
+        if key not in known:
+            raise SpecError(f"schedule {name!r} has no setting {key!r}: {suggestion(key, known)}")
+    values = {key: _checked(name, key, given.get(key, s.default), s) for key, s in known.items()}
+    return Schedule(name=name, settings=tuple(sorted(values.items())))
+
+
+def _checked(name: str, key: str, value: Literal, setting: Setting) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not setting.holds(value):  # type: ignore[arg-type]
+        raise SpecError(f"schedule {name!r}: {key} must be {setting.allowed}, got {value!r:.40}")
+    if value == 0:  # 0, 0.0 and -0.0 are one variant
+        return type(setting.default)(0)
+    # a whole number of updates is not a share of them
+    keeps = setting.allowed is _COUNT_OR_SHARE
+    return value if keeps else float(value)  # type: ignore[return-value,arg-type]
+
+
+def _written(name: str, settings: Mapping[str, Literal]) -> str:
+    return f"{name}({written_overrides(settings)})" if settings else name
+
+
+def _updates(value: float, iterations: int) -> int:
+    """A number of updates that was given as such, or as a share of all."""
+    return value if isinstance(value, int) else round(value * iterations)
+
+
+@lru_cache(maxsize=8)
+def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]:
+    """The learning rate of every update, (iterations,).
+
+    Parameters
+    ----------
+    text
+        The schedule: see :func:`parse_schedule`.
+    lr
+        The full rate.
+    iterations
+        Updates of the run, at least 1.
+
+    Raises
+    ------
+    SpecError
+        If there is no such schedule.
+    """
+    schedule = parse_schedule(text)
+    settings = dict(schedule.settings)
+    rising = min(schedule.warmup_updates(iterations), iterations)
+    main = "constant" if schedule.name == "warm-up" else schedule.name
+    rates = np.concatenate(
+        [_stepped("warm-up", lr, rising, {}), _stepped(main, lr, iterations - rising, settings)]
+    )
+    rates.flags.writeable = False  # it is kept for the next run
+    return rates
+
+
+def _stepped(name: str, lr: float, n: int, settings: Mapping[str, float]) -> NDArray[np.float64]:
+    """The rates that a scheduler gives an optimizer in `n` updates."""
+    import torch
+
+    rates = np.empty(n)
+    if n:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+        scheduler = _scheduler(name, optimizer, lr, n, settings)
+        optimizer.step()  # schedulers expect one before their own
+        (group,) = optimizer.param_groups
+        rates[0] = group["lr"]
+        for update in range(1, n):
+            scheduler.step()
+            rates[update] = group["lr"]
+    return rates
+
+
+def _scheduler(
+    name: str, optimizer: torch.optim.Optimizer, lr: float, n: int, settings: Mapping[str, float]
+) -> LRScheduler:
+    """The part of a schedule that has `n` updates; the warm-up is a part of its own."""
+    from torch.optim import lr_scheduler
+
+    match name:
+        case "cosine":
+            least = lr * settings["end_factor"]
+            return lr_scheduler.CosineAnnealingLR(optimizer, T_max=n, eta_min=least)
+        case "linear":
+            least = settings["end_factor"]
+            return lr_scheduler.LinearLR(optimizer, 1.0, end_factor=least, total_iters=n)
+        case "step":
+            size = max(1, _updates(settings["step_size"], n))
+            return lr_scheduler.StepLR(optimizer, size, gamma=settings["gamma"])
+        case "exponential":
+            return lr_scheduler.ExponentialLR(optimizer, settings["end_factor"] ** (1 / n))
+        case "one-cycle":
+            rising = settings["pct_start"]
+            if rising * n == 1:  # torch would divide by a phase without length
+                rising *= 1 + 1e-9
+            return lr_scheduler.OneCycleLR(
+                optimizer,
+                max_lr=lr,
+                total_steps=n,
+                cycle_momentum=False,
+                pct_start=rising,
+                div_factor=settings["div_factor"],
+                final_div_factor=settings["final_div_factor"],
+            )
+        case "warm-up":
+            return lr_scheduler.LinearLR(optimizer, 1 / (n + 1), total_iters=n)
+        case _:
+            return lr_scheduler.ConstantLR(optimizer, factor=1.0)

@@ -1,0 +1,102 @@
+"""Arguments that an optimizer class or factory takes."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.errors import SpecError
+from bench.spec.expressions import Literal
+
+if TYPE_CHECKING:
+    import torch
+
+
+#: Arguments that choose how a step is computed, not what it computes. They are left to
+#: :func:`build` unless the user sets them.
+IMPLEMENTATION_FLAGS = frozenset({"foreach", "fused", "capturable", "differentiable"})
+
+
+def optimizer_class(algorithm: str) -> type[torch.optim.Optimizer]:
+    import torch
+
+    found: type[torch.optim.Optimizer] | None = getattr(torch.optim, algorithm, None)
+    if found is None:
+        raise SpecError(f"torch {torch.__version__} has no optimizer {algorithm}")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What a class or factory takes besides the parameters.
+
+    Attributes
+    ----------
+    defaults
+        Of the arguments whose default is a literal.
+    required, free
+        Names of the arguments that have no default, and of those whose default is no literal.
+    whole
+        Names of the arguments that are declared to be whole numbers.
+    takes_any
+        Whether it takes arguments that it does not name.
+    """
+
+    defaults: Mapping[str, Literal]
+    required: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
+    takes_any: bool = False
+
+    @classmethod
+    def of(cls, value: Callable[..., object], *, torchs: bool = False) -> Arguments:
+        """From the signature; in `torchs`, ints are floats unless they are declared as int."""
+        signature = inspect.signature(value).parameters.values()
+        named = [p for p in signature if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if named and named[0].kind is not named[0].KEYWORD_ONLY:
+            named = named[1:]  # the parameters
+        given = {p.name: p for p in named if p.default is not p.empty}
+        whole = frozenset(n for n, p in given.items() if p.annotation in (int, "int"))
+        defaults: dict[str, Literal] = {}
+        for name, p in given.items():
+            if _is_literal(p.default):
+                as_float = name not in whole and (torchs or "float" in str(p.annotation))
+                defaults[name] = _as_float(p.default) if as_float else p.default
+        return cls(
+            defaults=defaults,
+            required=frozenset(p.name for p in named if p.default is p.empty),
+            free=frozenset(given.keys() - defaults.keys()),
+            whole=whole,
+            takes_any=any(p.kind is p.VAR_KEYWORD for p in signature),
+        )
+
+    def with_preset(self, preset: Mapping[str, Literal]) -> Arguments:
+        """The same with other defaults."""
+        return Arguments(defaults={**self.defaults, **preset}, whole=self.whole)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all arguments."""
+        return sorted({*self.defaults, *self.required, *self.free})
+
+
+def torch_arguments(algorithm: str) -> Arguments:
+    return Arguments.of(optimizer_class(algorithm), torchs=True)
+
+
+def _is_literal(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_literal, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or type(value) in (bool, int, str)
+
+
+def _as_float(value: Literal) -> Literal:
+    """Numbers as floats: torch writes ``weight_decay: float = 0``, and 0 is 0.0."""
+    if isinstance(value, tuple):
+        return tuple(map(_as_float, value))
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

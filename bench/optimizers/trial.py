@@ -1,0 +1,102 @@
+"""Trial steps of an optimizer, to find mistakes before a sweep starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import SpecError, first_line
+from bench.optimizers.build import Steps, build_for_layers, needs_closure
+from bench.spec.model import OptimizerSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+def require_learning_rate(spec: OptimizerSpec, text: str) -> None:
+    """Prove that a schedule would change what `spec` does.
+
+    Raises
+    ------
+    SpecError
+        If it has no learning rate, several, or one that a step does not heed, as Rprop after its
+        first.
+    """
+    import torch
+
+    try:  # ASGD heeds it one step later
+        half, same = (_after_steps(spec, (1.0, factor, factor)) for factor in (0.5, 1.0))
+    except SpecError as error:
+        raise SpecError(f"{text!r}: {error}") from None
+    if all(map(torch.equal, half, same)):
+        raise SpecError(
+            f"{text!r}: a schedule changes nothing: half the learning rate gives the same step"
+        )
+
+
+def rate_groups(optimizers: Iterable[Steps]) -> list[dict[str, Any]]:
+    """Where `optimizers` look their learning rate up, before every step.
+
+    Raises
+    ------
+    SpecError
+        If there is no learning rate, or more than one: a schedule changes one.
+    """
+    groups = [group for o in optimizers for group in getattr(o, "param_groups", ())]
+    if not groups or not all("lr" in group for group in groups):
+        raise SpecError("a schedule needs param_groups with a learning rate lr, as torch's have")
+    rates = sorted({float(group["lr"]) for group in groups})
+    if len(rates) > 1:
+        raise SpecError(f"a schedule needs one learning rate, got {', '.join(map(str, rates))}")
+    return groups
+
+
+def try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
+    """Whatever is objected to is the user's to read."""
+    import torch
+
+    try:
+        once, again = (_after_steps(spec) for _ in range(2))
+    except (Exception, SystemExit) as error:
+        raise SpecError(f"{text!r}: {refusal}: {first_line(error)}") from error
+    if not all(map(partial(torch.allclose, rtol=0, atol=0, equal_nan=True), once, again)):
+        raise SpecError(
+            f"{text!r}: two steps from the same state differ: random numbers must come from "
+            "the global generator of torch, numpy or Python, or from one with a fixed seed"
+        )
+
+
+def _after_steps(spec: OptimizerSpec, factors: Sequence[float] = ()) -> list[torch.Tensor]:
+    """One matrix and one vector after a step, or one with each of these shares of the rate.
+
+    The global random generators are set to the same state at each call, and restored.
+    """
+    from bench.spec.random_streams import RandomStream
+
+    with RandomStream(0).drawn():
+        return _stepped(spec, factors)
+
+
+def _stepped(spec: OptimizerSpec, factors: Sequence[float]) -> list[torch.Tensor]:
+    import torch
+
+    layers = [torch.nn.Parameter(torch.full(shape, 0.5)) for shape in ((3, 2), (3,))]
+
+    def closure() -> torch.Tensor:
+        for layer in layers:
+            layer.grad = torch.ones_like(layer)  # no step reaches a minimum
+        return torch.stack([layer.detach().sum() for layer in layers]).sum()
+
+    optimizers = build_for_layers(spec, layers)
+    groups = rate_groups(optimizers) if factors else []
+    full = [group["lr"] for group in groups]
+    for factor in factors or (1.0,):
+        for group, lr in zip(groups, full, strict=True):
+            group["lr"] = lr * factor
+        closure()
+        for optimizer in optimizers:
+            if not callable(getattr(optimizer, "step", None)):
+                raise TypeError(f"{type(optimizer).__name__} has no step()")
+            optimizer.step(closure) if needs_closure(spec) else optimizer.step()
+    return [layer.detach() for layer in layers]

@@ -1,0 +1,151 @@
+"""From an expression to a variant: an optimizer, and how its training differs from the sweep's.
+
+The regimes of gradient descent are one optimizer with three batch sizes: all images, one, some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from bench.errors import SpecError
+from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.resolve import resolve, settings
+from bench.optimizers.schedules import parse_schedule
+from bench.optimizers.trial import require_learning_rate
+from bench.spec.expressions import (
+    Literal,
+    OptimizerExpression,
+    Word,
+    parse_optimizers,
+    variant_name,
+)
+from bench.spec.model import OptimizerSpec, SweepSpec, Workload
+
+#: What is written in an expression, beside the optimizer's own hyperparameters.
+BATCH_SIZE, SCHEDULE = "batch_size", "schedule"
+#: A batch of all training images.
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regime:
+    """A named way to train with an optimizer of the catalogue."""
+
+    optimizer: str
+    batch_size: int | str
+    preset: Mapping[str, Literal] = field(default_factory=dict)
+
+
+REGIMES: Mapping[str, Regime] = {
+    "batch-gd": Regime(optimizer="sgd", batch_size=ALL),
+    # with one image the gradient is as noisy as can be: the step that 100 images allow diverges
+    "stochastic-gd": Regime(optimizer="sgd", batch_size=1, preset={"lr": 0.01}),
+}
+
+#: What ``--preset`` names.
+PRESETS: Mapping[str, tuple[str, ...]] = {
+    "source": DEFAULT_OPTIMIZERS,
+    "regimes": ("batch-gd", "stochastic-gd", "sgd"),
+    "all": ("batch-gd", "stochastic-gd", *DEFAULT_OPTIMIZERS),
+}
+
+
+def resolve_variant(
+    expression: OptimizerExpression, workload: Workload, n_images: int
+) -> OptimizerSpec:
+    """Look an expression up, and fill in every default.
+
+    Parameters
+    ----------
+    workload
+        The sweep's: a variant that has its batch size has none of its own.
+    n_images
+        Training images, the largest batch there can be.
+
+    Raises
+    ------
+    SpecError
+        If the name is unknown, or a setting is unknown, ill-typed, or refused by torch.
+    """
+    given = dict(expression.overrides)
+    schedule = given.pop(SCHEDULE, None)
+    spec = _unscheduled(replace(expression, overrides=given), workload, n_images)
+    return spec if schedule is None else _scheduled(spec, schedule, expression.text)
+
+
+def refuse_endless_warmups(spec: SweepSpec) -> None:
+    """Refuse a sweep in which a schedule's warm-up takes the whole run.
+
+    Raises
+    ------
+    SpecError
+        Naming the variant.
+    """
+    for optimizer in spec.optimizers:
+        if optimizer.schedule is not None:
+            iterations = spec.workload_of(optimizer).iterations
+            warmup = parse_schedule(optimizer.schedule).warmup_updates(iterations)
+            if warmup >= iterations:
+                raise SpecError(
+                    f"{optimizer.name!r}: warmup must be less than the {iterations} updates of "
+                    f"the run, got {warmup}"
+                )
+
+
+def _unscheduled(
+    expression: OptimizerExpression, workload: Workload, n_images: int
+) -> OptimizerSpec:
+    regime = REGIMES.get(expression.name)
+    if regime is not None:
+        spec = _of_regime(expression, regime)
+        own = n_images if regime.batch_size == ALL else int(regime.batch_size)
+    else:
+        spec, own = _with_batch_size(expression, workload, n_images)
+    return replace(spec, batch_size=None if own == workload.batch_size else own)
+
+
+def _of_regime(expression: OptimizerExpression, regime: Regime) -> OptimizerSpec:
+    if BATCH_SIZE in expression.overrides:
+        raise SpecError(
+            f"{expression.text!r}: {expression.name} has a batch size of its own: write "
+            f"{regime.optimizer}[{BATCH_SIZE}=...] for another"
+        )
+    before = {**settings(regime.optimizer), **regime.preset}
+    overrides = {**regime.preset, **expression.overrides}
+    spec = resolve(replace(expression, name=regime.optimizer, overrides=overrides))
+    now = dict(spec.hyperparameters)
+    changed = {k: now[k] for k in expression.overrides if k not in before or now[k] != before[k]}
+    return replace(spec, name=variant_name(expression.name, changed))
+
+
+def _with_batch_size(
+    expression: OptimizerExpression, workload: Workload, n_images: int
+) -> tuple[OptimizerSpec, int]:
+    given = dict(expression.overrides)
+    wanted = given.pop(BATCH_SIZE, workload.batch_size)
+    own = n_images if wanted == ALL else wanted
+    if isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= n_images:
+        raise SpecError(
+            f"{expression.text!r}: {BATCH_SIZE} must be a whole number from 1 to {n_images}, the "
+            f"training images, or {ALL}, got {wanted!r}"
+        )
+    spec = resolve(replace(expression, overrides=given))
+    if own != workload.batch_size:
+        spec = _named(spec, BATCH_SIZE, wanted)
+    return spec, own
+
+
+def _scheduled(spec: OptimizerSpec, schedule: Literal, text: str) -> OptimizerSpec:
+    try:
+        found = parse_schedule(str(schedule))
+    except SpecError as error:
+        raise SpecError(f"{text!r}: {error}") from None
+    require_learning_rate(spec, text)
+    return replace(_named(spec, SCHEDULE, Word(found.short)), schedule=found.text)
+
+
+def _named(spec: OptimizerSpec, key: str, value: Literal) -> OptimizerSpec:
+    """The same with `key` in its name."""
+    (plain,) = parse_optimizers(spec.name)
+    return replace(spec, name=variant_name(plain.name, {**plain.overrides, key: value}))

@@ -1,0 +1,1 @@
+"""Settings of a sweep: frozen dataclasses, and the expressions that declare them."""

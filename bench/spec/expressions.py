@@ -1,0 +1,229 @@
+"""Expressions of the command line and spec files: optimizers with hyperparameters, seeds."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.errors import SpecError
+
+#: A hyperparameter's value: what a Python literal can say without a name.
+Literal = bool | int | float | str | None | tuple["Literal", ...]
+
+
+class Word(str):
+    """A text that is written without quotes in an expression."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+#: Seeds are 32-bit: the whole range that torch's CPU generator tells apart.
+MAX_SEED = 2**32 - 1
+
+
+#: A plan is listed before it starts; more seeds than this are a slip of the keyboard.
+MAX_SEEDS = 10_000
+
+
+#: A message quotes at most so many characters of what was given.
+QUOTED = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerExpression:
+    """An optimizer as it is written on the command line: a name and overrides, not yet resolved."""
+
+    text: str
+    name: str
+    overrides: Mapping[str, Literal]
+
+
+def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
+    """Read a comma-separated list of optimizer expressions.
+
+    Values are Python literals, bare words, or a word with settings such as ``step(gamma=0.5)``;
+    they are parsed, never evaluated.
+
+    >>> [e.name for e in parse_optimizers("sgd,adam[lr=0.003,betas=(0.9,0.99)]")]
+    ['sgd', 'adam']
+    >>> parse_optimizers("adam[lr=0.003]")[0].overrides
+    {'lr': 0.003}
+
+    Raises
+    ------
+    SpecError
+        If an expression is not of the form ``name`` or ``name[key=value,...]``.
+    """
+    return tuple(_parse_expression(part) for part in _split_outside_brackets(text))
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read a list of seeds and inclusive ranges.
+
+    >>> parse_seeds("0-3,15")
+    (0, 1, 2, 3, 15)
+
+    Raises
+    ------
+    SpecError
+        If a part is neither a whole number nor an ascending range, or too many seeds are named.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,10})(?:\s*-\s*(\d{1,10}))?\s*", part, re.ASCII)
+        if not match:
+            raise SpecError(
+                "seeds must be whole numbers or ranges such as 0-9,15, got "
+                f"{part[:QUOTED]!r} in {text[:QUOTED]!r}"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise SpecError(f"a range of seeds must ascend, got {part.strip()!r}")
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise SpecError(f"a sweep may have at most {MAX_SEEDS} seeds, got {text[:QUOTED]!r}")
+        seeds.extend(range(first, last + 1))
+    return tuple(seeds)
+
+
+def parse_overrides(inside: str, expression: str) -> dict[str, Literal]:
+    """Read ``key=value,...``, which stands in brackets in `expression`.
+
+    Raises
+    ------
+    SpecError
+        If it is not of that form, or a value is no literal.
+    """
+    source, given = f"_({inside})", f"{expression[:QUOTED]!r}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of is a slip too
+            call = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        call = None
+    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+        raise SpecError(f"hyperparameters are written key=value,..., got {given}")
+    values: dict[str, Literal] = {}
+    for keyword in call.keywords:
+        key = str(keyword.arg)
+        if key in values:
+            raise SpecError(f"every hyperparameter may be given once, got {given}")
+        try:
+            values[key] = _literal(keyword.value)
+        except (ValueError, TypeError, OverflowError, RecursionError, MemoryError):
+            # as it was written: what is too deep to evaluate is too deep to be put together again
+            value = ast.get_source_segment(source, keyword.value) or ""
+            raise SpecError(
+                f"{key} in {given} must be a finite number, True, False, None, a word or a tuple "
+                f"of these, got {value[:QUOTED]!r}"
+            ) from None
+    return values
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """The shortest text that :func:`parse_seeds` reads as these seeds.
+
+    >>> format_seeds((0, 1, 2, 3, 15))
+    '0-3,15'
+    """
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and seed == ranges[-1][1] + 1:
+            ranges[-1][1] = seed
+        else:
+            ranges.append([seed, seed])
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+def variant_name(name: str, overrides: Mapping[str, Literal]) -> str:
+    """How a variant is written: the expression that names it, in one canonical form.
+
+    >>> variant_name("adam", {"lr": 0.003, "betas": (0.9, 0.99)})
+    'adam[betas=(0.9,0.99),lr=0.003]'
+    """
+    if not overrides:
+        return name
+    return f"{name}[{written_overrides(overrides)}]"
+
+
+def written_overrides(overrides: Mapping[str, Literal]) -> str:
+    """Values by their names, as :func:`parse_overrides` reads them.
+
+    >>> written_overrides({"lr": 0.003, "betas": (0.9, 0.99)})
+    'betas=(0.9,0.99),lr=0.003'
+    """
+    return ",".join(
+        f"{key}={repr(value).replace(', ', ',')}" for key, value in sorted(overrides.items())
+    )
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    """Split at commas that stand outside brackets, parentheses and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "[({":
+            depth += 1
+        elif character in "])}":
+            depth -= 1
+        if character == "," and depth == 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _parse_expression(text: str) -> OptimizerExpression:
+    match = re.fullmatch(
+        r"\s*([A-Za-z_][\w.:-]*(?:@\w*)?)\s*(?:\[(.*)\])?\s*", text, re.ASCII | re.DOTALL
+    )
+    if not match:
+        raise SpecError(
+            f"an optimizer is written name or name[key=value,...], got {text[:QUOTED]!r}"
+        )
+    return OptimizerExpression(
+        text=text.strip(), name=match[1], overrides=parse_overrides(match[2] or "", text.strip())
+    )
+
+
+def _literal(node: ast.expr) -> Literal:
+    word = _word(node)
+    return checked_literal(ast.literal_eval(node)) if word is None else word
+
+
+def _word(node: ast.expr) -> str | None:
+    """``cosine``, ``one-cycle`` or ``step(gamma=0.5)``; None where it is none of these."""
+    match node:
+        case ast.Name(name):
+            return name
+        case ast.BinOp(left, ast.Sub(), right):
+            first, rest = _word(left), _word(right)
+            return f"{first}-{rest}" if first and rest and "(" not in first else None
+        case ast.Call(ast.Name(name), [], keywords) if all(k.arg for k in keywords):
+            settings = {str(k.arg): _literal(k.value) for k in keywords}
+            if len(settings) < len(keywords):
+                raise ValueError(name)
+            return f"{name}({written_overrides(settings)})"
+    return None
+
+
+def checked_literal(value: object) -> Literal:
+    if isinstance(value, tuple | list):
+        return tuple(checked_literal(item) for item in value)
+    if isinstance(value, str):
+        value.encode()  # half a surrogate pair can be written nowhere
+        return value
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and math.isfinite(value):  # a huge int overflows here
+        return value
+    raise ValueError(value)

@@ -1,0 +1,371 @@
+"""What a sweep is: frozen settings, the plan of runs that follows from them, and their identity.
+
+Nothing here trains, reads or writes. A run is identified by the content of its specification, so
+the same question asked twice is the same run, whatever the order or the number of workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from bench.errors import SpecError
+from bench.spec.expressions import MAX_SEED, MAX_SEEDS, QUOTED, Literal, checked_literal
+
+#: What variants with different batch sizes have in common: see :class:`SweepSpec`.
+EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What every run of a sweep trains: data, network and budget.
+
+    Attributes
+    ----------
+    dataset, network
+        Names known to :mod:`bench.datasets.cache` and :mod:`bench.networks.build`.
+    batch_size
+        Images per update.
+    iterations
+        Updates per run: the budget.
+    eval_every
+        Updates between two evaluations on the test images. The last update is always evaluated.
+    """
+
+    dataset: str = "mnist"
+    network: str = "mlp"
+    batch_size: int = 100
+    iterations: int = 3000
+    eval_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("dataset", "network"):
+            _check_text(name, getattr(self, name))
+        for name in ("batch_size", "iterations", "eval_every"):
+            _check_count(name, getattr(self, name))
+
+    @property
+    def eval_iterations(self) -> tuple[int, ...]:
+        """The updates after which the test images are evaluated, ascending."""
+        regular = range(self.eval_every, self.iterations + 1, self.eval_every)
+        return tuple(sorted({*regular, self.iterations}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """A variant: an optimizer with all of its hyperparameters, defaults included.
+
+    Attributes
+    ----------
+    name
+        The variant's name in tables and figures, such as ``adam`` or ``adam[lr=0.003]``.
+    algorithm
+        The import path of the class, such as ``torch.optim.Adam``.
+    hyperparameters
+        (name, value) pairs in the order of their names.
+    batch_size
+        Images per update, where the variant has a batch size of its own; None: the sweep's.
+    schedule
+        Schedule of the learning rate, with every setting (:mod:`bench.optimizers.schedules`); None:
+        constant.
+    """
+
+    name: str
+    algorithm: str
+    hyperparameters: tuple[tuple[str, Literal], ...]
+    batch_size: int | None = None
+    schedule: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_text("an optimizer's name", self.name)
+        _check_text("an optimizer's algorithm", self.algorithm)
+        for key, _ in self.hyperparameters:
+            _check_text("a hyperparameter's name", key)
+        if self.batch_size is not None:
+            _check_count("batch_size", self.batch_size)
+        if self.schedule is not None:
+            _check_text("schedule", self.schedule)
+
+    @classmethod
+    def from_json(
+        cls, name: str, algorithm: str, hyperparameters: str, schedule: str | None = None
+    ) -> OptimizerSpec:
+        """From what a stored row holds: `hyperparameters` is a JSON object.
+
+        Raises
+        ------
+        SpecError
+            If it is not, or holds what is no hyperparameter.
+        """
+        try:
+            pairs = sorted(json.loads(hyperparameters).items())
+            values = tuple((key, checked_literal(value)) for key, value in pairs)
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise SpecError(f"not the hyperparameters of {name[:80]!r}: {error!r}") from error
+        return cls(name=name, algorithm=algorithm, hyperparameters=values, schedule=schedule)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What the variant does, whatever it is called."""
+        return self.algorithm, self.hyperparameters, self.batch_size, self.schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One run: one optimizer with one seed on one workload."""
+
+    workload: Workload
+    optimizer: OptimizerSpec
+    seed: int
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the specification, in hexadecimal: the identity of the run.
+
+        The keys of stored rows must stay valid: a setting that a later version adds enters the
+        hash only where it differs from what this version does.
+        """
+        optimizer: dict[str, object] = {
+            "name": self.optimizer.name,
+            "algorithm": self.optimizer.algorithm,
+            "hyperparameters": self.optimizer.hyperparameters,
+        }
+        if self.optimizer.schedule is not None:
+            optimizer["schedule"] = self.optimizer.schedule
+        content = {
+            "workload": vars(self.workload),  # asdict gives the same, at ten times the cost
+            "optimizer": optimizer,
+            "seed": self.seed,
+        }
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What is fixed before the data are seen, stored with the sweep and printed in the report.
+
+    Attributes
+    ----------
+    alpha
+        Family-wise error rate of the pairwise tests.
+    margin
+        Equivalence margin as a fraction of the test images: differences inside +-margin do not
+        matter in practice.
+    target
+        Test accuracy (fraction) that counts as having learned the task.
+    looks
+        How many times the results will be judged while seeds are added: each look has
+        alpha / looks. None for any number, with ever smaller shares of alpha.
+    """
+
+    alpha: float = 0.05
+    margin: float = 0.002
+    target: float = 0.95
+    looks: int | None = 1
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "margin", "target"):
+            value = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and math.isfinite(value) and 0 < value < 1):
+                raise SpecError(f"{name} must lie between 0 and 1 (exclusive), got {value!r}")
+        if self.alpha < 1e-9:
+            raise SpecError(f"alpha must be at least 1e-09, got {self.alpha!r}")
+        is_number = isinstance(self.looks, int) and not isinstance(self.looks, bool)
+        if self.looks is not None and not (is_number and self.looks >= 1):
+            raise SpecError(f"looks must be at least 1, or None for any number, got {self.looks!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSpec:
+    """All runs of one question: optimizers x seeds on a workload, and how they will be judged.
+
+    `budget` says what variants with a batch size of their own have in common with the workload: as
+    many epochs (the same number of images), or as many iterations (updates).
+    """
+
+    name: str
+    optimizers: tuple[OptimizerSpec, ...]
+    seeds: tuple[int, ...]
+    workload: Workload = field(default_factory=Workload)
+    budget: str = EPOCHS
+    declaration: Declaration = field(default_factory=Declaration)
+
+    def __post_init__(self) -> None:
+        check_sweep_name(self.name)
+        if self.budget not in BUDGETS:
+            raise SpecError(f"budget must be {' or '.join(BUDGETS)}, got {self.budget!r:.80}")
+        if not self.optimizers:
+            raise SpecError("a sweep needs at least one optimizer, got none")
+        if not self.seeds:
+            raise SpecError("a sweep needs at least one seed, got none")
+        if len(self.seeds) > MAX_SEEDS:
+            raise SpecError(f"a sweep may have at most {MAX_SEEDS} seeds, got {len(self.seeds)}")
+        for seed in self.seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int):
+                raise SpecError(f"a seed must be a whole number, got {seed!r}")
+            if not 0 <= seed <= MAX_SEED:
+                raise SpecError(f"a seed must lie between 0 and {MAX_SEED}, got {seed}")
+        if len(set(self.seeds)) < len(self.seeds):
+            twice = next(s for s in self.seeds if self.seeds.count(s) > 1)
+            raise SpecError(f"every seed may be given once, got {twice} twice")
+        self._refuse_duplicate_variants()
+
+    def _refuse_duplicate_variants(self) -> None:
+        seen: dict[object, str] = {}
+        for optimizer in self.optimizers:
+            if optimizer.content in seen:
+                raise SpecError(
+                    f"every variant may be given once, but {seen[optimizer.content]!r} and "
+                    f"{optimizer.name!r} are both {optimizer.algorithm} with the same "
+                    "hyperparameters"
+                )
+            seen[optimizer.content] = optimizer.name
+
+    def plan(self) -> tuple[RunSpec, ...]:
+        """Every run, seed by seed, so that slow drift of the machine hits all optimizers alike."""
+        workloads = [self.workload_of(optimizer) for optimizer in self.optimizers]
+        return tuple(
+            RunSpec(workload=workload, optimizer=optimizer, seed=seed)
+            for seed in self.seeds
+            for workload, optimizer in zip(workloads, self.optimizers, strict=True)
+        )
+
+    def workload_of(self, optimizer: OptimizerSpec) -> Workload:
+        """What a variant trains: the sweep's workload, at the variant's batch size."""
+        return self.workload_at(optimizer.batch_size or self.workload.batch_size)
+
+    def workload_at(self, batch_size: int) -> Workload:
+        """The workload with another batch size, and the same budget.
+
+        >>> sgd = OptimizerSpec(name="sgd", algorithm="torch.optim.SGD", hyperparameters=())
+        >>> SweepSpec(name="x", optimizers=(sgd,), seeds=(0,)).workload_at(1).iterations
+        300000
+        """
+        return _at_batch_size(self.workload, batch_size, self.budget)
+
+    def to_json(self) -> str:
+        """Strict JSON that :meth:`from_json` reads back to an equal object."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> SweepSpec:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        SpecError
+            If the text is not the JSON of a sweep specification.
+        """
+        try:
+            content = json.loads(text)
+            return cls(
+                name=content["name"],
+                optimizers=tuple(_optimizer_from_dict(o) for o in content["optimizers"]),
+                seeds=tuple(content["seeds"]),
+                workload=Workload(**content["workload"]),
+                budget=content.get("budget", EPOCHS),
+                declaration=Declaration(**content["declaration"]),
+            )
+        except (ArithmeticError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise SpecError(f"not a sweep specification: {error!r}") from error
+        except RecursionError as error:
+            raise SpecError(f"not a sweep specification: {error!r}") from error
+
+
+def common_budget(workloads: Collection[Workload]) -> tuple[Workload, str] | None:
+    """The workload and the budget from which all of `workloads` follow by their batch sizes.
+
+    None where they are not those of one sweep.
+    """
+    for whole in workloads:
+        for budget in BUDGETS:
+            if all(_at_batch_size(whole, w.batch_size, budget) == w for w in workloads):
+                return whole, budget
+    return None
+
+
+def _at_batch_size(whole: Workload, batch_size: int, budget: str) -> Workload:
+    if batch_size == whole.batch_size:
+        return whole
+    if budget == ITERATIONS:
+        return replace(whole, batch_size=batch_size)
+
+    def as_many_images(updates: int) -> int:
+        return max(1, round(updates * whole.batch_size / batch_size))
+
+    return replace(
+        whole,
+        batch_size=batch_size,
+        iterations=as_many_images(whole.iterations),
+        eval_every=as_many_images(whole.eval_every),
+    )
+
+
+def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
+    """The dataset's name, followed by whatever differs from the default workload and budget.
+
+    >>> default_sweep_name(Workload(iterations=300))
+    'mnist-iterations300'
+    >>> default_sweep_name(Workload(network="mlp[hidden=128x64]"))
+    'mnist-networkmlp-hidden-128x64'
+    """
+    changed = [
+        f"{f.name.replace('_', '-')}{getattr(workload, f.name)}"
+        for f in fields(workload)
+        if f.name != "dataset" and getattr(workload, f.name) != f.default
+    ]
+    words = [workload.dataset, *changed, *([] if budget == EPOCHS else [budget])]
+    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)[:100]
+
+
+def check_sweep_name(name: str) -> str:
+    """Return `name` if it can name a directory and an HTML file anywhere.
+
+    Raises
+    ------
+    SpecError
+        If it is empty, longer than 100 characters, or has anything but letters, digits and
+        ``. _ -`` in it, or does not start with a letter or digit.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise SpecError(
+            "a sweep's name must be 1 to 100 letters, digits, '.', '_' or '-' and start with a "
+            f"letter or digit, got {name[:120]!r}"
+        )
+    return name
+
+
+def canonical_json(content: object) -> str:
+    """JSON with one spelling for equal content: sorted keys, no spaces, no NaN."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _check_count(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SpecError(f"{what} must be a whole number of at least 1, got {value!r}")
+
+
+def _check_text(what: str, value: object) -> None:
+    try:
+        is_text = isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and a page cannot
+        is_text = False
+    if not is_text:
+        raise SpecError(f"{what} must be text, got {ascii(value)[:QUOTED]}")
+
+
+def _optimizer_from_dict(content: Mapping[str, Any]) -> OptimizerSpec:
+    return OptimizerSpec(
+        name=content["name"],
+        algorithm=content["algorithm"],
+        hyperparameters=tuple((k, checked_literal(v)) for k, v in content["hyperparameters"]),
+        batch_size=content.get("batch_size"),
+        schedule=content.get("schedule"),
+    )

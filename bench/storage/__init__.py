@@ -1,0 +1,1 @@
+"""Rows on disk: written atomically, read and verified."""

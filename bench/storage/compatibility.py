@@ -1,0 +1,117 @@
+"""Which rows may be compared with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from bench.errors import MixedRunsError
+from bench.spec.model import OptimizerSpec, RunSpec, Workload, common_budget
+
+#: Columns in which all runs of one sweep must agree.
+UNIFORM_COLUMNS = ("dataset", "network", "device", "torch_version", "tf32")
+
+
+#: Columns in which all runs of one variant must agree.
+BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
+
+
+def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
+    """The specification that a stored row states.
+
+    Raises
+    ------
+    SpecError
+        If its hyperparameters or its workload are not valid.
+    """
+    return RunSpec(
+        workload=Workload(**{column: row[column] for column in vars(Workload())}),
+        optimizer=OptimizerSpec.from_json(
+            row["optimizer"], row["algorithm"], row["hyperparameters"], row["schedule"]
+        ),
+        seed=row["seed"],
+    )
+
+
+def check_uniform(
+    rows: pa.Table,
+    expected: Mapping[str, object],
+    directory: Path,
+    advice: str,
+    *,
+    mix_devices: bool = False,
+) -> None:
+    """Refuse to put runs together with rows that they do not belong with.
+
+    Parameters
+    ----------
+    rows
+        The stored rows.
+    expected
+        What the new runs have in each of :data:`UNIFORM_COLUMNS`.
+    directory, advice
+        Where the rows are, and what to do about it, for the message.
+    mix_devices
+        Whether they may be of different devices, and so of different builds of one torch version.
+
+    Raises
+    ------
+    MixedRunsError
+        Naming the first column that differs and both values.
+    """
+    for column in UNIFORM_COLUMNS:
+        if column == "device" and mix_devices:
+            continue
+        wanted = comparable(column, expected[column], mix_devices=mix_devices)
+        for found in rows[column].unique().to_pylist():
+            if comparable(column, found, mix_devices=mix_devices) != wanted:
+                also = ", or mix devices on purpose with --mix-devices"
+                raise MixedRunsError(
+                    f"{directory} holds runs with {column}={found}, this sweep has "
+                    f"{column}={expected[column]}: {advice}{also if column == 'device' else ''}"
+                )
+
+
+def comparable(column: str, value: object, *, mix_devices: bool = False) -> object:
+    """What must agree between the runs of a sweep, of a value in one of :data:`UNIFORM_COLUMNS`."""
+    if column == "tf32":
+        return bool(value)  # null where there is no such thing
+    if column == "torch_version" and mix_devices:
+        return str(value).partition("+")[0]  # without the build, such as +cpu
+    return value
+
+
+def one_budget(rows: pa.Table, where: Path | str) -> tuple[Workload, str]:
+    """The workload and the budget that all rows share: see :func:`bench.spec.model.common_budget`.
+
+    Raises
+    ------
+    MixedRunsError
+        If a variant was trained in two ways, or the variants were not given the same budget.
+    """
+    columns = ["optimizer", *vars(Workload())]
+    found = rows.group_by(columns, use_threads=False).aggregate([]).to_pylist()
+    workloads: dict[Workload, None] = {}
+    by_variant: dict[str, Workload] = {}
+    for row in found:
+        workload = Workload(**{column: row[column] for column in vars(Workload())})
+        first = by_variant.setdefault(row["optimizer"], workload)
+        if first != workload:
+            _refuse_mixture(first, workload, where)
+        workloads[workload] = None
+    shared = common_budget(workloads)
+    if shared is None:
+        first, second, *_ = workloads
+        _refuse_mixture(first, second, where)
+    return shared
+
+
+def _refuse_mixture(first: Workload, second: Workload, where: Path | str) -> NoReturn:
+    column = next(c for c in BUDGET_COLUMNS if getattr(first, c) != getattr(second, c))
+    raise MixedRunsError(
+        f"{where} holds runs with {column}={getattr(first, column)} and "
+        f"{column}={getattr(second, column)}: runs of one sweep must agree in this"
+    )

@@ -1,0 +1,99 @@
+"""Is a stored row true to itself? What was measured twice must agree, and nothing be out of range.
+
+A file may be whole and still be edited or copied together. Whatever a row says in two ways (its
+accuracy and its count, the count and the bits of the images) is compared before it is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, STATUSES
+
+#: No run starts outside these years.
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+
+_EVALUATIONS = ("eval_test_accuracy", "eval_test_loss", "eval_train_loss", "eval_train_seconds")
+_MEASURED = (
+    *("test_correct", "test_total", "test_accuracy", "correct_bits", "train_seconds"),
+    *("eval_seconds", "eval_iterations", *_EVALUATIONS),
+)
+
+
+def contradiction(row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a row, None where it holds together.
+
+    Parameters
+    ----------
+    row
+        The values of a row by the names of :class:`bench.storage.records.RunRecord`.
+    """
+    return next(_contradictions(row), None)
+
+
+def _contradictions(row: Mapping[str, Any]) -> Iterator[str]:
+    status = row["status"]
+    if status not in STATUSES:
+        yield f"status must be {', '.join(STATUSES)}, got {str(status)[:40]!r}"
+    if not FIRST_YEAR <= row["started_at"].year <= LAST_YEAR:
+        yield f"started_at lies in the year {row['started_at'].year}"
+    if status == FAILED:
+        return
+    for name in _MEASURED:
+        if row[name] is None:
+            yield f"{name} is null, though the status is {status}"
+    if (row["diverged_at"] is None) != (status == OK):
+        yield f"diverged_at is {row['diverged_at']}, though the status is {status}"
+    yield from _wrong_outcome(row)
+    yield from _wrong_evaluations(row)
+    yield from _wrong_rates(row)
+
+
+def _wrong_outcome(row: Mapping[str, Any]) -> Iterator[str]:
+    correct, total, bits = row["test_correct"], row["test_total"], row["correct_bits"]
+    if not 0 <= correct <= total or total < 1:
+        yield f"test_correct is {correct} of {total}"
+    if not math.isclose(row["test_accuracy"], correct / total, abs_tol=1e-9):
+        yield f"test_accuracy is {row['test_accuracy']}, though {correct} of {total} are correct"
+    number = int.from_bytes(bits)
+    spare = 8 * len(bits) - total
+    if not 0 <= spare < 8 or number.bit_count() != correct or number & ((1 << spare) - 1):
+        yield f"correct_bits do not have {correct} of {total} bits set"
+    for name in ("train_seconds", "eval_seconds"):
+        if not 0 <= row[name] <= MAX_SECONDS:
+            yield f"{name} is {row[name]}"
+
+
+def _wrong_evaluations(row: Mapping[str, Any]) -> Iterator[str]:
+    at = row["eval_iterations"]
+    for name in _EVALUATIONS:
+        if len(row[name]) != len(at):
+            yield f"{name} has {len(row[name])} entries, eval_iterations {len(at)}"
+    if not at or not _ascend(at) or at[-1] > row["iterations"]:
+        yield f"eval_iterations must ascend from 1 to at most {row['iterations']}, got {at[:8]}"
+    if row["status"] != DIVERGED and at[-1] != row["iterations"]:
+        yield f"the last evaluation is at {at[-1]} of {row['iterations']} updates"
+    if row["eval_test_accuracy"][-1] != row["test_accuracy"]:
+        yield "the last of eval_test_accuracy is not test_accuracy"
+
+
+def _ascend(at: Sequence[int]) -> bool:
+    """Whether these updates, counted from 1, are in order."""
+    return None not in at and all(a < b for a, b in zip([0, *at], at, strict=False))
+
+
+def _wrong_rates(row: Mapping[str, Any]) -> Iterator[str]:
+    at, rates = row["learning_rate_iterations"], row["learning_rates"]
+    if row["schedule"] is None:
+        if at is not None or rates is not None:
+            yield "there are learning rates, though no schedule"
+        return
+    if at is None or rates is None or len(at) != len(rates):
+        yield "learning_rate_iterations and learning_rates must be there, and as many"
+        return
+    if not at or not _ascend(at) or at[-1] > row["eval_iterations"][-1]:
+        yield f"learning_rate_iterations must ascend from 1 to the last update, got {at[:8]}"
+    if not all(rate is not None and math.isfinite(rate) for rate in rates):
+        yield "learning_rates must be finite"

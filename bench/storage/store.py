@@ -1,0 +1,374 @@
+"""Rows on disk: one parquet file per run, written whole or not at all.
+
+results/<sweep>/spec.json                      what was declared
+results/<sweep>/sweep.yaml                     the same, as options of the sweep command
+results/<sweep>/looks.json                     when its results were judged (bench.storage.looks)
+results/<sweep>/runs/<variant>-seed0007.parquet    one row, until the sweep ends
+results/<sweep>/runs.parquet                   all rows, from the end of the sweep on
+results/<sweep>/quarantine/                    files that were damaged, and set aside
+results/<sweep>/.running/                      marks of the runs under way (bench.execution.runner)
+
+While a sweep goes on, every run is a file of its own: whoever is killed, whatever is full, the
+others stay. When it ends they are put together, since ten thousand files take long to read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
+from bench.spec.model import RunSpec, SweepSpec, Workload
+from bench.storage.compatibility import run_spec_of
+from bench.storage.files import remove_temporaries, require_writable, write_atomically
+from bench.storage.records import FAILED, SCHEMA, RunRecord
+from bench.storage.rows import in_schema, is_unreachable, read_rows, refuse_altered, write_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+#: The column that :func:`load_runs` adds: the path of the file that holds a row.
+FILE_COLUMN = "run_file"
+
+
+_SPEC_COLUMNS = [
+    *("run_key", "optimizer", "algorithm", "hyperparameters", "schedule", "seed"),
+    *vars(Workload()),
+]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results directory of one sweep."""
+
+    directory: Path
+
+    @property
+    def runs_directory(self) -> Path:
+        return self.directory / "runs"
+
+    @property
+    def spec_file(self) -> Path:
+        return self.directory / "spec.json"
+
+    @property
+    def options_file(self) -> Path:
+        return self.directory / "sweep.yaml"
+
+    @property
+    def rows_file(self) -> Path:
+        return self.directory / "runs.parquet"
+
+    @property
+    def looks_file(self) -> Path:
+        return self.directory / "looks.json"
+
+    @property
+    def quarantine_directory(self) -> Path:
+        return self.directory / "quarantine"
+
+    @property
+    def begun_directory(self) -> Path:
+        return self.directory / ".running"
+
+    def run_file(self, run: RunSpec) -> Path:
+        """Where the row of `run` is stored."""
+        return self.runs_directory / f"{file_stem(run.optimizer.name)}-seed{run.seed:04d}.parquet"
+
+    def create(self) -> None:
+        """Make the directory, and prove that rows can be written to it.
+
+        Raises
+        ------
+        UsageError
+            If it cannot be written.
+        """
+        require_writable(self.runs_directory, "results")
+
+    def write_run(self, run: RunSpec, record: RunRecord) -> None:
+        """Write one row; at any interruption the file is there whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written.
+        """
+        write_rows(pa.Table.from_pylist([vars(record)], schema=SCHEMA), self.run_file(run))
+
+    def write_spec(self, spec: SweepSpec) -> None:
+        """Store the declaration of the sweep."""
+        write_atomically(spec.to_json().encode(), self.spec_file)
+
+    def write_options(self, text: str) -> None:
+        """Store the spec file of the sweep (:func:`bench.sweeps.reproduce.options_text`)."""
+        write_atomically(text.encode(), self.options_file)
+
+    def read_spec(self) -> SweepSpec | None:
+        """The stored declaration; None where there is none.
+
+        Raises
+        ------
+        SpecError
+            If the file does not hold one.
+        StoreError
+            If the file cannot be read.
+        """
+        try:
+            return SweepSpec.from_json(self.spec_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {self.spec_file}: {error.strerror}") from error
+        except (SpecError, UnicodeDecodeError) as error:
+            raise SpecError(f"{self.spec_file}: {error}") from error
+
+    def read_rows(self) -> pa.Table:
+        """All stored rows; a row in a file of its own replaces the same run in `runs.parquet`.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be read.
+        MixedRunsError
+            If two files hold the same run.
+        """
+        return pa.concat_tables([SCHEMA.empty_table(), *self.read_files().values()])
+
+    def read_files(self) -> dict[Path, pa.Table]:
+        """The same, file by file.
+
+        A sweep may end meanwhile and put its files together: so they are read before the one file.
+        """
+        single: dict[Path, pa.Table] = {}
+        misnamed: StoreError | None = None
+        for file in self._run_files():
+            try:
+                single[file] = self._read_run(file)
+            except _MisnamedError as error:
+                single[file], misnamed = error.rows, misnamed or error
+            except StoreError:
+                if os.path.lexists(file):
+                    raise
+        _refuse_copies(single)
+        if misnamed is not None:
+            raise misnamed
+        many = self.rows_file
+        if not many.is_file():
+            return single
+        rows = read_rows(many)
+        keys = [key for table in single.values() for key in table["run_key"].to_pylist()]
+        replaced = pc.is_in(rows["run_key"], pa.array(keys, pa.string()))
+        return {many: rows.filter(pc.invert(replaced)), **single}
+
+    def _run_files(self) -> list[Path]:
+        try:
+            names = os.listdir(self.runs_directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:  # glob would find nothing in a directory that may not be read
+            raise StoreError(f"cannot read {self.runs_directory}: {error.strerror}") from error
+        return [self.runs_directory / name for name in sorted(names) if name.endswith(".parquet")]
+
+    def _read_run(self, file: Path) -> pa.Table:
+        """The rows of a file of one run, which is found by its name: that must be its own."""
+        rows = read_rows(file)
+        for row in rows.select(_SPEC_COLUMNS).to_pylist():
+            own = self.run_file(run_spec_of(row)).name
+            if own != file.name:
+                raise _MisnamedError(file, own, rows)
+        return rows
+
+    def tidy(self) -> None:
+        """Remove what a killed sweep left behind; nobody else may be writing."""
+        for directory in (self.directory, self.runs_directory):
+            remove_temporaries(directory)
+        shutil.rmtree(self.begun_directory, ignore_errors=True)
+
+    def set_aside_damaged(self, spec: SweepSpec | None = None) -> tuple[Damage, ...]:
+        """Move every file that cannot be trusted to `quarantine/`, so that its runs are done again.
+
+        Of a damaged `runs.parquet` the rows that are sound are kept. Nobody else may be writing.
+
+        Parameters
+        ----------
+        spec
+            The sweep, where it is known: a file with runs of another workload does not belong here.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be moved, or not be opened for a reason that lies outside it.
+        """
+        found = []
+        for file in self._run_files():
+            try:
+                reason = _other_workload(self._read_run(file), spec)
+            except StoreError as error:
+                if is_unreachable(error.__cause__):
+                    raise
+                reason = str(error)
+            if reason:
+                found.append(self._set_aside(file, reason))
+        if os.path.lexists(self.rows_file):
+            try:
+                read_rows(self.rows_file)
+            except StoreError as error:
+                if is_unreachable(error.__cause__):
+                    raise
+                sound = _sound_rows(self.rows_file)
+                found.append(self._set_aside(self.rows_file, str(error)))
+                if len(sound):
+                    write_rows(sound, self.rows_file)
+        return tuple(found)
+
+    def _set_aside(self, file: Path, reason: str) -> Damage:
+        target = self.quarantine_directory / file.name
+        number = 1
+        while os.path.lexists(target):
+            number += 1
+            target = self.quarantine_directory / f"{file.stem}-{number}{file.suffix}"
+        try:
+            self.quarantine_directory.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
+        except OSError as error:
+            raise StoreError(f"cannot set {file} aside: {error.strerror or error}") from error
+        return Damage(file=file, target=target, reason=reason)
+
+    def compact(self) -> None:
+        """Put all rows into one file; at any interruption each of them is in at least one.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be read, written or removed.
+        """
+        files = self.read_files()
+        single = [file for file in files if file != self.rows_file]
+        if not single:
+            return
+        rows = pa.concat_tables(files.values()).sort_by(
+            [("optimizer", "ascending"), ("seed", "ascending")]
+        )
+        write_rows(rows, self.rows_file)
+        if not read_rows(self.rows_file).equals(rows):
+            raise StoreError(f"{self.rows_file} does not hold what was written to it")
+        try:
+            for file in single:
+                file.unlink()
+            with suppress(OSError):  # something else may be in it
+                self.runs_directory.rmdir()
+        except OSError as error:
+            raise StoreError(f"cannot remove {file}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """A file that was set aside: where it was, where it is, and what is wrong with it."""
+
+    file: Path
+    target: Path
+    reason: str
+
+
+class _MisnamedError(StoreError):
+    """A run in a file that has the name of another."""
+
+    def __init__(self, file: Path, own: str, rows: pa.Table) -> None:
+        super().__init__(f"{file} holds the run of {own}: give it that name again")
+        self.rows = rows
+
+
+def _other_workload(rows: pa.Table, spec: SweepSpec | None) -> str:
+    """What is different about a file's workload; empty where it belongs here."""
+    if spec is None:
+        return ""
+    for row in rows.select([*vars(Workload())]).to_pylist():
+        for column, expected in vars(spec.workload_at(row["batch_size"])).items():
+            if row[column] != expected:
+                return f"a run with {column}={row[column]}, where this sweep has {expected}"
+    return ""
+
+
+def _sound_rows(file: Path) -> pa.Table:
+    """The rows of a damaged file that are whole and true to themselves."""
+    sound: dict[str, pa.Table] = {}
+    try:
+        source = pq.ParquetFile(file, page_checksum_verification=True)
+        groups = source.num_row_groups
+    except (OSError, pa.ArrowException):
+        return SCHEMA.empty_table()
+    for number in range(groups):
+        try:
+            group = in_schema(source.read_row_group(number))
+        except (OSError, pa.ArrowException, KeyError, ValueError):
+            continue
+        for place in range(len(group)):
+            row = group.slice(place, 1)
+            with suppress(ValueError, SpecError):
+                refuse_altered(row)
+                sound.setdefault(row["run_key"][0].as_py(), row)
+    return pa.concat_tables([SCHEMA.empty_table(), *sound.values()])
+
+
+def _refuse_copies(single: Mapping[Path, pa.Table]) -> None:
+    seen: dict[str, Path] = {}
+    for file, table in single.items():
+        for key in table["run_key"].to_pylist():
+            first = seen.setdefault(key, file)
+            if first is not file:
+                raise MixedRunsError(f"{first} and {file} hold the same run: remove one of them")
+
+
+def finished_keys(rows: pa.Table) -> set[str]:
+    """Keys of the runs that need not be done again: a failed run is tried again."""
+    pairs = zip(rows["run_key"].to_pylist(), rows["status"].to_pylist(), strict=True)
+    return {key for key, status in pairs if status != FAILED}
+
+
+def load_runs(path: Path | str) -> pd.DataFrame:
+    """The rows of a sweep's directory, or of one parquet file, as a table.
+
+    The columns are those of :class:`bench.storage.records.RunRecord`, and :data:`FILE_COLUMN`.
+
+    Raises
+    ------
+    StoreError
+        If a file cannot be read.
+    UsageError
+        If there are no rows.
+    """
+    path = Path(path)
+    files = {path: read_rows(path)} if path.is_file() else Store(path).read_files()
+    if not any(map(len, files.values())):
+        raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")
+    named = (
+        rows.append_column(FILE_COLUMN, pa.array([str(file)] * len(rows), pa.string()))
+        for file, rows in files.items()
+    )
+    return pa.concat_tables(named).to_pandas()
+
+
+def file_stem(variant: str, longest: int = 60) -> str:
+    """A file name for a variant that is safe everywhere, and different for different variants.
+
+    >>> file_stem("adam")
+    'adam'
+    >>> file_stem("adam[lr=0.003]")
+    'adam-lr=0.003-d51208'
+    """
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "-", variant).strip("-.")[:longest]
+    if safe == variant:
+        return safe
+    return f"{safe}-{hashlib.sha256(variant.encode()).hexdigest()[:6]}"

@@ -1,0 +1,1 @@
+"""Sweeps: specify, resume, run, load."""

@@ -1,0 +1,304 @@
+"""From stored rows to an analysis, judged as the sweep was declared."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
+from bench.errors import StoreError, TrainingError, UsageError
+from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
+from bench.spec.options import Means
+from bench.storage.compatibility import check_uniform, one_budget, run_spec_of
+from bench.storage.looks import Ledger, TakenLook
+from bench.storage.records import FAILED
+from bench.storage.rows import read_rows
+from bench.storage.store import Store
+from bench.sweeps.reproduce import command_line
+from bench.words import count
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSweep:
+    """A declared sweep and what is stored of it.
+
+    Attributes
+    ----------
+    store
+        Its directory; None for a file of rows, which keeps no ledger of looks.
+    rows
+        The stored runs of the sweep's plan.
+    n_missing
+        Planned runs that are not stored.
+    n_other
+        Stored runs that are not in the plan.
+    is_declared
+        False where no declaration is stored with the rows, so that the defaults judge them.
+    """
+
+    store: Store | None
+    spec: SweepSpec
+    rows: pa.Table
+    n_missing: int
+    n_other: int
+    is_declared: bool = True
+
+    @property
+    def command(self) -> str:
+        """The command line that does this sweep again."""
+        return command_line(self.spec, self.means)
+
+    @property
+    def means(self) -> Means:
+        """With what the stored runs were trained."""
+        devices = self.rows["device"].unique().to_pylist()
+        stack = pc.max(self.rows["stack"]).as_py()
+        return Means(
+            device=devices[0] if len(devices) == 1 else "auto",
+            stack=stack if devices == ["cpu"] and stack != 1 else None,
+            tf32=bool(pc.any(self.rows["tf32"]).as_py()),
+            mix_devices=len(devices) > 1,
+        )
+
+    def looks(self) -> tuple[Look, ...]:
+        """All looks up to this one, with their levels: see :mod:`bench.storage.looks`.
+
+        A file of rows without a declaration has no ledger: what is known is this look alone.
+        """
+        declared = self.spec.declaration
+        taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken]
+        return look_levels(taken, declared.alpha, declared.looks)
+
+    def record_look(self) -> None:
+        """Write this look into the ledger: call it where a verdict is about to be shown.
+
+        Where the ledger cannot be written, as in a published directory, a warning says so.
+        """
+        if self.store is None or len(self.spec.optimizers) < 2:
+            return
+        try:
+            Ledger(self.store.looks_file).record(self._taken)
+        except StoreError as error:
+            warnings.warn(f"this look at the results is not recorded: {error}", stacklevel=2)
+
+    @cached_property
+    def _taken(self) -> Sequence[TakenLook]:
+        """All looks up to this one: made once, so that what is shown is what is written down."""
+        judged = self.rows.filter(pc.not_equal(self.rows["status"], FAILED))
+        look = TakenLook(
+            seeds=tuple(sorted(set(self.rows["seed"].to_pylist()))),
+            missing=len(self.spec.plan()) - len(judged),
+            at=datetime.now(UTC).replace(microsecond=0),
+        )
+        return Ledger(self.store.looks_file).with_look(look) if self.store else (look,)
+
+    @property
+    def is_source_workload(self) -> bool:
+        """Whether the tutorial's own results belong to this workload."""
+        return self.spec.workload == Workload()
+
+
+def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
+    """Return stored rows as pandas holds them, without some columns.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    """
+    for column in ignored:
+        if column not in rows.column_names:
+            raise UsageError(
+                f"there is no column {column!r} to ignore: the columns are "
+                f"{', '.join(rows.column_names)}"
+            )
+    return rows.drop_columns(list(dict.fromkeys(ignored))).to_pandas()
+
+
+def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:
+    """Split stored rows by whether the sweep's plan has them."""
+    keys = pa.array([run.key for run in spec.plan()])
+    planned = rows.filter(pc.is_in(rows["run_key"], keys))
+    return StoredSweep(
+        store=store,
+        spec=spec,
+        rows=planned,
+        n_missing=len(keys) - len(planned),
+        n_other=len(rows) - len(planned),
+    )
+
+
+def open_sweep(path: Path) -> StoredSweep:
+    """The sweep in a results directory, or in a parquet file of rows.
+
+    Without a stored declaration, all rows are the sweep, judged by the default declaration.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing, or no row of the declared sweep, at `path`.
+    MixedRunsError
+        If rows without a declaration are of different workloads.
+    """
+    if not path.exists():
+        raise UsageError(f"no results at {path}: expected a sweep's directory or a parquet file")
+    store = Store(path if path.is_dir() else path.parent)
+    rows = store.read_rows() if path.is_dir() else read_rows(path)
+    if not len(rows):
+        raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")
+    declared = store.read_spec()
+    spec = declared or _spec_from_rows(rows, path)
+    stored = select_planned(rows, spec, store if path.is_dir() or declared else None)
+    stored = replace(stored, is_declared=declared is not None)
+    if not len(stored.rows):
+        raise UsageError(
+            f"none of the {len(rows)} runs in {path} is in the plan that {store.spec_file} declares"
+        )
+    _refuse_mixture(stored.rows, path)
+    return stored
+
+
+def analyse(path: Path | str) -> SweepAnalysis:
+    """The analysis of a stored sweep, as it was declared: what :func:`bench.report.write` takes.
+
+    It is a look at the results, and is written into the sweep's ledger (see
+    :mod:`bench.storage.looks`): where seeds were added since the last one, it judges at the level
+    that is left.
+
+    Parameters
+    ----------
+    path
+        A sweep's directory such as ``results/mnist``, or a parquet file of rows, which has no
+        ledger.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing, or no row of the declared sweep, at `path`.
+    MixedRunsError
+        If rows without a declaration are of different workloads.
+    StoreError
+        If a file cannot be read.
+    TrainingError
+        If every run failed.
+    """
+    return analyse_stored(open_sweep(Path(path)))
+
+
+def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalysis:
+    """The analysis of a sweep's stored rows, with a word on what the rows leave out.
+
+    It is a look at the results, and is written into the ledger of the sweep; not `recorded` is for
+    a caller who shows no verdict.
+
+    Raises
+    ------
+    TrainingError
+        If every run failed.
+    """
+    spec, rows = stored.spec, stored.rows
+    if set(rows["status"].to_pylist()) == {FAILED}:
+        raise TrainingError("every run failed: there is nothing to compare")
+    analysis = analyse_sweep(
+        rows.to_pandas(),
+        name=spec.name,
+        command=stored.command,
+        alpha=spec.declaration.alpha,
+        margin=spec.declaration.margin,
+        target=spec.declaration.target,
+        looks=stored.looks(),
+        is_source_workload=stored.is_source_workload,
+    )
+    if recorded:
+        stored.record_look()
+    return add_warnings(analysis, notes_on(stored))
+
+
+def add_warnings(analysis: SweepAnalysis, more: Sequence[str]) -> SweepAnalysis:
+    """The analysis with further sentences for the reader behind its own."""
+    comparison = analysis.comparison
+    warnings = (*comparison.warnings, *more)
+    return replace(analysis, comparison=replace(comparison, warnings=warnings))
+
+
+def _refuse_mixture(rows: pa.Table, path: Path) -> None:
+    first = rows.slice(0, 1).to_pylist()[0]
+    advice = "runs of one sweep must agree in this"
+    check_uniform(rows, first, path, advice, mix_devices=True)  # which was asked for
+
+
+def notes_on(stored: StoredSweep) -> tuple[str, ...]:
+    """Sentences on what is not in the rows, or in them and left out."""
+    notes = []
+    if not stored.is_declared:
+        notes.append(
+            "No declaration is stored with these rows: they are judged by this program's default "
+            "level, margin and target, which nobody declared before the runs."
+        )
+    if stored.n_missing:
+        notes.append(
+            f"{stored.n_missing} of {len(stored.spec.plan())} planned runs are not stored yet: "
+            "give the sweep's command again to finish it."
+        )
+    if stored.n_other:
+        notes.append(
+            f"Not part of this comparison: {count(stored.n_other, 'other stored run')} of this "
+            "sweep's directory (other optimizers or seeds)."
+        )
+    if stored.means.mix_devices:
+        notes.append(_on_mixed_devices(stored.rows))
+    return tuple(notes)
+
+
+def _on_mixed_devices(rows: pa.Table) -> str:
+    counts = rows.group_by(["device", "optimizer"]).aggregate([([], "count_all")]).to_pylist()
+    runs: dict[str, dict[str, int]] = {}
+    for row in counts:
+        runs.setdefault(row["device"], {})[row["optimizer"]] = row["count_all"]
+    said = " and ".join(f"{sum(of.values())} on {device}" for device, of in sorted(runs.items()))
+    one, *others = runs.values()
+    note = (
+        f"These runs were trained on different devices ({said}), as --mix-devices allows: each "
+        "rounds in its own way, and their times are not to be compared."
+    )
+    if all(of == one for of in others):
+        return note
+    return (
+        f"{note} Not every optimizer has as many runs on each, so that a difference between "
+        "optimizers may be one between devices."
+    )
+
+
+def _spec_from_rows(rows: pa.Table, path: Path) -> SweepSpec:
+    _refuse_mixture(rows, path)
+    runs = [run_spec_of(row) for row in rows.to_pylist()]
+    workload, budget = one_budget(rows, path)
+    own = {run.optimizer.name: run for run in runs}
+    return SweepSpec(
+        name=sweep_name(path.resolve()),
+        optimizers=tuple(_variant(run, workload) for run in own.values()),
+        seeds=tuple(sorted({run.seed for run in runs})),
+        workload=workload,
+        budget=budget,
+        declaration=Declaration(),
+    )
+
+
+def _variant(run: RunSpec, workload: Workload) -> OptimizerSpec:
+    own = run.workload.batch_size
+    return replace(run.optimizer, batch_size=None if own == workload.batch_size else own)
+
+
+def sweep_name(path: Path) -> str:
+    """A name for results without one: that of their directory or file."""
+    name = path.name if path.is_dir() else path.stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:100] or "sweep"

@@ -1,0 +1,58 @@
+"""Where and how the runs of a sweep are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.execution.resources import Hardware
+from bench.spec.options import Means
+from bench.storage.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Where and how the runs of a sweep are made.
+
+    Attributes
+    ----------
+    store, hardware
+        Where the rows go, and what trains them (:func:`bench.execution.resources.choose_hardware`).
+    mix_devices
+        Whether stored runs may be of another kind of device.
+    data_dir
+        Cache of the unpacked dataset; None for the default.
+    timeout
+        Seconds after which a run is recorded as failed; None for as long as it takes.
+    force
+        Whether stored runs are done again.
+    quiet
+        Without the progress of downloads.
+    """
+
+    store: Store
+    hardware: Hardware
+    mix_devices: bool = False
+    data_dir: Path | None = None
+    timeout: float | None = None
+    force: bool = False
+    quiet: bool = True
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise UsageError(
+                f"timeout must be a positive number of seconds, or None, got {self.timeout!r}"
+            )
+
+    @property
+    def means(self) -> Means:
+        """What of this the spec file of the sweep declares."""
+        machine = self.hardware.machine
+        return Means(
+            device=machine.device,
+            stack=self.hardware.stack,
+            tf32=bool(machine.tf32),
+            mix_devices=self.mix_devices,
+        )

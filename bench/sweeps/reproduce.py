@@ -1,0 +1,128 @@
+"""The command line and the spec file that reproduce a sweep."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.spec.expressions import format_seeds
+from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
+from bench.spec.options import Means
+
+#: Seeds of a sweep that names none.
+DEFAULT_SEEDS = 20
+
+
+#: How a number of looks that is not fixed is written.
+ANY_NUMBER = "any"
+
+
+#: The first line of the file that a sweep leaves, by which it knows its own.
+HEADER = "# What this sweep declares, written by every sweep: changes made here are lost."
+
+
+_OF_WORKLOAD = ("dataset", "network", "iterations", "batch_size", "eval_every")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a sweep declares with one option, and what it would be without; None: nothing."""
+
+    value: str | int | float | tuple[str, ...]
+    default: str | int | float | tuple[str, ...] | None = None
+
+
+def declared_settings(
+    spec: SweepSpec, means: Means, *, epochs: int | None = None
+) -> dict[str, Setting]:
+    """The options that declare this sweep with these means, by their names without dashes.
+
+    `epochs` stand in the place of the iterations, where datasets of several sizes share them.
+    """
+    workload, declaration = vars(spec.workload), vars(spec.declaration)
+    found = {
+        **_seed_setting(spec.seeds),
+        "name": Setting(value=spec.name, default=default_sweep_name(spec.workload, spec.budget)),
+        "optimizers": Setting(
+            value=tuple(o.name for o in spec.optimizers), default=DEFAULT_OPTIMIZERS
+        ),
+    }
+    for option in _OF_WORKLOAD:
+        found[option] = Setting(value=workload[option], default=getattr(Workload, option))
+    if epochs is not None:
+        del found["iterations"]
+        found["epochs"] = Setting(value=epochs)
+    for option in ("alpha", "margin", "target"):
+        found[option] = Setting(value=declaration[option], default=getattr(Declaration, option))
+    found["budget"] = Setting(value=spec.budget, default=EPOCHS)
+    found["looks"] = Setting(value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks)
+    found["device"] = Setting(value=means.device, default="auto")
+    if means.stack is not None:
+        found["stack"] = Setting(value=means.stack)
+    found["tf32"] = Setting(value=means.tf32, default=False)
+    found["mix_devices"] = Setting(value=means.mix_devices, default=False)
+    return {option.replace("_", "-"): setting for option, setting in found.items()}
+
+
+def _seed_setting(seeds: tuple[int, ...]) -> dict[str, Setting]:
+    if seeds == tuple(range(len(seeds))):
+        return {"seeds": Setting(value=len(seeds))}
+    return {"seed_list": Setting(value=format_seeds(seeds))}
+
+
+def command_line(spec: SweepSpec, means: Means, *, epochs: int | None = None) -> str:
+    """The shortest command line that does this sweep again with these means."""
+    words = ["python", "scripts/sweep.py"]
+    for option, setting in declared_settings(spec, means, epochs=epochs).items():
+        if (value := setting.value) == setting.default:
+            continue
+        words.append(f"--{option}")
+        if value is not True:
+            words.append(",".join(value) if isinstance(value, tuple) else str(value))
+    return shlex.join(words)
+
+
+def options_text(
+    spec: SweepSpec, means: Means, *, epochs: int | None = None, left_out: Collection[str] = ()
+) -> str:
+    """The spec file that declares this sweep with these means, defaults included."""
+    lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]
+    for option, setting in declared_settings(spec, means, epochs=epochs).items():
+        if option in left_out:
+            continue
+        if isinstance(setting.value, tuple):
+            lines += [f"{option}:", *(f"  - {_quoted(text)}" for text in setting.value)]
+        else:
+            lines.append(f"{option}: {_quoted(setting.value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str | int | float) -> str:
+    """JSON, which is YAML but for characters that YAML wants escaped in its own way."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+
+
+def refuse_foreign(file: Path) -> None:
+    """Refuse to put a sweep's own spec file in the place of one that somebody wrote by hand.
+
+    Raises
+    ------
+    UsageError
+        If there is a file that no sweep has written.
+    """
+    try:
+        with file.open("rb") as source:
+            is_own = source.read(len(HEADER)) == HEADER.encode()
+    except OSError:  # there is none; where there is and it cannot be read, writing will say why
+        return
+    if not is_own:
+        raise UsageError(
+            f"{file} is where the sweep stores what it declares, and the file that is there was "
+            "written by somebody else: move it to another place"
+        )

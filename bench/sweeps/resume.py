@@ -1,0 +1,137 @@
+"""Compare the plan of a sweep with its stored rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bench.errors import MixedRunsError
+from bench.spec.model import Declaration, RunSpec, SweepSpec, canonical_json
+from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, check_uniform
+from bench.storage.store import Store, finished_keys
+from bench.sweeps.options import Conditions
+from bench.sweeps.reproduce import ANY_NUMBER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """A sweep's plan against what is stored.
+
+    Attributes
+    ----------
+    planned, missing
+        All runs of the sweep, and those that are still to be done.
+    done
+        The stored rows of planned runs that need not be done again.
+    """
+
+    planned: tuple[RunSpec, ...]
+    missing: tuple[RunSpec, ...]
+    done: pa.Table
+
+
+def find_missing(spec: SweepSpec, conditions: Conditions) -> Todo:
+    """Compare the plan with the stored rows.
+
+    Raises
+    ------
+    MixedRunsError
+        If the stored rows are of another workload, device or torch version, or were declared to be
+        judged in another way.
+    """
+    planned, store, force = spec.plan(), conditions.store, conditions.force
+    rows = store.read_rows()
+    keys = [run.key for run in planned]
+    belongs = pc.is_in(rows["run_key"], pa.array(keys))
+    kept = rows.filter(pc.invert(belongs)) if force else rows
+    _refuse_other_workload(kept, spec, conditions)
+    if not force:
+        _refuse_other_meaning(rows, planned, store)
+    if len(rows) and (stored := store.read_spec()) is not None:
+        if len(kept):
+            _refuse_other_base(spec, stored, store)
+        _check_declaration(spec, stored, store)
+    finished = finished_keys(kept)
+    return Todo(
+        planned=planned,
+        missing=tuple(r for r, key in zip(planned, keys, strict=True) if key not in finished),
+        done=kept.filter(pc.is_in(kept["run_key"], pa.array([*finished & set(keys)], pa.string()))),
+    )
+
+
+def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, conditions: Conditions) -> None:
+    store = conditions.store
+    settings = {**vars(spec.workload), **vars(conditions.hardware.machine)}
+    advice = "give this sweep another --name"
+    expected = {column: settings[column] for column in UNIFORM_COLUMNS}
+    check_uniform(rows, expected, store.directory, advice, mix_devices=conditions.mix_devices)
+    own = {optimizer.name: spec.workload_of(optimizer) for optimizer in spec.optimizers}
+    for row in (
+        rows.select(["optimizer", *BUDGET_COLUMNS])
+        .group_by(["optimizer", *BUDGET_COLUMNS])
+        .aggregate([])
+        .to_pylist()
+    ):
+        # of a variant that is not in this sweep only the budget is known
+        workload = own.get(row["optimizer"]) or spec.workload_at(row["batch_size"])
+        for column in BUDGET_COLUMNS:
+            if row[column] != getattr(workload, column):
+                raise MixedRunsError(
+                    f"{store.directory} holds runs with {column}={row[column]}, this sweep has "
+                    f"{column}={getattr(workload, column)}: {advice}"
+                )
+
+
+def _refuse_other_base(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
+    """The names of variants leave out what the sweep itself says, so that must stay the same."""
+    before = {**vars(stored.workload), "budget": stored.budget}
+    for name, now in {**vars(spec.workload), "budget": spec.budget}.items():
+        if before[name] != now:
+            raise MixedRunsError(
+                f"{store.directory} was declared with {name}={before[name]}, this sweep has "
+                f"{name}={now}: give this sweep another --name"
+            )
+
+
+def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Store) -> None:
+    """A stored run must not be replaced because a later version means another thing by its name."""
+    meant = {(run.optimizer.name, run.seed): run for run in planned}
+    columns = ["optimizer", "seed", "run_key", "algorithm", "hyperparameters", "schedule"]
+    for row in rows.select(columns).to_pylist():
+        run = meant.get((row["optimizer"], row["seed"]))
+        if run is not None and run.key != row["run_key"]:
+            own = run.optimizer
+            settings = canonical_json(dict(own.hyperparameters))
+            before = _meaning(row["algorithm"], row["hyperparameters"], row["schedule"])
+            raise MixedRunsError(
+                f"{store.directory} holds {row['optimizer']} seed {row['seed']} as {before}, this "
+                f"sweep means {_meaning(own.algorithm, settings, own.schedule)} by that name: give "
+                "this sweep another --name, or do the runs again with --force"
+            )
+
+
+def _meaning(algorithm: str, settings: str, schedule: str | None) -> str:
+    return f"{algorithm} with {settings}" + (f" and schedule {schedule}" if schedule else "")
+
+
+def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
+    """Refuse to change how runs will be judged once some of them can be seen."""
+    before, now = _printed(stored.declaration), _printed(spec.declaration)
+    for name, value in before.items():
+        if now[name] != value:
+            raise MixedRunsError(
+                f"{store.directory} was declared with {name}={value} before its runs were seen, "
+                f"this sweep has {name}={now[name]}: repeat --{name} {value}, or give this sweep "
+                "another --name"
+            )
+
+
+def _printed(declaration: Declaration) -> dict[str, str]:
+    """The declaration as its options are given."""
+    return {
+        name: ANY_NUMBER if value is None else str(value)
+        for name, value in vars(declaration).items()
+    }

@@ -1,0 +1,134 @@
+"""Settings, as text or objects, become a SweepSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.datasets.cache import n_train_images
+from bench.datasets.names import resolve_dataset
+from bench.errors import SpecError
+from bench.networks.names import resolve_network
+from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.variants import refuse_endless_warmups, resolve_variant
+from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
+from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
+from bench.sweeps.reproduce import DEFAULT_SEEDS
+
+
+def specify(
+    *,
+    optimizers: str | Sequence[str] = DEFAULT_OPTIMIZERS,
+    seeds: int | str | Sequence[int] = DEFAULT_SEEDS,
+    dataset: str = Workload.dataset,
+    network: str = Workload.network,
+    batch_size: int = Workload.batch_size,
+    iterations: int | None = None,
+    epochs: int | None = None,
+    eval_every: int = Workload.eval_every,
+    budget: str = EPOCHS,
+    name: str | None = None,
+    alpha: float = Declaration.alpha,
+    margin: float = Declaration.margin,
+    target: float = Declaration.target,
+    looks: int | None = Declaration.looks,
+    data_dir: Path | str | None = None,
+) -> SweepSpec:
+    """Declare a sweep in the words of the command line, checked as far as possible untrained.
+
+    >>> spec = specify(optimizers="sgd,adam[lr=0.003]", seeds=5, iterations=300)
+    >>> spec.name, [optimizer.name for optimizer in spec.optimizers], spec.seeds
+    ('mnist-iterations300', ['sgd', 'adam[lr=0.003]'], (0, 1, 2, 3, 4))
+    >>> specify(optimizers="adma")
+    Traceback (most recent call last):
+    bench.errors.SpecError: unknown optimizer 'adma': did you mean adamax or adam?
+
+    Parameters
+    ----------
+    optimizers
+        Expressions such as ``"sgd,adam[lr=0.003]"``, or a sequence of them; by default the
+        tutorial's eight.
+    seeds
+        A number n for the seeds 0 to n - 1, text such as ``"0-9,15"``, or the seeds themselves.
+    dataset, network
+        A name, or your own: ``my.npz``, ``mypkg.mymodule:load_data``, ``mypkg.mymodule:make_net``.
+    batch_size, eval_every
+        Images per update; updates between two evaluations on the test images.
+    iterations, epochs
+        Updates per run (default 3000), or instead passes through the training images.
+    budget
+        What optimizers with a batch size of their own have in common with the others: as many
+        images (``"epochs"``), or as many updates (``"iterations"``).
+    name
+        The sweep's; by default the dataset and what differs from the default workload.
+    alpha, margin, target, looks
+        How the sweep will be judged: see :class:`~bench.spec.model.Declaration`.
+    data_dir
+        Cache of the unpacked dataset, which is read here only if it is your own.
+
+    Raises
+    ------
+    SpecError
+        Naming the setting that is not allowed.
+    DataError
+        If a dataset of your own cannot be unpacked.
+    """
+    for what, value in (("dataset", dataset), ("network", network)):
+        if not isinstance(value, str):
+            raise SpecError(f"{what} must be text, got {value!r:.120}")
+    dataset, network = resolve_dataset(dataset), resolve_network(network)
+    n_images = n_train_images(dataset, None if data_dir is None else Path(data_dir))
+    workload = Workload(
+        dataset=dataset,
+        network=network,
+        batch_size=batch_size,
+        iterations=Workload.iterations if iterations is None else iterations,
+        eval_every=eval_every,
+    )
+    if batch_size > n_images:
+        raise SpecError(
+            f"--batch-size must be at most {n_images}, the training images of {dataset}, got "
+            f"{batch_size}"
+        )
+    if epochs is not None:
+        workload = replace(workload, iterations=_updates(epochs, iterations, n_images, batch_size))
+    text = _joined(optimizers)
+    spec = SweepSpec(
+        name=default_sweep_name(workload, budget) if name is None else name,
+        optimizers=tuple(resolve_variant(e, workload, n_images) for e in parse_optimizers(text)),
+        seeds=_seeds(seeds),
+        workload=workload,
+        budget=budget,
+        declaration=Declaration(alpha=alpha, margin=margin, target=target, looks=looks),
+    )
+    refuse_endless_warmups(spec)
+    return spec
+
+
+def _joined(optimizers: str | Sequence[str]) -> str:
+    if isinstance(optimizers, str):
+        return optimizers
+    if not isinstance(optimizers, Sequence) or not all(isinstance(o, str) for o in optimizers):
+        raise SpecError(f"optimizers must be text or a sequence of it, got {optimizers!r:.120}")
+    return ",".join(optimizers)
+
+
+def _updates(epochs: int, iterations: int | None, n_images: int, batch_size: int) -> int:
+    if iterations is not None:
+        raise SpecError(f"either iterations or epochs may be given, got {iterations} and {epochs}")
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise SpecError(f"epochs must be a whole number of at least 1, got {epochs!r}")
+    return epochs * (n_images // batch_size)  # whole batches: the rest of an epoch is left out
+
+
+def _seeds(seeds: int | str | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    if isinstance(seeds, Iterable):
+        return tuple(seeds)
+    if not isinstance(seeds, int):
+        raise SpecError(f"seeds must be a number, text or a sequence, got {seeds!r:.120}")
+    if isinstance(seeds, bool) or not 1 <= seeds <= MAX_SEEDS:
+        raise SpecError(f"seeds must be at least 1 and at most {MAX_SEEDS}, got {seeds}")
+    return tuple(range(seeds))

@@ -1,0 +1,1 @@
+"""Results of any origin, read from files as one table."""

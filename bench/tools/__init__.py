@@ -1,0 +1,1 @@
+"""Benchmarks, fault injection, and simulation of the statistics."""

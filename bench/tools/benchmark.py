@@ -1,0 +1,348 @@
+"""How fast this program is here, as ratios between things measured side by side.
+
+A shared machine changes its speed from minute to minute, so what is compared is timed in turn,
+and the figure is the median of the ratios.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from bench.datasets._torchvision import import_datasets
+from bench.datasets.cache import prepare
+from bench.errors import WorkerError
+from bench.execution._joblib import joblib
+from bench.execution.environment import describe_machine
+from bench.execution.jobs import Job, Site, do_job, load_data
+from bench.execution.runner import run_plan
+from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.resolve import resolve
+from bench.spec.expressions import parse_optimizers
+from bench.spec.model import OptimizerSpec, RunSpec, Workload
+from bench.storage.store import Store
+from bench.training.stack import train
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Updates of the tutorial's script that are timed; the rest is in proportion.
+TUTORIAL_SAMPLE = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineTiming:
+    """One optimizer: medians over the repeats.
+
+    `tutorial_seconds` and `seconds` are for one run, evaluations included; `times_faster` is their
+    ratio and `times_floor` the ratio of `seconds` to the least time that the arithmetic needs.
+    """
+
+    optimizer: str
+    tutorial_seconds: float
+    seconds: float
+    times_faster: float
+    times_floor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingTiming:
+    """A sweep with `n_jobs` workers: throughput over n_jobs times that of one worker."""
+
+    n_jobs: int
+    runs_per_second: float
+    efficiency: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisTiming:
+    """The whole comparison of a table of `optimizers` x `seeds` runs: median seconds."""
+
+    optimizers: int
+    seeds: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """All figures of one benchmark; `default_sweep_seconds` is None where it was not asked for."""
+
+    processor: str
+    cores: int
+    repeats: int
+    engine: tuple[EngineTiming, ...]
+    scaling: tuple[ScalingTiming, ...]
+    analysis: tuple[AnalysisTiming, ...]
+    first_row_seconds: float
+    worker_peak_megabytes: float
+    default_sweep_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lap:
+    """One optimizer timed once against its yardsticks, in seconds for one run."""
+
+    optimizer: str
+    tutorial: float
+    ours: float
+    floor: float
+
+
+def time_laps(repeats: int) -> Iterator[Lap]:
+    """Time every one of the default optimizers `repeats` times, one after the other."""
+    arrays = prepare("mnist")
+    specs = [resolve(expression) for expression in parse_optimizers(",".join(DEFAULT_OPTIMIZERS))]
+    data = load_data(arrays, "cpu")
+    tutorial = Tutorial(arrays.parent)
+    for _ in range(repeats):
+        for spec in specs:
+            tutorial_seconds = tutorial.seconds_per_run(spec)
+            with threads(1):
+                (run,) = train(Workload(), spec, [0], data)
+                floor = seconds_of_products(Workload()) + run.eval_seconds
+            yield Lap(
+                optimizer=spec.name,
+                tutorial=tutorial_seconds,
+                ours=run.train_seconds + run.eval_seconds,
+                floor=floor,
+            )
+
+
+def summarise(laps: Sequence[Lap]) -> tuple[EngineTiming, ...]:
+    """Medians of the times and of the ratios, one entry for each optimizer."""
+    names = dict.fromkeys(lap.optimizer for lap in laps)
+    return tuple(_summarise([lap for lap in laps if lap.optimizer == name]) for name in names)
+
+
+def _summarise(laps: Sequence[Lap]) -> EngineTiming:
+    return EngineTiming(
+        optimizer=laps[0].optimizer,
+        tutorial_seconds=median(lap.tutorial for lap in laps),
+        seconds=median(lap.ours for lap in laps),
+        times_faster=median(lap.tutorial / lap.ours for lap in laps),
+        times_floor=median(lap.ours / lap.floor for lap in laps),
+    )
+
+
+class Tutorial:
+    """The tutorial's loop: images decoded and scaled one by one in a DataLoader, and autograd.
+
+    As there, the images themselves require a gradient, and evaluation records a graph.
+    """
+
+    def __init__(self, root: Path, device: torch.device | None = None) -> None:
+        from torch.utils.data import DataLoader
+
+        mnist = import_datasets().MNIST
+        from torchvision import transforms  # importable only now
+
+        scale = transforms.ToTensor()
+        self._device = device or torch.device("cpu")
+        self._train = DataLoader(
+            mnist(root, train=True, transform=scale), batch_size=100, shuffle=True
+        )
+        self._test = DataLoader(mnist(root, train=False, transform=scale), batch_size=100)
+
+    def seconds_per_run(self, spec: OptimizerSpec) -> float:
+        """Seconds of a whole run, from a sample of its updates and one evaluation."""
+        workload = Workload()
+        model = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10)).to(self._device)
+        algorithm = getattr(torch.optim, spec.algorithm.removeprefix("torch.optim."))
+        optimizer = algorithm(model.parameters(), **dict(spec.hyperparameters))
+        updates = seconds(lambda: self._update(model, optimizer, TUTORIAL_SAMPLE))
+        evaluation = seconds(lambda: self._evaluate(model))
+        return updates * workload.iterations / TUTORIAL_SAMPLE + evaluation * len(
+            workload.eval_iterations
+        )
+
+    def _update(self, model: nn.Module, optimizer: torch.optim.Optimizer, updates: int) -> None:
+        loss_of = nn.CrossEntropyLoss()
+        for _, (images, classes) in zip(range(updates), self._train, strict=False):
+            labels = classes.to(self._device)
+            pixels = images.view(-1, 28 * 28).to(self._device).requires_grad_()
+            optimizer.zero_grad()
+            loss = loss_of(model(pixels), labels)
+            loss.backward()
+            optimizer.step()
+
+    def _evaluate(self, model: nn.Module) -> float:
+        correct = total = 0
+        for images, classes in self._test:
+            labels = classes.to(self._device)
+            pixels = images.view(-1, 28 * 28).to(self._device).requires_grad_()
+            _, predicted = torch.max(model(pixels).data, 1)
+            total += labels.size(0)
+            correct += int((predicted == labels).sum())
+        return correct / total
+
+
+def seconds_of_products(workload: Workload) -> float:
+    """Seconds of the two large matrix products of every update of a run, and nothing else."""
+    n_hidden = 100
+    images = torch.rand(workload.batch_size, 784)
+    weight, delta = torch.rand(n_hidden, 784), torch.rand(workload.batch_size, n_hidden)
+    hidden, gradient = torch.empty_like(delta), torch.empty_like(weight)
+
+    def products() -> None:
+        for _ in range(workload.iterations):
+            torch.mm(images, weight.T, out=hidden)
+            torch.mm(delta.T, images, out=gradient)
+
+    return seconds(products)
+
+
+def time_scaling(cores: int, runs_per_worker: int = 8) -> tuple[ScalingTiming, ...]:
+    """Throughput of the sweep for 1, 2, 4, ... `cores` workers, start-up left out."""
+    doublings = [2**i for i in range(cores.bit_length()) if 2**i < cores]
+    rates = {n: _runs_per_second(n, runs_per_worker) for n in [*doublings, cores]}
+    return tuple(
+        ScalingTiming(n_jobs=n, runs_per_second=rate, efficiency=rate / (n * rates[1]))
+        for n, rate in rates.items()
+    )
+
+
+def _runs_per_second(n_jobs: int, runs_per_worker: int) -> float:
+    (sgd,) = map(resolve, parse_optimizers("sgd"))
+    with temporary_site(n_jobs) as site:
+        warm_up = _runs(sgd, 2 * n_jobs, Workload(iterations=10))
+        list(run_plan(warm_up, site))
+        runs = _runs(sgd, n_jobs * runs_per_worker, Workload())
+        return len(runs) / seconds(lambda: list(run_plan(runs, site)))
+
+
+#: Numbers of optimizers and seeds whose comparison is timed.
+ANALYSED = ((12, 20), (30, 30), (8, 1000))
+
+
+def time_analysis(repeats: int) -> Iterator[AnalysisTiming]:
+    """Time the comparison of tables with everything in them: bits, evaluations, times."""
+    from bench.analysis import compare
+
+    for optimizers, seeds in ANALYSED:
+        table = invented_runs(optimizers, seeds)
+        times = [seconds(partial(compare, table)) for _ in range(repeats)]
+        yield AnalysisTiming(optimizers=optimizers, seeds=seeds, seconds=median(times))
+
+
+def invented_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> pd.DataFrame:
+    """A table like a sweep's, with made-up results: half of the optimizers are equally good.
+
+    That is the slow case, since a small p-value takes less counting.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    difficulty = rng.random(n_images) ** 8
+    rows = []
+    for i in range(n_optimizers):
+        for seed in range(n_seeds):
+            correct = rng.random(n_images) > difficulty * (
+                0.3 + 0.01 * max(0, i - n_optimizers / 2)
+            )
+            accuracy = correct.mean()
+            rows.append(
+                {
+                    "optimizer": f"optimizer{i:02}",
+                    "seed": seed,
+                    "test_correct": int(correct.sum()),
+                    "test_total": n_images,
+                    "test_accuracy": accuracy,
+                    "correct_bits": np.packbits(correct).tobytes(),
+                    "iterations": 3000,
+                    "eval_iterations": [1000, 2000, 3000],
+                    "eval_test_accuracy": [*(accuracy + rng.normal(-0.01, 0.01, 2)), accuracy],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def worker_peak_megabytes() -> float:
+    """Peak resident memory of a fresh worker process that has done one run, in MB."""
+    (adam,) = map(resolve, parse_optimizers("adam"))
+    with temporary_site(2) as site:
+        parallel = joblib.Parallel(n_jobs=2, backend="loky")
+        runs = _runs(adam, 2, Workload())
+        return float(max(parallel(joblib.delayed(_peak_after)(run, site) for run in runs)))
+
+
+def _peak_after(run: RunSpec, site: Site) -> float:
+    import resource  # there is none on Windows
+
+    do_job(Job(runs=(run,)), site)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def seconds_to_first_row() -> float:
+    """Seconds from starting the default command to its first stored row, dataset cached."""
+    prepare("mnist")
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "bench", "sweep", "--no-report", "--results", directory]
+        started = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                while not any(Path(directory).glob("*/runs/*.parquet")):
+                    if process.poll() is not None:
+                        raise WorkerError(f"the sweep ended early with code {process.returncode}")
+                    time.sleep(0.01)
+                return time.perf_counter() - started
+            finally:
+                process.terminate()
+
+
+def seconds_of_default_sweep() -> float:
+    """Seconds of the default command, 160 runs and the report."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "bench", "sweep", "--quiet"]
+        folders = ["--results", f"{directory}/results", "--reports", f"{directory}/reports"]
+        started = time.perf_counter()
+        code = subprocess.run(
+            [*command, *folders], stdout=subprocess.DEVNULL, check=False
+        ).returncode
+        if code:
+            raise WorkerError(f"the default sweep ended with code {code}")
+        return time.perf_counter() - started
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """torch with `n` threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def temporary_site(n_jobs: int) -> Iterator[Site]:
+    """A place for rows that are thrown away."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory))
+        store.create()
+        yield Site(arrays=prepare("mnist"), machine=describe_machine("cpu", n_jobs), store=store)
+
+
+def _runs(optimizer: OptimizerSpec, n: int, workload: Workload) -> tuple[RunSpec, ...]:
+    return tuple(RunSpec(workload=workload, optimizer=optimizer, seed=seed) for seed in range(n))

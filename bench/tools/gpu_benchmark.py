@@ -1,0 +1,238 @@
+"""How fast stacks of runs are on a device: what `optimizer-bench benchmark --device cuda` says.
+
+Start-up is left out: torch's kernels are loaded, and the data are on the device. Ratios are of
+things measured side by side, and medians of several repeats.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from bench.datasets.cache import prepare
+from bench.execution.devices import CUDA, exact_numbers, kind_of
+from bench.execution.environment import describe_machine, name_of
+from bench.execution.jobs import Site, load_data
+from bench.execution.resources import Hardware, lay_out
+from bench.execution.runner import run_plan
+from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.resolve import resolve
+from bench.spec.expressions import parse_optimizers
+from bench.spec.model import OptimizerSpec, SweepSpec, Workload
+from bench.storage.store import Store
+from bench.tools.benchmark import Tutorial, seconds
+from bench.training.device_data import DeviceData
+from bench.training.stack import train
+
+#: Seeds of the stacks whose sweeps are timed, and of those whose steps are compared.
+SWEEPS, WIDTHS, WIDEST = (20, 1000), (1, 20), 1000
+#: What is left out of the full form, one at a time, to see what it gains.
+FULL, NO_GRAPH, NOT_FUSED, AS_FLOATS = "full", "no graph", "not fused", "floats"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepTiming:
+    """All optimizers with so many seeds: seconds of training, evaluating and storing."""
+
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuFigures:
+    """All figures of one device, by name; see :func:`measure`.
+
+    Attributes
+    ----------
+    sweeps
+        Whole sweeps, evaluations and rows included.
+    step_microseconds
+        Of one update of SGD, by the width of its stack.
+    wide_over_single
+        Time of a step of a stack of 20 over one of a stack of 1.
+    share_of_products
+        Floating-point operations of the products of a step per second, over those of the same
+        batched products alone, at the widest stack.
+    times_faster
+        Seconds of a run of the tutorial's script on the same device over those of ours, in a stack
+        of 20: median over the optimizers.
+    ablations
+        Microseconds of a step of Adam in a stack of 20, in full and with one thing left out.
+    """
+
+    device: str
+    torch_version: str
+    sweeps: tuple[SweepTiming, ...]
+    step_microseconds: Mapping[int, float]
+    wide_over_single: float
+    share_of_products: float
+    times_faster: float
+    ablations: Mapping[str, float]
+
+
+def measure(
+    device: str,
+    repeats: int,
+    say: Callable[[str], None],
+    *,
+    workload: Workload | None = None,
+    optimizers: Sequence[str] = DEFAULT_OPTIMIZERS,
+    sweeps: Sequence[int] = SWEEPS,
+    widest: int = WIDEST,
+) -> GpuFigures:
+    """Measure everything on `device`, saying what was found as it goes."""
+    workload = workload or Workload()
+    arrays = prepare("mnist")
+    with exact_numbers(kind_of(device), tf32=False):
+        data = load_data(arrays, device)
+        specs = _resolved(",".join(optimizers))
+        for spec in specs:  # loads the kernels
+            train(replace(workload, iterations=10), spec, range(2), data)
+        timings = []
+        for n_seeds in sweeps:
+            timings.append(_time_sweep(specs, n_seeds, device, workload, arrays))
+            say(f"{timings[-1].runs} runs: {timings[-1].seconds:.2f} s")
+        (sgd, adam) = _resolved("sgd,adam")
+        widths = (*WIDTHS, widest)
+        laps = [{w: _step_seconds(sgd, w, data, workload) for w in widths} for _ in range(repeats)]
+        steps = {w: median(lap[w] for lap in laps) * 1e6 for w in widths}
+        wide = median(lap[WIDTHS[1]] / lap[WIDTHS[0]] for lap in laps)
+        for width, microseconds in steps.items():
+            say(f"a step of a stack of {width}: {microseconds:.1f} microseconds")
+        shares = [_products_seconds(widest, workload, data.device) / lap[widest] for lap in laps]
+        say(f"share of the rate of products alone: {median(shares):.2f}")
+        faster = _times_faster(specs, data, arrays.parent, workload)
+        say(f"times faster than the tutorial's script on {device}: {faster:.0f}")
+        ablations = _ablations(adam, data, workload, repeats)
+        say("; ".join(f"{name}: {us:.1f} microseconds" for name, us in ablations.items()))
+    return GpuFigures(
+        device=name_of(device),
+        torch_version=torch.__version__,
+        sweeps=tuple(timings),
+        step_microseconds=steps,
+        wide_over_single=wide,
+        share_of_products=median(shares),
+        times_faster=faster,
+        ablations=ablations,
+    )
+
+
+def _resolved(text: str) -> tuple[OptimizerSpec, ...]:
+    return tuple(map(resolve, parse_optimizers(text)))
+
+
+def _time_sweep(
+    specs: Sequence[OptimizerSpec], n_seeds: int, device: str, workload: Workload, arrays: Path
+) -> SweepTiming:
+    seeds = tuple(range(n_seeds))
+    plan = SweepSpec(name="x", optimizers=tuple(specs), seeds=seeds, workload=workload).plan()
+    machine = describe_machine(device, 1024)
+    layout = lay_out(plan, Hardware(machine=machine, devices=(device,)), arrays)
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory))
+        store.create()
+        site = Site(
+            arrays=arrays,
+            machine=replace(machine, n_jobs=layout.n_jobs),
+            store=store,
+            device=device,
+            stack=layout.stack if layout.slots else n_seeds,
+            slots=layout.slots or (device,),
+        )
+        return SweepTiming(runs=len(plan), seconds=seconds(lambda: list(run_plan(plan, site))))
+
+
+def _step_seconds(
+    spec: OptimizerSpec,
+    width: int,
+    data: DeviceData,
+    workload: Workload,
+    *,
+    is_recorded: bool = True,
+) -> float:
+    """Seconds of one update of a stack, from its second half, when everything is recorded."""
+    half = workload.iterations // 2
+    sample = replace(workload, eval_every=half, iterations=2 * half)
+    run, *_ = train(sample, spec, range(width), data, is_recorded=is_recorded)
+    first, last = run.evaluations
+    return (last.train_seconds - first.train_seconds) * width / half
+
+
+def _products_seconds(width: int, workload: Workload, device: torch.device) -> float:
+    """Seconds of the batched products of one update, which are all of its arithmetic that counts.
+
+    Forward through both layers, the gradients of both weights, and the error between them.
+    """
+    batch, sizes = workload.batch_size, (784, 100, 10)
+    made = [
+        (
+            torch.rand(width, batch, n_in, device=device),
+            torch.rand(width, n_out, n_in, device=device),
+        )
+        for n_in, n_out in pairwise(sizes)
+    ]
+    outputs = [torch.rand(width, batch, n_out, device=device) for n_out in sizes[1:]]
+    gradients = [torch.empty_like(weight) for _, weight in made]
+    error = torch.empty_like(outputs[0])
+
+    def products() -> None:
+        for (inputs, weight), output, gradient in zip(made, outputs, gradients, strict=True):
+            torch.bmm(inputs, weight.mT, out=output)
+            torch.bmm(output.mT, inputs, out=gradient)
+        torch.bmm(outputs[1], made[1][1], out=error)
+
+    products()
+    n = max(1, min(200, math.ceil(20_000 / width)))
+    _wait(device)
+    started = time.perf_counter()
+    for _ in range(n):
+        products()
+    _wait(device)
+    return (time.perf_counter() - started) / n
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == CUDA:
+        torch.cuda.synchronize(device)
+
+
+def _times_faster(
+    specs: Sequence[OptimizerSpec], data: DeviceData, root: Path, workload: Workload
+) -> float:
+    tutorial = Tutorial(root, data.device)
+    ratios = []
+    for spec in specs:
+        theirs = tutorial.seconds_per_run(spec)
+        run, *_ = train(workload, spec, range(WIDTHS[1]), data)
+        ours = (run.train_seconds + run.eval_seconds) * Workload().iterations / workload.iterations
+        ratios.append(theirs / ours)
+    return median(ratios)
+
+
+def _ablations(
+    adam: OptimizerSpec, data: DeviceData, workload: Workload, repeats: int
+) -> Mapping[str, float]:
+    """Microseconds of a step of a stack of 20, in full and with one thing left out at a time."""
+    (unfused,) = _resolved("adam[fused=False]")
+    floats = replace(
+        data,
+        train_images=data.train_images.float() / 255,
+        test_images=data.test_images.float() / 255,
+    )
+    _wait(data.device)  # another stream reads them
+    ways: Mapping[str, Callable[[], float]] = {
+        FULL: lambda: _step_seconds(adam, WIDTHS[1], data, workload),
+        NO_GRAPH: lambda: _step_seconds(adam, WIDTHS[1], data, workload, is_recorded=False),
+        NOT_FUSED: lambda: _step_seconds(unfused, WIDTHS[1], data, workload),
+        AS_FLOATS: lambda: _step_seconds(adam, WIDTHS[1], floats, workload),
+    }
+    laps = [{name: way() for name, way in ways.items()} for _ in range(repeats)]
+    return {name: median(lap[name] for lap in laps) * 1e6 for name in ways}

@@ -1,0 +1,1 @@
+"""Training of a stack of runs that differ only in their seed."""

@@ -1,0 +1,221 @@
+"""The updates of a stack: take a batch of every run, its gradient, and a step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.errors import first_line
+from bench.training.cuda_graphs import Recording, record
+from bench.training.device_data import DeviceData
+from bench.training.steppers import ChangingRates
+
+#: So many updates are done one by one before the next one is recorded: they make the optimizer's
+#: state, and load the kernels.
+WARM_UP = 3
+
+#: What follows a gradient; it is given the classes of the batch, (K, B, 1).
+Step = Callable[[Tensor], object]
+
+
+class Batches:
+    """A batch, or a chunk of one, of every run of a stack: its pixels, and its gradient.
+
+    Parameters
+    ----------
+    data
+        Where the images are.
+    chunk
+        Images of a run at a time; a larger batch is taken in chunks of this size.
+    gradient, compute
+        The gradient (K, P), and what overwrites it: :attr:`bench.networks.module.Runs.gradient`.
+
+    Attributes
+    ----------
+    images
+        Pixels of the latest chunk, (K, chunk, D).
+    """
+
+    def __init__(
+        self,
+        data: DeviceData,
+        chunk: int,
+        gradient: Tensor,
+        compute: Callable[[Tensor, Tensor, Tensor], None],
+    ) -> None:
+        stack, n_pixels = len(gradient), data.train_images.shape[1]
+        self._data = data
+        self._gradient = gradient
+        self._compute = compute
+        self._bytes = data.train_images.new_empty(stack * chunk, n_pixels)
+        self._pixels = gradient.new_empty(self._bytes.shape)
+        self.images = self._pixels.view(stack, chunk, n_pixels)
+
+    def take_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
+        """Gradient and mean log-likelihood (K,) of the images in `rows` (K * B)."""
+        if len(rows) == len(self._bytes):
+            self._take(rows, classes, mean)
+        else:
+            self._accumulate(rows, classes, mean)
+
+    def _take(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
+        # gathering bytes and converting the batch moves a quarter of what float rows would
+        torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
+        self._data.to_pixels(self._bytes, self._pixels)
+        self._compute(self.images, classes, mean)
+
+    def _accumulate(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
+        """The same in chunks, so that memory does not grow with the batch."""
+        stack, chunk = self.images.shape[:2]
+        total = torch.zeros_like(self._gradient)
+        mean.zero_()
+        part, share = torch.empty_like(mean), chunk / classes.shape[1]
+        for some, their in zip(
+            torch.split(rows.view(stack, -1), chunk, 1), torch.split(classes, chunk, 1), strict=True
+        ):
+            self._take(some.reshape(-1), their, part)
+            total.add_(self._gradient, alpha=share)
+            mean.add_(part, alpha=share)
+        self._gradient.copy_(total)
+
+
+class UpdatesInPython:
+    """Updates that Python starts one by one.
+
+    Parameters
+    ----------
+    data, batches
+        Where the images are, and what takes the gradient of a batch.
+    order
+        Indices of the images of every update, int32 (iterations, K * B).
+    steps
+        What follows the gradient, in this order.
+    """
+
+    def __init__(
+        self, data: DeviceData, batches: Batches, order: Tensor, steps: Sequence[Step]
+    ) -> None:
+        self._labels = data.train_labels
+        self._take_gradient = batches.take_gradient
+        self._stack = len(batches.images)
+        self._order = order.to(data.device)
+        self._steps = steps
+        self._like = batches.images
+
+    def __call__(self, start: int, end: int) -> NDArray[np.float64]:
+        """Do the updates `start` + 1 to `end`: the losses before each, (K, end - start)."""
+        n = end - start
+        order = self._order[start:end]
+        labels = self._labels[order].view(n, self._stack, -1, 1)
+        log_likelihood, steps = self._like.new_empty(n, self._stack), self._steps
+        # one call makes all the views that the loop needs: indexing would make them one by one
+        for rows, classes, mean in zip(
+            order.unbind(), labels.unbind(), log_likelihood.unbind(), strict=True
+        ):
+            self._take_gradient(rows, classes, mean)
+            for step in steps:
+                step(classes)
+        return _losses(log_likelihood)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+class RecordedUpdates:
+    """Updates that are recorded once and replayed: the place in the order is on the device too.
+
+    Parameters
+    ----------
+    data, batches, order
+        As for :class:`UpdatesInPython`.
+    recorded
+        Steps that are recorded with the gradient.
+    after
+        Steps that Python starts after every replay; they are given no classes.
+    changing
+        The learning rates of the recorded steps; None where they do not change.
+    """
+
+    def __init__(
+        self,
+        data: DeviceData,
+        batches: Batches,
+        order: Tensor,
+        recorded: Sequence[Step] = (),
+        after: Sequence[Step] = (),
+        changing: ChangingRates | None = None,
+    ) -> None:
+        stack, like = len(batches.images), batches.images
+        self._device = data.device
+        self._labels = data.train_labels
+        self._take_gradient = batches.take_gradient
+        self._order = order.to(data.device)
+        self._position = torch.zeros(1, dtype=torch.int64, device=data.device)
+        self._mean = like.new_empty(stack)
+        self._log_likelihood = like.new_empty(len(order), stack)
+        self._recorded, self._after = recorded, after
+        self._done = 0
+        self._recording: Recording | None = None
+        self._is_refused = False
+        self._rates, self._rate = like.new_empty(0), like.new_empty(1)
+        if changing is not None:
+            self._rates = torch.tensor(changing.rates).to(self._rate)
+            changing.set(self._rate[0])
+
+    def __call__(self, start: int, end: int) -> NDArray[np.float64]:
+        """Do the updates `start` + 1 to `end`: the losses before each, (K, end - start)."""
+        for _ in range(start, end):
+            self._next()
+            for step in self._after:
+                step(self._labels)
+        return _losses(self._log_likelihood[start:end])
+
+    def close(self) -> None:
+        """Let go of the memory that is kept for the recording."""
+        if self._recording is not None:
+            self._recording.reset()
+
+    def _next(self) -> None:
+        if self._recording is None and self._done == WARM_UP and not self._is_refused:
+            self._record()
+        if self._recording is None:
+            self._update()
+        else:
+            self._recording.replay()
+        self._done += 1
+
+    def _record(self) -> None:
+        try:
+            self._recording = record(self._update, self._device)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._is_refused = True
+            warnings.warn(
+                f"updates on {self._device} cannot be recorded ({first_line(error)}): they are "
+                "started one by one, which is slower",
+                stacklevel=2,
+            )
+
+    def _update(self) -> None:
+        """One update at the position on the device, which moves on by one."""
+        rows = self._order.index_select(0, self._position).view(-1)
+        classes = self._labels.index_select(0, rows).view(len(self._mean), -1, 1)
+        if len(self._rates):
+            torch.index_select(self._rates, 0, self._position, out=self._rate)
+        self._take_gradient(rows, classes, self._mean)
+        for step in self._recorded:
+            step(classes)
+        self._log_likelihood.index_copy_(0, self._position, self._mean.view(1, -1))
+        self._position.add_(1)
+
+
+def _losses(log_likelihood: Tensor) -> NDArray[np.float64]:
+    """From (n, K) to (K, n)."""
+    losses: NDArray[np.float64] = -log_likelihood.T.cpu().double().numpy()
+    return losses

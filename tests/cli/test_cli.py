@@ -1,0 +1,553 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from _stored import few_rows
+from conftest import SMALL_SWEEP, CommandCall, CommandLine
+
+from bench import cli
+from bench.cli.arguments import make_parser
+from bench.cli.console import duration
+from bench.cli.sweep import make_spec
+from bench.errors import MixedRunsError
+from bench.execution import jobs
+from bench.execution.environment import available_cores
+from bench.execution.resources import choose_hardware
+from bench.spec.options import Means
+from bench.storage.store import Store
+from bench.sweeps.options import Conditions
+from bench.sweeps.reproduce import command_line
+from bench.sweeps.resume import find_missing
+from bench.tools.fault_injection import processes_of
+
+FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+BAD_USAGE = [
+    ("", "COMMAND"),
+    ("swep", "invalid choice: 'swep'"),
+    ("sweep --seeds 0", "--seeds: must be at least 1 and at most 10000, got 0"),
+    ("sweep --seeds 100000000000", "--seeds: must be at least 1 and at most 10000, got 1000"),
+    ("sweep --seeds many", "--seeds: must be a whole number, got 'many'"),
+    ("sweep --seeds 3 --seed-list 0-3", "not allowed with argument --seeds"),
+    ("sweep --seed-list 3-1", "--seed-list: a range of seeds must ascend, got '3-1'"),
+    ("sweep --seed-list 1,1", "every seed may be given once, got 1 twice"),
+    ("sweep --optimizers adma", "unknown optimizer 'adma': did you mean adam"),
+    ("sweep --optimizers sgd,sgd", "every variant may be given once"),
+    ("sweep --optimizers adam[lr=0.001],adam", "'adam' and 'adam' are both torch.optim.Adam"),
+    ("sweep --optimizers adam[lr=x]", "lr must be a number (default 0.001), got 'x'"),
+    ("sweep --optimizers adam[lr]", "hyperparameters are written key=value"),
+    ("sweep --iterations 0", "--iterations: must be at least 1 and at most 1000000, got 0"),
+    ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
+    ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),
+    ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
+    ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
+    ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
+    ("sweep --name ../../etc", "--name: a sweep's name must be"),
+    ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),
+    ("report nowhere", "no results at nowhere"),
+    ("sweep -j 100000000", "at most 1024, or -1 for every core, got 100000000"),
+    ("sweep --seeds \uff11\uff12", "--seeds: must be a whole number"),
+    ("sweep --looks 0", "--looks: must be at least 1"),
+    ("sweep --looks often", "--looks: must be a whole number, got 'often'"),
+    ("analyze nowhere --margin 0", "--margin: must be a positive number, got '0'"),
+    ("analyze nowhere --margin inf", "--margin: must be a positive number, got 'inf'"),
+    ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
+    ("analyze nowhere.csv --json x --html x", "--json and --html must be two files"),
+    ("report nowhere --output=", "--output: must be a file's path, got nothing"),
+    ("report nowhere --format xml", "--format: invalid choice: 'xml'"),
+    ("report nowhere --output -", "--output - prints json, markdown or csv: give --format with"),
+    ("report nowhere --format html --output -", "or a file for the HTML report"),
+    ("report nowhere --open --format csv", "--open shows the HTML report only, got --format csv"),
+    ("report nowhere --open --output - --format json", "HTML report only, got --format json"),
+    ("report nowhere --latex -", "--latex: must be a file's path, got '-'"),
+    ("report nowhere --rows=", "--rows: must be a file's path, got nothing"),
+    ("report nowhere --check -", "--check: must be a file's path, got '-'"),
+    ("report nowhere --check x", "no report at x: --check needs an HTML report"),
+    ("report nowhere --check x --open", "--check goes with no other option, got --open too"),
+    ("report nowhere --check x --format html", "no other option, got --format too"),
+    ("report nowhere --check x --output y --latex z --rows w", "--output, --latex, --rows too"),
+    ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
+    ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
+    (f"report {'x' * 300}", "File name too long"),
+    (f"sweep --no-report --results {'x' * 300}", "File name too long"),
+    (f"analyze {'x' * 300}.csv", "File name too long"),
+    ("benchmark --json .", "cannot write the figures to .: it is not a regular file"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), BAD_USAGE)
+def test_bad_usage_is_one_line_and_exit_2(
+    command: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("optimizer-bench: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert os.listdir(tmp_path) == []
+
+
+def test_cuda_is_refused_where_there_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert cli.main(["sweep", "--device", "cuda"]) == 2
+    assert "--device cuda: torch finds no such device here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--results", "--reports"])
+def test_unwritable_directories_are_refused_before_training(
+    option: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert cli.main(["sweep", *FAST, option, "file/inside"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(
+        r"cannot write (the report|results) to .*file/inside.*: Not a directory", error
+    )
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+BAD_OUTPUTS = [
+    ("--output file/inside.html", "cannot write the report to .*/file: File exists"),
+    ("--format csv --output file/inside.csv", "cannot write the report to .*/file: File exists"),
+    ("--latex file/inside.tex", "cannot write the LaTeX to .*/file: File exists"),
+    ("--rows .", "cannot write the rows to .: it is not a regular file"),
+    ("--output few.parquet", "cannot write the report to few.parquet: that belongs to the results"),
+    ("--latex few.parquet", "cannot write the LaTeX to few.parquet: that belongs to the results"),
+    ("--latex a --rows ./a", "the LaTeX and the rows must be two files, got a for both"),
+    ("--output a --latex a", "the report and the LaTeX must be two files, got a for both"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OUTPUTS)
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    options: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    rows = few_rows(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert cli.main(["report", rows.name, *options.split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert re.search(message, captured.err)
+    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+
+
+def test_open_shows_the_page_in_the_user_s_browser(run_command: CommandLine) -> None:
+    rows = few_rows(run_command.directory)
+    browser = run_command.directory / "browser"
+    browser.write_text('#!/bin/sh\necho "$@" > opened\n')
+    browser.chmod(0o755)
+    finished = run_command("report", rows.name, "--open", environment={"BROWSER": str(browser)})
+    page = run_command.directory / "reports" / "few.html"
+    assert (finished.code, finished.out, finished.err) == (0, "report: reports/few.html\n", "")
+    assert (run_command.directory / "opened").read_text() == f"{page.as_uri()}\n"
+
+
+def test_no_browser_is_said_in_one_line(run_command: CommandLine) -> None:
+    rows = few_rows(run_command.directory)
+    nowhere = {"BROWSER": "/nowhere/browser", "PATH": "/nowhere", "DISPLAY": ""}
+    finished = run_command("report", rows.name, "--open", environment=nowhere)
+    address = (run_command.directory / "reports" / "few.html").as_uri()
+    assert (finished.code, finished.out) == (0, "report: reports/few.html\n")
+    assert finished.err == f"no browser could be started: open {address} in yours\n"
+
+
+def test_soak_is_refused_where_it_cannot_even_be_imported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("bench.tools.fault_injection", "bench.cli.soak"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert cli.main(["soak"]) == 2
+    assert "soak needs Linux's /proc and resource limits, this is win32" in capsys.readouterr().err
+
+
+def test_help_groups_the_options_and_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        make_parser().parse_args(["sweep", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for heading in ("what to compare:", "the workload:", "the machine:", "files:", "examples:"):
+        assert heading in text
+
+
+@pytest.fixture
+def call_small(call_command: CommandCall, small_sweep: Path) -> CommandCall:
+    """The program called where the small sweep is."""
+    return replace(call_command, directory=small_sweep)
+
+
+SWEEPS = [
+    ["--seeds", "20"],
+    ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
+    ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
+]
+
+
+@pytest.mark.parametrize("arguments", SWEEPS)
+def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str]) -> None:
+    import shlex
+
+    spec = make_spec(make_parser().parse_args(["sweep", *arguments]))
+    words = shlex.split(command_line(spec, Means(device="cpu")))
+    assert words[:2] == ["python", "scripts/sweep.py"]
+    assert make_spec(make_parser().parse_args(["sweep", *words[2:]])) == spec
+
+
+def test_the_default_command_is_short() -> None:
+    spec = make_spec(make_parser().parse_args(["sweep", "--seeds", "20"]))
+    command = "python scripts/sweep.py --seeds 20 --device cpu"
+    assert command_line(spec, Means(device="cpu")) == command
+    assert spec.name == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (59.1, "1 min 0 s"), (200, "3 min 20 s"), (9000, "2 h 30 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+class TestSmallSweep:
+    """All eight optimizers over three seeds, from the command line to the report."""
+
+    def test_one_row_a_run(self, small_sweep: Path) -> None:
+        rows = Store(small_sweep / "results" / "small").read_rows().to_pylist()
+        assert len(rows) == 24
+        assert {row["status"] for row in rows} == {"ok"}
+        assert {row["n_jobs"] for row in rows} == {min(24, available_cores())}
+        for seed in range(3):
+            assert len({r["initial_weights_sha256"] for r in rows if r["seed"] == seed}) == 1
+            assert len({r["data_order_sha256"] for r in rows if r["seed"] == seed}) == 1
+        assert len({r["data_order_sha256"] for r in rows}) == 3
+        assert min(r["test_accuracy"] for r in rows) > 0.2
+
+    def test_neither_host_nor_user_is_stored(self, small_sweep: Path) -> None:
+        import getpass
+        import platform
+
+        text = repr(pq.read_table(small_sweep / "results" / "small" / "runs.parquet").to_pylist())
+        assert platform.node() not in text
+        assert f"/{getpass.getuser()}" not in text
+
+    def test_what_is_printed(self, small_sweep: Path) -> None:
+        out = (small_sweep / "stdout.txt").read_text()
+        assert "8 optimizers x 3 seeds = 24 runs" in out
+        assert "with 3 seeds no difference can be significant" in out
+        assert "11 seeds or more are needed" in out
+        assert "24/24 runs, 0 failed" in out
+        assert "report:    reports/small.html" in out
+        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 120" in out
+        assert "\x1b" not in out
+
+    def test_the_report_names_every_optimizer(self, small_sweep: Path) -> None:
+        page = (small_sweep / "reports" / "small.html").read_text()
+        for name in ("sgd", "momentum", "nesterov", "adam", "adagrad", "adadelta", "rmsprop"):
+            assert f">{name}<" in page.replace("\n", "")
+
+    def test_the_same_command_again_trains_nothing(
+        self, small_sweep: Path, call_small: CommandCall
+    ) -> None:
+        rows = small_sweep / "results" / "small" / "runs.parquet"
+        before = rows.stat().st_mtime_ns
+        page = (small_sweep / "reports" / "small.html").read_bytes()
+        finished = call_small("sweep", *SMALL_SWEEP, "--name", "small", "--quiet")
+        assert (finished.code, finished.err) == (0, "")
+        assert finished.out == "reports/small.html\n"
+        assert rows.stat().st_mtime_ns == before
+        assert (small_sweep / "reports" / "small.html").read_bytes() == page
+
+    def test_report_and_analyze_read_what_is_stored(
+        self, small_sweep: Path, call_small: CommandCall
+    ) -> None:
+        page = (small_sweep / "reports" / "small.html").read_bytes()
+        finished = call_small(
+            "report", "results/small", "--output", "again.html", "--rows", "all.parquet"
+        )
+        assert finished.code == 0, finished.err
+        assert (small_sweep / "again.html").read_bytes() == page
+        assert pq.read_table(small_sweep / "all.parquet").num_rows == 24
+
+        analysed = call_small("analyze", "all.parquet", "--json", "-")
+        assert analysed.code == 0, analysed.err
+        result = json.loads(analysed.out)
+        assert result["parameters"]["k"] == 8
+        assert len(result["pairs"]) == 28
+        printed = call_small("analyze", "results/small", "--alpha", "0.01")
+        assert printed.code == 0, printed.err
+        assert "nesterov" in printed.out
+
+    def test_the_python_of_the_readme_runs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        readme = (Path(cli.__file__).parents[2] / "README.md").read_text()
+        (code,) = re.findall(r"    import bench\n(?:    .*\n)+", readme)
+        assert "seeds=20" in code
+        monkeypatch.chdir(tmp_path)
+        names: dict[str, Any] = {}
+        exec(textwrap.dedent(code).replace("seeds=20", "seeds=2, iterations=20"), names)
+        assert names["comparison"].parameters.k == 3
+        assert "rates" in Path("rates.html").read_text()
+
+    def test_another_workload_of_the_same_name_is_refused(self, call_small: CommandCall) -> None:
+        arguments = ("--name", "small", "--iterations", "121", "--eval-every", "50")
+        finished = call_small("sweep", *arguments)
+        assert finished.code == 2
+        assert (
+            "iterations=120, this sweep has iterations=121: give this sweep another --name"
+            in finished.err
+        )
+        assert finished.err.count("\n") == 1
+
+    def test_how_it_is_judged_cannot_be_changed_afterwards(
+        self, small_sweep: Path, call_small: CommandCall
+    ) -> None:
+        declared = (small_sweep / "results" / "small" / "spec.json").read_bytes()
+        arguments = (*SMALL_SWEEP, "--name", "small", "--margin", "0.01")
+        finished = call_small("sweep", *arguments)
+        assert finished.code == 2
+        assert "was declared with margin=0.002 before its runs were seen" in finished.err
+        assert "this sweep has margin=0.01: repeat --margin 0.002, or" in finished.err
+        assert (small_sweep / "results" / "small" / "spec.json").read_bytes() == declared
+
+    def test_the_ranking_says_who_is_worse(self, small_sweep: Path) -> None:
+        lines = (small_sweep / "stdout.txt").read_text().splitlines()
+        start = next(i for i, line in enumerate(lines) if line.startswith("optimizer "))
+        means = [float(line.split()[2]) for line in lines[start + 1 : start + 9]]
+        assert means == sorted(means, reverse=True)
+        last = lines[start + 8].split()
+        assert last[-1] == "inconclusive"  # three seeds
+        assert any(float(word.replace("\u2212", "-")) < 0 for word in last if "\u2212" in word)
+
+    def test_a_dry_run_writes_nothing(self, small_sweep: Path, call_small: CommandCall) -> None:
+        before = sorted(small_sweep.rglob("*"))
+        arguments = ("--name", "small", "--iterations", "120", "--eval-every", "50", "--seeds", "4")
+        finished = call_small("sweep", *arguments, "--dry-run")
+        assert finished.code == 0, finished.err
+        assert "done   sgd  seed 0\n" in finished.out
+        assert "to do  rmsprop  seed 3\n" in finished.out
+        assert "runs:   32, of which 24 are done" in finished.out
+        assert "time:   about" in finished.out
+        # three seeds were looked at already
+        assert "at level 0.00833 (this look's share of alpha 0.05), Holm can" in finished.out
+        assert "reject nothing with fewer than 13" in finished.out
+        assert sorted(small_sweep.rglob("*")) == before
+
+
+def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) -> None:
+    finished = call_command("sweep", "--optimizers", "sgd,adam", "--seeds", "6", "--dry-run")
+    assert finished.code == 0, finished.err
+    assert re.search(r"time:   about (\d+ min )?\d+ s with", finished.out)
+    assert "6, enough: over the one pair at alpha 0.05" in finished.out
+    assert list(call_command.directory.iterdir()) == []
+
+
+def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None:
+    first = call_command("sweep", *FAST, "--name", "x", "--no-report")
+    assert first.code == 0, first.err
+    more = ("--iterations", "20", "--seeds", "3", "--optimizers", "sgd,adam,adam[lr=0.01]")
+    second = call_command("sweep", *more, "--name", "x", "--n-jobs", "1")
+    assert second.code == 0, second.err
+    assert "9 runs, 4 done already" in second.out
+    rows = Store(call_command.directory / "results/x").read_rows().to_pylist()
+    done = {(row["optimizer"], row["seed"]) for row in rows}
+    assert done == {(o, s) for o in ("sgd", "adam", "adam[lr=0.01]") for s in range(3)}
+    fewer = call_command("sweep", *FAST, "--name", "x", "--seeds", "1", "--no-report")
+    assert fewer.code == 0
+    assert "7 other stored runs" in fewer.out
+
+
+def test_why_every_run_failed_is_said_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("the optimizer exploded")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.execution.jobs.train", explode)
+    assert cli.main(["sweep", *FAST, "--name", "x"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("RuntimeError: the optimizer exploded") == 1
+    assert "(adam seed 0, adam seed 1, sgd seed 0 and 1 more)" in error
+    assert "every run failed: there is nothing to compare" in error
+    assert len(Store(tmp_path / "results" / "x").read_rows()) == 4
+
+
+def test_some_failures_leave_a_report_and_exit_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = jobs.train
+
+    def explode_on_seed_1(workload, optimizer, seeds, *arguments, **options):  # type: ignore[no-untyped-def]
+        if seeds == [1]:
+            raise MemoryError("no memory for this one")
+        return train(workload, optimizer, seeds, *arguments, **options)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jobs, "train", explode_on_seed_1)
+    command = ["sweep", *FAST, "--name", "x", "--seed-list", "0-4"]
+    command.remove("--seeds")
+    command.remove("2")
+    assert cli.main(command) == 1
+    assert "failed: MemoryError: no memory for this one" in capsys.readouterr().err
+    assert "no memory for this one" in (tmp_path / "reports" / "x.html").read_text()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*command, "--no-report"]) == 0  # failed runs are tried again
+    assert "10 runs, 8 done already" in capsys.readouterr().out
+
+
+def test_a_full_or_ascii_terminal_is_no_traceback(small_sweep: Path) -> None:
+    run_command = CommandLine(small_sweep)
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    finished = run_command("analyze", "results/small", environment=ascii_only)
+    assert (finished.code, finished.err) == (0, "")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "bench", "analyze", "results/small"]
+        ended = subprocess.run(command, cwd=small_sweep, stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert ended.stderr.decode().startswith("optimizer-bench: error: ")
+    assert ended.stderr.count(b"\n") == 1
+
+
+def test_what_was_not_declared_is_said(call_small: CommandCall) -> None:
+    finished = call_small("analyze", "results/small", "--alpha", "0.5")
+    assert "warning: Judged with alpha 0.5, which is not what was declared" in finished.out
+    as_declared = call_small("analyze", "results/small", "--alpha", "0.05")
+    assert "not what was declared" not in as_declared.out
+
+
+def test_rows_without_a_declaration_are_said_to_have_none(
+    small_sweep: Path, call_small: CommandCall
+) -> None:
+    rows = small_sweep / "rows" / "rows.parquet"
+    output = ("--format", "csv", "--output", "again.csv")
+    remade = call_small("report", "results/small", *output, "--rows", rows)
+    assert remade.code == 0
+    assert "No declaration is stored with these rows" in call_small("analyze", rows).out
+    assert "No declaration" not in call_small("analyze", "results/small").out
+
+
+def test_a_name_that_now_means_something_else_is_refused(
+    small_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(small_sweep / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    spec = make_spec(make_parser().parse_args(["sweep", *SMALL_SWEEP, "--name", "small"]))
+    other = replace(spec.optimizers[0], hyperparameters=(("lr", 0.2),))
+    spec = replace(spec, optimizers=(other, *spec.optimizers[1:]))
+    conditions = Conditions(
+        store=Store(Path("results/small")), hardware=choose_hardware("cpu", n_jobs=2)
+    )
+    with pytest.raises(
+        MixedRunsError, match=r"sgd seed 0 as torch.optim.SGD with .*\"lr\":0.1.* \{\"lr\":0.2"
+    ):
+        find_missing(spec, conditions)
+    todo = find_missing(spec, replace(conditions, force=True))
+    assert len(todo.missing) == len(todo.planned)
+    assert len(todo.done) == 0  # what is done again does not count as done
+
+
+def test_the_time_of_a_variant_that_diverges_at_once_can_be_estimated(
+    call_command: CommandCall,
+) -> None:
+    finished = call_command("sweep", *FAST, "--dry-run", "--optimizers", "sgd,sgd[lr=1e9]")
+    assert (finished.code, finished.err) == (0, "")
+
+
+def test_force_does_stored_runs_again(call_command: CommandCall) -> None:
+    assert call_command("sweep", *FAST, "--no-report").code == 0
+    (sweep,) = (call_command.directory / "results").iterdir()
+
+    def starts() -> dict[str, datetime]:
+        return {r["run_key"]: r["started_at"] for r in Store(sweep).read_rows().to_pylist()}
+
+    before = starts()
+    assert call_command("sweep", *FAST, "--no-report", "--force").code == 0
+    after = starts()
+    assert before.keys() == after.keys()
+    assert all(after[key] > before[key] for key in before)
+    assert not (call_command.directory / "reports").exists()
+
+
+LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "2", "--no-report", "--name", "x")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_interruption_keeps_rows_and_leaves_no_process(
+    run_command: CommandLine, sent: signal.Signals, code: int
+) -> None:
+    process = run_command.start("sweep", *LONG)
+    runs = run_command.directory / "results/x/runs"
+    wait_until(lambda: any(runs.glob("*.parquet")))
+    if sent == signal.SIGINT:
+        os.killpg(process.pid, sent)  # a terminal sends it to every process of the group
+    else:
+        process.send_signal(sent)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "Traceback" not in err + out
+    wait_until(lambda: processes_of(process.pid) == [], seconds=10)
+    rows = Store(runs.parent).read_rows()
+    assert len(rows) == len(list(runs.glob("*.parquet"))) > 0
+
+
+def test_a_second_sweep_is_refused_and_a_killed_parent_takes_its_workers_along(
+    run_command: CommandLine, call_command: CommandCall
+) -> None:
+    process = run_command.start("sweep", *LONG)
+    try:
+        wait_until(lambda: any((run_command.directory / "results/x/runs").glob("*.parquet")))
+        second = call_command("sweep", *LONG)
+        assert second.code == 2
+        who = f"another sweep (process {process.pid}) is writing to results/x"
+        assert who in second.err
+        process.kill()
+        process.communicate(timeout=30)  # ends when no worker holds the pipes any more
+        wait_until(lambda: processes_of(process.pid) == [], seconds=10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,444 @@
+"""Hostile surroundings: the rows are those of everywhere, or one line says what is wrong.
+
+Every case is the real program in processes of its own; only the rows that they are compared with
+are made here.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CommandLine, Environment, Finished
+
+import bench
+from bench import cli
+from bench.datasets.cache import DATA_DIR_VARIABLE
+from bench.execution.environment import available_cores
+from bench.storage.store import Store
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits and capabilities"),
+]
+
+REPOSITORY = Path(bench.__file__).parents[1]
+SWEEP = ("sweep", "--name", "x", "--iterations", "20", "--optimizers", "sgd,adam", "--quiet")
+TWO_SEEDS = (*SWEEP, "--seeds", "2")
+#: Columns that say when, how fast and where a run was made.
+OF_THE_PLACE = (
+    *("train_seconds", "eval_seconds", "eval_train_seconds", "started_at"),
+    *("n_jobs", "cores", "git_commit"),
+)
+#: Bytes: more than one row takes, less than forty in one file.
+ROOM_FOR_A_ROW = 40_000
+#: Root is asked for permission too once it has given up these.
+OBEDIENT = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+#: Nobody may start only so many processes, but still finds this Python in root's home.
+NOBODY = (
+    *("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_override,+dac_read_search"),
+    *("--ambient-caps=+dac_override,+dac_read_search", "--bounding-set=-sys_resource,-sys_admin"),
+)
+
+
+def rows_in(results: Path) -> list[dict[str, Any]]:
+    return sorted(Store(results / "x").read_rows().to_pylist(), key=_identity)
+
+
+def _identity(row: dict[str, Any]) -> tuple[str, int]:
+    return row["optimizer"], row["seed"]
+
+
+def learned(results: Path) -> list[dict[str, Any]]:
+    """The rows without what belongs to the place."""
+    return [
+        {name: value for name, value in row.items() if name not in OF_THE_PLACE}
+        for row in rows_in(results)
+    ]
+
+
+def obedient() -> Sequence[str]:
+    """What to put before a command so that permissions hold for it."""
+    if os.geteuid():
+        return ()
+    return _usable(OBEDIENT)
+
+
+def _usable(prefix: Sequence[str]) -> Sequence[str]:
+    if shutil.which(prefix[0]) is None:
+        pytest.skip("needs setpriv of util-linux")
+    tried = subprocess.run([*prefix, "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"privileges cannot be given up here: {tried.stderr.strip()}")
+    return prefix
+
+
+def require_one_line(finished: Finished, code: int) -> str:
+    """An error and nothing else; returns it."""
+    assert (finished.code, finished.out) == (code, ""), finished.err
+    assert finished.err.startswith("optimizer-bench: error: "), finished.err
+    assert finished.err.count("\n") == 1, finished.err
+    return finished.err
+
+
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory: pytest.TempPathFactory, arrays: Path) -> Path:
+    """The results of the sweep where nothing is special."""
+    results = tmp_path_factory.mktemp("ordinary") / "results"
+    places = ("--results", str(results), "--data-dir", str(arrays.parent))
+    assert cli.main([*TWO_SEEDS, "--n-jobs", "1", "--no-report", *places]) == 0
+    return results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is odd about a place, and what the program says there; {} is the test's directory."""
+
+    environment: Environment
+    options: tuple[str, ...] = ()
+    before: Callable[[], None] | None = None
+    said: str = ""
+    cores: int | None = None
+    written: frozenset[str] = field(default_factory=lambda: frozenset({"results"}))
+
+
+def _close_streams() -> None:
+    os.close(0)
+    os.close(1)
+
+
+def _use_one_core() -> None:
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+
+
+SURROUNDINGS = {
+    "no home, no terminal, ASCII, other letters in paths, silly threads": Surroundings(
+        environment={
+            **{"HOME": None, "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": None},
+            "OMP_NUM_THREADS": "rather many",
+        },
+        options=(
+            *("--results", "{}/my rësults 結果", "--reports", "{}/my répörts", "--n-jobs", "2"),
+            *("--data-dir", "{}/dåta of mine"),
+        ),
+        before=_close_streams,
+        written=frozenset({"my rësults 結果", "my répörts", "dåta of mine"}),
+    ),
+    "one core, no asserts, cache a file, TMPDIR missing": Surroundings(
+        environment={
+            **{"PYTHONOPTIMIZE": "1", "TMPDIR": "{}/missing", "OMP_NUM_THREADS": "1000"},
+            DATA_DIR_VARIABLE: "{}/file",
+        },
+        options=("--no-report",),
+        before=_use_one_core,
+        said="optimizer-bench: warning: cannot keep the dataset in {}/file (File exists); "
+        "unpacking it into ",
+        cores=1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_rows_are_the_same_wherever_they_are_made(
+    name: str, run_command: CommandLine, ordinary: Path
+) -> None:
+    place, given = run_command.directory, SURROUNDINGS[name]
+    (place / "file").write_text("")
+    target = place / "elsewhere"
+    target.mkdir()
+    options = [option.replace("{}", str(place)) for option in given.options]
+    results = Path(options[1]) if "--results" in options else place / "results"
+    results.symlink_to(target)  # a link does as well as a directory
+    environment = {
+        key: value.replace("{}", str(place)) if value else value
+        for key, value in given.environment.items()
+    }
+    finished = run_command(*TWO_SEEDS, *options, environment=environment, before=given.before)
+    assert finished.code == 0, finished.err
+    assert finished.out == ""
+    # the OpenMP library has its own opinion of a number of threads that is none; of the processes
+    # only the program's own says it, since lines of several at once get mixed up
+    assert finished.err.count("libgomp: ") <= 1, finished.err
+    lines = [line for line in finished.err.splitlines() if line and "libgomp: " not in line]
+    assert len(lines) == bool(given.said), finished.err
+    assert all(line.startswith(given.said.replace("{}", str(place))) for line in lines)
+    assert learned(results) == learned(ordinary)
+    cores = given.cores or available_cores()
+    assert {(r["cores"], r["n_jobs"]) for r in rows_in(results)} == {(cores, given.cores or 2)}
+    written = {file.name for file in place.iterdir()} - {"file", "elsewhere"}
+    assert written == given.written
+    assert (target / "x" / "runs.parquet").is_file()
+    if "--reports" in options:
+        assert ">adam<" in (place / "my répörts" / "x.html").read_text(encoding="utf-8")
+
+
+#: A module that Python imports at its start: the system has no semaphores.
+NO_SEMAPHORES = """
+import _multiprocessing
+class NoSemaphore(_multiprocessing.SemLock):
+    def __new__(cls, *args, **kwargs):
+        raise OSError(38, "Function not implemented")
+_multiprocessing.SemLock = NoSemaphore
+"""
+NO_WORKERS = {
+    "switched off": ({"JOBLIB_MULTIPROCESSING": "0"}, "JOBLIB_MULTIPROCESSING=0"),
+    "no semaphores": (
+        {"PYTHONPATH": f"{{}}:{os.environ.get('PYTHONPATH', '')}"},
+        "this system has no semaphores (/dev/shm)",
+    ),
+}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("name", NO_WORKERS)
+def test_without_workers_runs_are_made_in_one_process(
+    name: str, n_jobs: int, run_command: CommandLine, ordinary: Path
+) -> None:
+    place, (variables, reason) = run_command.directory, NO_WORKERS[name]
+    (place / "sitecustomize.py").write_text(NO_SEMAPHORES)
+    environment = {key: value.replace("{}", str(place)) for key, value in variables.items()}
+    options = ("--n-jobs", str(n_jobs), "--no-report")
+    finished = run_command(*TWO_SEEDS, *options, environment=environment)
+    warning = (
+        f"optimizer-bench: warning: 2 workers are not available because {reason}: the work is "
+        "done in one process\n"
+    )
+    assert (finished.code, finished.out) == (0, "")
+    assert finished.err == (warning if n_jobs == 2 else "")
+    assert learned(place / "results") == learned(ordinary)
+    assert {(r["cores"], r["n_jobs"]) for r in rows_in(place / "results")} == {
+        (available_cores(), 1)
+    }
+
+
+def test_what_measures_workers_needs_them(run_command: CommandLine) -> None:
+    finished = run_command("benchmark", environment={"JOBLIB_MULTIPROCESSING": "0"})
+    error = require_one_line(finished, 2)
+    assert "benchmark needs worker processes, not available because JOBLIB_MULTI" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JOBLIB_MULTIPROCESSING", "false"),
+        ("JOBLIB_START_METHOD", "nonsense"),
+        ("LOKY_MAX_CPU_COUNT", "all"),
+        ("LOKY_MAX_DEPTH", ""),
+        ("LOKY_PICKLER", "no_such_module"),
+    ],
+)
+def test_variables_of_joblib_that_it_refuses_are_named(
+    name: str, value: str, run_command: CommandLine
+) -> None:
+    error = require_one_line(run_command(*TWO_SEEDS, environment={name: value}), 2)
+    assert error.startswith("optimizer-bench: error: cannot use joblib (")
+    assert error.endswith(f": check the environment variable {name}={value}\n")
+    assert not (run_command.directory / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("JOBLIB_TEMP_FOLDER", "/proc/x"), ("LOKY_MAX_CPU_COUNT", "-1"), ("LOKY_PICKLER", "pickle")],
+)
+def test_other_variables_of_joblib_change_no_row(
+    name: str, value: str, run_command: CommandLine, ordinary: Path
+) -> None:
+    finished = run_command(*TWO_SEEDS, "--no-report", environment={name: value})
+    assert (finished.code, finished.out, finished.err) == (0, "", "")
+    assert learned(run_command.directory / "results") == learned(ordinary)
+
+
+def test_installed_where_nothing_can_be_written(run_command: CommandLine, ordinary: Path) -> None:
+    prefix = obedient()
+    place = run_command.directory
+    source, installed = place / "source", place / "site-packages"
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    shutil.copytree(
+        REPOSITORY / "bench", source / "bench", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    options = ["--no-build-isolation", "--no-compile", "--disable-pip-version-check"]
+    made = subprocess.run(
+        [*pip, *options, "--target", installed, source], capture_output=True, text=True
+    )
+    if any(word in made.stderr for word in ("bdist_wheel", "No module named", "BackendUnavail")):
+        pytest.skip("needs pip, and setuptools that can build wheels")
+    assert made.returncode == 0, made.stderr
+    shutil.rmtree(source)
+    before = sorted(installed.rglob("*"))
+    with _read_only(installed):
+        finished = run_command(
+            *TWO_SEEDS,
+            *("--n-jobs", "1"),
+            environment={"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": None},
+            prefix=prefix,
+        )
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out == "reports/x.html\n"
+    assert learned(place / "results") == learned(ordinary)
+    assert {row["git_commit"] for row in rows_in(place / "results")} == {None}
+    assert sorted(installed.rglob("*")) == before
+    assert {file.name for file in place.iterdir()} == {"site-packages", "results", "reports"}
+
+
+class _read_only:  # noqa: N801 - reads as a function
+    """Nothing can be made in a directory or below it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directories = [directory, *(d for d in directory.rglob("*") if d.is_dir())]
+
+    def __enter__(self) -> None:
+        for directory in self.directories:
+            directory.chmod(0o555)
+
+    def __exit__(self, *_error: object) -> None:
+        for directory in self.directories:
+            directory.chmod(0o755)
+
+
+WORKERS_FAIL = {
+    "cannot import": "worker processes die or do not start, which usually means that memory ran",
+    "too many processes": "cannot start the workers ([Errno 11] Resource temporarily unavailable)",
+}
+
+
+@pytest.mark.parametrize("name", WORKERS_FAIL)
+def test_workers_that_do_not_start_cost_no_row(
+    name: str, run_command: CommandLine, ordinary: Path
+) -> None:
+    place = run_command.directory
+    shutil.copytree(ordinary, place / "results")
+    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    prefix: Sequence[str] = ()
+    if name == "cannot import":
+        environment["PYTHONPATH"] = f"{_poison(place)}:{os.environ.get('PYTHONPATH', '')}"
+    else:
+        if os.geteuid():
+            pytest.skip("limits the processes of another user, which only root can start")
+        prefix = _usable((*NOBODY, "prlimit", "--nproc=5:5"))  # one worker starts, not two
+    more = (*SWEEP, "--seeds", "3", "--n-jobs", "2", "--no-report")
+    finished = run_command(*more, environment=environment, prefix=prefix)
+    error = require_one_line(finished, 1)
+    assert WORKERS_FAIL[name] in error
+    assert "the finished runs are stored: give the same command again, with fewer --n-jobs" in error
+    assert learned(place / "results") == learned(ordinary)
+    assert not Store(place / "results" / "x").begun_directory.exists()
+
+
+def _poison(place: Path) -> Path:
+    """A directory from which every worker's interpreter imports its end."""
+    directory = place / "poison"
+    directory.mkdir()
+    (directory / "sitecustomize.py").write_text(
+        "import os, sys\nif any('popen_loky' in word for word in sys.orig_argv):\n    os._exit(1)\n"
+    )
+    return directory
+
+
+def test_no_room_for_the_dataset_anywhere(run_command: CommandLine) -> None:
+    place = run_command.directory
+    (place / "tmp").mkdir()
+    finished = run_command(
+        *(*TWO_SEEDS, "--n-jobs", "1", "--no-report", "--data-dir", "data"),
+        environment={"TMPDIR": str(place / "tmp")},
+        before=_limit_files,
+    )
+    warning, error = finished.err.splitlines()
+    assert finished.code == 1
+    assert warning.startswith("optimizer-bench: warning: cannot keep the dataset in data (File too")
+    assert error == (
+        "optimizer-bench: error: cannot keep the dataset in data (File too large), nor in a "
+        "temporary directory (File too large): name a directory with room for 120 MB with "
+        "--data-dir"
+    )
+    assert list((place / "tmp").iterdir()) == []
+
+
+def _limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_no_room_to_put_the_rows_together_costs_none(
+    run_command: CommandLine, ordinary: Path, arrays: Path
+) -> None:
+    finished = run_command(
+        *(*SWEEP, "--seeds", "20", "--n-jobs", "1", "--no-report"),
+        environment={DATA_DIR_VARIABLE: str(arrays.parent)},
+        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_FOR_A_ROW,) * 2),
+    )
+    assert (finished.code, finished.out) == (0, "")
+    assert finished.err == (
+        "optimizer-bench: warning: every row stays in a file of its own: cannot write "
+        f"{run_command.directory.resolve()}/results/x/runs.parquet: File too large\n"
+    )
+    found = learned(run_command.directory / "results")
+    assert len(found) == 40
+    _require_true_part(found, ordinary)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for a few rows."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    size = ["-t", "tmpfs", "-o", "size=160k", "tmpfs", str(directory)]
+    try:
+        mounted = subprocess.run(["mount", *size], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("needs mount")
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+def test_a_disk_that_fills_up_keeps_what_was_finished(
+    run_command: CommandLine, small_disk: Path, ordinary: Path
+) -> None:
+    many = (*SWEEP, "--seeds", "20", "--n-jobs", "2", "--no-report", "--results", small_disk)
+    error = require_one_line(run_command(*many), 1)
+    assert f"cannot write {small_disk}/x/runs/" in error
+    assert error.endswith(".parquet: No space left on device\n")
+    _require_true_part(learned(small_disk), ordinary)
+    left = [file.name for file in (small_disk / "x").rglob("*") if file.name.endswith(".tmp")]
+    assert left == []
+    assert not Store(small_disk / "x").begun_directory.exists()
+
+
+def _require_true_part(some: list[dict[str, Any]], ordinary: Path) -> None:
+    """Some rows, and where the ordinary sweep has them too, the same."""
+    known = {row["run_key"]: row for row in learned(ordinary)}
+    common = [row for row in some if row["run_key"] in known]
+    assert common
+    assert common == [known[row["run_key"]] for row in common]
+
+
+def test_results_that_become_read_only_keep_what_was_finished(
+    run_command: CommandLine, ordinary: Path
+) -> None:
+    prefix = obedient()
+    results = run_command.directory / "results"
+    runs = results / "x" / "runs"
+    many = (*SWEEP, "--seeds", "200", "--n-jobs", "2", "--no-report")
+    process = run_command.start(*many, prefix=prefix)
+    deadline = time.monotonic() + 120
+    while not any(runs.glob("*.parquet")) and process.poll() is None:
+        assert time.monotonic() < deadline, "no run ended"
+        time.sleep(0.05)
+    with _read_only(results):
+        out, err = process.communicate(timeout=120)
+    error = require_one_line(Finished(process.returncode, out, err), 1)
+    assert "cannot write results/x/runs/" in error or f"cannot write {runs}/" in error
+    assert error.endswith(".parquet: Permission denied\n")
+    _require_true_part(learned(results), ordinary)

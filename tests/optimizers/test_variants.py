@@ -1,0 +1,99 @@
+"""Variants with a batch size of their own: the regimes of gradient descent, and anybody's."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.errors import SpecError
+from bench.optimizers.variants import PRESETS, resolve_variant
+from bench.spec.expressions import parse_optimizers
+from bench.spec.model import BUDGETS, OptimizerSpec, SweepSpec, Workload, common_budget
+
+N = 60_000
+
+
+def variant(text: str, workload: Workload | None = None) -> OptimizerSpec:
+    (expression,) = parse_optimizers(text)
+    return resolve_variant(expression, workload or Workload(), N)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "batch_size", "lr"),
+    [
+        ("sgd", "sgd", None, 0.1),
+        ("sgd[batch_size=100]", "sgd", None, 0.1),
+        ("sgd[batch_size=50]", "sgd[batch_size=50]", 50, 0.1),
+        ("sgd[lr=0.1,batch_size=all]", "sgd[batch_size='all']", N, 0.1),
+        ("adam[lr=0.01,batch_size=50]", "adam[batch_size=50,lr=0.01]", 50, 0.01),
+        ("batch-gd", "batch-gd", N, 0.1),
+        ("batch-gd[lr=0.5]", "batch-gd[lr=0.5]", N, 0.5),
+        ("batch-gd[lr=0.1]", "batch-gd", N, 0.1),
+        ("stochastic-gd", "stochastic-gd", 1, 0.01),
+        ("stochastic-gd[lr=0.1]", "stochastic-gd[lr=0.1]", 1, 0.1),
+        ("stochastic-gd[lr=0.01]", "stochastic-gd", 1, 0.01),
+    ],
+)
+def test_a_variant_has_one_name(text: str, name: str, batch_size: int | None, lr: float) -> None:
+    found = variant(text)
+    assert (found.name, found.batch_size) == (name, batch_size)
+    assert dict(found.hyperparameters)["lr"] == lr
+    assert variant(found.name) == found, "a name is an expression"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sgd[batch_size=0]", "batch_size must be a whole number from 1 to 60000"),
+        ("sgd[batch_size=60001]", "the training images, or all, got 60001"),
+        ("sgd[batch_size=True]", "or all, got True"),
+        ("sgd[batch_size=some]", "or all, got 'some'"),
+        ("batch-gd[batch_size=5]", "batch-gd has a batch size of its own: write sgd[batch_size="),
+        ("stochastic-gd[rate=1]", "has no hyperparameter 'rate'"),
+        ("stochastic-gt", "unknown optimizer 'stochastic-gt'"),
+    ],
+)
+def test_a_wrong_one_is_refused(text: str, message: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        variant(text)
+    assert message in str(raised.value)
+
+
+def sweep(budget: str) -> SweepSpec:
+    optimizers = tuple(variant(name) for name in PRESETS["regimes"])
+    return SweepSpec(name="x", optimizers=optimizers, seeds=(0, 1), budget=budget)
+
+
+def test_every_regime_sees_the_same_images() -> None:
+    spec = sweep("epochs")
+    by_name = {run.optimizer.name: run.workload for run in spec.plan()}
+    assert {name: (w.batch_size, w.iterations) for name, w in by_name.items()} == {
+        "batch-gd": (60_000, 5),
+        "stochastic-gd": (1, 300_000),
+        "sgd": (100, 3000),
+    }
+    assert by_name["sgd"] == Workload(), "stored runs of the mini-batch stay what they were"
+    assert by_name["stochastic-gd"].eval_iterations == tuple(range(50_000, 300_001, 50_000))
+    assert by_name["batch-gd"].eval_iterations == (1, 2, 3, 4, 5)
+
+
+def test_every_regime_has_the_same_updates_where_asked() -> None:
+    assert {run.workload.iterations for run in sweep("iterations").plan()} == {3000}
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_the_budget_is_found_again_from_the_runs(budget: str) -> None:
+    spec = sweep(budget)
+    assert common_budget([run.workload for run in spec.plan()][::-1]) in (
+        (spec.workload, budget),
+        (spec.workload_at(1), budget),
+    )
+    assert SweepSpec.from_json(spec.to_json()) == spec
+
+
+def test_runs_of_two_budgets_have_none_in_common() -> None:
+    assert common_budget([Workload(), Workload(batch_size=50, iterations=3001)]) is None
+
+
+def test_an_unknown_budget_is_refused() -> None:
+    with pytest.raises(SpecError, match="budget must be epochs or iterations, got 'images'"):
+        sweep("images")

@@ -1,0 +1,199 @@
+"""The ledger of looks: what was seen is written down once, and judged more strictly later."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _stored import three_seeds
+from conftest import CommandCall
+
+from bench import cli
+from bench.errors import StoreError
+from bench.storage.looks import Ledger, TakenLook
+from bench.sweeps import load as stored
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--n-jobs", "1", "--name", "x")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "looks.json")
+
+
+def look(seeds: Iterable[int], at: datetime = NOW, missing: int = 0) -> TakenLook:
+    return TakenLook(seeds=tuple(seeds), missing=missing, at=at)
+
+
+def test_the_same_seeds_are_the_same_look(book: Ledger) -> None:
+    assert book.read() == ()
+    first = book.with_look(look(range(3)))
+    assert first == (look(range(3)),)
+    assert book.read() == ()  # asking is not looking
+    book.record(first)
+    assert book.with_look(look(range(3), LATER)) == first
+
+
+def test_other_seeds_are_another_look_and_an_old_one_keeps_its_number(book: Ledger) -> None:
+    book.record(book.with_look(look(range(3))))
+    both = book.with_look(look(range(6), LATER))
+    book.record(both)
+    assert [taken.seeds for taken in book.read()] == [(0, 1, 2), (0, 1, 2, 3, 4, 5)]
+    assert book.with_look(look(range(3), LATER)) == both[:1]
+    book.record(both[:1])
+    assert book.read() == both  # nothing is forgotten
+
+
+def test_the_same_seeds_with_fewer_runs_missing_are_another_look(book: Ledger) -> None:
+    book.record(book.with_look(look(range(3), missing=4)))
+    assert len(book.with_look(look(range(3), LATER))) == 2
+    assert len(book.with_look(look(range(3), LATER, missing=4))) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"looks": [{"seeds": "0-9"}]}',
+        '{"looks": [{"seeds": "0-9", "at": "2026-11-24"}]}',
+        '{"looks": [{"seeds": "x", "missing": 0, "at": "2026-11-24"}]}',
+        '{"looks": [{"seeds": "0-9", "missing": [], "at": "2026-11-24"}]}',
+        '{"looks": [{"seeds": "0-9", "missing": 0, "at": "yesterday"}]}',
+        '{"looks": 3}',
+        '{"looks": [{"seeds": 5, "missing": 0, "at": "x"}]}',
+        "\xff",
+    ],
+)
+def test_a_damaged_ledger_is_refused_by_name(book: Ledger, content: str) -> None:
+    book.file.write_text(content, encoding="latin-1")
+    with pytest.raises(StoreError, match=r"looks\.json is not a list of looks") as caught:
+        book.read()
+    assert "\n" not in str(caught.value)
+
+
+class Here:
+    """Commands in this process, in a directory of their own: faster than processes."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        assert cli.main(arguments) == code
+        captured = self._capsys.readouterr()
+        return captured.err if code else captured.out
+
+    def comparison(self, path: str) -> Any:
+        return json.loads(self("analyze", path, "--json", "-"))
+
+    def levels(self, path: str) -> list[tuple[int, int, float]]:
+        looks = self.comparison(path)["looks"]
+        return [(x["look"], x["n_blocks"], round(x["level"], 6)) for x in looks]
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Here:
+    monkeypatch.chdir(tmp_path)
+    return Here(capsys)
+
+
+def test_adding_seeds_after_a_look_costs_level(here: Here) -> None:
+    here("sweep", *FAST, "--seeds", "3", "--quiet", "--no-report")  # nobody sees a verdict: no look
+    assert not Path("results/x/looks.json").exists()
+    here("sweep", *FAST, "--seeds", "3")
+    here("sweep", *FAST, "--seeds", "3", "--no-report")
+    assert here.levels("results/x") == [(1, 3, 0.05)]
+    here("sweep", *FAST, "--seeds", "4", "--no-report")
+    assert here.levels("results/x") == [(1, 3, 0.05), (2, 4, 0.008333)]
+    warnings = here.comparison("results/x")["warnings"]
+    assert "Look 2 at these results was not declared" in str(warnings)
+    here("sweep", *FAST, "--seeds", "3", "--no-report")  # the first look once more
+    assert here.levels("results/x") == [(1, 3, 0.05)]
+    shutil.copy("results/x/runs.parquet", "rows.parquet")
+    alone = here.comparison("rows.parquet")["looks"]  # rows alone keep no ledger
+    assert alone == [{"look": 1, "n_blocks": 4, "level": 0.05, "spent": 0.05, "at": None}]
+
+
+@pytest.mark.parametrize(("looks", "expected"), [("2", [0.025, 0.025]), ("any", [0.025, 0.008333])])
+def test_declared_looks_share_the_level(here: Here, looks: str, expected: list[float]) -> None:
+    for seeds in ("2", "3"):
+        said = here("sweep", *FAST, "--looks", looks, "--seeds", seeds, "--no-report")
+        assert f"--looks {looks}" in said  # in the command that reproduces it
+    assert [level for _, _, level in here.levels("results/x")] == expected
+    assert "was not declared" not in str(here.comparison("results/x")["warnings"])
+    error = here("sweep", *FAST, "--looks", "5", "--seeds", "3", code=2)
+    assert f"was declared with looks={looks} before" in error
+
+
+def test_only_a_verdict_that_is_shown_is_a_look(here: Here) -> None:
+    here("sweep", *FAST, "--seeds", "3", "--quiet", "--no-report")
+    looks = Path("results/x/looks.json")
+    here("analyze", "results/x", "--value", "acuracy", code=2)
+    here("analyze", "results/x", "--json", "results/x/spec.json", code=2)
+    assert not looks.exists()
+    here("report", "results/x", "--rows", "rows.parquet", "--output", "x.html")
+    assert [x["seeds"] for x in json.loads(looks.read_text())["looks"]] == ["0-2"]
+    assert here.levels("rows.parquet") == [(1, 3, 0.05)]  # elsewhere there is no ledger
+
+
+def test_what_is_shown_is_what_is_written_down(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    here("sweep", *FAST, "--seeds", "2", "--quiet", "--no-report")
+    ticks = (NOW + timedelta(hours=tick) for tick in itertools.count())
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            assert tz is UTC
+            return next(ticks)
+
+    monkeypatch.setattr(stored, "datetime", Clock)
+    (shown,) = here.comparison("results/x")["looks"]
+    (written,) = json.loads(Path("results/x/looks.json").read_text())["looks"]
+    assert shown["at"] == written["at"] == NOW.isoformat()
+
+
+def test_a_secondary_metric_is_judged_at_the_level_that_is_asked_for(here: Here) -> None:
+    here("sweep", *FAST, "--seeds", "3", "--no-report")
+    answer = json.loads(
+        here("analyze", "results/x", "--value", "test_loss", "--alpha", "0.01", "--json", "-")
+    )
+    assert answer["parameters"]["alpha"] == 0.01
+    assert [look["level"] for look in answer["looks"]] == [0.01]
+    assert "was not declared: it judges" not in str(answer["warnings"])
+    assert "Judged with alpha 0.01, which is not what was declared" in str(answer["warnings"])
+
+
+def test_the_ledger_is_no_place_for_output(here: Here) -> None:
+    here("sweep", *FAST, "--seeds", "2", "--no-report")
+    error = here("analyze", "results/x/runs.parquet", "--json", "results/x/looks.json", code=2)
+    assert "cannot write the JSON to results/x/looks.json" in error
+
+
+def test_a_ledger_that_cannot_be_written_is_a_warning(call_command: CommandCall) -> None:
+    ledger = three_seeds(call_command.directory) / "looks.json"
+    assert call_command("analyze", ledger.parent).code == 0
+    again = call_command("analyze", ledger.parent)
+    assert again.code == 0
+    assert again.err == ""  # the look is known already
+    if os.geteuid() == 0:
+        return  # root may write anywhere
+    ledger.unlink()
+    ledger.parent.chmod(0o555)
+    try:
+        finished = call_command("analyze", ledger.parent)
+        assert finished.code == 0
+        assert "this look at the results is not recorded" in finished.err
+    finally:
+        ledger.parent.chmod(0o755)

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from _rows import RUN, SGD, outcome, record
+
+from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
+from bench.spec.model import SweepSpec
+from bench.storage.compatibility import UNIFORM_COLUMNS, check_uniform
+from bench.storage.files import require_output, write_atomically
+from bench.storage.records import FAILED, SCHEMA, RunRecord
+from bench.storage.rows import read_rows
+from bench.storage.store import Store, file_stem, finished_keys, load_runs
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "sweep")
+    store.create()
+    return store
+
+
+def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
+    store.write_run(RUN, record())
+    assert store.run_file(RUN).name == "sgd-seed0007.parquet"
+    (row,) = store.read_rows().to_pylist()
+    assert RunRecord(**row) == record()
+
+
+def test_a_parquet_file_explains_its_columns(store: Store) -> None:
+    store.write_run(RUN, record())
+    schema = pq.read_schema(store.run_file(RUN))
+    assert schema.field("test_loss").metadata[b"description"].endswith(b"nats")
+    assert not schema.field("seed").nullable
+    assert schema.names == SCHEMA.names
+
+
+def test_writing_leaves_no_temporary_file(store: Store) -> None:
+    store.write_run(RUN, record())
+    assert os.listdir(store.runs_directory) == ["sgd-seed0007.parquet"]
+
+
+def test_a_failed_write_names_the_path_and_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.bin"
+    write_atomically(b"old", file)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"cannot write .*x\.bin: No space left on device"):
+        write_atomically(b"new", file)
+    assert file.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x.bin"]
+
+
+def test_a_file_of_many_rows_and_files_of_one_are_read_together(store: Store) -> None:
+    other = replace(RUN, seed=8)
+    rows = [vars(record(**outcome(1000))), vars(record(other))]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), store.directory / "runs.parquet")
+    store.write_run(RUN, record())
+    found = {r["seed"]: r["test_accuracy"] for r in store.read_rows().to_pylist()}
+    assert found == {7: 0.9578, 8: 0.9578}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1 and then nothing", None], ids=["empty", "damaged", "wrong columns"]
+)
+def test_an_unreadable_row_is_named(store: Store, content: bytes | None) -> None:
+    file = store.runs_directory / "bad-seed0000.parquet"
+    if content is None:
+        pq.write_table(pa.table({"x": [1]}), file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(
+        StoreError,
+        match=r"cannot read the runs in .*bad-seed0000\.parquet: .* sets a damaged file aside",
+    ):
+        store.read_rows()
+
+
+def test_failed_runs_are_not_finished() -> None:
+    rows = pa.Table.from_pylist(
+        [vars(record()), vars(record(replace(RUN, seed=8), status=FAILED))], schema=SCHEMA
+    )
+    assert finished_keys(rows) == {RUN.key}
+
+
+@pytest.mark.parametrize("column", UNIFORM_COLUMNS)
+def test_runs_that_do_not_belong_together_are_refused(column: str) -> None:
+    rows = pa.Table.from_pylist([vars(record())], schema=SCHEMA)
+    expected = vars(record())
+    check_uniform(rows, expected, Path("results/x"), "do this")
+    other = {**expected, column: "something else"}
+    message = f"results/x holds runs with {column}=.* has {column}=something else: do this"
+    with pytest.raises(MixedRunsError, match=message):
+        check_uniform(rows, other, Path("results/x"), "do this")
+
+
+def test_the_declaration_is_stored(store: Store) -> None:
+    assert store.read_spec() is None
+    spec = SweepSpec(name="x", optimizers=(SGD,), seeds=(1, 2))
+    store.write_spec(spec)
+    assert store.read_spec() == spec
+    for damaged in (b"{", b"\xff\xfe", b'{"name": 1}'):
+        store.spec_file.write_bytes(damaged)
+        with pytest.raises(SpecError, match=r"spec\.json: "):
+            store.read_spec()
+
+
+def test_a_renamed_row_is_refused_by_its_own_name(store: Store) -> None:
+    store.write_run(RUN, record())
+    store.run_file(RUN).rename(store.runs_directory / "sgd-seed0003.parquet")
+    with pytest.raises(StoreError, match=r"sgd-seed0003\.parquet holds the run of sgd-seed0007"):
+        store.read_rows()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"iterations": 7}, "the row of sgd seed 7 is not the run that its key names"),
+        ({"optimizer": "adam"}, "the row of adam seed 7 is not the run"),
+        ({"schema_version": 99}, "schema version 99, this program reads 1"),
+        ({"hyperparameters": "[1]"}, "not the hyperparameters of 'sgd'"),
+        ({"hyperparameters": "{"}, "not the hyperparameters of 'sgd'"),
+        ({"hyperparameters": '{"lr": NaN}'}, "not the hyperparameters of 'sgd'"),
+    ],
+)
+def test_an_altered_row_is_refused(store: Store, changes: dict[str, object], message: str) -> None:
+    store.write_run(RUN, record(**changes))
+    with pytest.raises(StoreError, match=message):
+        store.read_rows()
+
+
+def test_a_link_keeps_pointing_and_a_device_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_atomically(b"new", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    for file in (tmp_path / "pipe", tmp_path, Path("/")):
+        with pytest.raises(StoreError, match="it is not a regular file"):
+            write_atomically(b"new", file)
+
+
+def test_a_copied_row_is_refused_naming_both_files(store: Store) -> None:
+    store.write_run(RUN, record())
+    copy = store.runs_directory / "zzz.parquet"
+    copy.write_bytes(store.run_file(RUN).read_bytes())
+    with pytest.raises(MixedRunsError, match=r"sgd-seed0007\.parquet and .*zzz\.parquet hold the"):
+        store.read_rows()
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write results to .*file/sweep/runs: Not a direc"):
+        Store(tmp_path / "file" / "sweep").create()
+
+
+CONTRADICTIONS = {
+    "status": ({"status": "great"}, "status must be ok, diverged, failed, got 'great'"),
+    "accuracy": ({"test_accuracy": 0.99}, "test_accuracy is 0.99, though 9578 of 10000"),
+    "no accuracy": ({"test_accuracy": None}, "test_accuracy is null, though the status is ok"),
+    "nan": ({"test_accuracy": float("nan")}, "test_accuracy is nan"),
+    "count": ({"test_correct": 10_001}, "test_correct is 10001 of 10000"),
+    "no total": ({"test_total": 0}, "test_correct is 9578 of 0"),
+    "bits": ({"correct_bits": b"\xff\x00"}, "correct_bits do not have 9578 of 10000 bits set"),
+    "one bit": (
+        {"correct_bits": np.packbits(np.arange(10_000) < 9579).tobytes()},
+        "correct_bits do not have 9578 of 10000 bits set",
+    ),
+    "lengths": ({"eval_test_loss": [0.5]}, "eval_test_loss has 1 entries, eval_iterations 2"),
+    "order": ({"eval_iterations": [3000, 500]}, "eval_iterations must ascend"),
+    "budget": ({"eval_iterations": [500, 9999]}, "must ascend from 1 to at most 3000"),
+    "early end": ({"eval_iterations": [500, 1000]}, "last evaluation is at 1000 of 3000"),
+    "last": ({"eval_test_accuracy": [0.9, 0.8]}, "last of eval_test_accuracy is not"),
+    "endless": ({"train_seconds": 1e300}, "train_seconds is 1e+300"),
+    "infinite": ({"eval_seconds": float("inf")}, "eval_seconds is inf"),
+    "past": ({"started_at": datetime(1, 1, 1, tzinfo=UTC)}, "started_at lies in the year 1"),
+    "future": ({"started_at": datetime(9999, 1, 1, tzinfo=UTC)}, "in the year 9999"),
+    "divergence": ({"diverged_at": 12}, "diverged_at is 12, though the status is ok"),
+    "no divergence": ({"status": "diverged"}, "diverged_at is None, though the status is div"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_row_that_contradicts_itself_is_refused(store: Store, name: str) -> None:
+    changes, message = CONTRADICTIONS[name]
+    store.write_run(RUN, record(**changes))
+    with pytest.raises(StoreError) as caught:
+        store.read_rows()
+    assert f"{store.run_file(RUN)}: the row of sgd seed 7 contradicts itself" in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_failed_run_could_not_measure_is_no_contradiction(store: Store) -> None:
+    store.write_run(RUN, record(status=FAILED, error="x", **dict.fromkeys(outcome(0))))
+    assert len(store.read_rows()) == 1
+
+
+def test_a_run_twice_in_one_file_is_refused(store: Store) -> None:
+    rows = pa.Table.from_pylist([vars(record())] * 2, schema=SCHEMA)
+    pq.write_table(rows, store.run_file(RUN))
+    with pytest.raises(StoreError, match=r"sgd seed 7 is there twice"):
+        store.read_rows()
+
+
+@pytest.mark.parametrize(
+    "name", ["spec.json", "sweep.yaml", "looks.json", "runs.parquet", "runs/x.csv"]
+)
+def test_results_are_never_overwritten_by_what_is_made_of_them(store: Store, name: str) -> None:
+    with pytest.raises(UsageError, match=r"belongs to the results in "):
+        require_output(store.directory / name, "the report", store.directory)
+    require_output(store.directory / "report.html", "the report", store.directory)
+    with pytest.raises(UsageError, match=r"the JSON to .*mine\.csv: that belongs"):
+        require_output(store.directory / "mine.csv", "the JSON", store.directory / "mine.csv")
+
+
+def test_no_rows_is_an_error(store: Store) -> None:
+    with pytest.raises(UsageError, match="holds no runs"):
+        load_runs(store.directory)
+    store.write_run(RUN, record())
+    for path in (store.directory, str(store.run_file(RUN))):
+        runs = load_runs(path)
+        assert runs["run_file"].tolist() == [str(store.run_file(RUN))]
+        assert runs["test_correct"].tolist() == [9578]
+    assert read_rows(store.run_file(RUN)).schema.equals(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    ["adam[lr=0.003]", "a/../../b", "x" * 300, "naïve", "a b", 'quo"te', ".hidden", "adam-"],
+)
+def test_file_names_are_safe_and_different(variant: str) -> None:
+    stem = file_stem(variant)
+    assert stem.isascii()
+    assert not set(stem) & set('/\\[]()"* ')
+    assert 0 < len(stem) < 80
+    assert not stem.startswith(".")
+    assert stem != file_stem(variant + "'")
+    assert file_stem("rmsprop") == "rmsprop"

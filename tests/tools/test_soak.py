@@ -1,0 +1,74 @@
+"""Faults on real sweeps, once each; scripts/soak.py inflicts them for as long as asked.
+
+Signals that end a sweep, and two sweeps at once, are in test_cli.py; full disks in
+test_environment.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from bench.errors import StoreError
+from bench.tools import fault_injection as soak
+from bench.tools.fault_injection import FAULTS, LostError, Tally
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc"),
+]
+
+
+#: In one process, which starts twice as fast as one with two workers.
+SMALL_SWEEP = (
+    *("sweep", "--name", "soak", "--iterations", "20", "--eval-every", "20", "--seeds", "2"),
+    *("--optimizers", "sgd,adam", "--n-jobs", "1", "--no-report", "--quiet"),
+)
+
+
+def test_nothing_is_lost_when_a_worker_is_killed(tmp_path: Path) -> None:
+    kind = "worker killed (SIGKILL)"
+    (tally,) = islice(soak.soak(tmp_path, 1, (kind,)), 1)
+    assert tally == Tally(kind=kind, tried=1, survived=1)
+
+
+def test_damage_is_mended_and_what_is_lost_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that spoils a row is noticed, and the place where it happened stays."""
+
+    def spoil(trials: soak._Trials, place: Path) -> None:
+        process = soak.start(place)
+        soak.finish(process)
+        trials.rows[0]["test_correct"] += 1
+        trials.check_whole(place)
+
+    kind = "file damaged"
+    monkeypatch.setattr(soak, "SWEEP", SMALL_SWEEP)
+    monkeypatch.setattr(soak, "FAULTS", {kind: FAULTS[kind], "spoilt": spoil})
+    mended, spoilt = islice(soak.soak(tmp_path, 1), 2)
+    assert mended == Tally(kind=kind, tried=1, survived=1)
+    assert (spoilt.tried, spoilt.survived) == (1, 0)
+    (said,) = spoilt.lost
+    assert said.endswith("has another result")
+    assert (tmp_path / "trial-2" / "results").is_dir()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_require(held: bool) -> None:
+    if held:
+        soak.require(held, "x")
+        return
+    with pytest.raises(LostError, match=r"^x$"):
+        soak.require(held, "x")
+
+
+def test_a_sweep_that_fails_by_itself_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "SWEEP", ("sweep", "--optimizers", "nobody"))
+    with pytest.raises(StoreError, match=r"the undisturbed sweep failed: .*nobody"):
+        next(soak.soak(tmp_path, 1))

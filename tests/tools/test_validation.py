@@ -1,0 +1,305 @@
+"""The simulation: it repeats itself, knows the truth of its scenarios, and finds what is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Never
+
+import numpy as np
+import pytest
+
+from bench import cli
+from bench.analysis import effects
+from bench.analysis.power import minimum_detectable_dz
+from bench.analysis.scope import MeanSquares
+from bench.errors import SpecError
+from bench.tools import simulation as validation
+from bench.tools.simulation import (
+    ALPHA,
+    AT_LEAST,
+    AT_MOST,
+    BLOCK,
+    EFFECTS,
+    N_PAIRS,
+    N_SEEDS,
+    NEAR,
+    Requirement,
+    Study,
+    Sweep,
+    make_studies,
+    validate,
+)
+
+RNG = 20_250_101
+IMAGES = "2,000 new test images each time"
+LOOKS = "normal, looks at 5, 10, 15, 20 seeds"
+MARGIN = "16 pairs at the margin, 12 equal"
+
+
+@cache
+def _drawn(scenario: str) -> object:
+    return _study(scenario).draw(np.random.default_rng(0))
+
+
+def _study(scenario: str) -> Study[Any]:
+    return next(study for study in make_studies() if study.scenario == scenario)
+
+
+def _sweeps() -> list[str]:
+    names = [study.scenario for study in make_studies()]
+    return [name for name in names if isinstance(_drawn(name), Sweep)]
+
+
+def _cheap() -> list[Study[Any]]:
+    """One pair each: a millisecond a sample instead of thirty."""
+    whole_sweeps = _sweeps()
+    return [study for study in make_studies() if study.scenario not in whole_sweeps]
+
+
+# --- what is simulated -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenario", _sweeps())
+def test_the_truth_of_a_scenario_is_what_it_says(scenario: str) -> None:
+    """Means and win rates over many draws, each within five standard errors."""
+    world = _drawn(scenario).world
+    rng = np.random.default_rng(1)
+    values = np.concatenate([world.draw(rng) for _ in range(2000)])
+    first, second = np.triu_indices(values.shape[1], 1)
+    d = values[:, first] - values[:, second]
+    wins = (1 + np.sign(np.where(np.isclose(d, 0), 0, d))) / 2
+    if scenario != "heavy-tailed":  # where no variance exists, no standard error does
+        error = d.std(axis=0) / np.sqrt(len(d))
+        assert np.all(np.abs(d.mean(axis=0) - world.differences) < 5 * error + 1e-12)
+    if set(world.means) == {0.0}:
+        error = wins.std(axis=0) / np.sqrt(len(d))
+        assert np.all(np.abs(wins.mean(axis=0) - world.win_rates) < 5 * error)
+
+
+def test_the_expected_difference_on_new_images_is_what_it_says() -> None:
+    study, rng = _study(IMAGES), np.random.default_rng(1)
+    d = np.array([study.draw(rng).pair.mean_difference for _ in range(100)])
+    assert abs(d.mean() - 0.004) < 4 * d.std() / np.sqrt(len(d))
+
+
+def test_every_verdict_but_equivalent_is_holms_whatever_the_margin() -> None:
+    sweep = _drawn("partial null: 4 equal, 4 apart")
+    different = [pair.pvalue_holm <= ALPHA for pair in sweep.pairs]
+    assert 22 <= sum(different) < N_PAIRS
+    assert [pair.verdict in ("better", "worse") for pair in sweep.pairs] == different
+    assert {pair.verdict for pair in sweep.pairs} == {"worse", "equivalent"}
+
+
+def test_the_minimum_detectable_effect_is_among_those_tried() -> None:
+    assert any(
+        dz == pytest.approx(minimum_detectable_dz(N_SEEDS, ALPHA / N_PAIRS), abs=5e-4)
+        for dz in EFFECTS
+    )
+
+
+# --- how it is counted -----------------------------------------------------------------------
+
+REQUIREMENTS = [
+    (AT_MOST, 0.02, True),
+    (AT_MOST, 0.0201, False),
+    (AT_MOST, -0.5, True),
+    (AT_LEAST, -0.02, True),
+    (AT_LEAST, -0.0201, False),
+    (AT_LEAST, 0.5, True),
+    (NEAR, 0.05, True),
+    (NEAR, 0.0501, False),
+    (NEAR, -0.0501, False),
+]
+
+
+@pytest.mark.parametrize(("requirement", "excess", "met"), REQUIREMENTS)
+def test_a_rate_may_miss_by_two_standard_errors(
+    requirement: Requirement, excess: float, met: bool
+) -> None:
+    assert requirement.is_met(excess, standard_error=0.01) is met
+
+
+def test_rows_hold_mean_and_standard_error() -> None:
+    outcomes = iter([1.0, 0.0, 0.5, 1.0])
+    measure = validation.Measure(
+        what="x", of=lambda _: next(outcomes), nominal=0.5, requirement=AT_MOST
+    )
+    study = Study(scenario="s", draw=lambda _: None, measures=(measure,))
+    (row,) = validate(4, RNG, n_jobs=1, studies=[study]).rows
+    assert (row.scenario, row.what, row.repetitions, row.met) == ("s", "x", 4, True)
+    assert row.measured == 0.625
+    assert row.standard_error == pytest.approx(np.std([1, 0, 0.5, 1], ddof=1) / 2)
+
+
+def test_rows_do_not_depend_on_the_number_of_workers() -> None:
+    studies = _cheap()
+    one = validate(BLOCK + 10, RNG, n_jobs=1, studies=studies)
+    assert one == validate(BLOCK + 10, RNG, n_jobs=2, studies=studies)
+    assert one.rows != validate(BLOCK + 10, RNG + 1, n_jobs=1, studies=studies).rows
+
+
+def test_a_scenario_does_not_depend_on_the_others() -> None:
+    (*_, last) = _cheap()
+    rows = validate(10, RNG, n_jobs=1, studies=_cheap()).rows
+    assert validate(10, RNG, n_jobs=1, studies=[last]).rows == rows[-len(last.measures) :]
+
+
+@pytest.mark.parametrize(
+    ("repetitions", "rng", "n_jobs", "message"),
+    [
+        (1, RNG, 1, "repetitions must be at least 2, got 1"),
+        (2, -1, 1, "rng must be a whole number of at least 0, got -1"),
+        (2, RNG, 0, "n_jobs must be at least 1, or -1 for every core, got 0"),
+    ],
+)
+def test_settings_are_checked(repetitions: int, rng: int, n_jobs: int, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        validate(repetitions, rng, n_jobs=n_jobs)
+
+
+def test_two_scenarios_may_not_share_their_random_numbers() -> None:
+    with pytest.raises(SpecError, match=f"a name of its own, got '{LOOKS}' twice"):
+        validate(2, RNG, n_jobs=1, studies=[_study(LOOKS)] * 2)
+
+
+# --- what it finds ---------------------------------------------------------------------------
+
+
+def test_the_analysis_meets_its_requirements() -> None:
+    """Few repetitions of the whole sweeps: enough to see a correction that is missing."""
+    sweeps = [_study(name) for name in _sweeps()]
+    assert validate(25, RNG, studies=sweeps, n_jobs=2).failures == ()
+    assert validate(200, RNG, studies=_cheap(), n_jobs=2).failures == ()
+
+
+_t_interval, _wilson = validation.t_interval, effects.wilson_interval
+_sign_flip = validation.sign_flip_pvalue
+
+
+def _unadjusted(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:
+    return tuple(pvalues)
+
+
+def _seed_only_variance(squares: MeanSquares) -> float:
+    return squares.seed / (squares.n * squares.n_examples)
+
+
+def _too_short(moments: Any, alpha: float) -> Any:
+    return _t_interval(moments, 10 * alpha)
+
+
+def _too_short_wilson(rate: float, n: int, alpha: float) -> Any:
+    return _wilson(rate, n, 10 * alpha)
+
+
+def _unshared(_look: int, alpha: float, _planned: int | None) -> float:
+    return alpha
+
+
+def _twenty_eight_fold(units: Any, slack: float) -> float:
+    return N_PAIRS * _sign_flip(units, slack)
+
+
+BROKEN = [
+    ("bench.analysis.pairs.holm", _unadjusted, "normal", "'better' or 'worse'", 20),
+    ("bench.analysis.pairs.holm", _unadjusted, MARGIN, "'equivalent'", 30),
+    ("bench.analysis.pairs.t_interval", _too_short, "normal", "simultaneous", 20),
+    ("bench.analysis.pairs.t_interval", _too_short, "normal", "a mean difference", 20),
+    ("bench.tools.simulation.t_interval", _too_short, "normal", "t interval of a mean", 20),
+    ("bench.analysis.effects.wilson_interval", _too_short_wilson, "normal", "Wilson", 20),
+    (
+        "bench.analysis.scope.MeanSquares.variance_of_mean",
+        property(_seed_only_variance),
+        IMAGES,
+        "crossed",
+        60,
+    ),
+    ("bench.tools.simulation.look_level", _unshared, LOOKS, "planned", 400),
+    ("bench.tools.simulation.look_level", _unshared, LOOKS, "number", 400),
+    ("bench.tools.simulation.sign_flip_pvalue", _twenty_eight_fold, "true d_z 1.019", "power", 100),
+]
+
+
+@pytest.mark.parametrize(("target", "fault", "scenario", "what", "repetitions"), BROKEN)
+def test_a_fault_in_the_analysis_is_found(
+    target: str,
+    fault: Callable[..., Any],
+    scenario: str,
+    what: str,
+    repetitions: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(target, fault)
+    result = validate(repetitions, RNG, n_jobs=1, studies=[_study(scenario)])
+    assert any(what in row.what for row in result.failures)
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def _refuse(constant: str) -> Never:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_the_command_prints_a_table_and_writes_strict_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "new" / "validation.json"
+    code = cli.main(["validate", "--repetitions", "2", "-j", "1", "--json", str(file)])
+    captured = capsys.readouterr()
+    written = json.loads(file.read_text(), parse_constant=_refuse)
+    assert (written["repetitions"], written["rng"], written["alpha"]) == (2, RNG, 0.05)
+    rows = written["rows"]
+    assert len(rows) == sum(len(study.measures) for study in make_studies())
+    assert code == int(any(row["met"] is False for row in rows))
+    lines = captured.out.splitlines()
+    assert max(map(len, lines)) <= 110
+    for row in rows:
+        assert row["what"] in lines
+        assert any(line.startswith(f"  {row['scenario']} ") for line in lines)
+        assert (row["met"] is None) == (row["requirement"] is None) == bool(row["note"])
+    assert captured.err.count("simulated: ") == len(make_studies())
+
+
+def test_a_requirement_that_is_not_met_is_exit_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["validate", "--repetitions", "200", "--n-jobs", "1"]
+    study = _study(LOOKS)
+    monkeypatch.setattr(validation, "make_studies", lambda: (study,))
+    assert cli.main(command) == 0
+    assert "2 of 2 requirements met\n" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setattr(validation, "look_level", _unshared)
+    broken = _study(LOOKS)
+    monkeypatch.setattr(validation, "make_studies", lambda: (broken,))
+    assert cli.main(command) == 1
+    printed = capsys.readouterr().out
+    assert "0 of 2 requirements met\nNOT MET: type I error of one pair, looks at" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--repetitions 0", "--repetitions: must be at least 1 and at most 1000000, got 0"),
+        ("--repetitions 1", "repetitions must be at least 2, got 1"),
+        ("--repetitions many", "--repetitions: must be a whole number, got 'many'"),
+        ("--rng -1", "rng must be a whole number of at least 0, got -1"),
+        ("--rng 1.5", "--rng: must be a whole number, got '1.5'"),
+        ("-j 0", "-j/--n-jobs: must be at least 1"),
+        ("--json .", "cannot write the validation to .: it is not a regular file"),
+        ("--seeds 3", "unrecognized arguments: --seeds 3"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_2(
+    options: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["validate", *options.split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("optimizer-bench: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
