@@ -291,7 +291,12 @@ def _refuse_infinite(
 def reading_of(table: pd.DataFrame, value: str, numbers: FloatArray) -> Reading:
     """The column as it is understood, with the counts of test images where the table has them."""
     counted = {"test_correct", "test_total"} & set(table.columns if value in COUNTED else ())
-    counts = {column: numbers_of(table, column) for column in counted}
+    counts = {
+        column: numbers_of(table, column)
+        for column in counted
+        # in another table than a sweep's, text in these columns may have a meaning of its own
+        if value == "test_accuracy" or pd.api.types.is_numeric_dtype(table[column])
+    }
     return read_values(value, numbers, counts.get("test_correct"), counts.get("test_total"))
 
 

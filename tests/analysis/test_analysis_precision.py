@@ -144,6 +144,7 @@ def test_a_total_that_does_not_fit_is_not_used() -> None:
     values = np.array([[0.951, 0.95], [0.962, 0.96], [0.971, 0.97]])
     assert pair_of(values, test_total=7) == pair_of(values)
     assert pair_of(float16(values), test_total=100_000) == pair_of(values)
+    assert pair_of(values, test_total="all of them") == pair_of(values)
 
 
 @pytest.mark.parametrize("rounding", [float32, np.float32, lambda x: printed(x, ".9g")])
