@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import words
+from bench.analysis.reading import is_accuracy
 from bench.analysis.results import (
     Band,
     Comparison,
@@ -501,7 +502,7 @@ class _Builder:
             return f"Nothing to report: all {count(len(runs), 'run')} finished with finite losses."
         return (
             f"Of {count(len(runs), 'run')}, {kinds['diverged']} diverged and {kinds['failed']} "
-            "failed. A diverged run counts with the accuracy that it ended with; a failed run is "
+            f"failed. {_diverged_counts(self._p.value)}; a failed run is "
             f"missing, and its pairs use the {nouns.block.plural} that both "
             f"{nouns.treatment.plural} have."
         )
@@ -558,6 +559,13 @@ class _Builder:
         started = Fact("first run started", fmt.moment(origin.started_at))
         finished = Fact("last run finished", fmt.moment(origin.finished_at))
         return workload, (*rest, started, finished)
+
+
+def _diverged_counts(column: str) -> str:
+    """What a diverged run counts as."""
+    if is_accuracy(column):
+        return "A diverged run counts with the accuracy that it ended with"
+    return "A diverged run without a value ranks worst"
 
 
 def is_exact(facts: Mapping[str, Sequence[str]]) -> bool:

@@ -88,6 +88,7 @@ def test_an_undefined_mean_is_a_result(case: str) -> None:
         assert re.search(rf"^\| {row} \| {name} ", text, re.MULTILINE)
         assert re.search(rf"^{row} & {name} ", latex_table(analysis), re.MULTILINE)
     assert "has results" not in page + text
+    assert "diverged and 0 failed. A diverged run without a value ranks worst" in page
     found = json.loads(to_json(comparison))
     means = {t["name"]: t["mean"] for t in found["treatments"]}
     assert means["right"] is None
