@@ -11,23 +11,24 @@ from random import Random
 
 from bench.analysis.results import (
     Band,
+    BestShare,
     Comparison,
     CrossedInterval,
-    Crown,
     Incident,
     LearningCurve,
     LogRank,
     Look,
-    NamingPoint,
     Omnibus,
     Pair,
     Parameters,
     Power,
     Provenance,
     RankDiagram,
+    RankReversal,
     RunScore,
     RunTable,
     Scope,
+    SelectionPoint,
     SingleSeed,
     SurvivalStep,
     SweepAnalysis,
@@ -38,7 +39,6 @@ from bench.analysis.results import (
     Treatment,
     Variant,
     Verdict,
-    WrongWinner,
 )
 
 #: Mean and standard deviation of the final accuracy, in images of 10,000.
@@ -370,11 +370,12 @@ def _single_seed(
     return SingleSeed(
         leader=leader,
         n_blocks=len(complete),
-        crowns=tuple(
-            Crown(treatment=t.name, share=best.count(t.name) / len(complete)) for t in treatments
+        best_shares=tuple(
+            BestShare(treatment=t.name, share=best.count(t.name) / len(complete))
+            for t in treatments
         ),
         pairs=tuple(
-            WrongWinner(
+            RankReversal(
                 a=p.a,
                 b=p.b,
                 n=p.n,
@@ -385,7 +386,7 @@ def _single_seed(
             for p in pairs
         ),
         curve=tuple(
-            NamingPoint(n=i + 1, probability=first + (0.9 - first) * i / last)
+            SelectionPoint(n=i + 1, probability=first + (0.9 - first) * i / last)
             for i in range(len(complete))
         ),
         n_draws=10_000,

@@ -28,12 +28,12 @@ from bench.analysis.change_runs import VALUE, Run, SweepRuns
 from bench.analysis.change_speed import speed_change, speed_change_of_all
 from bench.analysis.comparison import check_alpha, check_margin
 from bench.analysis.multiplicity import holm
-from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT, measure_pair, settle
+from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT, decide_verdict, measure_pair
 from bench.analysis.results import Change, Obstacle, Parameters, SweepChange, Verdict
 from bench.analysis.rounding import FloatArray
 from bench.analysis.student import Moments
 from bench.analysis.table import sort_blocks
-from bench.analysis.welch import Gap
+from bench.analysis.welch import MeanDifference
 from bench.errors import TableError
 
 #: At most this many names in a message.
@@ -229,7 +229,7 @@ def _paired_test(
 
 def _independent_test(before: FloatArray, after: FloatArray, parameters: Parameters) -> _Test:
     old, new = Moments.of(before), Moments.of(after)
-    gap, margin = Gap.of(new, old), parameters.margin
+    gap, margin = MeanDifference.of(new, old), parameters.margin
     interval = gap.interval(parameters.alpha)
     simultaneous = gap.interval(parameters.alpha / parameters.k)
     return _Test(
@@ -242,11 +242,11 @@ def _independent_test(before: FloatArray, after: FloatArray, parameters: Paramet
         simultaneous_ci_high=simultaneous.high,
         pvalue=gap.pvalue(),
         pvalue_equivalence=(None if margin is None else gap.equivalence_pvalue(-margin, margin)),
-        verdict=_leaning(before, after, gap),
+        verdict=_nominal_verdict(before, after, gap),
     )
 
 
-def _leaning(before: FloatArray, after: FloatArray, gap: Gap) -> Verdict:
+def _nominal_verdict(before: FloatArray, after: FloatArray, gap: MeanDifference) -> Verdict:
     """What independent samples would be called if their difference were significant."""
     if min(len(before), len(after)) < MIN_BLOCKS_FOR_VERDICT:
         return "not testable"
@@ -266,7 +266,7 @@ def _judged(changes: Sequence[Change], level: float) -> tuple[Change, ...]:
             change,
             pvalue_holm=p,
             pvalue_equivalence_holm=q,
-            verdict=settle(change.verdict, p, q, level),
+            verdict=decide_verdict(change.verdict, p, q, level),
         )
         for change, p, q in zip(changes, difference, equivalence, strict=True)
     )

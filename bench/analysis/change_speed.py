@@ -14,7 +14,7 @@ import pandas as pd
 from bench.analysis.results import SpeedChange
 from bench.analysis.student import Interval, Moments, t_interval
 from bench.analysis.timing import exp_or_none
-from bench.analysis.welch import Gap
+from bench.analysis.welch import MeanDifference
 
 
 def speed_change(
@@ -69,7 +69,9 @@ def _speed_change(
         moments = Moments.of((after - before).to_numpy(dtype=np.float64))
         mean, interval = moments.mean, t_interval(moments, alpha)
     else:
-        gap = Gap.of(*(Moments.of(x.to_numpy(dtype=np.float64)) for x in (after, before)))
+        gap = MeanDifference.of(
+            *(Moments.of(x.to_numpy(dtype=np.float64)) for x in (after, before))
+        )
         mean, interval = gap.difference, gap.interval(alpha)
     return _as_ratio(len(before), len(after), mean, interval)
 

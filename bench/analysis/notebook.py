@@ -17,7 +17,7 @@ MAX_ROWS = 60
 MAX_CHARACTERS = 300
 
 
-class Shown:
+class NotebookRepr:
     """Gives a result dataclass a representation in notebooks.
 
     Plain fields are one table; a field of results is one with a row for each. Of the latter the
@@ -25,7 +25,7 @@ class Shown:
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
-    ... class Point(Shown):
+    ... class Point(NotebookRepr):
     ...     x: float
     >>> Point(0.5)._repr_html_()[:54]
     '<div class="tex2jax_ignore mathjax_ignore"><table><cap'
@@ -56,7 +56,7 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     )
 
 
-def _result(result: Shown, caption: str) -> str:
+def _result(result: NotebookRepr, caption: str) -> str:
     first = result._first
     values = {field.name: getattr(result, field.name) for field in _fields(result)}
     others = {name: value for name, value in values.items() if name not in first}
@@ -74,15 +74,19 @@ def _result(result: Shown, caption: str) -> str:
 
 
 def _holds_results(value: object) -> bool:
-    return isinstance(value, Shown) or _are_results(value)
+    return isinstance(value, NotebookRepr) or _are_results(value)
 
 
-def _are_results(value: object) -> TypeGuard[tuple[Shown, ...]]:
-    return isinstance(value, tuple) and len(value) > 0 and all(isinstance(v, Shown) for v in value)
+def _are_results(value: object) -> TypeGuard[tuple[NotebookRepr, ...]]:
+    return (
+        isinstance(value, tuple)
+        and len(value) > 0
+        and all(isinstance(v, NotebookRepr) for v in value)
+    )
 
 
 def _part(name: str, value: object) -> str:
-    if isinstance(value, Shown):
+    if isinstance(value, NotebookRepr):
         return value._html(_words(name))
     if _are_results(value):
         names = [field.name for field in _fields(value[0])]
@@ -125,7 +129,7 @@ def _printed(name: str, value: object) -> str:
         return _number(name, value)
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="minutes")
-    if isinstance(value, Shown):
+    if isinstance(value, NotebookRepr):
         return ", ".join(_printed(f.name, getattr(value, f.name)) for f in _fields(value))
     if isinstance(value, tuple):
         return ", ".join(_joined(name, item) for item in value) or MISSING

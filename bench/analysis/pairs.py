@@ -121,12 +121,12 @@ def measure_pair(
         win_rate_high=wilson.high,
         a12=effects.a12(x, y, sign),
         correlation=effects.correlation(x, y),
-        verdict=_leaning(d, sign),
+        verdict=_nominal_verdict(d, sign),
         seeds_needed=None,
     )
 
 
-def _leaning(d: Differences, sign: int) -> Verdict:
+def _nominal_verdict(d: Differences, sign: int) -> Verdict:
     """What a pair would be called if its difference were significant."""
     if d.n < 2:
         return "not testable"
@@ -140,7 +140,7 @@ def _leaning(d: Differences, sign: int) -> Verdict:
 
 def _judge(pair: Pair, level: float, n_tested: int) -> Pair:
     """The pair with its verdict, now that both of its adjusted p-values are known."""
-    verdict = settle(pair.verdict, pair.pvalue_holm, pair.pvalue_equivalence_holm, level)
+    verdict = decide_verdict(pair.verdict, pair.pvalue_holm, pair.pvalue_equivalence_holm, level)
     if verdict != "inconclusive":
         return replace(pair, verdict=verdict)
     constant = pair.dz is None and bool(pair.mean_difference)
@@ -149,7 +149,7 @@ def _judge(pair: Pair, level: float, n_tested: int) -> Pair:
     return replace(pair, verdict="inconclusive", seeds_needed=needed)
 
 
-def settle(
+def decide_verdict(
     leaning: Verdict, pvalue_holm: float | None, pvalue_equivalence_holm: float | None, level: float
 ) -> Verdict:
     """The verdict, from what it would be if the difference were significant and from whether it is.

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from bench.analysis.multiplicity import family_size
-from bench.analysis.notebook import Shown, table
+from bench.analysis.notebook import NotebookRepr, table
 
 #: Metadata of fields that JSON leaves out where they are empty.
 OMIT_EMPTY = {"omit_empty": True}
@@ -22,7 +22,7 @@ Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters(Shown):
+class Parameters(NotebookRepr):
     """What was declared before the comparison.
 
     Attributes
@@ -52,7 +52,7 @@ class Parameters(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Treatment(Shown):
+class Treatment(NotebookRepr):
     """One treatment described over its own runs.
 
     `n` counts the runs that have a value: diverged ones do, failed ones do not. `std` uses
@@ -79,7 +79,7 @@ class Treatment(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Omnibus(Shown):
+class Omnibus(NotebookRepr):
     """Friedman's test over complete blocks: context only, it gates nothing.
 
     `chi2` is corrected for ties and has `df` degrees of freedom; `f_statistic` is Iman and
@@ -95,7 +95,7 @@ class Omnibus(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair(Shown):
+class Pair(NotebookRepr):
     """Treatment `a` against treatment `b` over the blocks that both have.
 
     Attributes
@@ -157,7 +157,7 @@ class Pair(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Power(Shown):
+class Power(NotebookRepr):
     """What this number of seeds can show at all.
 
     This number is the largest that a pair has in common, and pairs are those that are tested.
@@ -173,7 +173,7 @@ class Power(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrongWinner(Shown):
+class RankReversal(NotebookRepr):
     """How often a single block misleads about one pair.
 
     `ahead` is the one that is better over all of their `n` common blocks, None where neither is;
@@ -190,7 +190,7 @@ class WrongWinner(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crown(Shown):
+class BestShare(NotebookRepr):
     """Share of the complete blocks in which a treatment scores best; ties share the block."""
 
     treatment: str
@@ -198,7 +198,7 @@ class Crown(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamingPoint(Shown):
+class SelectionPoint(NotebookRepr):
     """Probability that the mean over `n` blocks names the leader."""
 
     n: int
@@ -206,7 +206,7 @@ class NamingPoint(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SingleSeed(Shown):
+class SingleSeed(NotebookRepr):
     """What one block, or a few, would have told.
 
     Attributes
@@ -215,7 +215,7 @@ class SingleSeed(Shown):
         The treatment with the best mean over the complete blocks.
     n_blocks
         Number of complete blocks: those in which every treatment has a value.
-    crowns
+    best_shares
         Which treatment a single block names, in the order of the treatments.
     pairs
         In the order of the comparison's pairs.
@@ -228,14 +228,14 @@ class SingleSeed(Shown):
 
     leader: str
     n_blocks: int
-    crowns: tuple[Crown, ...]
-    pairs: tuple[WrongWinner, ...]
-    curve: tuple[NamingPoint, ...]
+    best_shares: tuple[BestShare, ...]
+    pairs: tuple[RankReversal, ...]
+    curve: tuple[SelectionPoint, ...]
     n_draws: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class SurvivalStep(Shown):
+class SurvivalStep(NotebookRepr):
     """From this iteration on, the Kaplan-Meier share of runs that have not reached the target."""
 
     iteration: int
@@ -243,7 +243,7 @@ class SurvivalStep(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetTreatment(Shown):
+class TargetTreatment(NotebookRepr):
     """How soon the runs of one treatment reach the target.
 
     `restricted_mean` is the mean of min(iterations to the target, budget), with its t interval at
@@ -261,7 +261,7 @@ class TargetTreatment(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogRank(Shown):
+class LogRank(NotebookRepr):
     """The log-rank test of one pair: it ignores the pairing, and is a footnote."""
 
     a: str
@@ -270,7 +270,7 @@ class LogRank(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeToTarget(Shown):
+class TimeToTarget(NotebookRepr):
     """Iterations to the first evaluation at or above the target: a secondary metric.
 
     Attributes
@@ -303,7 +303,7 @@ class TimeToTarget(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossedInterval(Shown):
+class CrossedInterval(NotebookRepr):
     """An interval of the mean difference over new seeds and new test examples alike.
 
     At level 1 - alpha, with `df` degrees of freedom (Satterthwaite); None below three common
@@ -319,7 +319,7 @@ class CrossedInterval(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scope(Shown):
+class Scope(NotebookRepr):
     """How far the differences carry: intervals that cover other test examples too.
 
     `pairs` are in the order of the comparison's pairs; `n_examples` counts the test examples.
@@ -330,7 +330,7 @@ class Scope(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look(Shown):
+class Look(NotebookRepr):
     """One time at which the results were judged.
 
     Attributes
@@ -356,7 +356,7 @@ class Look(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Shown, first=("warnings", "treatments", "pairs")):
+class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     """The answer of :func:`bench.analysis.compare`.
 
     Attributes
@@ -417,7 +417,7 @@ class Comparison(Shown, first=("warnings", "treatments", "pairs")):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunScore(Shown):
+class RunScore(NotebookRepr):
     """One dot of the report: the score of one run, None where it failed or was never measured."""
 
     treatment: str
@@ -427,7 +427,7 @@ class RunScore(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Band(Shown):
+class Band(NotebookRepr):
     """A mean over seeds at each evaluation, with its pointwise t interval.
 
     All tuples have one entry per evaluation. `n` counts the runs with a finite value, and the
@@ -441,7 +441,7 @@ class Band(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningCurve(Shown):
+class LearningCurve(NotebookRepr):
     """How one treatment learned: bands over the updates at which it was evaluated.
 
     Accuracies are fractions, losses are nats. `seconds` is the time of training before each
@@ -464,7 +464,7 @@ class LearningCurve(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing(Shown):
+class Timing(NotebookRepr):
     """Seconds that a run of one treatment took: medians over the `n` runs that ended well.
 
     None where there are none: a run that diverged or failed stopped early.
@@ -477,7 +477,7 @@ class Timing(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeRatio(Shown):
+class TimeRatio(NotebookRepr):
     """Training time of a over that of b: exploratory, since it depends on what else ran.
 
     `ratio` is the geometric mean over the `n` seeds on which both ended well, with its t interval
@@ -493,7 +493,7 @@ class TimeRatio(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Incident(Shown):
+class Incident(NotebookRepr):
     """A run that diverged or failed.
 
     `iteration` is the first update whose loss was not finite, None for a failed run; `error` what
@@ -508,7 +508,7 @@ class Incident(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provenance(Shown):
+class Provenance(NotebookRepr):
     """Where the rows come from.
 
     `facts` holds (column, distinct values as text) for the columns that describe the workload
@@ -522,7 +522,7 @@ class Provenance(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant(Shown):
+class Variant(NotebookRepr):
     """What one treatment stands for.
 
     `algorithm` is the import path of the optimizer's class; `hyperparameters` holds (name, value
@@ -543,7 +543,7 @@ class Variant(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateCurve(Shown):
+class RateCurve(NotebookRepr):
     """The learning rate of one treatment: `rates` at `iterations`, counted from 1.
 
     They are those of the run that got furthest in the `budget` of updates. `schedule` is None where
@@ -558,7 +558,7 @@ class RateCurve(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankDiagram(Shown):
+class RankDiagram(NotebookRepr):
     """Mean ranks and Nemenyi's test of them: a picture only, it decides nothing.
 
     Whether it calls two treatments different depends on which others are in the pool (Benavoli et
@@ -585,7 +585,7 @@ class RankDiagram(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunTable(Shown):
+class RunTable(NotebookRepr):
     """The rows that were analysed: what every number of a report can be recomputed from.
 
     Lists stand as JSON, times as ISO 8601; columns of bytes, and the files that rows were read
@@ -600,7 +600,7 @@ class RunTable(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepAnalysis(Shown, first=("name", "comparison")):
+class SweepAnalysis(NotebookRepr, first=("name", "comparison")):
     """Everything that the report of a sweep shows, computed from its stored rows.
 
     `variants`, `curves` and `timings` follow the order of `comparison.treatments`, and so do
@@ -644,7 +644,7 @@ Obstacle = Literal["workload", "seeds", "initial weights", "order of the data"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangedFact(Shown):
+class ChangedFact(NotebookRepr):
     """What is not the same in two sweeps.
 
     `column` is a column of :class:`bench.storage.records.RunRecord`, or ``algorithm`` or the name
@@ -659,7 +659,7 @@ class ChangedFact(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeedChange(Shown):
+class SpeedChange(NotebookRepr):
     """Training time after over that before: exploratory, since it depends on what else ran.
 
     `ratio` is a geometric mean with its interval (of the logarithm, at level 1 - alpha), over
@@ -676,7 +676,7 @@ class SpeedChange(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change(Shown):
+class Change(NotebookRepr):
     """One optimizer in two sweeps, "after minus before" in final test accuracy (a fraction).
 
     Attributes
@@ -748,7 +748,7 @@ class Change(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepChange(Shown):
+class SweepChange(NotebookRepr):
     """The answer of :func:`bench.analysis.compare_sweeps`.
 
     Attributes

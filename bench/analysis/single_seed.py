@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.analysis.differences import paired_differences
-from bench.analysis.results import Crown, NamingPoint, Pair, SingleSeed, WrongWinner
+from bench.analysis.results import BestShare, Pair, RankReversal, SelectionPoint, SingleSeed
 from bench.analysis.rounding import FloatArray, decimals, in_units
 from bench.analysis.table import PairedTable
 
@@ -56,13 +56,13 @@ def single_seed(
     return SingleSeed(
         leader=order[leader],
         n_blocks=len(scores),
-        crowns=tuple(
-            Crown(treatment=name, share=float(share))
+        best_shares=tuple(
+            BestShare(treatment=name, share=float(share))
             for name, share in zip(order, shares, strict=True)
         ),
-        pairs=tuple(_wrong_winner(pair, paired, column) for pair in pairs),
+        pairs=tuple(_rank_reversal(pair, paired, column) for pair in pairs),
         curve=(
-            NamingPoint(n=1, probability=float(shares[leader])),
+            SelectionPoint(n=1, probability=float(shares[leader])),
             *_resampled_curve(scores, leader, n_draws, unit),
         ),
         n_draws=n_draws,
@@ -94,7 +94,7 @@ def shares_of_the_best(scores: FloatArray, slack: ArrayLike = 0.0) -> FloatArray
 
 def _resampled_curve(
     scores: FloatArray, leader: int, n_draws: int, unit: float
-) -> list[NamingPoint]:
+) -> list[SelectionPoint]:
     """Every draw is one sequence of blocks; its first n give the point for n."""
     n_blocks = len(scores)
     sizes = _sizes(n_blocks)
@@ -108,7 +108,7 @@ def _resampled_curve(
         sums = np.cumsum(scores[drawn], axis=1)[:, sizes - 1]
         named += shares_of_the_best(sums, unit * sizes[:, None])[:, :, leader].sum(axis=0)
     return [
-        NamingPoint(n=int(n), probability=float(total / n_draws))
+        SelectionPoint(n=int(n), probability=float(total / n_draws))
         for n, total in zip(sizes, named, strict=True)
     ]
 
@@ -120,11 +120,11 @@ def _sizes(n_blocks: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.unique(np.rint(np.geomspace(2, n_blocks, _POINTS)).astype(np.int64))
 
 
-def _wrong_winner(pair: Pair, paired: PairedTable, column: dict[str, int]) -> WrongWinner:
+def _rank_reversal(pair: Pair, paired: PairedTable, column: dict[str, int]) -> RankReversal:
     a, b = paired.common(column[pair.a], column[pair.b])
     d = paired_differences(a, b, paired.total, paired.error)
     ahead = d.sign
-    return WrongWinner(
+    return RankReversal(
         a=pair.a,
         b=pair.b,
         n=d.n,

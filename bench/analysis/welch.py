@@ -20,7 +20,7 @@ from bench.analysis.student import Interval, Moments
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gap:
+class MeanDifference:
     """How far the mean of one sample lies above that of another.
 
     Attributes
@@ -39,7 +39,7 @@ class Gap:
     df: float | None
 
     @classmethod
-    def of(cls, a: Moments, b: Moments) -> Gap:
+    def of(cls, a: Moments, b: Moments) -> MeanDifference:
         """What the sample `a` has more than the sample `b`."""
         if a.mean is None or b.mean is None:
             return cls(difference=None, error=None, df=None)

@@ -84,7 +84,7 @@ def _analyse(arguments: Namespace) -> SweepAnalysis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Question:
+class _AnalysisRequest:
     """A table, where it is from, and how it is to be judged."""
 
     table: pd.DataFrame
@@ -100,7 +100,7 @@ class _Question:
     is_source_workload: bool = False
 
 
-def _compare(question: _Question, arguments: Namespace) -> Comparison:
+def _compare(question: _AnalysisRequest, arguments: Namespace) -> Comparison:
     return compare(
         question.table,
         treatment=arguments.treatment,
@@ -114,7 +114,7 @@ def _compare(question: _Question, arguments: Namespace) -> Comparison:
     )
 
 
-def _question_about_table(arguments: Namespace) -> _Question:
+def _question_about_table(arguments: Namespace) -> _AnalysisRequest:
     table = read_tables(
         arguments.files,
         treatment=arguments.treatment,
@@ -126,7 +126,7 @@ def _question_about_table(arguments: Namespace) -> _Question:
     outcomes = read_outcomes(table, arguments.value, arguments.nan)
     for note in outcomes.notes:
         print_note(note)
-    return _Question(
+    return _AnalysisRequest(
         table=outcomes.table,
         source=", ".join(map(str, arguments.files)),
         name=sweep_name(arguments.files[0].resolve()),
@@ -141,7 +141,7 @@ def _roles(arguments: Namespace) -> tuple[str, str, str]:
     return arguments.treatment, arguments.block, arguments.value
 
 
-def _question_about_sweep(arguments: Namespace) -> _Question | None:
+def _question_about_sweep(arguments: Namespace) -> _AnalysisRequest | None:
     """None where the files are not one sweep of this project."""
     path = arguments.files[0]
     if len(arguments.files) > 1 or not is_sweep(path):
@@ -154,7 +154,7 @@ def _question_about_sweep(arguments: Namespace) -> _Question | None:
     ignored = list(arguments.ignore_column)
     stored = _declared_anew(stored, changed)
     declared = stored.spec.declaration
-    return _Question(
+    return _AnalysisRequest(
         table=without_columns(stored.rows, ignored),
         source=str(path),
         name=stored.spec.name,

@@ -21,7 +21,7 @@ from bench.words import count
 
 if TYPE_CHECKING:
     from bench.analysis import Pair, SweepAnalysis, SweepChange
-    from bench.execution.resources import Layout
+    from bench.execution.resources import Placement
     from bench.report.format import Metric
     from bench.sweeps.run import Estimate
 
@@ -30,7 +30,7 @@ MAX_LISTED = 400
 
 
 def print_start(
-    spec: SweepSpec, n_planned: int, n_missing: int, layout: Layout, level: float
+    spec: SweepSpec, n_planned: int, n_missing: int, layout: Placement, level: float
 ) -> None:
     """What is about to happen, and whether it can show anything, before the first run."""
     done = n_planned - n_missing
@@ -49,7 +49,7 @@ def print_start(
         )
 
 
-def _described(layout: Layout) -> str:
+def _described(layout: Placement) -> str:
     """What trains, and how."""
     parts = [count(layout.n_devices, "GPU" if layout.slots else "worker")]
     if layout.n_jobs > layout.n_devices:

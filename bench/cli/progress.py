@@ -35,7 +35,7 @@ class Display(Protocol):
 def show_progress(spec: SweepSpec, done: pa.Table, total: int, *, quiet: bool) -> Iterator[Display]:
     """The display that suits where the output goes, for `total` runs beside those already done."""
     console = new_console()
-    tally = Tally(total)
+    tally = ProgressCounts(total)
     if quiet:
         yield tally
     elif console.is_terminal:
@@ -50,7 +50,7 @@ def show_progress(spec: SweepSpec, done: pa.Table, total: int, *, quiet: bool) -
         lines.print()
 
 
-class Tally:
+class ProgressCounts:
     """Counts, rate and remaining time."""
 
     def __init__(self, total: int) -> None:
@@ -73,7 +73,7 @@ class Tally:
 class Lines:
     """One plain line every few seconds, for logs and pipes."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: ProgressCounts) -> None:
         self._tally = tally
         self._printed_at = time.monotonic()
 
@@ -92,7 +92,7 @@ class Lines:
 class LiveTable:
     """A bar over a table of mean and interval for each optimizer."""
 
-    def __init__(self, tally: Tally, spec: SweepSpec, done: pa.Table) -> None:
+    def __init__(self, tally: ProgressCounts, spec: SweepSpec, done: pa.Table) -> None:
         self._tally = tally
         self._alpha = spec.declaration.alpha
         self._accuracies: dict[str, list[float]] = {o.name: [] for o in spec.optimizers}

@@ -13,7 +13,7 @@ from bench.cli.printing import printable
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.tools.fault_injection import Tally
+    from bench.tools.fault_injection import TrialCounts
 
 
 def run(arguments: Namespace) -> int:
@@ -24,7 +24,7 @@ def run(arguments: Namespace) -> int:
 
     directory = Path(tempfile.mkdtemp(prefix="optimizer-bench-soak-"))
     deadline = time.monotonic() + arguments.minutes * 60
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, TrialCounts] = {}
     for tally in soak(directory, arguments.rng):
         tallies[tally.kind] = tally
         if not arguments.quiet:

@@ -20,7 +20,7 @@ from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store
-from bench.sweeps.options import Conditions
+from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import refuse_foreign
 from bench.sweeps.resume import find_missing
 from bench.sweeps.run import BegunSweep, begin_sweep, describe_damage, estimate
@@ -47,8 +47,8 @@ def run(arguments: Namespace) -> int:
     return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
 
 
-def _conditions(spec: SweepSpec, arguments: Namespace) -> Conditions:
-    return Conditions(
+def _conditions(spec: SweepSpec, arguments: Namespace) -> SweepOptions:
+    return SweepOptions(
         store=Store(arguments.results / spec.name),
         hardware=choose_hardware(
             arguments.device,
@@ -121,7 +121,7 @@ def _train(spec: SweepSpec, begun: BegunSweep, *, quiet: bool) -> None:
         return
     with closing(begun.train()) as events:
         if not quiet:  # while the workers start
-            level = _upcoming_level(spec, begun.site.store)
+            level = _upcoming_level(spec, begun.context.store)
             console.print_start(spec, len(todo.planned), len(todo.missing), begun.layout, level)
         with show_progress(spec, todo.done, len(todo.missing), quiet=quiet) as progress:
             for event in events:
@@ -165,7 +165,7 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 
 
-def _dry_run(spec: SweepSpec, conditions: Conditions) -> None:
+def _dry_run(spec: SweepSpec, conditions: SweepOptions) -> None:
     todo = find_missing(spec, conditions)
     likely = estimate(spec, todo, conditions)
     level = _upcoming_level(spec, conditions.store)

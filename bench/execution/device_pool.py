@@ -25,8 +25,8 @@ from bench.execution.jobs import (
     DeviceFailureError,
     FinishedRun,
     Job,
+    RunContext,
     RunEvent,
-    Site,
     failed,
     load_data,
     store,
@@ -37,11 +37,11 @@ from bench.execution.jobs import (
 _THREADS_PER_SLOT = 2
 
 
-def run_on_devices(jobs: Sequence[Job], site: Site) -> Generator[RunEvent]:
-    """Do the jobs on the slots of `site`; yield an event for each run as its job ends.
+def run_on_devices(jobs: Sequence[Job], context: RunContext) -> Generator[RunEvent]:
+    """Do the jobs on the slots of `context`; yield an event for each run as its job ends.
 
     Close the generator to stop early: jobs under way end within some updates, without rows. One
-    that does not is interrupted after the grace of `site`, and after as long again it is left
+    that does not is interrupted after the grace of `context`, and after as long again it is left
     behind, in a thread that ends with the program.
 
     Raises
@@ -52,19 +52,19 @@ def run_on_devices(jobs: Sequence[Job], site: Site) -> Generator[RunEvent]:
         If a row cannot be written.
     """
     use_one_thread()
-    pool = DevicePool(site.slots)
-    tf32 = bool(site.machine.tf32)
-    with exact_numbers(kind_of(site.slots[0]), tf32=tf32):
-        for device in dict.fromkeys(site.slots):  # here, so that no two threads do it at a time
-            load_data(site.arrays, device)
-        crew = _Crew(jobs, site, pool)
+    pool = DevicePool(context.slots)
+    tf32 = bool(context.machine.tf32)
+    with exact_numbers(kind_of(context.slots[0]), tf32=tf32):
+        for device in dict.fromkeys(context.slots):  # here, so that no two threads do it at a time
+            load_data(context.arrays, device)
+        crew = _Crew(jobs, context, pool)
         try:
             crew.start()
             for _ in jobs:
                 yield from crew.next_result()
         finally:
             pool.stop()
-            crew.dismiss(site.grace)
+            crew.dismiss(context.grace)
 
 
 class Stopped(BaseException):
@@ -76,16 +76,16 @@ class _Crew:
 
     Parameters
     ----------
-    jobs, site, pool
+    jobs, context, pool
         What to do, and the devices for it.
     """
 
-    def __init__(self, jobs: Sequence[Job], site: Site, pool: DevicePool) -> None:
+    def __init__(self, jobs: Sequence[Job], context: RunContext, pool: DevicePool) -> None:
         self._waiting = deque(jobs)
         self._results: SimpleQueue[tuple[RunEvent, ...] | BaseException] = SimpleQueue()
-        n_threads = min(len(jobs), _THREADS_PER_SLOT * len(site.slots))
+        n_threads = min(len(jobs), _THREADS_PER_SLOT * len(context.slots))
         self._threads = [
-            threading.Thread(target=self._work, args=(site, pool), daemon=True, name=f"gpu-{i}")
+            threading.Thread(target=self._work, args=(context, pool), daemon=True, name=f"gpu-{i}")
             for i in range(n_threads)
         ]
 
@@ -122,12 +122,12 @@ class _Crew:
                 thread.join(max(0.0, end - time.monotonic()))
         return [thread for thread in self._threads if thread.is_alive()]
 
-    def _work(self, site: Site, pool: DevicePool) -> None:
+    def _work(self, context: RunContext, pool: DevicePool) -> None:
         with suppress(IndexError):  # nothing is left to do
             while True:
                 job = self._waiting.popleft()
                 try:
-                    self._results.put(_do(job, site, pool))
+                    self._results.put(_do(job, context, pool))
                 except BaseException as error:  # whatever it is, the program hears of it
                     self._results.put(error)
                     return
@@ -227,15 +227,15 @@ class DevicePool:
         return [] if self._wanted_alone else list(self._free)
 
 
-def _do(job: Job, site: Site, pool: DevicePool) -> tuple[RunEvent, ...]:
+def _do(job: Job, context: RunContext, pool: DevicePool) -> tuple[RunEvent, ...]:
     """Train a job on a free device, and store its rows when that is free again."""
-    _draw_ahead(job, site)
-    runs = _train(job, site, pool)
+    _draw_ahead(job, context)
+    runs = _train(job, context, pool)
     pool.check()  # else the directory may be another sweep's by now
-    return store(runs, site)
+    return store(runs, context)
 
 
-def _train(job: Job, site: Site, pool: DevicePool) -> tuple[FinishedRun, ...]:
+def _train(job: Job, context: RunContext, pool: DevicePool) -> tuple[FinishedRun, ...]:
     """Train a job; where a device breaks, once more, alone on another one.
 
     It is to blame if that breaks too, or if it had the last one for itself.
@@ -245,9 +245,9 @@ def _train(job: Job, site: Site, pool: DevicePool) -> tuple[FinishedRun, ...]:
     for alone in (False, True):
         device = pool.take(alone=alone)
         is_alone = alone or pool.takes_one(device)
-        machine = replace(site.machine, device_name=name_of(device))
+        machine = replace(context.machine, device_name=name_of(device))
         try:
-            runs = train_job(job, replace(site, device=device, machine=machine), pool.check)
+            runs = train_job(job, replace(context, device=device, machine=machine), pool.check)
         except DeviceFailureError as failure:
             reason = str(failure)
             pool.retire(device, reason)
@@ -256,17 +256,17 @@ def _train(job: Job, site: Site, pool: DevicePool) -> tuple[FinishedRun, ...]:
         else:
             pool.give_back(device, alone=alone)
             return runs
-    return failed(job, site, started_at, reason)
+    return failed(job, context, started_at, reason)
 
 
-def _draw_ahead(job: Job, site: Site) -> None:
+def _draw_ahead(job: Job, context: RunContext) -> None:
     """Draw the images of a stack on the processor, while devices are busy: the result is kept."""
     from bench.training.seeding import orders
 
     if len(job.runs) == 1:
         return
     workload = job.runs[0].workload
-    n_images = len(load_data(site.arrays, site.slots[0]).train_images)
+    n_images = len(load_data(context.arrays, context.slots[0]).train_images)
     seeds = [run.seed for run in job.runs]
     with suppress(MemoryError, RuntimeError):  # no room: the training will find out, and is halved
         orders(n_images, workload.batch_size, workload.iterations, seeds)

@@ -80,7 +80,7 @@ def make_jobs(runs: Sequence[RunSpec], stack: int) -> tuple[Job, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class RunContext:
     """Where runs are made: the data, the machine, and the place for the rows.
 
     Attributes
@@ -125,9 +125,9 @@ class FinishedRun:
     run: RunSpec
     record: RunRecord
 
-    def store(self, site: Site) -> RunEvent:
+    def store(self, context: RunContext) -> RunEvent:
         """Write the row."""
-        site.store.write_run(self.run, self.record)
+        context.store.write_run(self.run, self.record)
         return RunEvent(
             key=self.run.key,
             optimizer=self.run.optimizer.name,
@@ -150,7 +150,7 @@ class _TimeIsUp(BaseException):
 
 
 def train_job(
-    job: Job, site: Site, check: Callable[[], object] | None = None
+    job: Job, context: RunContext, check: Callable[[], object] | None = None
 ) -> tuple[FinishedRun, ...]:
     """Train the runs of a job; an error of the training becomes a row too, which is not stored.
 
@@ -162,28 +162,28 @@ def train_job(
     Raises
     ------
     DeviceFailureError
-        If the device of `site` does not compute any more.
+        If the device of the context does not compute any more.
     """
     started_at = datetime.now(UTC)
-    result = _attempt(job, site, started_at, check)
-    if not isinstance(result, _Mishap):
+    result = _attempt(job, context, started_at, check)
+    if not isinstance(result, _Failure):
         return tuple(
-            finished(run, site, started_at, _outcome(trained), stack=len(job.runs))
+            finished(run, context, started_at, _outcome(trained), stack=len(job.runs))
             for run, trained in zip(job.runs, result, strict=True)
         )
     if check is not None:
         check()  # nobody may wait for these rows any more, whatever went wrong
-    release_memory(site.device)
-    if not result.is_late and not is_working(site.device):
+    release_memory(context.device)
+    if not result.is_late and not is_working(context.device):
         reason = last_line(result.text)
-        raise DeviceFailureError(f"{site.device} does not compute any more: {reason}")
+        raise DeviceFailureError(f"{context.device} does not compute any more: {reason}")
     if len(job.runs) == 1:
-        return failed(job, site, started_at, result.text)
+        return failed(job, context, started_at, result.text)
     parts = job.halves() if result.is_memory else job.alone()
-    return tuple(run for part in parts for run in train_job(part, site, check))
+    return tuple(run for part in parts for run in train_job(part, context, check))
 
 
-def store(runs: Sequence[FinishedRun], site: Site) -> tuple[RunEvent, ...]:
+def store(runs: Sequence[FinishedRun], context: RunContext) -> tuple[RunEvent, ...]:
     """Write the rows of a job; those of a stack end together, and a disk takes several at a time.
 
     Raises
@@ -192,22 +192,22 @@ def store(runs: Sequence[FinishedRun], site: Site) -> tuple[RunEvent, ...]:
         If one cannot be written.
     """
     if len(runs) == 1:
-        return (runs[0].store(site),)
+        return (runs[0].store(context),)
     try:
         with ThreadPoolExecutor(min(len(runs), _WRITERS)) as writers:
-            return tuple(writers.map(lambda run: run.store(site), runs))
+            return tuple(writers.map(lambda run: run.store(context), runs))
     except RuntimeError:  # no more threads: what is written twice is the same
-        return tuple(run.store(site) for run in runs)
+        return tuple(run.store(context) for run in runs)
 
 
-def do_job(job: Job, site: Site) -> tuple[RunEvent, ...]:
+def do_job(job: Job, context: RunContext) -> tuple[RunEvent, ...]:
     """Train the runs of a job, and store their rows."""
     use_one_thread()
-    return store(train_job(job, site), site)
+    return store(train_job(job, context), context)
 
 
 @dataclass(frozen=True)
-class _Mishap:
+class _Failure:
     """An error of a training: its traceback; whether memory ran out, and whether time did."""
 
     text: str
@@ -215,7 +215,7 @@ class _Mishap:
     is_late: bool
 
     @classmethod
-    def of(cls, error: BaseException | None) -> _Mishap:
+    def of(cls, error: BaseException | None) -> _Failure:
         """The one that is being handled, and what it says."""
         return cls(
             text=without_user(traceback.format_exc()),
@@ -226,13 +226,13 @@ class _Mishap:
 
 
 def _attempt(
-    job: Job, site: Site, started_at: datetime, check: Callable[[], object] | None
-) -> tuple[TrainedRun, ...] | _Mishap:
+    job: Job, context: RunContext, started_at: datetime, check: Callable[[], object] | None
+) -> tuple[TrainedRun, ...] | _Failure:
     """The error itself is not kept: it would hold on to the memory of the stack."""
     first = job.runs[0]
     try:
-        with _time_limit(job, site, started_at) as late:
-            data = load_data(site.arrays, site.device)
+        with _time_limit(job, context, started_at) as late:
+            data = load_data(context.arrays, context.device)
             seeds = [run.seed for run in job.runs]
             return train(first.workload, first.optimizer, seeds, data, check=_both(check, late))
     except (Exception, SystemExit) as error:  # whatever a user's code does
@@ -240,7 +240,7 @@ def _attempt(
         cause = error.__cause__ if isinstance(error, SpecError) else error
         if isinstance(cause, SystemExit) and cause.code in _SIGNALLED:
             raise cause from None
-        mishap = _Mishap.of(cause)
+        mishap = _Failure.of(cause)
         if isinstance(error, BenchError) and not mishap.is_memory:
             raise
         return mishap
@@ -254,17 +254,26 @@ def _both(
     return lambda: (one(), other())
 
 
-def failed(job: Job, site: Site, started_at: datetime, text: str) -> tuple[FinishedRun, ...]:
+def failed(
+    job: Job, context: RunContext, started_at: datetime, text: str
+) -> tuple[FinishedRun, ...]:
     """The rows of a job that came to nothing, for this reason."""
     outcome = {"status": FAILED, "error": text}
-    return tuple(finished(run, site, started_at, outcome, stack=len(job.runs)) for run in job.runs)
+    return tuple(
+        finished(run, context, started_at, outcome, stack=len(job.runs)) for run in job.runs
+    )
 
 
 def finished(
-    run: RunSpec, site: Site, started_at: datetime, outcome: Mapping[str, Any], *, stack: int
+    run: RunSpec,
+    context: RunContext,
+    started_at: datetime,
+    outcome: Mapping[str, Any],
+    *,
+    stack: int,
 ) -> FinishedRun:
     """A run with what its training gave."""
-    columns = _columns(run, site.machine, started_at)
+    columns = _columns(run, context.machine, started_at)
     return FinishedRun(run=run, record=RunRecord(**columns, **outcome, stack=stack))
 
 
@@ -276,28 +285,28 @@ def become_worker() -> None:
 
 @contextmanager
 def _time_limit(
-    job: Job, site: Site, started_at: datetime
+    job: Job, context: RunContext, started_at: datetime
 ) -> Iterator[Callable[[], object] | None]:
-    """Raise RunTimeoutError in the block after the site's timeout; a stack has that of its runs.
+    """Raise RunTimeoutError in the block after the timeout; a stack has that of its runs.
 
     Where no signal can do so, the block is given what raises it, to be called now and then; if it
-    does not, it is interrupted after the grace of the site. Where the block hears no signal for as
-    long, because it hangs outside Python, and this is a worker, the runs are recorded as failed and
-    the process ends: the others go on without it.
+    does not, it is interrupted after the grace of the context. Where the block hears no signal for
+    as long, because it hangs outside Python, and this is a worker, the runs are recorded as failed
+    and the process ends: the others go on without it.
     """
-    if site.timeout is None:
+    if context.timeout is None:
         yield None
         return
-    seconds, stack = site.timeout * len(job.runs), len(job.runs)
-    message = f"the run took longer than the {site.timeout:g} seconds of --timeout"
+    seconds, stack = context.timeout * len(job.runs), len(job.runs)
+    message = f"the run took longer than the {context.timeout:g} seconds of --timeout"
     if stack > 1:
-        message = f"the stack took longer than {stack} times the {site.timeout:g} s of --timeout"
+        message = f"the stack took longer than {stack} times the {context.timeout:g} s of --timeout"
     try:
         if threading.current_thread() is not threading.main_thread() or os.name != "posix":
-            with interrupted_after(seconds + site.grace, _TimeIsUp):
+            with interrupted_after(seconds + context.grace, _TimeIsUp):
                 yield _deadline(time.monotonic() + seconds, message)
         else:
-            with _alarm(seconds, job, site, started_at, message):
+            with _alarm(seconds, job, context, started_at, message):
                 yield None
     except _TimeIsUp as error:
         raise RunTimeoutError(message) from error
@@ -305,7 +314,7 @@ def _time_limit(
 
 @contextmanager
 def _alarm(
-    seconds: float, job: Job, site: Site, started_at: datetime, message: str
+    seconds: float, job: Job, context: RunContext, started_at: datetime, message: str
 ) -> Iterator[None]:
     """Raise _TimeIsUp in the block by a signal, and end a worker that does not hear it."""
 
@@ -314,11 +323,11 @@ def _alarm(
 
     def give_up() -> None:
         try:
-            store(failed(job, site, started_at, message), site)
+            store(failed(job, context, started_at, message), context)
         finally:  # where even that fails, the parent tries again
             os._exit(1)
 
-    watchdog = threading.Timer(seconds + site.grace, give_up)
+    watchdog = threading.Timer(seconds + context.grace, give_up)
     watchdog.daemon = True
     if _is_worker:
         watchdog.start()

@@ -46,8 +46,8 @@ class Hardware:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """How runs are laid out: see :class:`bench.execution.jobs.Site` for `slots` and `stack`."""
+class Placement:
+    """Where runs are placed; `slots` and `stack` are those of a RunContext."""
 
     n_jobs: int
     stack: int
@@ -117,7 +117,7 @@ def _check(name: str, value: object, most: int, also: str = "") -> None:
         raise UsageError(f"{name} must be at least 1 and at most {most}{also}, got {value!r}")
 
 
-def lay_out(runs: Sequence[RunSpec], hardware: Hardware, arrays: Path) -> Layout:
+def lay_out(runs: Sequence[RunSpec], hardware: Hardware, arrays: Path) -> Placement:
     """How these runs are laid out on the hardware.
 
     On the processor, each is a job of a worker, unless a stack was asked for. On GPUs, all seeds of
@@ -126,7 +126,7 @@ def lay_out(runs: Sequence[RunSpec], hardware: Hardware, arrays: Path) -> Layout
     most = hardware.machine.n_jobs
     if kind_of(hardware.devices[0]) == CPU:
         stack = hardware.stack or 1
-        return Layout(n_jobs=min(most, max(1, len(make_jobs(runs, stack)))), stack=stack)
+        return Placement(n_jobs=min(most, max(1, len(make_jobs(runs, stack)))), stack=stack)
     seeds = max(1, len({run.seed for run in runs}))
     held = _held(runs, hardware, arrays)
     per_gpu = hardware.jobs_per_gpu
@@ -139,7 +139,7 @@ def lay_out(runs: Sequence[RunSpec], hardware: Hardware, arrays: Path) -> Layout
     share = math.ceil(len(runs) / len(hardware.devices))  # no GPU shall be without work
     stack = hardware.stack or max(1, min(seeds, held // per_gpu, share))
     slots = slots[: max(1, len(make_jobs(runs, stack)))]
-    return Layout(n_jobs=len(slots), stack=stack, slots=slots)
+    return Placement(n_jobs=len(slots), stack=stack, slots=slots)
 
 
 def _held(runs: Sequence[RunSpec], hardware: Hardware, arrays: Path) -> int:

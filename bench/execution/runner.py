@@ -25,8 +25,8 @@ from bench.execution._joblib import joblib, loky
 from bench.execution.device_pool import run_on_devices
 from bench.execution.jobs import (
     Job,
+    RunContext,
     RunEvent,
-    Site,
     become_worker,
     do_job,
     failed,
@@ -38,10 +38,10 @@ from bench.storage.rows import read_rows
 from bench.storage.store import Store
 
 #: Pools that may break one after the other before anything was done in them.
-_MOST_BARREN = 3
+_MAX_WITHOUT_PROGRESS = 3
 
 
-def run_plan(runs: Sequence[RunSpec], site: Site) -> Generator[RunEvent]:
+def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent]:
     """Start the workers on all runs; yield an event as each run ends, in no particular order.
 
     A worker that dies, as when the machine runs out of memory, takes the pool with it: joblib ends
@@ -62,21 +62,21 @@ def run_plan(runs: Sequence[RunSpec], site: Site) -> Generator[RunEvent]:
     # joblib warns of the runs that nobody will collect: stopping early is meant
     for message in (".*tasks which were still being processed", ".*successfully executed  but not"):
         warnings.filterwarnings("ignore", message=message, category=UserWarning)
-    jobs = make_jobs(runs, site.stack)
-    if site.slots:
-        return run_on_devices(jobs, site)
-    begun = _Begun.make(site.store)
-    events = _in_pool(jobs, site, begun)
-    return _carry_on(events, runs, site, begun)
+    jobs = make_jobs(runs, context.stack)
+    if context.slots:
+        return run_on_devices(jobs, context)
+    begun = _InFlight.make(context.store)
+    events = _in_pool(jobs, context, begun)
+    return _carry_on(events, runs, context, begun)
 
 
 def _carry_on(
-    events: Generator[RunEvent], runs: Sequence[RunSpec], site: Site, begun: _Begun
+    events: Generator[RunEvent], runs: Sequence[RunSpec], context: RunContext, begun: _InFlight
 ) -> Generator[RunEvent]:
     """The events of the pool, and of those after it, until every run has ended."""
     since = datetime.now(UTC)
     waiting = {run.key: run for run in runs}
-    barren = 0  # pools in a row that ended without having begun or ended a run
+    n_without_progress = 0  # pools in a row that ended without having begun or ended a run
     try:
         while True:
             before = len(waiting)
@@ -88,14 +88,14 @@ def _carry_on(
             except BrokenProcessPool as error:
                 broken = error
             for run in tuple(waiting.values()):  # what was stored, but not heard of
-                if (stored := _stored_event(run, site, since)) is not None:
+                if (stored := _stored_event(run, context, since)) is not None:
                     del waiting[run.key]
                     yield stored
             for run in begun.take(waiting):
                 del waiting[run.key]
-                yield _alone(run, site, begun)
-            barren = barren + 1 if len(waiting) == before else 0
-            if barren == _MOST_BARREN:
+                yield _alone(run, context, begun)
+            n_without_progress = n_without_progress + 1 if len(waiting) == before else 0
+            if n_without_progress == _MAX_WITHOUT_PROGRESS:
                 raise WorkerError(
                     "worker processes die or do not start, which usually means that memory ran "
                     "out; the finished runs are stored: give the same command again, with fewer "
@@ -103,38 +103,38 @@ def _carry_on(
                 ) from broken
             if not waiting:
                 return
-            events = _in_pool(make_jobs(tuple(waiting.values()), site.stack), site, begun)
+            events = _in_pool(make_jobs(tuple(waiting.values()), context.stack), context, begun)
     finally:
         events.close()
         begun.remove()
 
 
-def _alone(run: RunSpec, site: Site, begun: _Begun) -> RunEvent:
+def _alone(run: RunSpec, context: RunContext, begun: _InFlight) -> RunEvent:
     """Do a run in a worker of its own; if that dies too, the run has failed."""
     started_at, job = datetime.now(UTC), Job(runs=(run,))
     try:
-        (event,) = _in_pool([job], site, begun, alone=True)
+        (event,) = _in_pool([job], context, begun, alone=True)
         return event
     except BrokenProcessPool:
         begun.take({run.key: run})
-        if (stored := _stored_event(run, site, started_at)) is not None:
+        if (stored := _stored_event(run, context, started_at)) is not None:
             return stored
         reason = "the worker process died twice in this run: out of memory, or a crash"
-        (event,) = store(failed(job, site, started_at, reason), site)
+        (event,) = store(failed(job, context, started_at, reason), context)
         return event
 
 
 def _in_pool(
-    jobs: Sequence[Job], site: Site, begun: _Begun, *, alone: bool = False
+    jobs: Sequence[Job], context: RunContext, begun: _InFlight, *, alone: bool = False
 ) -> Generator[RunEvent]:
     """Hand the jobs to joblib; with one worker they are done in this process, unless `alone`."""
-    if site.machine.n_jobs == 1 and not alone:
-        return _one_by_one(_do_begun(job, site, begun) for job in jobs)
+    if context.machine.n_jobs == 1 and not alone:
+        return _one_by_one(_do_begun(job, context, begun) for job in jobs)
     # one thread each, also where the environment asks for a number that is none
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(
             # one task keeps one of two workers busy; with one, joblib would do it here
-            n_jobs=2 if alone else site.machine.n_jobs,
+            n_jobs=2 if alone else context.machine.n_jobs,
             return_as="generator_unordered",
             batch_size=1,
             initializer=_start_worker,
@@ -143,7 +143,7 @@ def _in_pool(
     try:
         with _interrupts_ignored():  # workers inherit this until _start_worker runs in them
             events: Generator[tuple[RunEvent, ...]] = parallel(
-                joblib.delayed(_do_begun)(job, site, begun) for job in jobs
+                joblib.delayed(_do_begun)(job, context, begun) for job in jobs
             )
     except BrokenProcessPool as error:  # a worker died while they were being started
         return _raising(error)
@@ -167,9 +167,9 @@ def _one_by_one(events: Generator[tuple[RunEvent, ...]]) -> Generator[RunEvent]:
             yield from of_job
 
 
-def _do_begun(job: Job, site: Site, begun: _Begun) -> tuple[RunEvent, ...]:
+def _do_begun(job: Job, context: RunContext, begun: _InFlight) -> tuple[RunEvent, ...]:
     with begun.during(job.runs):
-        return do_job(job, site)
+        return do_job(job, context)
 
 
 def _raising(error: BrokenProcessPool) -> Generator[RunEvent]:
@@ -179,13 +179,13 @@ def _raising(error: BrokenProcessPool) -> Generator[RunEvent]:
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _InFlight:
     """Which runs are under way: a file for each, which its worker makes and takes away."""
 
     directory: Path
 
     @classmethod
-    def make(cls, store: Store) -> _Begun:
+    def make(cls, store: Store) -> _InFlight:
         shutil.rmtree(store.begun_directory, ignore_errors=True)
         with suppress(OSError):
             store.begun_directory.mkdir(parents=True)
@@ -213,9 +213,9 @@ class _Begun:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _stored_event(run: RunSpec, site: Site, since: datetime) -> RunEvent | None:
+def _stored_event(run: RunSpec, context: RunContext, since: datetime) -> RunEvent | None:
     """The event of a run whose row was written since then, though nobody heard of it."""
-    file = site.store.run_file(run)
+    file = context.store.run_file(run)
     if not file.exists():
         return None
     (row,) = read_rows(file).to_pylist()

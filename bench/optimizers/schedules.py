@@ -30,7 +30,7 @@ WARMUP = "warmup"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class ScheduleSetting:
     """A number of a schedule: its default, and what is allowed, in words and as a test."""
 
     default: float
@@ -43,20 +43,20 @@ def _is_count(value: float) -> bool:
 
 
 _COUNT_OR_SHARE = "a whole number of updates, or a share of them between 0 and 1"
-_END_FACTOR = Setting(
+_END_FACTOR = ScheduleSetting(
     default=0.0, allowed="a number from 0 to 1", holds=lambda value: 0 <= value <= 1
 )
 
 
-def _share_above_zero(default: float) -> Setting:
-    return Setting(
+def _share_above_zero(default: float) -> ScheduleSetting:
+    return ScheduleSetting(
         default=default,
         allowed="a number above 0 and at most 1",
         holds=lambda value: 0 < value <= 1,
     )
 
 
-_WARMUP = Setting(
+_WARMUP = ScheduleSetting(
     default=0,
     allowed=_COUNT_OR_SHARE,
     holds=lambda value: _is_count(value) or 0 <= value < 1,
@@ -79,7 +79,7 @@ class ScheduleEntry:
 
     rule: str
     source: str
-    settings: Mapping[str, Setting]
+    settings: Mapping[str, ScheduleSetting]
 
 
 SCHEDULES: Mapping[str, ScheduleEntry] = {
@@ -98,7 +98,7 @@ SCHEDULES: Mapping[str, ScheduleEntry] = {
         source="StepLR",
         settings={
             "gamma": _share_above_zero(0.1),
-            "step_size": Setting(
+            "step_size": ScheduleSetting(
                 default=0.3,
                 allowed=_COUNT_OR_SHARE,
                 holds=lambda value: _is_count(value) or 0 < value < 1,
@@ -119,15 +119,15 @@ SCHEDULES: Mapping[str, ScheduleEntry] = {
         "1 / (div_factor final_div_factor), both along a cosine; momentum stays as it is",
         source="OneCycleLR; Smith & Topin 2019, SPIE 11006",
         settings={
-            "pct_start": Setting(
+            "pct_start": ScheduleSetting(
                 default=0.3,
                 allowed="a number between 0 and 1 (exclusive)",
                 holds=lambda value: 0 < value < 1,
             ),
-            "div_factor": Setting(
+            "div_factor": ScheduleSetting(
                 default=25.0, allowed="a number of at least 1", holds=lambda value: value >= 1
             ),
-            "final_div_factor": Setting(
+            "final_div_factor": ScheduleSetting(
                 default=1e4, allowed="a number of at least 1", holds=lambda value: value >= 1
             ),
         },
@@ -196,7 +196,7 @@ def parse_schedule(text: str) -> Schedule:
     return Schedule(name=name, settings=tuple(sorted(values.items())))
 
 
-def _checked(name: str, key: str, value: Literal, setting: Setting) -> float:
+def _checked(name: str, key: str, value: Literal, setting: ScheduleSetting) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not setting.holds(value):  # type: ignore[arg-type]
         raise SpecError(f"schedule {name!r}: {key} must be {setting.allowed}, got {value!r:.40}")

@@ -27,7 +27,7 @@ TEST_ACCURACY: Mapping[str, float] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Luck:
+class PublishedRank:
     """A published score among our `n` runs, `below` of which scored less."""
 
     value: float
@@ -42,7 +42,7 @@ def published_score(analysis: SweepAnalysis, treatment: str) -> float | None:
     return TEST_ACCURACY.get(treatment)
 
 
-def luck(analysis: SweepAnalysis, treatment: str) -> Luck | None:
+def luck(analysis: SweepAnalysis, treatment: str) -> PublishedRank | None:
     """Where the source's own result lies among our runs of `treatment`."""
     published = published_score(analysis, treatment)
     if published is None:
@@ -54,7 +54,7 @@ def luck(analysis: SweepAnalysis, treatment: str) -> Luck | None:
         for s in analysis.scores
         if s.treatment == treatment and s.value is not None
     ]
-    return Luck(
+    return PublishedRank(
         value=published,
         n=len(gaps),
         below=sum(gap < 0 for gap in gaps),

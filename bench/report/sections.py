@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.analysis.results import (
+    BestShare,
     CrossedInterval,
-    Crown,
     Look,
     Pair,
+    RankReversal,
     RateCurve,
     SingleSeed,
     TimeRatio,
-    WrongWinner,
 )
 from bench.report import format as fmt
 from bench.report.format import clean, count, listing
@@ -64,7 +64,7 @@ class SeedView:
     lead: str
     sentences: tuple[str, ...]
     figure: FigureView
-    crowns: tuple[ShareRow, ...]
+    best_shares: tuple[ShareRow, ...]
     curve: tuple[tuple[str, str], ...]
     misleading: tuple[MisleadingRow, ...]
     rarely_misleading: tuple[MisleadingRow, ...]
@@ -231,10 +231,12 @@ def seed_view(parts: Parts) -> SeedView | None:
             seed_figure,
             "seed",
             title=f"What one {block} would have told",
-            description=f"Best of all on a single {block}: {_crowns_in_words(told.crowns)}. "
-            f"{_naming(parts, told)}",
+            description=f"Best of all on a single {block}: "
+            f"{_best_shares_in_words(told.best_shares)}. {_naming(parts, told)}",
         ),
-        crowns=tuple(ShareRow(parts.name(c.treatment), fmt.percent(c.share)) for c in told.crowns),
+        best_shares=tuple(
+            ShareRow(parts.name(c.treatment), fmt.percent(c.share)) for c in told.best_shares
+        ),
         curve=tuple((f"{point.n:,}", fmt.percent(point.probability)) for point in told.curve),
         misleading=rows[:_MISLEADING_AT_ONCE],
         rarely_misleading=rows[_MISLEADING_AT_ONCE:],
@@ -244,7 +246,7 @@ def seed_view(parts: Parts) -> SeedView | None:
 
 def _lead(parts: Parts, told: SingleSeed) -> str:
     nouns = parts.nouns
-    winners = [crown for crown in told.crowns if crown.share > 0]
+    winners = [best_share for best_share in told.best_shares if best_share.share > 0]
     if len(winners) == 1:
         return (
             f"Any one of the {nouns.block.count(told.n_blocks)} names {clean(told.leader)} as the "
@@ -252,12 +254,12 @@ def _lead(parts: Parts, told: SingleSeed) -> str:
         )
     return (
         f"Train every {nouns.treatment} once, with one {nouns.block}, and name the best: you name "
-        f"{_crowns_in_words(told.crowns)}."
+        f"{_best_shares_in_words(told.best_shares)}."
     )
 
 
-def _crowns_in_words(crowns: Sequence[Crown]) -> str:
-    ordered = sorted((c for c in crowns if c.share > 0), key=lambda c: -c.share)
+def _best_shares_in_words(best_shares: Sequence[BestShare]) -> str:
+    ordered = sorted((c for c in best_shares if c.share > 0), key=lambda c: -c.share)
     named = [f"{clean(c.treatment)} in {fmt.percent(c.share)}" for c in ordered[:5]]
     if len(ordered) > 5:
         rest = sum(c.share for c in ordered[5:])
@@ -303,7 +305,7 @@ def _tutorial(parts: Parts) -> tuple[str, ...]:
     return (f"The tutorial's own runs, one each, named {clean(named)}.",)
 
 
-def _misleading_rows(parts: Parts, told: Sequence[WrongWinner]) -> tuple[MisleadingRow, ...]:
+def _misleading_rows(parts: Parts, told: Sequence[RankReversal]) -> tuple[MisleadingRow, ...]:
     """Pairs that one seed gets wrong at least once, the most often first."""
     found = [wrong for wrong in told if wrong.wrong_share]
     found.sort(key=lambda wrong: -(wrong.wrong_share or 0.0))

@@ -45,7 +45,7 @@ def seed_figure(
         raise ValueError("comparison.single_seed must not be None: no block is complete")
     styles = styles or styles_of(analysis)
     nouns = Nouns.of(analysis.comparison.parameters)
-    rows = min(len(told.crowns), _MOST_ROWS + 1)
+    rows = min(len(told.best_shares), _MOST_ROWS + 1)
     bars, curve = 44 + _ROW * rows + 58, 380.0
     height = bars + curve if layout.narrow else max(bars, curve)
     half = layout.width / 2
@@ -54,7 +54,7 @@ def seed_figure(
         add_title(figure, 0, 0, f"Best of all on a single {nouns.block}")
         right = layout.width - 12.0 if layout.narrow else half - 34
         axes = add_axes(figure, 150, 44, right, bars - 58)
-        _draw_crowns(axes, told, styles, nouns)
+        _draw_best_shares(axes, told, styles, nouns)
         left, top = (0.0, bars) if layout.narrow else (half + 10, 0.0)
         leader = isolated(elide(clean(told.leader), 16))
         add_title(figure, left, top, f"Chance that n {nouns.block.plural} name {leader}")
@@ -63,13 +63,15 @@ def seed_figure(
     return figure
 
 
-def _draw_crowns(axes: Axes, told: SingleSeed, styles: Mapping[str, Style], nouns: Nouns) -> None:
-    shown = told.crowns
+def _draw_best_shares(
+    axes: Axes, told: SingleSeed, styles: Mapping[str, Style], nouns: Nouns
+) -> None:
+    shown = told.best_shares
     if len(shown) > _MOST_ROWS + 1:
         shown = shown[:_MOST_ROWS]
-    rest = told.crowns[len(shown) :]
+    rest = told.best_shares[len(shown) :]
     rows = len(shown) + bool(rest)
-    largest = max(crown.share for crown in told.crowns)
+    largest = max(best_share.share for best_share in told.best_shares)
     axes.set_xlim(0, max(largest, 0.2) * 1.25)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks([])
@@ -79,20 +81,20 @@ def _draw_crowns(axes: Axes, told: SingleSeed, styles: Mapping[str, Style], noun
     axes.set_xlabel(f"share of {told.n_blocks} {nouns.block.plural}", labelpad=6)
     axes.xaxis.grid(True)
     axes.yaxis.grid(False)
-    for row, crown in enumerate(shown):
-        style = styles[crown.treatment]
+    for row, best_share in enumerate(shown):
+        style = styles[best_share.treatment]
         axes.barh(
             row,
-            crown.share,
+            best_share.share,
             height=0.52,
             color=style.colour,
             linewidth=0,
-            gid=optimizer_gid(style.index, "crown"),
+            gid=optimizer_gid(style.index, "best"),
         )
-        _row_label(axes, row, crown.treatment, style)
-        _row_value(axes, row, crown.share)
+        _row_label(axes, row, best_share.treatment, style)
+        _row_value(axes, row, best_share.share)
     if rest:
-        share = sum(crown.share for crown in rest)
+        share = sum(best_share.share for best_share in rest)
         axes.barh(len(shown), share, height=0.52, color=MUTED, linewidth=0)
         axes.text(
             -0.03, len(shown), f"{len(rest)} others", ha="right", va="center_baseline",
@@ -141,9 +143,9 @@ def _draw_curve(axes: Axes, told: SingleSeed, style: Style, nouns: Nouns) -> Non
         0.985, 0.935, "95%", ha="right", va="top", color=MUTED, fontsize=12,
         transform=row_text(axes),
     )  # fmt: skip
-    axes.axhline(1 / len(told.crowns), color=GRID, linewidth=1.4, zorder=1.4)
+    axes.axhline(1 / len(told.best_shares), color=GRID, linewidth=1.4, zorder=1.4)
     axes.text(
-        0.985, 1 / len(told.crowns) - 0.015, "blind guess", ha="right", va="top", color=MUTED,
+        0.985, 1 / len(told.best_shares) - 0.015, "blind guess", ha="right", va="top", color=MUTED,
         fontsize=12, transform=row_text(axes),
     )  # fmt: skip
     axes.plot(

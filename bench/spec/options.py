@@ -20,7 +20,7 @@ MAX_JOBS_PER_GPU = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class ExecutionOptions:
     """With what runs are trained, as far as their numbers depend on it.
 
     Attributes

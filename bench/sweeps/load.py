@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
 from bench.errors import StoreError, TrainingError, UsageError
 from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
-from bench.spec.options import Means
+from bench.spec.options import ExecutionOptions
 from bench.storage.compatibility import check_uniform, one_budget, run_spec_of
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
@@ -58,11 +58,11 @@ class StoredSweep:
         return command_line(self.spec, self.means)
 
     @property
-    def means(self) -> Means:
+    def means(self) -> ExecutionOptions:
         """With what the stored runs were trained."""
         devices = self.rows["device"].unique().to_pylist()
         stack = pc.max(self.rows["stack"]).as_py()
-        return Means(
+        return ExecutionOptions(
             device=devices[0] if len(devices) == 1 else "auto",
             stack=stack if devices == ["cpu"] and stack != 1 else None,
             tf32=bool(pc.any(self.rows["tf32"]).as_py()),

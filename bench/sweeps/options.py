@@ -8,12 +8,12 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.execution.resources import Hardware
-from bench.spec.options import Means
+from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conditions:
+class SweepOptions:
     """Where and how the runs of a sweep are made.
 
     Attributes
@@ -47,10 +47,10 @@ class Conditions:
             )
 
     @property
-    def means(self) -> Means:
+    def means(self) -> ExecutionOptions:
         """What of this the spec file of the sweep declares."""
         machine = self.hardware.machine
-        return Means(
+        return ExecutionOptions(
             device=machine.device,
             stack=self.hardware.stack,
             tf32=bool(machine.tf32),

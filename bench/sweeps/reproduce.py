@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.spec.expressions import format_seeds
 from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
-from bench.spec.options import Means
+from bench.spec.options import ExecutionOptions
 
 #: Seeds of a sweep that names none.
 DEFAULT_SEEDS = 20
@@ -30,7 +30,7 @@ _OF_WORKLOAD = ("dataset", "network", "iterations", "batch_size", "eval_every")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class DeclaredSetting:
     """What a sweep declares with one option, and what it would be without; None: nothing."""
 
     value: str | int | float | tuple[str, ...]
@@ -38,8 +38,8 @@ class Setting:
 
 
 def declared_settings(
-    spec: SweepSpec, means: Means, *, epochs: int | None = None
-) -> dict[str, Setting]:
+    spec: SweepSpec, means: ExecutionOptions, *, epochs: int | None = None
+) -> dict[str, DeclaredSetting]:
     """The options that declare this sweep with these means, by their names without dashes.
 
     `epochs` stand in the place of the iterations, where datasets of several sizes share them.
@@ -47,35 +47,41 @@ def declared_settings(
     workload, declaration = vars(spec.workload), vars(spec.declaration)
     found = {
         **_seed_setting(spec.seeds),
-        "name": Setting(value=spec.name, default=default_sweep_name(spec.workload, spec.budget)),
-        "optimizers": Setting(
+        "name": DeclaredSetting(
+            value=spec.name, default=default_sweep_name(spec.workload, spec.budget)
+        ),
+        "optimizers": DeclaredSetting(
             value=tuple(o.name for o in spec.optimizers), default=DEFAULT_OPTIMIZERS
         ),
     }
     for option in _OF_WORKLOAD:
-        found[option] = Setting(value=workload[option], default=getattr(Workload, option))
+        found[option] = DeclaredSetting(value=workload[option], default=getattr(Workload, option))
     if epochs is not None:
         del found["iterations"]
-        found["epochs"] = Setting(value=epochs)
+        found["epochs"] = DeclaredSetting(value=epochs)
     for option in ("alpha", "margin", "target"):
-        found[option] = Setting(value=declaration[option], default=getattr(Declaration, option))
-    found["budget"] = Setting(value=spec.budget, default=EPOCHS)
-    found["looks"] = Setting(value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks)
-    found["device"] = Setting(value=means.device, default="auto")
+        found[option] = DeclaredSetting(
+            value=declaration[option], default=getattr(Declaration, option)
+        )
+    found["budget"] = DeclaredSetting(value=spec.budget, default=EPOCHS)
+    found["looks"] = DeclaredSetting(
+        value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks
+    )
+    found["device"] = DeclaredSetting(value=means.device, default="auto")
     if means.stack is not None:
-        found["stack"] = Setting(value=means.stack)
-    found["tf32"] = Setting(value=means.tf32, default=False)
-    found["mix_devices"] = Setting(value=means.mix_devices, default=False)
+        found["stack"] = DeclaredSetting(value=means.stack)
+    found["tf32"] = DeclaredSetting(value=means.tf32, default=False)
+    found["mix_devices"] = DeclaredSetting(value=means.mix_devices, default=False)
     return {option.replace("_", "-"): setting for option, setting in found.items()}
 
 
-def _seed_setting(seeds: tuple[int, ...]) -> dict[str, Setting]:
+def _seed_setting(seeds: tuple[int, ...]) -> dict[str, DeclaredSetting]:
     if seeds == tuple(range(len(seeds))):
-        return {"seeds": Setting(value=len(seeds))}
-    return {"seed_list": Setting(value=format_seeds(seeds))}
+        return {"seeds": DeclaredSetting(value=len(seeds))}
+    return {"seed_list": DeclaredSetting(value=format_seeds(seeds))}
 
 
-def command_line(spec: SweepSpec, means: Means, *, epochs: int | None = None) -> str:
+def command_line(spec: SweepSpec, means: ExecutionOptions, *, epochs: int | None = None) -> str:
     """The shortest command line that does this sweep again with these means."""
     words = ["python", "scripts/sweep.py"]
     for option, setting in declared_settings(spec, means, epochs=epochs).items():
@@ -88,7 +94,11 @@ def command_line(spec: SweepSpec, means: Means, *, epochs: int | None = None) ->
 
 
 def options_text(
-    spec: SweepSpec, means: Means, *, epochs: int | None = None, left_out: Collection[str] = ()
+    spec: SweepSpec,
+    means: ExecutionOptions,
+    *,
+    epochs: int | None = None,
+    left_out: Collection[str] = (),
 ) -> str:
     """The spec file that declares this sweep with these means, defaults included."""
     lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]

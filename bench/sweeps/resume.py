@@ -12,12 +12,12 @@ from bench.errors import MixedRunsError
 from bench.spec.model import Declaration, RunSpec, SweepSpec, canonical_json
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, check_uniform
 from bench.storage.store import Store, finished_keys
-from bench.sweeps.options import Conditions
+from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import ANY_NUMBER
 
 
 @dataclass(frozen=True, kw_only=True)
-class Todo:
+class SweepStatus:
     """A sweep's plan against what is stored.
 
     Attributes
@@ -33,7 +33,7 @@ class Todo:
     done: pa.Table
 
 
-def find_missing(spec: SweepSpec, conditions: Conditions) -> Todo:
+def find_missing(spec: SweepSpec, conditions: SweepOptions) -> SweepStatus:
     """Compare the plan with the stored rows.
 
     Raises
@@ -55,14 +55,14 @@ def find_missing(spec: SweepSpec, conditions: Conditions) -> Todo:
             _refuse_other_base(spec, stored, store)
         _check_declaration(spec, stored, store)
     finished = finished_keys(kept)
-    return Todo(
+    return SweepStatus(
         planned=planned,
         missing=tuple(r for r, key in zip(planned, keys, strict=True) if key not in finished),
         done=kept.filter(pc.is_in(kept["run_key"], pa.array([*finished & set(keys)], pa.string()))),
     )
 
 
-def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, conditions: Conditions) -> None:
+def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, conditions: SweepOptions) -> None:
     store = conditions.store
     settings = {**vars(spec.workload), **vars(conditions.hardware.machine)}
     advice = "give this sweep another --name"

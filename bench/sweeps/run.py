@@ -16,16 +16,16 @@ from filelock import FileLock, Timeout
 
 from bench.datasets import cache as datasets
 from bench.errors import StoreError, TrainingError, UsageError, last_line
-from bench.execution.jobs import RunEvent, Site, estimate_seconds, load_data
-from bench.execution.resources import Layout, choose_hardware, lay_out
+from bench.execution.jobs import RunContext, RunEvent, estimate_seconds, load_data
+from bench.execution.resources import Placement, choose_hardware, lay_out
 from bench.execution.runner import run_plan, stop_workers
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.plugins import is_external
 from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store, load_runs
-from bench.sweeps.options import Conditions
+from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import options_text, refuse_foreign
-from bench.sweeps.resume import Todo, find_missing
+from bench.sweeps.resume import SweepStatus, find_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,7 @@ def sweep(
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name} must be True or False, got {value!r:.80}")
-    conditions = Conditions(
+    conditions = SweepOptions(
         store=Store(Path(results) / spec.name),
         hardware=choose_hardware(
             device, n_jobs, gpus=gpus, jobs_per_gpu=jobs_per_gpu, stack=stack, tf32=tf32
@@ -178,18 +178,18 @@ def _threads_restored() -> Iterator[None]:
 class BegunSweep:
     """A sweep whose directory is locked for this process, with the runs it still needs."""
 
-    todo: Todo
-    site: Site
-    layout: Layout
+    todo: SweepStatus
+    context: RunContext
+    layout: Placement
 
     def train(self) -> Generator[RunEvent]:
         """Train the missing runs; yields an event for each finished run."""
-        return run_plan(self.todo.missing, self.site)
+        return run_plan(self.todo.missing, self.context)
 
 
 @contextmanager
 def begin_sweep(
-    spec: SweepSpec, conditions: Conditions, on_damage: Callable[[Damage], None]
+    spec: SweepSpec, conditions: SweepOptions, on_damage: Callable[[Damage], None]
 ) -> Iterator[BegunSweep]:
     """A sweep to be trained in the block; after it, workers are stopped and rows put together.
 
@@ -226,7 +226,7 @@ def begin_sweep(
         store.write_spec(spec)
         store.write_options(options_text(spec, conditions.means))
         layout = lay_out(todo.missing, conditions.hardware, arrays)
-        site = Site(
+        context = RunContext(
             arrays=arrays,
             machine=replace(conditions.hardware.machine, n_jobs=layout.n_jobs),
             store=store,
@@ -235,7 +235,7 @@ def begin_sweep(
             slots=layout.slots,
             timeout=conditions.timeout,
         )
-        yield BegunSweep(todo=todo, site=site, layout=layout)
+        yield BegunSweep(todo=todo, context=context, layout=layout)
         if todo.missing and layout.n_jobs > 1 and not layout.slots:
             stop_workers()
         _compact(store)
@@ -275,13 +275,13 @@ class Estimate:
     """What a sweep is likely to take: seconds in all, on what does it."""
 
     seconds: float
-    layout: Layout
+    layout: Placement
 
 
-def estimate(spec: SweepSpec, todo: Todo, conditions: Conditions) -> Estimate:
+def estimate(spec: SweepSpec, todo: SweepStatus, conditions: SweepOptions) -> Estimate:
     """What the missing runs are likely to take: as stored ones took, or else as a try does."""
     if not todo.missing:
-        return Estimate(seconds=0.0, layout=Layout(n_jobs=1, stack=1))
+        return Estimate(seconds=0.0, layout=Placement(n_jobs=1, stack=1))
     seconds = _stored_seconds(todo.done)
     arrays = datasets.prepare(spec.workload.dataset, conditions.data_dir)
     layout = lay_out(todo.missing, conditions.hardware, arrays)

@@ -26,7 +26,7 @@ from bench.datasets.cache import prepare
 from bench.errors import WorkerError
 from bench.execution._joblib import joblib
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, Site, do_job, load_data
+from bench.execution.jobs import Job, RunContext, do_job, load_data
 from bench.execution.runner import run_plan
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.resolve import resolve
@@ -215,11 +215,11 @@ def time_scaling(cores: int, runs_per_worker: int = 8) -> tuple[ScalingTiming, .
 
 def _runs_per_second(n_jobs: int, runs_per_worker: int) -> float:
     (sgd,) = map(resolve, parse_optimizers("sgd"))
-    with temporary_site(n_jobs) as site:
+    with temporary_site(n_jobs) as context:
         warm_up = _runs(sgd, 2 * n_jobs, Workload(iterations=10))
-        list(run_plan(warm_up, site))
+        list(run_plan(warm_up, context))
         runs = _runs(sgd, n_jobs * runs_per_worker, Workload())
-        return len(runs) / seconds(lambda: list(run_plan(runs, site)))
+        return len(runs) / seconds(lambda: list(run_plan(runs, context)))
 
 
 #: Numbers of optimizers and seeds whose comparison is timed.
@@ -272,16 +272,16 @@ def invented_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> pd
 def worker_peak_megabytes() -> float:
     """Peak resident memory of a fresh worker process that has done one run, in MB."""
     (adam,) = map(resolve, parse_optimizers("adam"))
-    with temporary_site(2) as site:
+    with temporary_site(2) as context:
         parallel = joblib.Parallel(n_jobs=2, backend="loky")
         runs = _runs(adam, 2, Workload())
-        return float(max(parallel(joblib.delayed(_peak_after)(run, site) for run in runs)))
+        return float(max(parallel(joblib.delayed(_peak_after)(run, context) for run in runs)))
 
 
-def _peak_after(run: RunSpec, site: Site) -> float:
+def _peak_after(run: RunSpec, context: RunContext) -> float:
     import resource  # there is none on Windows
 
-    do_job(Job(runs=(run,)), site)
+    do_job(Job(runs=(run,)), context)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
@@ -336,12 +336,14 @@ def threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def temporary_site(n_jobs: int) -> Iterator[Site]:
+def temporary_site(n_jobs: int) -> Iterator[RunContext]:
     """A place for rows that are thrown away."""
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory))
         store.create()
-        yield Site(arrays=prepare("mnist"), machine=describe_machine("cpu", n_jobs), store=store)
+        yield RunContext(
+            arrays=prepare("mnist"), machine=describe_machine("cpu", n_jobs), store=store
+        )
 
 
 def _runs(optimizer: OptimizerSpec, n: int, workload: Workload) -> tuple[RunSpec, ...]:

@@ -41,7 +41,7 @@ _PATIENCE = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class TrialCounts:
     """How often one kind of fault was tried, and what came of it.
 
     `lost` holds what went wrong, one sentence for each trial that did not survive.
@@ -57,7 +57,7 @@ class LostError(Exception):
     """A fault did harm; the message says which."""
 
 
-def soak(directory: Path, rng: int, kinds: Sequence[str] = ()) -> Iterator[Tally]:
+def soak(directory: Path, rng: int, kinds: Sequence[str] = ()) -> Iterator[TrialCounts]:
     """Try one fault after the other, without end; yield the tally of its kind after each trial.
 
     Parameters
@@ -76,7 +76,7 @@ def soak(directory: Path, rng: int, kinds: Sequence[str] = ()) -> Iterator[Tally
     """
     random = Random(rng)
     trials = _Trials(directory, random)
-    tallies = {kind: Tally(kind=kind) for kind in kinds or FAULTS}
+    tallies = {kind: TrialCounts(kind=kind) for kind in kinds or FAULTS}
     number = 0
     while True:
         for kind, tally in tallies.items():
@@ -98,7 +98,7 @@ class _Trials:
             raise StoreError(f"the undisturbed sweep failed: {err.strip()}")
         self.rows = rows_in(undisturbed)
 
-    def run(self, tally: Tally, place: Path) -> Tally:
+    def run(self, tally: TrialCounts, place: Path) -> TrialCounts:
         try:
             FAULTS[tally.kind](self, place)
         except (LostError, BenchError, OSError, subprocess.TimeoutExpired) as error:

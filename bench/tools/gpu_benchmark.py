@@ -20,7 +20,7 @@ import torch
 from bench.datasets.cache import prepare
 from bench.execution.devices import CUDA, exact_numbers, kind_of
 from bench.execution.environment import describe_machine, name_of
-from bench.execution.jobs import Site, load_data
+from bench.execution.jobs import RunContext, load_data
 from bench.execution.resources import Hardware, lay_out
 from bench.execution.runner import run_plan
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
@@ -139,7 +139,7 @@ def _time_sweep(
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory))
         store.create()
-        site = Site(
+        context = RunContext(
             arrays=arrays,
             machine=replace(machine, n_jobs=layout.n_jobs),
             store=store,
@@ -147,7 +147,7 @@ def _time_sweep(
             stack=layout.stack if layout.slots else n_seeds,
             slots=layout.slots or (device,),
         )
-        return SweepTiming(runs=len(plan), seconds=seconds(lambda: list(run_plan(plan, site))))
+        return SweepTiming(runs=len(plan), seconds=seconds(lambda: list(run_plan(plan, context))))
 
 
 def _step_seconds(

@@ -19,7 +19,7 @@ from bench.analysis import Change, SweepChange, compare, compare_sweeps, to_json
 from bench.analysis.multiplicity import holm
 from bench.analysis.permutation import sign_flip_pvalue
 from bench.analysis.student import Moments
-from bench.analysis.welch import Gap
+from bench.analysis.welch import MeanDifference
 from bench.errors import MixedRunsError, SpecError, TableError
 from bench.report.pairs import flip
 
@@ -187,7 +187,7 @@ def test_odd_independent_samples(
 
 def test_a_gap_of_tiny_spreads_does_not_underflow() -> None:
     a, b = (Moments(n=3, mean=m, std=1e-170) for m in (1e-170, 0.0))
-    gap = Gap.of(a, b)
+    gap = MeanDifference.of(a, b)
     assert gap.df == pytest.approx(4.0)
     assert gap.pvalue() == pytest.approx(stats.t.sf(math.sqrt(1.5), 4) * 2)
 

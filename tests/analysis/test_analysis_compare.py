@@ -563,14 +563,14 @@ KEYS = {
     "pvalue_equivalence_holm dz gz win_rate win_rate_low win_rate_high a12 correlation verdict "
     "seeds_needed",
     "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz",
-    "single_seed": "leader n_blocks crowns pairs curve n_draws",
+    "single_seed": "leader n_blocks best_shares pairs curve n_draws",
     "time_to_target": "target data budget treatments pairs logrank unit",
     "scope": "n_examples pairs",
     "looks": "look n_blocks level spent at",
     "warnings": "",
 }
 INNER_KEYS = {
-    ("single_seed", "crowns"): "treatment share",
+    ("single_seed", "best_shares"): "treatment share",
     ("single_seed", "pairs"): "a b n ahead wrong_share tied_share",
     ("single_seed", "curve"): "n probability",
     ("time_to_target", "treatments"): "name n n_reached reach_rate restricted_mean ci_low ci_high "
@@ -699,7 +699,7 @@ def assert_promises(comparison: Comparison) -> None:
         (a, b) for i, a in enumerate(order) for b in order[i + 1 :]
     ]
     if comparison.single_seed is not None:
-        assert sum(c.share for c in comparison.single_seed.crowns) == pytest.approx(1.0)
+        assert sum(c.share for c in comparison.single_seed.best_shares) == pytest.approx(1.0)
         assert all(0 <= point.probability <= 1 for point in comparison.single_seed.curve)
     if comparison.scope is not None:
         for p, crossed in zip(comparison.pairs, comparison.scope.pairs, strict=True):

@@ -13,7 +13,7 @@ import pytest
 from _sweep_analysis import HOSTILE, Recipe, pair, source_recipes, sweep
 
 from bench.analysis import results, to_dict, to_json
-from bench.analysis.notebook import MAX_CHARACTERS, MAX_ROWS, Shown, table
+from bench.analysis.notebook import MAX_CHARACTERS, MAX_ROWS, NotebookRepr, table
 
 RESULTS = [
     cls
@@ -50,13 +50,13 @@ class Seen(HTMLParser):
         return " ".join(self.order)
 
 
-def seen(result: Shown) -> Seen:
+def seen(result: NotebookRepr) -> Seen:
     return Seen(result._repr_html_())
 
 
 def test_every_result_shows_itself() -> None:
     assert len(RESULTS) > 20
-    assert all(issubclass(cls, Shown) for cls in RESULTS)
+    assert all(issubclass(cls, NotebookRepr) for cls in RESULTS)
 
 
 @pytest.mark.parametrize("cls", RESULTS, ids=lambda cls: cls.__name__)
@@ -195,7 +195,7 @@ def test_the_runs_have_their_own_columns() -> None:
 
 
 def test_only_dataclasses_show_themselves() -> None:
-    class Bare(Shown):
+    class Bare(NotebookRepr):
         pass
 
     with pytest.raises(TypeError, match="only dataclasses show themselves, got a Bare"):
@@ -204,7 +204,7 @@ def test_only_dataclasses_show_themselves() -> None:
 
 def test_a_class_of_one_s_own_shows_itself() -> None:
     @dataclass(frozen=True)
-    class Point(Shown):
+    class Point(NotebookRepr):
         x: float | None
 
     assert seen(Point(None)).order == ["Point", "x", "–"]

@@ -1,4 +1,4 @@
-"""What one seed would have told: crowns, wrong winners, and the curve that names the leader."""
+"""What one seed would have told: best shares, rank reversals, the leader."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def ask(table: pd.DataFrame, **options: Any) -> SingleSeed:
     return answer
 
 
-def crowns(answer: SingleSeed) -> dict[str, float]:
-    return {crown.treatment: crown.share for crown in answer.crowns}
+def best_shares(answer: SingleSeed) -> dict[str, float]:
+    return {best_share.treatment: best_share.share for best_share in answer.best_shares}
 
 
 def shares(answer: SingleSeed) -> dict[tuple[str, str], tuple[float | None, float | None]]:
@@ -53,7 +53,7 @@ def exact_probability(scores: np.ndarray, leader: int, n: int) -> float:
     return total / len(scores) ** n
 
 
-# --- crowns ----------------------------------------------------------------------------------
+# --- best_shares ----------------------------------------------------------------------------------
 
 BY_HAND = {"x": [9, 1, 2, 5, 6], "y": [1, 3, 2, 5, 6], "z": [0, 0, 2, 4, 7]}
 
@@ -62,14 +62,14 @@ def test_crowns_by_hand_with_ties_shared() -> None:
     answer = ask(long(BY_HAND))
     assert (answer.leader, answer.n_blocks) == ("x", 5)
     expected = {"x": (1 + 1 / 3 + 1 / 2) / 5, "y": (1 + 1 / 3 + 1 / 2) / 5, "z": (1 / 3 + 1) / 5}
-    assert crowns(answer) == pytest.approx(expected, abs=1e-15)
-    assert sum(crowns(answer).values()) == pytest.approx(1.0, abs=1e-15)
+    assert best_shares(answer) == pytest.approx(expected, abs=1e-15)
+    assert sum(best_shares(answer).values()) == pytest.approx(1.0, abs=1e-15)
 
 
 def test_crowns_are_in_the_order_of_the_treatments() -> None:
     comparison = compare(long(BY_HAND))
     assert comparison.single_seed is not None
-    assert [c.treatment for c in comparison.single_seed.crowns] == ["x", "y", "z"]
+    assert [c.treatment for c in comparison.single_seed.best_shares] == ["x", "y", "z"]
     assert [t.name for t in comparison.treatments] == ["x", "y", "z"]
 
 
@@ -77,13 +77,13 @@ def test_a_lower_value_wins_the_crown_where_lower_is_better() -> None:
     answer = ask(long(BY_HAND), direction="lower")
     assert answer.leader == "z"
     expected = {"z": (1 + 1 + 1 / 3 + 1) / 5, "y": (1 / 3 + 1 / 2) / 5, "x": (1 / 3 + 1 / 2) / 5}
-    assert crowns(answer) == pytest.approx(expected, abs=1e-15)
+    assert best_shares(answer) == pytest.approx(expected, abs=1e-15)
 
 
 def test_equal_floats_share_the_crown() -> None:
     """0.1 + 0.2 is 0.3 but for its last bit."""
     answer = ask(long_table({"x": [0.1 + 0.2, 0.9], "y": [0.3, 0.1]}))
-    assert crowns(answer) == {"x": 0.75, "y": 0.25}
+    assert best_shares(answer) == {"x": 0.75, "y": 0.25}
 
 
 def test_only_complete_blocks_give_crowns() -> None:
@@ -96,7 +96,7 @@ def test_only_complete_blocks_give_crowns() -> None:
     )
     answer = ask(table)
     assert answer.n_blocks == 4
-    assert crowns(answer) == {"x": 0.75, "y": 0.25, "z": 0.0}
+    assert best_shares(answer) == {"x": 0.75, "y": 0.25, "z": 0.0}
     assert {(p.a, p.b): p.n for p in answer.pairs} == {
         ("x", "y"): 5,
         ("x", "z"): 4,
@@ -109,15 +109,15 @@ def test_failed_runs_are_missing_whatever_value_was_left_behind() -> None:
     table = long({"x": [9, 9, 1, 9], "y": [1, 1, 9, 1]}, status="ok")
     whole = ask(table)
     table.loc[2, "status"] = "failed"
-    assert (ask(table).n_blocks, crowns(ask(table))) == (3, {"x": 1.0, "y": 0.0})
-    assert crowns(whole) == {"x": 0.75, "y": 0.25}
+    assert (ask(table).n_blocks, best_shares(ask(table))) == (3, {"x": 1.0, "y": 0.0})
+    assert best_shares(whole) == {"x": 0.75, "y": 0.25}
 
 
 def test_the_leader_is_that_of_the_complete_blocks() -> None:
     """On its own six runs y has the better mean, on the four blocks that both have x does."""
     answer = ask(long({"x": [5, 5, 5, 5, None, None], "y": [4, 4, 4, 4, 99, 99]}))
     assert answer.leader == "x"
-    assert [c.treatment for c in answer.crowns] == ["y", "x"]
+    assert [c.treatment for c in answer.best_shares] == ["y", "x"]
     assert {p.probability for p in answer.curve} == {1.0}
 
 
@@ -211,7 +211,7 @@ class TestDiverged:
     def test_it_loses_its_block_and_the_lead(self) -> None:
         answer = ask(self.table(1, 0), value="test_loss")
         assert answer.leader == "y"
-        assert crowns(answer) == {"y": 0.25, "x": 0.75}
+        assert best_shares(answer) == {"y": 0.25, "x": 0.75}
         assert shares(answer) == {("y", "x"): (0.75, 0.0)}
 
     def test_the_curve_counts_the_resamples_in_which_it_is_drawn(self) -> None:
@@ -224,7 +224,7 @@ class TestDiverged:
     def test_two_that_diverged_on_the_same_seed_tie_there(self) -> None:
         answer = ask(self.table(1, 1), value="test_loss")
         assert shares(answer) == {("x", "y"): (0.0, 0.25)}
-        assert crowns(answer) == {"x": 0.875, "y": 0.125}
+        assert best_shares(answer) == {"x": 0.875, "y": 0.125}
 
     def test_all_diverged_is_a_tie_throughout(self) -> None:
         table = self.table(4, 4)
@@ -272,7 +272,7 @@ def test_the_curve_equals_the_enumeration_of_all_resamples(name: str, direction:
 def test_one_block_names_the_leader_as_often_as_it_has_the_crown() -> None:
     answer = ask(long({f"o{i}": noisy(9700 + 4 * i, 23, i) for i in range(6)}))
     first = answer.curve[0]
-    assert (first.n, first.probability) == (1, crowns(answer)[answer.leader])
+    assert (first.n, first.probability) == (1, best_shares(answer)[answer.leader])
 
 
 def test_more_blocks_name_the_leader_more_often() -> None:
@@ -297,7 +297,7 @@ def test_two_without_a_leader_are_named_by_a_coin() -> None:
     same = noisy(9700, 8, 0)
     answer = ask(long({"x": same, "y": same}))
     assert {point.probability for point in answer.curve} == {0.5}
-    assert (answer.leader, crowns(answer)) == ("x", {"x": 0.5, "y": 0.5})
+    assert (answer.leader, best_shares(answer)) == ("x", {"x": 0.5, "y": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_the_names_of_the_optimizers_do_not_matter() -> None:
     before, after = ask(table), ask(table.assign(optimizer=table["optimizer"].map(new)))
     assert after.leader == new[before.leader]
     assert after.curve == before.curve
-    assert crowns(after) == {new[name]: share for name, share in crowns(before).items()}
+    assert best_shares(after) == {new[name]: share for name, share in best_shares(before).items()}
     assert shares(after) == {(new[a], new[b]): both for (a, b), both in shares(before).items()}
 
 
@@ -374,7 +374,7 @@ def test_the_seed_of_the_draws_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     after = ask(long(SOME))
     assert after.curve != before.curve
     assert after.curve[0] == before.curve[0]
-    assert (after.crowns, after.pairs) == (before.crowns, before.pairs)
+    assert (after.best_shares, after.pairs) == (before.best_shares, before.pairs)
 
 
 def test_numpys_global_generator_is_neither_used_nor_touched() -> None:

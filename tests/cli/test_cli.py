@@ -29,9 +29,9 @@ from bench.errors import MixedRunsError
 from bench.execution import jobs
 from bench.execution.environment import available_cores
 from bench.execution.resources import choose_hardware
-from bench.spec.options import Means
+from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
-from bench.sweeps.options import Conditions
+from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import command_line
 from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
@@ -229,7 +229,7 @@ def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str])
     import shlex
 
     spec = make_spec(make_parser().parse_args(["sweep", *arguments]))
-    words = shlex.split(command_line(spec, Means(device="cpu")))
+    words = shlex.split(command_line(spec, ExecutionOptions(device="cpu")))
     assert words[:2] == ["python", "scripts/sweep.py"]
     assert make_spec(make_parser().parse_args(["sweep", *words[2:]])) == spec
 
@@ -237,7 +237,7 @@ def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str])
 def test_the_default_command_is_short() -> None:
     spec = make_spec(make_parser().parse_args(["sweep", "--seeds", "20"]))
     command = "python scripts/sweep.py --seeds 20 --device cpu"
-    assert command_line(spec, Means(device="cpu")) == command
+    assert command_line(spec, ExecutionOptions(device="cpu")) == command
     assert spec.name == "mnist"
 
 
@@ -477,7 +477,7 @@ def test_a_name_that_now_means_something_else_is_refused(
     spec = make_spec(make_parser().parse_args(["sweep", *SMALL_SWEEP, "--name", "small"]))
     other = replace(spec.optimizers[0], hyperparameters=(("lr", 0.2),))
     spec = replace(spec, optimizers=(other, *spec.optimizers[1:]))
-    conditions = Conditions(
+    conditions = SweepOptions(
         store=Store(Path("results/small")), hardware=choose_hardware("cpu", n_jobs=2)
     )
     with pytest.raises(

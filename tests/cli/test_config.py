@@ -18,7 +18,7 @@ from bench.cli.sweep import make_spec
 from bench.errors import UsageError
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import OptimizerSpec, SweepSpec
-from bench.spec.options import Means
+from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
 from bench.sweeps.reproduce import HEADER, declared_settings, options_text
 
@@ -353,7 +353,7 @@ def declared(*words: str) -> SweepSpec:
 )
 def test_the_stored_file_declares_the_same_sweep(sweep: Sweep, words: Sequence[str]) -> None:
     spec = declared(*words)
-    arguments = sweep(options_text(spec, Means(device="cpu")))
+    arguments = sweep(options_text(spec, ExecutionOptions(device="cpu")))
     assert make_spec(arguments) == spec
     assert (arguments.device, arguments.n_jobs) == ("cpu", -1)
 
@@ -363,7 +363,7 @@ def test_any_text_can_be_stored(sweep: Sweep) -> None:
     text = "é\x7f\x85\u2028\ufeff🙂\U000e0001\"'\\ \t\n: #{[*&!%@`"
     spec = declared("--optimizers", "sgd,adam")
     odd = replace(spec.workload, network=text)
-    content = options_text(replace(spec, workload=odd), Means(device="cpu"))
+    content = options_text(replace(spec, workload=odd), ExecutionOptions(device="cpu"))
     with pytest.raises(UsageError, match="line 9: network: your own network is written") as caught:
         sweep(content)
     assert repr(text) in str(caught.value)
@@ -374,11 +374,11 @@ def test_what_is_stored_says_it_all() -> None:
         declared("--seeds", "3"),
         optimizers=(OptimizerSpec(name="sgd", algorithm="x", hyperparameters=()),),
     )
-    lines = options_text(spec, Means(device="cuda")).splitlines()
+    lines = options_text(spec, ExecutionOptions(device="cuda")).splitlines()
     assert lines[0] == HEADER
     assert lines[2:6] == ["seeds: 3", 'name: "mnist"', "optimizers:", '  - "sgd"']
     options = [line.partition(":")[0] for line in lines[2:] if not line.startswith(" ")]
-    assert options == list(declared_settings(spec, Means(device="cuda")))
+    assert options == list(declared_settings(spec, ExecutionOptions(device="cuda")))
     assert {"alpha: 0.05", "looks: 1", 'device: "cuda"', "iterations: 3000"} <= set(lines)
 
 

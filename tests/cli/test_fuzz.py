@@ -51,7 +51,7 @@ from bench.optimizers.resolve import resolve
 from bench.report.rows import _FORMULA, _NUMBER
 from bench.spec.expressions import MAX_SEEDS, format_seeds, parse_optimizers, parse_seeds
 from bench.spec.model import OptimizerSpec, RunSpec, SweepSpec, canonical_json, check_sweep_name
-from bench.spec.options import Means
+from bench.spec.options import ExecutionOptions
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import SCHEMA
 from bench.storage.store import file_stem
@@ -284,8 +284,8 @@ def test_specifications(text: str) -> None:
     if spec is not None:
         assert SweepSpec.from_json(spec.to_json()) == spec
         assert len({run.key for run in spec.plan()}) == len(spec.optimizers) * len(spec.seeds)
-        command_line(spec, Means(device="cpu")).encode()
-        options_text(spec, Means(device="cpu")).encode()
+        command_line(spec, ExecutionOptions(device="cpu")).encode()
+        options_text(spec, ExecutionOptions(device="cpu")).encode()
 
 
 @fuzz("ledgers", text=mutated_json(LOOKS))

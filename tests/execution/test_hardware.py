@@ -13,7 +13,7 @@ from bench.execution import devices
 from bench.execution.devices import exact_numbers
 from bench.execution.environment import Machine, available_cores, describe_machine
 from bench.execution.jobs import load_data
-from bench.execution.resources import Hardware, Layout, choose_hardware, lay_out
+from bench.execution.resources import Hardware, Placement, choose_hardware, lay_out
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.storage.store import Store
 from bench.tools import gpu_benchmark
@@ -161,14 +161,14 @@ def test_networks_that_are_not_batched_have_a_gpu_for_themselves(
 @pytest.mark.parametrize(
     ("stack", "n_jobs", "expected"),
     [
-        (None, 4, Layout(n_jobs=4, stack=1)),
-        (None, 500, Layout(n_jobs=60, stack=1)),
-        (20, 4, Layout(n_jobs=3, stack=20)),
-        (7, 4, Layout(n_jobs=4, stack=7)),
+        (None, 4, Placement(n_jobs=4, stack=1)),
+        (None, 500, Placement(n_jobs=60, stack=1)),
+        (20, 4, Placement(n_jobs=3, stack=20)),
+        (7, 4, Placement(n_jobs=4, stack=7)),
     ],
 )
 def test_the_processor_has_workers(
-    stack: int | None, n_jobs: int, expected: Layout, arrays: Path
+    stack: int | None, n_jobs: int, expected: Placement, arrays: Path
 ) -> None:
     assert lay_out(plan(20), choose_hardware("cpu", n_jobs, stack=stack), arrays) == expected
 

@@ -17,7 +17,7 @@ from bench.errors import SpecError, WorkerError
 from bench.execution import jobs
 from bench.execution.device_pool import DevicePool, Stopped, run_on_devices
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, Site, do_job, make_jobs
+from bench.execution.jobs import Job, RunContext, do_job, make_jobs
 from bench.execution.runner import run_plan, stop_workers
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import FAILED, OK
@@ -36,14 +36,14 @@ SGD = [run for run in PLAN if run.optimizer.name == "sgd"]
 DEVICES = ("cpu:0", "cpu:1")
 
 
-def make_site(directory: Path, arrays: Path, **settings: Any) -> Site:
+def make_site(directory: Path, arrays: Path, **settings: Any) -> RunContext:
     store = Store(directory)
     store.create()
-    return Site(arrays=arrays, machine=describe_machine("cpu", 1), store=store, **settings)
+    return RunContext(arrays=arrays, machine=describe_machine("cpu", 1), store=store, **settings)
 
 
-def rows_of(site: Site) -> pa.Table:
-    rows = site.store.read_rows().drop_columns(list(TIMINGS))
+def rows_of(context: RunContext) -> pa.Table:
+    rows = context.store.read_rows().drop_columns(list(TIMINGS))
     return rows.sort_by([("optimizer", "ascending"), ("seed", "ascending")])
 
 
@@ -96,9 +96,9 @@ def test_halves_and_singles_lose_nobody() -> None:
 def test_every_run_of_a_stack_has_its_own_row(arrays: Path, tmp_path: Path) -> None:
     """The same whoever trains the stack: this process, workers, or threads on devices."""
     here, workers, threads = (tmp_path / name for name in ("here", "workers", "threads"))
-    site = make_site(here, arrays, stack=3)
-    assert {event.status for job in make_jobs(PLAN, 3) for event in do_job(job, site)} == {OK}
-    rows = rows_of(site)
+    context = make_site(here, arrays, stack=3)
+    assert {event.status for job in make_jobs(PLAN, 3) for event in do_job(job, context)} == {OK}
+    rows = rows_of(context)
     assert rows["run_key"].to_pylist() == [
         run.key for name in ("adam", "sgd") for run in PLAN if run.optimizer.name == name
     ]
@@ -121,22 +121,22 @@ def test_memory_that_runs_out_halves_the_stack(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[int, ...]]
 ) -> None:
     fail_where(monkeypatch, lambda seeds: len(seeds) > 2, "CUDA out of memory. Tried to allocate")
-    site = make_site(tmp_path, arrays)
+    context = make_site(tmp_path, arrays)
     (job, _) = make_jobs(PLAN, 9)
-    assert [event.status for event in do_job(job, site)] == [OK] * 4
+    assert [event.status for event in do_job(job, context)] == [OK] * 4
     assert trained == [(0, 1), (2, 3)]
-    assert rows_of(site)["stack"].to_pylist() == [2] * 4
+    assert rows_of(context)["stack"].to_pylist() == [2] * 4
 
 
 def test_one_run_that_fails_does_not_take_its_stack_along(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[int, ...]]
 ) -> None:
     fail_where(monkeypatch, lambda seeds: 2 in seeds, "I dislike the number 2")
-    site = make_site(tmp_path, arrays)
+    context = make_site(tmp_path, arrays)
     (job, _) = make_jobs(PLAN, 9)
-    assert [event.status for event in do_job(job, site)] == [OK, OK, FAILED, OK]
+    assert [event.status for event in do_job(job, context)] == [OK, OK, FAILED, OK]
     assert trained == [(0,), (1,), (3,)]
-    assert "I dislike the number 2" in rows_of(site)["error"][2].as_py()
+    assert "I dislike the number 2" in rows_of(context)["error"][2].as_py()
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_a_trial_that_ends_by_chance_is_no_fault_of_the_network(
             raise SpecError("network 'mine': a trial update fails") from cause
 
     before_training(monkeypatch, try_out)
-    site = make_site(tmp_path, arrays)
+    context = make_site(tmp_path, arrays)
     (job, _) = make_jobs(PLAN, 9)
     if ending is None:
-        assert [event.status for event in do_job(job, site)] == [OK] * 4
+        assert [event.status for event in do_job(job, context)] == [OK] * 4
     else:
         with pytest.raises(ending):
-            do_job(job, site)
+            do_job(job, context)
 
 
 def fail_where(
@@ -183,7 +183,7 @@ def fail_where(
 def test_a_stack_has_the_time_of_all_its_runs_and_then_each_its_own(
     place: str, arrays: Path, tmp_path: Path, trained: list[tuple[int, ...]]
 ) -> None:
-    site = make_site(tmp_path, arrays, timeout=0.1)
+    context = make_site(tmp_path, arrays, timeout=0.1)
     long = SweepSpec(
         name="x",
         optimizers=(resolve_one("sgd"),),
@@ -193,15 +193,15 @@ def test_a_stack_has_the_time_of_all_its_runs_and_then_each_its_own(
     (job,) = make_jobs(long.plan(), 3)
     before = time.monotonic()
     if place == "this thread":
-        events = do_job(job, site)
+        events = do_job(job, context)
     else:
         with ThreadPoolExecutor(1) as threads:
-            events = threads.submit(do_job, job, site).result()
+            events = threads.submit(do_job, job, context).result()
     assert time.monotonic() - before >= 0.3 + 3 * 0.1
     assert trained == [(0, 1, 2), (0,), (1,), (2,)]
     assert [event.status for event in events] == [FAILED] * 3
     message = "the run took longer than the 0.1 seconds of --timeout"
-    assert all(message in error for error in rows_of(site)["error"].to_pylist())
+    assert all(message in error for error in rows_of(context)["error"].to_pylist())
 
 
 def test_without_threads_rows_are_written_one_by_one(
@@ -211,9 +211,9 @@ def test_without_threads_rows_are_written_one_by_one(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(jobs.ThreadPoolExecutor, "submit", no_more)
-    site = make_site(tmp_path, arrays)
-    do_job(make_jobs(PLAN, 9)[0], site)
-    assert len(rows_of(site)) == 4
+    context = make_site(tmp_path, arrays)
+    do_job(make_jobs(PLAN, 9)[0], context)
+    assert len(rows_of(context)) == 4
 
 
 # ---------------------------------------------------------------- devices
@@ -247,8 +247,8 @@ def test_the_work_of_a_failed_device_moves_to_another(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = break_device(monkeypatch, "cpu:1")
-    site = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
-    events = list(run_on_devices(make_jobs(PLAN, 2), site))
+    context = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
+    events = list(run_on_devices(make_jobs(PLAN, 2), context))
     assert {event.status for event in events} == {OK}
     assert sorted(event.key for event in events) == sorted(run.key for run in PLAN)
     assert asked.count("cpu:1") <= 1
@@ -258,10 +258,10 @@ def test_without_a_device_the_sweep_ends_and_says_why(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_device(monkeypatch, "cpu:0")
-    site = make_site(tmp_path, arrays, stack=2, slots=("cpu:0",))
+    context = make_site(tmp_path, arrays, stack=2, slots=("cpu:0",))
     with pytest.raises(WorkerError, match=r"no GPU is left \(cpu:0 does not compute .* illegal"):
-        list(run_on_devices(make_jobs(PLAN, 2), site))
-    rows = rows_of(site)
+        list(run_on_devices(make_jobs(PLAN, 2), context))
+    rows = rows_of(context)
     assert rows["status"].to_pylist() == [FAILED] * 2  # the job under which it broke
     assert "illegal memory access" in rows["error"][0].as_py()
 
@@ -272,32 +272,32 @@ def test_a_job_that_breaks_two_devices_is_to_blame_and_the_third_goes_on(
 ) -> None:
     devices = ("cpu:0", "cpu:1", "cpu:2")
     break_device(monkeypatch, *devices, at_seed=3)
-    site = make_site(tmp_path, arrays, stack=1, slots=devices * per_device)
-    list(run_on_devices(make_jobs(SGD, 1), site))
-    assert rows_of(site)["status"].to_pylist() == [OK, OK, OK, FAILED]
+    context = make_site(tmp_path, arrays, stack=1, slots=devices * per_device)
+    list(run_on_devices(make_jobs(SGD, 1), context))
+    assert rows_of(context)["status"].to_pylist() == [OK, OK, OK, FAILED]
 
 
 def test_nobody_is_blamed_who_shared_the_last_device(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_device(monkeypatch, "cpu:0")
-    site = make_site(tmp_path, arrays, stack=2, slots=("cpu:0", "cpu:0"))
+    context = make_site(tmp_path, arrays, stack=2, slots=("cpu:0", "cpu:0"))
     with pytest.raises(WorkerError, match=r"no GPU is left .* --jobs-per-gpu 1"):
-        list(run_on_devices(make_jobs(PLAN, 2), site))
-    assert not any(site.store.run_file(run).exists() for run in PLAN)
+        list(run_on_devices(make_jobs(PLAN, 2), context))
+    assert not any(context.store.run_file(run).exists() for run in PLAN)
 
 
 def test_stopping_early_leaves_nobody_at_work(arrays: Path, tmp_path: Path) -> None:
-    site = make_site(tmp_path, arrays, stack=1, slots=DEVICES)
+    context = make_site(tmp_path, arrays, stack=1, slots=DEVICES)
     before = threading.active_count()
-    events = run_on_devices(make_jobs(PLAN, 1), site)
+    events = run_on_devices(make_jobs(PLAN, 1), context)
     next(events)
     events.close()
     assert threading.active_count() == before
-    stored = len(site.store.read_rows())
+    stored = len(context.store.read_rows())
     assert 1 <= stored < len(PLAN)
-    list(run_on_devices(make_jobs(PLAN, 1), site))
-    assert len(site.store.read_rows()) == len(PLAN)
+    list(run_on_devices(make_jobs(PLAN, 1), context))
+    assert len(context.store.read_rows()) == len(PLAN)
 
 
 def loop(_seeds: Sequence[int]) -> None:
@@ -318,9 +318,9 @@ def test_what_hangs_in_python_on_a_device_has_failed_after_its_time(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before_training(monkeypatch, hang_at_seed_2(loop))
-    site = make_site(tmp_path, arrays, stack=1, slots=DEVICES, timeout=4, grace=0.5)
-    list(run_on_devices(make_jobs(SGD, 1), site))
-    rows = rows_of(site)
+    context = make_site(tmp_path, arrays, stack=1, slots=DEVICES, timeout=4, grace=0.5)
+    list(run_on_devices(make_jobs(SGD, 1), context))
+    rows = rows_of(context)
     assert rows["status"].to_pylist() == [OK, OK, FAILED, OK]
     error = rows["error"][2].as_py()
     assert error.endswith("RunTimeoutError: the run took longer than the 4 seconds of --timeout\n")
@@ -335,9 +335,9 @@ def test_what_hangs_on_a_device_does_not_keep_the_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before_training(monkeypatch, hang_at_seed_2(hang))
-    site = make_site(tmp_path, arrays, stack=1, slots=DEVICES, timeout=4, grace=0.5)
+    context = make_site(tmp_path, arrays, stack=1, slots=DEVICES, timeout=4, grace=0.5)
     before = set(threading.enumerate())
-    events = run_on_devices(make_jobs(SGD, 1), site)
+    events = run_on_devices(make_jobs(SGD, 1), context)
     seeds = [next(events).seed for _ in range(3)]
     events.close()
     assert sorted(seeds) == [0, 1, 3]
@@ -346,7 +346,7 @@ def test_what_hangs_on_a_device_does_not_keep_the_program(
     assert all(thread.daemon for thread in left)
     for thread in left:
         thread.join()
-    assert rows_of(site)["seed"].to_pylist() == [0, 1, 3]
+    assert rows_of(context)["seed"].to_pylist() == [0, 1, 3]
 
 
 def start_some(monkeypatch: pytest.MonkeyPatch, n: int, error: BaseException) -> None:
@@ -367,12 +367,12 @@ def test_an_interrupt_while_threads_start_leaves_nobody_at_work(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_some(monkeypatch, 2, KeyboardInterrupt())
-    site = make_site(tmp_path, arrays, stack=1, slots=DEVICES)
+    context = make_site(tmp_path, arrays, stack=1, slots=DEVICES)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        list(run_on_devices(make_jobs(PLAN, 1), site))
+        list(run_on_devices(make_jobs(PLAN, 1), context))
     assert threading.active_count() == before
-    assert sum(site.store.run_file(run).exists() for run in PLAN) < len(PLAN)
+    assert sum(context.store.run_file(run).exists() for run in PLAN) < len(PLAN)
 
 
 @pytest.mark.parametrize("n_started", [0, 1])
@@ -380,8 +380,8 @@ def test_where_no_more_threads_start(
     n_started: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_some(monkeypatch, n_started, RuntimeError("can't start new thread"))
-    site = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
-    events = run_on_devices(make_jobs(PLAN, 2), site)
+    context = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
+    events = run_on_devices(make_jobs(PLAN, 2), context)
     if n_started:
         assert {event.status for event in events} == {OK}
     else:
@@ -396,8 +396,8 @@ def test_no_room_to_draw_ahead_is_left_to_the_training(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr("bench.training.seeding.orders", no_room)
-    site = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
-    assert {e.status for e in run_on_devices(make_jobs(PLAN, 2), site)} == {OK}
+    context = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
+    assert {e.status for e in run_on_devices(make_jobs(PLAN, 2), context)} == {OK}
 
 
 def test_an_error_of_ours_ends_the_sweep(
@@ -407,9 +407,9 @@ def test_an_error_of_ours_ends_the_sweep(
         raise WorkerError("no room")
 
     monkeypatch.setattr("bench.execution.device_pool.store", no_room)
-    site = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
+    context = make_site(tmp_path, arrays, stack=2, slots=DEVICES)
     with pytest.raises(WorkerError, match="no room"):
-        list(run_on_devices(make_jobs(PLAN, 2), site))
+        list(run_on_devices(make_jobs(PLAN, 2), context))
 
 
 class TestPool:

@@ -22,7 +22,7 @@ from joblib.externals.loky.backend.popen_loky_posix import Popen
 from bench.errors import StoreError
 from bench.execution import runner
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, Site, do_job, estimate_seconds, without_user
+from bench.execution.jobs import Job, RunContext, do_job, estimate_seconds, without_user
 from bench.execution.runner import run_plan, stop_workers
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import DIVERGED, FAILED, OK
@@ -38,27 +38,27 @@ SPEC = SweepSpec(
 )
 
 
-def make_site(directory: Path, arrays: Path, n_jobs: int = 1) -> Site:
+def make_site(directory: Path, arrays: Path, n_jobs: int = 1) -> RunContext:
     store = Store(directory)
     store.create()
-    return Site(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
+    return RunContext(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def undisturbed(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> RunContext:
     """Where two workers made the rows of the plan, and nothing went wrong."""
-    site = make_site(tmp_path_factory.mktemp("undisturbed"), arrays, 2)
-    assert len(list(run_plan(SPEC.plan(), site))) == len(SPEC.plan())
-    return site
+    context = make_site(tmp_path_factory.mktemp("undisturbed"), arrays, 2)
+    assert len(list(run_plan(SPEC.plan(), context))) == len(SPEC.plan())
+    return context
 
 
-def timeless(site: Site) -> pa.Table:
-    rows = site.store.read_rows().drop_columns(list(TIMINGS))
+def timeless(context: RunContext) -> pa.Table:
+    rows = context.store.read_rows().drop_columns(list(TIMINGS))
     return rows.sort_by([("optimizer", "ascending"), ("seed", "ascending")])
 
 
 def test_rows_do_not_depend_on_workers_order_or_interruption(
-    arrays: Path, tmp_path: Path, undisturbed: Site
+    arrays: Path, tmp_path: Path, undisturbed: RunContext
 ) -> None:
     plan = SPEC.plan()
     one, resumed = make_site(tmp_path / "1", arrays, 1), make_site(tmp_path / "r", arrays, 2)
@@ -75,10 +75,10 @@ def test_rows_do_not_depend_on_workers_order_or_interruption(
 
 
 def test_a_row_holds_what_the_run_was(arrays: Path, tmp_path: Path) -> None:
-    site = make_site(tmp_path, arrays)
+    context = make_site(tmp_path, arrays)
     (run, *_) = SPEC.plan()
-    (event,) = do_job(Job(runs=(run,)), site)
-    (row,) = site.store.read_rows().to_pylist()
+    (event,) = do_job(Job(runs=(run,)), context)
+    (row,) = context.store.read_rows().to_pylist()
     assert (event.status, event.optimizer, event.seed) == (OK, "sgd", 0)
     assert event.test_accuracy == row["test_accuracy"] == row["test_correct"] / 10_000
     assert row["eval_iterations"] == [25, 50, 60]
@@ -95,10 +95,10 @@ def test_a_row_holds_what_the_run_was(arrays: Path, tmp_path: Path) -> None:
 
 
 def test_a_diverged_run_is_a_row(arrays: Path, tmp_path: Path) -> None:
-    site = make_site(tmp_path, arrays)
+    context = make_site(tmp_path, arrays)
     spec = SweepSpec(name="x", optimizers=(resolve_one("sgd[lr=1e9]"),), seeds=(0,))
-    (event,) = do_job(Job(runs=spec.plan()[:1]), site)
-    (row,) = site.store.read_rows().to_pylist()
+    (event,) = do_job(Job(runs=spec.plan()[:1]), context)
+    (row,) = context.store.read_rows().to_pylist()
     assert event.status == row["status"] == DIVERGED
     assert row["error"] == f"loss not finite at update {row['diverged_at']}"
     assert row["test_loss"] is None
@@ -113,9 +113,9 @@ def test_an_error_in_training_is_a_row_with_its_traceback(
         raise RuntimeError(f"the optimizer in {Path.home()}/x exploded")
 
     monkeypatch.setattr("bench.execution.jobs.train", explode)
-    site = make_site(tmp_path, arrays)
-    (event,) = do_job(Job(runs=SPEC.plan()[:1]), site)
-    (row,) = site.store.read_rows().to_pylist()
+    context = make_site(tmp_path, arrays)
+    (event,) = do_job(Job(runs=SPEC.plan()[:1]), context)
+    (row,) = context.store.read_rows().to_pylist()
     assert event.status == row["status"] == FAILED
     assert row["error"].startswith("Traceback")
     assert row["error"].strip().endswith("RuntimeError: the optimizer in ~/x exploded")
@@ -127,17 +127,17 @@ def test_an_error_in_training_is_a_row_with_its_traceback(
 def test_a_row_that_cannot_be_written_ends_the_sweep(
     arrays: Path, tmp_path: Path, n_jobs: int
 ) -> None:
-    site = make_site(tmp_path / "gone", arrays, n_jobs)
+    context = make_site(tmp_path / "gone", arrays, n_jobs)
     (tmp_path / "gone" / "runs").rmdir()
     (tmp_path / "gone" / "runs").write_text("a file where a directory should be")
     with pytest.raises(StoreError, match=r"cannot write .*sgd-seed0000\.parquet: "):
-        list(run_plan(SPEC.plan()[:1] * 2, site))
+        list(run_plan(SPEC.plan()[:1] * 2, context))
 
 
-def deadly_site(directory: Path, arrays: Path, times: int) -> Site:
+def deadly_site(directory: Path, arrays: Path, times: int) -> RunContext:
     store = DeadlyStore(directory, seed=1, times=times)
     store.create()
-    return Site(arrays=arrays, machine=describe_machine("cpu", 2), store=store)
+    return RunContext(arrays=arrays, machine=describe_machine("cpu", 2), store=store)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def fresh_workers() -> Iterator[None]:
 
 @pytest.mark.usefixtures("fresh_workers")
 def test_a_worker_that_dies_does_not_take_the_sweep_with_it(
-    arrays: Path, tmp_path: Path, undisturbed: Site
+    arrays: Path, tmp_path: Path, undisturbed: RunContext
 ) -> None:
     plan = SPEC.plan()
     disturbed = deadly_site(tmp_path / "once", arrays, times=1)
@@ -166,11 +166,11 @@ def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(
     arrays: Path, tmp_path: Path
 ) -> None:
     spec = replace(SPEC, seeds=(0, 1, 2), optimizers=resolve_all("sgd"))
-    site = deadly_site(tmp_path, arrays, times=99)
-    events = {event.seed: event for event in run_plan(spec.plan(), site)}
+    context = deadly_site(tmp_path, arrays, times=99)
+    events = {event.seed: event for event in run_plan(spec.plan(), context)}
     assert {seed: event.status for seed, event in events.items()} == {0: OK, 1: FAILED, 2: OK}
     assert (tmp_path / "deaths").stat().st_size == 2, "retried once"
-    (row,) = (row for row in site.store.read_rows().to_pylist() if row["seed"] == 1)
+    (row,) = (row for row in context.store.read_rows().to_pylist() if row["seed"] == 1)
     assert row["error"] == "the worker process died twice in this run: out of memory, or a crash"
 
 
@@ -180,10 +180,10 @@ def test_runs_that_hang_end_at_their_timeout(arrays: Path, tmp_path: Path) -> No
     spec = replace(SPEC, seeds=(0, 2, 3), optimizers=resolve_all("sgd"))
     first, *others = spec.plan()
     hanging = [replace(run, seed=HangingSeed(run.seed)) for run in others]
-    site = replace(make_site(tmp_path, arrays, 2), timeout=8.0, grace=2.0)
-    events = {event.seed: event.status for event in run_plan([*hanging, first], site)}
+    context = replace(make_site(tmp_path, arrays, 2), timeout=8.0, grace=2.0)
+    events = {event.seed: event.status for event in run_plan([*hanging, first], context)}
     assert events == {0: OK, 2: FAILED, 3: FAILED}
-    for row in site.store.read_rows().to_pylist():
+    for row in context.store.read_rows().to_pylist():
         if row["seed"] != 0:
             assert "the run took longer than the 8 seconds of --timeout" in row["error"]
 
@@ -194,10 +194,10 @@ def test_a_hanging_run_ends_even_where_its_row_cannot_be_stored(
     arrays: Path, tmp_path: Path
 ) -> None:
     (run,) = replace(SPEC, seeds=(3,), optimizers=resolve_all("sgd")).plan()
-    site = make_site(tmp_path, arrays, 2)
-    site = replace(site, store=FullStore(tmp_path), timeout=1.0, grace=0.5)
+    context = make_site(tmp_path, arrays, 2)
+    context = replace(context, store=FullStore(tmp_path), timeout=1.0, grace=0.5)
     with pytest.raises(StoreError, match="no room"):
-        list(run_plan([replace(run, seed=HangingSeed(3))], site))
+        list(run_plan([replace(run, seed=HangingSeed(3))], context))
 
 
 @pytest.mark.usefixtures("fresh_workers")
@@ -214,9 +214,9 @@ def test_a_worker_may_die_while_the_others_are_started(
 
     monkeypatch.setattr(runner.joblib, "Parallel", Dying)
     plan = replace(SPEC, optimizers=resolve_all("sgd")).plan()
-    site = make_site(tmp_path, arrays, 2)
-    assert {event.status for event in run_plan(plan, site)} == {OK}
-    assert len(site.store.read_rows()) == len(plan)
+    context = make_site(tmp_path, arrays, 2)
+    assert {event.status for event in run_plan(plan, context)} == {OK}
+    assert len(context.store.read_rows()) == len(plan)
 
 
 @pytest.mark.usefixtures("fresh_workers")
@@ -233,9 +233,9 @@ def test_a_worker_may_die_before_it_has_read_what_it_is_for(
 
     monkeypatch.setattr(Popen, "_launch", break_off)
     plan = replace(SPEC, optimizers=resolve_all("sgd")).plan()
-    site = make_site(tmp_path, arrays, 2)
-    assert sorted(event.key for event in run_plan(plan, site)) == sorted(run.key for run in plan)
-    assert set(site.store.read_rows()["status"].to_pylist()) == {OK}
+    context = make_site(tmp_path, arrays, 2)
+    assert sorted(event.key for event in run_plan(plan, context)) == sorted(run.key for run in plan)
+    assert set(context.store.read_rows()["status"].to_pylist()) == {OK}
     assert next(launched) > 3
 
 
@@ -249,8 +249,8 @@ def test_a_timeout_ends_a_run_in_this_process_too(
 
     monkeypatch.setattr("bench.execution.jobs.train", hang)
     before = signal.getsignal(signal.SIGALRM)
-    site = replace(make_site(tmp_path, arrays), timeout=0.2)
-    (event,) = run_plan(SPEC.plan()[:1], site)
+    context = replace(make_site(tmp_path, arrays), timeout=0.2)
+    (event,) = run_plan(SPEC.plan()[:1], context)
     assert event.status == FAILED
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

@@ -19,7 +19,7 @@ from bench.analysis import SweepAnalysis, analyse_sweep
 from bench.cli import main
 from bench.errors import SpecError
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, Site, do_job
+from bench.execution.jobs import Job, RunContext, do_job
 from bench.networks.flat import flatten
 from bench.networks.mlp import MLP
 from bench.optimizers.resolve import available
@@ -278,7 +278,9 @@ def test_a_diverged_run_records_the_rates_up_to_its_end(tmp_path: Path, arrays: 
     workload = Workload(iterations=200, eval_every=20)
     run = RunSpec(workload=workload, optimizer=variant("sgd[lr=1e30,schedule=cosine]"), seed=0)
     store = Store(tmp_path / "x")
-    do_job(Job(runs=(run,)), Site(arrays=arrays, machine=describe_machine("cpu", 1), store=store))
+    do_job(
+        Job(runs=(run,)), RunContext(arrays=arrays, machine=describe_machine("cpu", 1), store=store)
+    )
     (row,) = read_rows(store.run_file(run)).to_pylist()
     assert row["status"] == "diverged"
     assert row["learning_rate_iterations"][-1] <= row["eval_iterations"][-1] < 200

@@ -14,7 +14,7 @@ import pytest
 from conftest import resolve_all
 
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Site
+from bench.execution.jobs import RunContext
 from bench.execution.runner import run_plan, stop_workers
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.store import Store
@@ -69,10 +69,10 @@ def fresh_workers() -> Iterator[None]:
 def test_many_runs_need_no_more_than_few(arrays: Path, tmp_path: Path, n_jobs: int) -> None:
     store = Store(tmp_path)
     store.create()
-    site = Site(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
+    context = RunContext(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
     needs = {
         number: needs_now()
-        for number, _ in enumerate(run_plan(SPEC.plan(), site), start=1)
+        for number, _ in enumerate(run_plan(SPEC.plan(), context), start=1)
         if number in (EARLY, LATE)
     }
     early, late = needs[EARLY], needs[LATE]

@@ -14,7 +14,7 @@ import pytest
 
 from bench.errors import StoreError
 from bench.tools import fault_injection as soak
-from bench.tools.fault_injection import FAULTS, LostError, Tally
+from bench.tools.fault_injection import FAULTS, LostError, TrialCounts
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +32,7 @@ SMALL_SWEEP = (
 def test_nothing_is_lost_when_a_worker_is_killed(tmp_path: Path) -> None:
     kind = "worker killed (SIGKILL)"
     (tally,) = islice(soak.soak(tmp_path, 1, (kind,)), 1)
-    assert tally == Tally(kind=kind, tried=1, survived=1)
+    assert tally == TrialCounts(kind=kind, tried=1, survived=1)
 
 
 def test_damage_is_mended_and_what_is_lost_is_said(
@@ -50,7 +50,7 @@ def test_damage_is_mended_and_what_is_lost_is_said(
     monkeypatch.setattr(soak, "SWEEP", SMALL_SWEEP)
     monkeypatch.setattr(soak, "FAULTS", {kind: FAULTS[kind], "spoilt": spoil})
     mended, spoilt = islice(soak.soak(tmp_path, 1), 2)
-    assert mended == Tally(kind=kind, tried=1, survived=1)
+    assert mended == TrialCounts(kind=kind, tried=1, survived=1)
     assert (spoilt.tried, spoilt.survived) == (1, 0)
     (said,) = spoilt.lost
     assert said.endswith("has another result")

@@ -64,7 +64,7 @@ def _cheap() -> list[Study[Any]]:
 
 @pytest.mark.parametrize("scenario", _sweeps())
 def test_the_truth_of_a_scenario_is_what_it_says(scenario: str) -> None:
-    """Means and win rates over many draws, each within five standard errors."""
+    """ExecutionOptions and win rates over many draws, each within five standard errors."""
     world = _drawn(scenario).world
     rng = np.random.default_rng(1)
     values = np.concatenate([world.draw(rng) for _ in range(2000)])
