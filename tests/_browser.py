@@ -14,8 +14,8 @@ from _sweep_analysis import HOSTILE, Recipe, source_recipes, sweep
 
 from bench.analysis.results import SweepAnalysis
 from bench.report import write
-from bench.report.format import Metric
-from bench.report.metrics import metric_of
+from bench.report.text.format import Metric
+from bench.report.text.metrics import metric_of
 
 FLAGS = (
     "--no-sandbox",

@@ -7,7 +7,7 @@ import pytest
 
 from bench.analysis import compare, describe_runs
 from bench.report import render
-from bench.report.markdown import markdown
+from bench.report.formats.markdown import markdown
 from bench.words import count, plural, singular, spoken
 
 

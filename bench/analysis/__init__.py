@@ -28,11 +28,9 @@ Two sweeps are set against each other, optimizer by optimizer, with :func:`compa
 This package reads no file, draws nothing, and imports neither torch nor matplotlib.
 """
 
-from bench.analysis.bootstrap import bca_interval
-from bench.analysis.change import compare_sweeps
+from bench.analysis.change.compare import compare_sweeps
 from bench.analysis.comparison import compare
 from bench.analysis.export import to_dict, to_json
-from bench.analysis.omnibus import critical_difference
 from bench.analysis.results import (
     Band,
     BestShare,
@@ -71,7 +69,9 @@ from bench.analysis.results import (
     Variant,
     Verdict,
 )
-from bench.analysis.sequential import look_levels
+from bench.analysis.stats.bootstrap import bca_interval
+from bench.analysis.stats.omnibus import critical_difference
+from bench.analysis.stats.sequential import look_levels
 from bench.analysis.sweep import analyse_sweep, describe_runs
 from bench.analysis.workloads import means_over_seeds
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.descriptives import count_outliers
-from bench.analysis.multiplicity import family_size
-from bench.analysis.power import smallest_pvalue
 from bench.analysis.reading import scale_of
 from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
-from bench.analysis.rounding import FloatArray
+from bench.analysis.stats.descriptives import count_outliers
+from bench.analysis.stats.multiplicity import family_size
+from bench.analysis.stats.power import smallest_pvalue
+from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.words import count, plural, spoken
 

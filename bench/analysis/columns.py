@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.rounding import FloatArray
+from bench.analysis.stats.rounding import FloatArray
 from bench.errors import TableError
 
 #: The store's column with the path of the file that a row was read from, for messages.

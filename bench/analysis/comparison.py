@@ -4,19 +4,20 @@ The procedure is fixed before the data are seen; no test is chosen by looking at
 
 1. read the values (:mod:`bench.analysis.reading`), and pair the runs by block
    (:mod:`bench.analysis.table`);
-2. describe each treatment (:mod:`~bench.analysis.descriptives`);
-3. rank within blocks, for Friedman's test as context (:mod:`~bench.analysis.omnibus`);
-4. test every pair by the exact sign-flip permutation test (:mod:`~bench.analysis.permutation`);
-5. adjust over all pairs by Holm's method (:mod:`~bench.analysis.multiplicity`);
-6. measure effects (:mod:`~bench.analysis.effects`);
-7. test for equivalence, in a Holm family of its own (:mod:`~bench.analysis.equivalence`);
-8. say what this number of seeds can show at all (:mod:`~bench.analysis.power`);
-9. say what a single seed would have told (:mod:`~bench.analysis.single_seed`);
-10. widen the intervals to new test images (:mod:`~bench.analysis.scope`);
-11. compare how soon the target is reached (:mod:`~bench.analysis.target`);
-12. compare training times, for a sweep (:mod:`~bench.analysis.timing`);
-13. judge at what is left of alpha where the results were looked at before
-    (:mod:`~bench.analysis.sequential`).
+2. describe each treatment (:mod:`~bench.analysis.stats.descriptives`);
+3. rank within blocks, for Friedman's test as context (:mod:`~bench.analysis.stats.omnibus`);
+4. test every pair by the exact sign-flip permutation test
+(:mod:`~bench.analysis.stats.permutation`); 5. adjust over all pairs by Holm's method
+(:mod:`~bench.analysis.stats.multiplicity`); 6. measure effects
+(:mod:`~bench.analysis.stats.effects`); 7. test for equivalence, in a Holm family of its own
+(:mod:`~bench.analysis.stats.equivalence`); 8. say what this number of seeds can show at all
+(:mod:`~bench.analysis.stats.power`); 9. say what a single seed would have told
+(:mod:`~bench.analysis.single_seed`); 10. widen the intervals to new test images
+(:mod:`~bench.analysis.scope`); 11. compare how soon the target is reached
+(:mod:`~bench.analysis.target`); 12. compare training times, for a sweep
+(:mod:`~bench.analysis.timing`); 13. judge at what is left of alpha where the results were looked at
+before
+    (:mod:`~bench.analysis.stats.sequential`).
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ import pandas as pd
 from bench.analysis.cautions import cautions
 from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.leaderboard import leaderboard
-from bench.analysis.multiplicity import family_size
-from bench.analysis.omnibus import block_ranks, omnibus
 from bench.analysis.pairs import compare_pairs
-from bench.analysis.power import seed_sufficiency
 from bench.analysis.results import Comparison, Direction, Look, Parameters
 from bench.analysis.scope import scope
-from bench.analysis.sequential import look_levels
 from bench.analysis.single_seed import single_seed
+from bench.analysis.stats.multiplicity import family_size
+from bench.analysis.stats.omnibus import block_ranks, omnibus
+from bench.analysis.stats.power import seed_sufficiency
+from bench.analysis.stats.sequential import look_levels
 from bench.analysis.table import PairedTable, default_margin, pair_up
 from bench.analysis.target import time_to_target
 from bench.errors import SpecError

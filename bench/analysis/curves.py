@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis.columns import is_list, require_columns
 from bench.analysis.results import Band, LearningCurve
-from bench.analysis.student import Moments, t_interval
+from bench.analysis.stats.student import Moments, t_interval
 
 CURVE_COLUMNS = ("eval_iterations", "eval_test_accuracy", "eval_test_loss", "eval_train_loss")
 SECONDS_COLUMN = "eval_train_seconds"

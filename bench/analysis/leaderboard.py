@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from bench.analysis.descriptives import describe
-from bench.analysis.omnibus import block_ranks
 from bench.analysis.results import Treatment
+from bench.analysis.stats.descriptives import describe
+from bench.analysis.stats.omnibus import block_ranks
 from bench.analysis.table import PairedTable
 
 

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from bench.analysis import effects
-from bench.analysis.differences import Differences, paired_differences
-from bench.analysis.equivalence import tost_pvalue
-from bench.analysis.multiplicity import holm
-from bench.analysis.permutation import sign_flip_pvalue
-from bench.analysis.power import seeds_needed
 from bench.analysis.results import Pair, Parameters, Verdict
-from bench.analysis.rounding import FloatArray
-from bench.analysis.student import t_interval, t_pvalue
+from bench.analysis.stats import effects
+from bench.analysis.stats.differences import Differences, paired_differences
+from bench.analysis.stats.equivalence import tost_pvalue
+from bench.analysis.stats.multiplicity import holm
+from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.power import seeds_needed
+from bench.analysis.stats.rounding import FloatArray
+from bench.analysis.stats.student import t_interval, t_pvalue
+from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 from bench.analysis.table import PairedTable, sign_of
-from bench.analysis.wilcoxon import wilcoxon_pvalue
 
 #: With two blocks the sign-flip p is 1/2 or 1, whatever the sizes of the differences: it only
 #: tells whether both signs agree. From three on, the measurements have a say.

@@ -26,7 +26,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from bench.analysis.rounding import FloatArray
+from bench.analysis.stats.rounding import FloatArray
 
 #: A reading is accepted where random values would allow it with a smaller probability than this.
 CHANCE = 1e-6

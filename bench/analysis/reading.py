@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.precision import recover, rounding
-from bench.analysis.rounding import FloatArray
+from bench.analysis.stats.rounding import FloatArray
 
 #: Accuracies above 1 by less than this share are fractions with a rounding error.
 _TOLERANCE = 1e-3

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from bench.analysis.multiplicity import family_size
 from bench.analysis.notebook import NotebookRepr, table
+from bench.analysis.stats.multiplicity import family_size
 
 #: Metadata of fields that JSON leaves out where they are empty.
 OMIT_EMPTY = {"omit_empty": True}
@@ -407,7 +407,7 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
 
     @property
     def n_family(self) -> int:
-        """Number of pairs in Holm's family: :func:`bench.analysis.multiplicity.family_size`."""
+        """Number of pairs in Holm's family: those with a p-value."""
         return family_size([pair.pvalue for pair in self.pairs], self.n_present)
 
     @property

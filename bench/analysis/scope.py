@@ -33,7 +33,7 @@ from scipy import stats
 from bench.analysis.columns import where
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
 from bench.analysis.results import CrossedInterval, Pair, Scope
-from bench.analysis.rounding import FloatArray
+from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.errors import TableError
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.analysis.differences import paired_differences
 from bench.analysis.results import BestShare, Pair, RankReversal, SelectionPoint, SingleSeed
-from bench.analysis.rounding import FloatArray, decimals, in_units
+from bench.analysis.stats.differences import paired_differences
+from bench.analysis.stats.rounding import FloatArray, decimals, in_units
 from bench.analysis.table import PairedTable
 
 #: Resamples behind a point of the curve, fewer where a table is so large that they would take

@@ -24,8 +24,6 @@ from bench.analysis.columns import (
 )
 from bench.analysis.comparison import compare
 from bench.analysis.curves import CURVE_COLUMNS, SECONDS_COLUMN, learning_curves
-from bench.analysis.letters import group_letters
-from bench.analysis.omnibus import rank_diagram
 from bench.analysis.outcomes import read_outcomes
 from bench.analysis.rates import RATE_COLUMNS, SCHEDULE_COLUMN, rate_curves
 from bench.analysis.results import (
@@ -41,6 +39,8 @@ from bench.analysis.results import (
     Timing,
     Variant,
 )
+from bench.analysis.stats.letters import group_letters
+from bench.analysis.stats.omnibus import rank_diagram
 from bench.analysis.table import LOSSES, block_keys, reading_of, sort_blocks
 from bench.analysis.timing import time_ratios
 from bench.errors import TableError

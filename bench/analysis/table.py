@@ -30,7 +30,7 @@ from bench.analysis.reading import (
     scale_of,
 )
 from bench.analysis.results import Block, Direction
-from bench.analysis.rounding import FloatArray
+from bench.analysis.stats.rounding import FloatArray
 from bench.errors import SpecError, TableError
 from bench.storage.records import DIVERGED, FAILED, OK
 

@@ -29,7 +29,6 @@ from scipy import stats
 from bench.analysis.columns import is_list, where
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
-from bench.analysis.permutation import TINY
 from bench.analysis.precision import recover
 from bench.analysis.reading import scale_of
 from bench.analysis.results import (
@@ -41,7 +40,8 @@ from bench.analysis.results import (
     TimeToTarget,
     Treatment,
 )
-from bench.analysis.rounding import FloatArray
+from bench.analysis.stats.permutation import TINY
+from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.errors import TableError
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis.columns import numbers_of
 from bench.analysis.results import Pair, TimeRatio
-from bench.analysis.student import Moments, t_interval
+from bench.analysis.stats.student import Moments, t_interval
 from bench.storage.records import OK
 
 SECONDS = "train_seconds"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.analysis import SweepChange, compare_sweeps, to_json
-from bench.analysis.change_runs import COLUMNS
+from bench.analysis.change.runs import COLUMNS
 from bench.cli import console
 from bench.cli.arguments import compare_command
 from bench.errors import TrainingError, UsageError
@@ -103,7 +103,7 @@ def _on_judging(before: StoredSweep, judged: Mapping[str, float]) -> tuple[str, 
 
 def _show(found: SweepChange, arguments: Namespace) -> None:
     if arguments.html is not None:
-        from bench.report.change_page import write_change
+        from bench.report.html.change_page import write_change
 
         write_change(found, arguments.html)
     texts = ((arguments.json, to_json), (arguments.markdown, _markdown))
@@ -117,6 +117,6 @@ def _show(found: SweepChange, arguments: Namespace) -> None:
 
 
 def _markdown(found: SweepChange) -> str:
-    from bench.report.change_markdown import change_markdown
+    from bench.report.formats.change_markdown import change_markdown
 
     return change_markdown(found)

@@ -22,7 +22,7 @@ from bench.words import count
 if TYPE_CHECKING:
     from bench.analysis import Pair, SweepAnalysis, SweepChange
     from bench.execution.resources import Placement
-    from bench.report.format import Metric
+    from bench.report.text.format import Metric
     from bench.sweeps.run import Estimate
 
 #: Dry runs list at most this many runs one by one.
@@ -84,7 +84,7 @@ def print_dry_run(
 
 def seeds_that_holm_needs(spec: SweepSpec, level: float) -> int:
     """The number of seeds from which a look at `level` can reject anything; 0 without a pair."""
-    from bench.analysis.power import seeds_to_reject
+    from bench.analysis.stats.power import seeds_to_reject
 
     n_pairs = _n_pairs(spec)
     return seeds_to_reject(n_pairs, level) if n_pairs else 0
@@ -111,7 +111,7 @@ def print_failures(rows: pa.Table) -> None:
 
 def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
     """The ranked table, the verdict, the report's path and the command that reproduces it."""
-    from bench.report.wording import verdict
+    from bench.report.text.wording import verdict
 
     new_console().print(_ranking(analysis))
     for sentence in verdict(analysis.comparison):
@@ -127,7 +127,7 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
 
 def print_change(found: SweepChange, files: Sequence[Path]) -> None:
     """The verdict on two sweeps, a table of the optimizers, what differs, and the files written."""
-    from bench.report.change import change_verdict, fact_rows
+    from bench.report.html.change import change_verdict, fact_rows
 
     for sentence in change_verdict(found):
         print(printable(sentence))
@@ -157,8 +157,8 @@ def duration(seconds: float) -> str:
 
 
 def _changes(found: SweepChange) -> FittedTable:
-    from bench.report import format as fmt
-    from bench.report.change import change_rows, speed_rows
+    from bench.report.html.change import change_rows, speed_rows
+    from bench.report.text import format as fmt
 
     rows = change_rows(found)
     level = fmt.level(1 - found.parameters.alpha)
@@ -180,9 +180,9 @@ def _changes(found: SweepChange) -> FittedTable:
 
 
 def _ranking(analysis: SweepAnalysis) -> FittedTable:
-    from bench.report import format as fmt
-    from bench.report.metrics import metric_of
-    from bench.report.pairs import flip
+    from bench.report.html.pairs import flip
+    from bench.report.text import format as fmt
+    from bench.report.text.metrics import metric_of
 
     comparison = analysis.comparison
     metric = metric_of(comparison)
@@ -207,7 +207,7 @@ def _ranking(analysis: SweepAnalysis) -> FittedTable:
 
 
 def _against_first(pair: Pair | None, metric: Metric, level: float) -> tuple[str, str, str]:
-    from bench.report import format as fmt
+    from bench.report.text import format as fmt
 
     if pair is None:
         return "", "", ""

@@ -113,8 +113,8 @@ class LiveTable:
         return ProgressBar(total=self._tally.total, completed=self._tally.done, width=60)
 
     def _table(self) -> FittedTable:
-        from bench.analysis.descriptives import describe
-        from bench.report.format import ACCURACY, level
+        from bench.analysis.stats.descriptives import describe
+        from bench.report.text.format import ACCURACY, level
 
         found = [
             describe(name, np.array(accuracies), alpha=self._alpha)

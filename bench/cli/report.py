@@ -18,10 +18,10 @@ from bench.analysis import SweepAnalysis, to_json
 from bench.cli.arguments import REPORT_FORMATS
 from bench.cli.printing import printable
 from bench.errors import StoreError, UsageError
-from bench.report.check import ReportCheck, check_report
-from bench.report.latex import latex_table
-from bench.report.markdown import markdown
-from bench.report.rows import rows_csv
+from bench.report.formats.csv import rows_csv
+from bench.report.formats.latex import latex_table
+from bench.report.formats.markdown import markdown
+from bench.report.html.check import ReportCheck, check_report
 from bench.storage.files import require_output, write_atomically
 from bench.storage.rows import write_rows
 from bench.sweeps.load import StoredSweep, analyse_stored, open_sweep

@@ -158,7 +158,7 @@ def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
 
 def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     """The level at which the look at this sweep will judge."""
-    from bench.analysis.sequential import look_level
+    from bench.analysis.stats.sequential import look_level
 
     whole = TakenLook(seeds=tuple(sorted(spec.seeds)), missing=0, at=datetime.now(UTC))
     taken = Ledger(store.looks_file).with_look(whole)

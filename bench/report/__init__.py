@@ -7,25 +7,24 @@ do the same for two sweeps against each other, ``change_markdown`` is a comment.
 is what it should be.
 """
 
-from bench.report import _matplotlib  # noqa: F401 - before anything else imports matplotlib
-from bench.report.canvas import NARROW, WIDE, Layout
-from bench.report.change import change_verdict
-from bench.report.change_figure import change_figure
-from bench.report.change_markdown import change_markdown
-from bench.report.change_page import render_change, write_change
-from bench.report.check import check_report
-from bench.report.curves_figure import curves_figure
-from bench.report.forest_figure import forest_figure
-from bench.report.latex import latex_table
-from bench.report.markdown import markdown
-from bench.report.page import render, write
-from bench.report.rank_figure import rank_figure
-from bench.report.rates_figure import rates_figure
-from bench.report.rows import rows_csv
-from bench.report.runs_figure import runs_figure
-from bench.report.seed_figure import seed_figure
-from bench.report.target_figure import target_figure
-from bench.report.wording import verdict
+from bench.report.figures.canvas import NARROW, WIDE, Layout
+from bench.report.figures.change import change_figure
+from bench.report.figures.curves import curves_figure
+from bench.report.figures.forest import forest_figure
+from bench.report.figures.rank import rank_figure
+from bench.report.figures.rates import rates_figure
+from bench.report.figures.runs import runs_figure
+from bench.report.figures.seed import seed_figure
+from bench.report.figures.target import target_figure
+from bench.report.formats.change_markdown import change_markdown
+from bench.report.formats.csv import rows_csv
+from bench.report.formats.latex import latex_table
+from bench.report.formats.markdown import markdown
+from bench.report.html.change import change_verdict
+from bench.report.html.change_page import render_change, write_change
+from bench.report.html.check import check_report
+from bench.report.html.page import render, write
+from bench.report.text.wording import verdict
 
 __all__ = [
     "NARROW",

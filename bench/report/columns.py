@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.format import clean
+from bench.report.text.format import clean
 
 _NAMES = {
     "batch_size": "batch size (images)",

@@ -5,9 +5,9 @@ results/<sweep>/looks.json
 
 Whoever adds seeds until something is significant finds something too often. So every set of seeds
 that verdicts were shown for is written down once, and later looks judge at a stricter level
-(:mod:`bench.analysis.sequential`). Showing the same runs again is the same look; the same seeds
-with fewer runs missing are another one. Other optimizers with the same seeds are not: which ones
-are compared must not depend on the verdicts either, but no ledger can tell why one was added.
+(:mod:`bench.analysis.stats.sequential`). Showing the same runs again is the same look; the same
+seeds with fewer runs missing are another one. Other optimizers with the same seeds are not: which
+ones are compared must not depend on the verdicts either, but no ledger can tell why one was added.
 """
 
 from __future__ import annotations

@@ -29,17 +29,17 @@ from numpy.typing import NDArray
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from bench.analysis.differences import Differences, paired_differences
 from bench.analysis.pairs import compare_pairs
-from bench.analysis.permutation import sign_flip_pvalue
-from bench.analysis.power import t_test_power
 from bench.analysis.results import CrossedInterval, Pair, Parameters
-from bench.analysis.rounding import FloatArray
 from bench.analysis.scope import scope
-from bench.analysis.sequential import look_level
-from bench.analysis.student import Moments, t_interval, t_pvalue
+from bench.analysis.stats.differences import Differences, paired_differences
+from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.power import t_test_power
+from bench.analysis.stats.rounding import FloatArray
+from bench.analysis.stats.sequential import look_level
+from bench.analysis.stats.student import Moments, t_interval, t_pvalue
+from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 from bench.analysis.table import PairedTable, pair_up
-from bench.analysis.wilcoxon import wilcoxon_pvalue
 from bench.errors import SpecError, WorkerError
 from bench.execution._joblib import joblib, workers
 from bench.execution.environment import available_cores

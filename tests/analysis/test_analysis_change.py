@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.analysis import Change, SweepChange, compare, compare_sweeps, to_json
-from bench.analysis.multiplicity import holm
-from bench.analysis.permutation import sign_flip_pvalue
-from bench.analysis.student import Moments
-from bench.analysis.welch import MeanDifference
+from bench.analysis.stats.multiplicity import holm
+from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.student import Moments
+from bench.analysis.stats.welch import MeanDifference
 from bench.errors import MixedRunsError, SpecError, TableError
-from bench.report.pairs import flip
+from bench.report.html.pairs import flip
 
 #: What makes a seed stand for something else after than before.
 OTHER_WEIGHTS = {"initial_weights_sha256": "other"}

@@ -16,12 +16,13 @@ from _tables import long_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analysis import Comparison, Pair, compare, look_levels, permutation, to_dict, to_json
+from bench.analysis import Comparison, Pair, compare, look_levels, to_dict, to_json
 from bench.analysis import pairs as pairs_module
 from bench.analysis import single_seed as single_seed_module
-from bench.analysis.multiplicity import holm
-from bench.analysis.permutation import sign_flip_pvalue
-from bench.analysis.power import seeds_needed
+from bench.analysis.stats import permutation
+from bench.analysis.stats.multiplicity import holm
+from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.power import seeds_needed
 
 TOTAL = 10_000
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis import Treatment, critical_difference
-from bench.analysis.letters import group_letters
-from bench.analysis.omnibus import block_ranks, omnibus, rank_diagram
 from bench.analysis.results import Verdict
+from bench.analysis.stats.letters import group_letters
+from bench.analysis.stats.omnibus import block_ranks, omnibus, rank_diagram
 
 
 def treatment(name: str, n: int = 5, mean_rank: float | None = None) -> Treatment:

@@ -15,8 +15,8 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
-from bench.analysis.descriptives import count_outliers, describe
-from bench.analysis.effects import (
+from bench.analysis.stats.descriptives import count_outliers, describe
+from bench.analysis.stats.effects import (
     a12,
     cohen_dz,
     correlation,
@@ -24,16 +24,16 @@ from bench.analysis.effects import (
     wilson_interval,
     win_rate,
 )
-from bench.analysis.equivalence import tost_pvalue
-from bench.analysis.multiplicity import holm
-from bench.analysis.omnibus import (
+from bench.analysis.stats.equivalence import tost_pvalue
+from bench.analysis.stats.multiplicity import holm
+from bench.analysis.stats.omnibus import (
     block_ranks,
     critical_difference,
     friedman_chi2,
     iman_davenport,
     omnibus,
 )
-from bench.analysis.power import (
+from bench.analysis.stats.power import (
     MAX_SEEDS,
     minimum_detectable_dz,
     seed_sufficiency,
@@ -42,7 +42,7 @@ from bench.analysis.power import (
     smallest_pvalue,
     t_test_power,
 )
-from bench.analysis.student import Moments, t_interval, t_pvalue
+from bench.analysis.stats.student import Moments, t_interval, t_pvalue
 
 pvalues = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 SAMPLES = {n: np.random.default_rng(n).normal(0.4, 1, n) for n in (2, 3, 8, 30)}

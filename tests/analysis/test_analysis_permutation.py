@@ -11,14 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis import permutation
-from bench.analysis.differences import paired_differences
-from bench.analysis.permutation import (
-    MONTE_CARLO_DRAWS,
-    flip_pvalue,
-    sign_flip_pvalue,
-)
-from bench.analysis.wilcoxon import wilcoxon_pvalue
+from bench.analysis.stats import permutation
+from bench.analysis.stats.differences import paired_differences
+from bench.analysis.stats.permutation import MONTE_CARLO_DRAWS, flip_pvalue, sign_flip_pvalue
+from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 
 whole_differences = st.lists(st.integers(-60, 60), min_size=2, max_size=10)
 

@@ -19,9 +19,10 @@ from _tables import long_table
 from scipy import stats
 
 from bench.analysis import Pair, compare, critical_difference
-from bench.analysis.descriptives import count_outliers, describe, interquartile_mean
-from bench.analysis.differences import paired_differences
-from bench.analysis.effects import (
+from bench.analysis.scope import MeanSquares
+from bench.analysis.stats.descriptives import count_outliers, describe, interquartile_mean
+from bench.analysis.stats.differences import paired_differences
+from bench.analysis.stats.effects import (
     a12,
     cohen_dz,
     correlation,
@@ -29,14 +30,13 @@ from bench.analysis.effects import (
     wilson_interval,
     win_rate,
 )
-from bench.analysis.equivalence import tost_pvalue
-from bench.analysis.multiplicity import holm
-from bench.analysis.omnibus import block_ranks, friedman_chi2, iman_davenport, omnibus
-from bench.analysis.permutation import sign_flip_pvalue
-from bench.analysis.power import seeds_needed, t_test_power
-from bench.analysis.scope import MeanSquares
-from bench.analysis.student import Moments, t_interval, t_pvalue, t_statistic
-from bench.analysis.wilcoxon import wilcoxon_pvalue
+from bench.analysis.stats.equivalence import tost_pvalue
+from bench.analysis.stats.multiplicity import holm
+from bench.analysis.stats.omnibus import block_ranks, friedman_chi2, iman_davenport, omnibus
+from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.power import seeds_needed, t_test_power
+from bench.analysis.stats.student import Moments, t_interval, t_pvalue, t_statistic
+from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference/published_cases.json").read_text())
 CASES = {case["name"]: case for case in REFERENCE["cases"]}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.analysis import Comparison, Look, compare, look_levels
-from bench.analysis.power import minimum_detectable_dz, seeds_needed
-from bench.analysis.sequential import look_level
+from bench.analysis.stats.power import minimum_detectable_dz, seeds_needed
+from bench.analysis.stats.sequential import look_level
 
 long = partial(long_table, total=10_000)
 

@@ -48,7 +48,7 @@ from bench.cli.config import parse_words
 from bench.cli.printing import printable
 from bench.errors import BenchError, StoreError, UsageError
 from bench.optimizers.resolve import resolve
-from bench.report.rows import _FORMULA, _NUMBER
+from bench.report.formats.csv import _FORMULA, _NUMBER
 from bench.spec.expressions import MAX_SEEDS, format_seeds, parse_optimizers, parse_seeds
 from bench.spec.model import OptimizerSpec, RunSpec, SweepSpec, canonical_json, check_sweep_name
 from bench.spec.options import ExecutionOptions

@@ -14,9 +14,9 @@ import pytest
 from bench.analysis import Comparison, compare, describe_runs, to_json
 from bench.cli import main
 from bench.report import render, verdict
-from bench.report.format import NBSP
-from bench.report.latex import latex_table
-from bench.report.markdown import markdown
+from bench.report.formats.latex import latex_table
+from bench.report.formats.markdown import markdown
+from bench.report.text.format import NBSP
 
 LEFT = [2.10, 2.05, 2.20, 2.00, 2.15, 2.25, 2.12]
 RIGHT = [2.40, 2.30, None, 2.35, 2.50, 2.60, 2.44]

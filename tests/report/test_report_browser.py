@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from _browser import Opened, Reports, visit, visiting
 
-from bench.report.format import clean
-from bench.report.wording import verdict
+from bench.report.text.format import clean
+from bench.report.text.wording import verdict
 
 pytestmark = pytest.mark.browser
 

@@ -23,9 +23,9 @@ from bench.report import (
     render_change,
     write_change,
 )
-from bench.report.change import change_rows, fact_rows, speed_rows
-from bench.report.change_markdown import escape
-from bench.report.svg import inline_svg
+from bench.report.figures.svg import inline_svg
+from bench.report.formats.change_markdown import escape
+from bench.report.html.change import change_rows, fact_rows, speed_rows
 
 SLIGHTLY_BETTER = shifted(8, 1, 3)
 WORST = [count - 8000 for count in AFTER["worse"]]

@@ -18,7 +18,7 @@ from _sweep_analysis import HOSTILE, Recipe, source_recipes, sweep
 from bench import cli
 from bench.analysis.results import SweepAnalysis
 from bench.report import render
-from bench.report.check import TOLERANCE, Mismatch, check_report
+from bench.report.html.check import TOLERANCE, Mismatch, check_report
 
 ANALYSES: dict[str, Callable[[], SweepAnalysis]] = {
     "three": lambda: sweep(source_recipes()[:3]),

@@ -27,13 +27,13 @@ from bench.report import (
     rank_figure,
     runs_figure,
 )
-from bench.report.curves_figure import Over, Spacing, curves_points, spread
-from bench.report.forest_figure import differences_to
-from bench.report.published import TEST_ACCURACY, luck, published_score
-from bench.report.rank_figure import levels_of
-from bench.report.runs_figure import runs_points
-from bench.report.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of
-from bench.report.svg import inline_svg
+from bench.report.figures.curves import Over, Spacing, curves_points, spread
+from bench.report.figures.forest import differences_to
+from bench.report.figures.rank import levels_of
+from bench.report.figures.runs import runs_points
+from bench.report.figures.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of
+from bench.report.figures.svg import inline_svg
+from bench.report.text.published import TEST_ACCURACY, luck, published_score
 
 Draw = Callable[[SweepAnalysis, Layout], Figure]
 

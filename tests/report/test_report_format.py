@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bench.report import format as fmt
-from bench.report.format import ACCURACY, TEST_LOSS
+from bench.report.text import format as fmt
+from bench.report.text.format import ACCURACY, TEST_LOSS
 
 S = fmt.NBSP
 

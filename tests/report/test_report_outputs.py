@@ -22,12 +22,12 @@ from markdown_it import MarkdownIt
 
 from bench import cli
 from bench.analysis.results import RunTable, SweepAnalysis
-from bench.report import format as fmt
-from bench.report.latex import latex_table
-from bench.report.lines import leader_lines, pair_line
-from bench.report.markdown import markdown
-from bench.report.rows import rows_csv
-from bench.report.wording import verdict
+from bench.report.formats.csv import rows_csv
+from bench.report.formats.latex import latex_table
+from bench.report.formats.markdown import markdown
+from bench.report.text import format as fmt
+from bench.report.text.lines import leader_lines, pair_line
+from bench.report.text.wording import verdict
 
 #: Names that mean something to Markdown, LaTeX, HTML or a spreadsheet.
 NASTY = (

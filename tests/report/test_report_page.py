@@ -21,11 +21,11 @@ from markupsafe import Markup
 
 from bench.analysis.results import Direction, Incident, Look, Provenance, SweepAnalysis
 from bench.errors import StoreError
-from bench.report import format as fmt
 from bench.report import render, write
-from bench.report.format import ACCURACY
-from bench.report.parts import FigureView, Parts
-from bench.report.views import PageView, page_view
+from bench.report.html.parts import FigureView, Parts
+from bench.report.html.views import PageView, page_view
+from bench.report.text import format as fmt
+from bench.report.text.format import ACCURACY
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

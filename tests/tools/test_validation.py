@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from bench import cli
-from bench.analysis import effects
-from bench.analysis.power import minimum_detectable_dz
 from bench.analysis.scope import MeanSquares
+from bench.analysis.stats import effects
+from bench.analysis.stats.power import minimum_detectable_dz
 from bench.errors import SpecError
 from bench.tools import simulation as validation
 from bench.tools.simulation import (
@@ -209,7 +209,7 @@ BROKEN = [
     ("bench.analysis.pairs.t_interval", _too_short, "normal", "simultaneous", 20),
     ("bench.analysis.pairs.t_interval", _too_short, "normal", "a mean difference", 20),
     ("bench.tools.simulation.t_interval", _too_short, "normal", "t interval of a mean", 20),
-    ("bench.analysis.effects.wilson_interval", _too_short_wilson, "normal", "Wilson", 20),
+    ("bench.analysis.stats.effects.wilson_interval", _too_short_wilson, "normal", "Wilson", 20),
     (
         "bench.analysis.scope.MeanSquares.variance_of_mean",
         property(_seed_only_variance),

@@ -1,0 +1,1 @@
+"""Comparison of two sweeps: what changed from one to the other."""

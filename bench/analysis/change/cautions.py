@@ -1,0 +1,136 @@
+"""What a reader must know before reading how two sweeps differ, as plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.analysis.change.runs import WORKLOAD
+from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
+from bench.analysis.results import Change, Obstacle, SweepChange
+from bench.analysis.stats.multiplicity import family_size
+from bench.analysis.stats.power import seeds_to_reject
+from bench.words import count
+
+#: At most this many optimizers are named in a sentence.
+_MANY = 4
+_REASONS: dict[Obstacle, str] = {
+    "workload": "their workloads differ",
+    "seeds": "no optimizer has a result for one seed in both",
+    "initial weights": "a seed does not stand for the same initial weights in both",
+    "order of the data": "a seed does not stand for the same order of the data in both",
+}
+
+
+def change_cautions(found: SweepChange, *, is_copy: bool) -> tuple[str, ...]:
+    """All warnings, the most important first.
+
+    First what the comparison is about, then what limits every verdict, then what limits some.
+
+    Parameters
+    ----------
+    found
+        The comparison without its warnings.
+    is_copy
+        Whether both sweeps hold the very same runs.
+    """
+    copied = (
+        "All common runs started in the same microsecond before and after: one sweep is a copy of "
+        "the other, and there is nothing to compare."
+    )
+    return (
+        *((copied,) if is_copy else ()),
+        *_other_workload(found),
+        *_other_hyperparameters(found),
+        *_not_paired(found),
+        *_too_few_seeds(found),
+        *_left_out(found),
+        *_newly_failed(found.changes),
+        *_diverged(found.changes),
+    )
+
+
+def _other_workload(found: SweepChange) -> Iterator[str]:
+    if found.obstacle != "workload":
+        return
+    differing = [
+        f"{f.column.replace('_', ' ')} {', '.join(f.before)} and {', '.join(f.after)}"
+        for f in found.facts
+        if f.optimizer is None and f.column in WORKLOAD
+    ]
+    yield (
+        f"The workloads differ ({'; '.join(differing)}): this comparison is about the workload, "
+        "and cannot tell its effect from that of anything else."
+    )
+
+
+def _other_hyperparameters(found: SweepChange) -> Iterator[str]:
+    names = list(dict.fromkeys(f.optimizer for f in found.facts if f.optimizer is not None))
+    if names:
+        verb = "is not the same optimizer" if len(names) == 1 else "are not the same optimizers"
+        yield (
+            f"{_listed(names)} {verb} before and after: the class or the hyperparameters behind "
+            "the name differ, and their effect cannot be told from that of anything else."
+        )
+
+
+def _not_paired(found: SweepChange) -> Iterator[str]:
+    if found.obstacle is None:
+        return
+    yield (
+        f"The runs are not paired: {_REASONS[found.obstacle]}. The sweeps are compared as "
+        "independent samples, which finds only larger changes."
+    )
+
+
+def _too_few_seeds(found: SweepChange) -> Iterator[str]:
+    """Independent samples have no such bound: Welch's p-value can be as small as it likes."""
+    if found.obstacle is not None or all(
+        c.is_alike or c.verdict == "identical" for c in found.changes
+    ):
+        return
+    most = max(change.n for change in found.changes)
+    n_tested = family_size([c.pvalue for c in found.changes], 0) or len(found.changes)
+    needed = seeds_to_reject(n_tested, found.parameters.alpha)
+    if most < needed:
+        yield (
+            f"With {count(most, 'common seed')} no change can be significant: Holm's method over "
+            f"{count(n_tested, 'optimizer')} needs {needed}."
+        )
+
+
+def _left_out(found: SweepChange) -> Iterator[str]:
+    for names, which in ((found.only_before, "before"), (found.only_after, "after")):
+        if names:
+            yield f"Only in the sweep {which}, and not compared: {_listed(names)}."
+    few = [
+        c.optimizer
+        for c in found.changes
+        if (c.n if c.is_paired else min(c.n_before, c.n_after)) < MIN_BLOCKS_FOR_VERDICT
+    ]
+    if few:
+        what = "common seeds" if found.obstacle is None else "runs in each sweep"
+        yield f"Fewer than {MIN_BLOCKS_FOR_VERDICT} {what}, and so not testable: {_listed(few)}."
+
+
+def _newly_failed(changes: Sequence[Change]) -> Iterator[str]:
+    for c in changes:
+        if c.n_newly_failed:
+            yield (
+                f"{c.optimizer}: {count(c.n_newly_failed, 'run')} failed after of a seed that has "
+                "a result before: what failed is missing from every number here."
+            )
+
+
+def _diverged(changes: Sequence[Change]) -> Iterator[str]:
+    for c in changes:
+        if c.n_diverged_before or c.n_diverged_after:
+            yield (
+                f"{c.optimizer}: {count(c.n_diverged_before, 'run')} diverged before and "
+                f"{c.n_diverged_after} after; they count with the accuracy that they ended with."
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _MANY:
+        return f"{', '.join(names[:_MANY])} and {len(names) - _MANY} more"
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]

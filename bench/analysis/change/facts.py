@@ -1,0 +1,86 @@
+"""What is not the same in two sweeps: workload, machine, versions, hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from bench.analysis.change.runs import BUDGET
+from bench.analysis.results import ChangedFact, Variant
+from bench.analysis.sweep import facts_of, variants_of
+from bench.errors import MixedRunsError
+
+
+def changed_facts(
+    before: pd.DataFrame, after: pd.DataFrame, optimizers: Sequence[str]
+) -> tuple[ChangedFact, ...]:
+    """Every fact that differs: those of all runs, the workload first, then those of `optimizers`.
+
+    Raises
+    ------
+    TableError
+        If runs of one optimizer do not agree in its class and hyperparameters.
+    """
+    old, new = dict(facts_of(before)), dict(facts_of(after))
+    columns = dict.fromkeys((*old, *new))
+    general = (
+        ChangedFact(column=c, optimizer=None, before=old.get(c, ()), after=new.get(c, ()))
+        for c in columns
+        if old.get(c) != new.get(c)
+    )
+    variants = [{v.treatment: v for v in variants_of(table)} for table in (before, after)]
+    return (*general, *(f for name in optimizers for f in _changed(*(v[name] for v in variants))))
+
+
+def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
+    """Whether the two sweeps trained something else, so that no seed can be the same in both.
+
+    Raises
+    ------
+    MixedRunsError
+        If they are of different datasets, or if one of them is of more than one workload.
+    """
+    (old, new), (dataset, other) = (
+        [_only(table, column, which) for table, which in ((before, "before"), (after, "after"))]
+        for column in ("network", "dataset")
+    )
+    if dataset != other:
+        raise MixedRunsError(
+            f"both sweeps must be of one dataset, got {dataset!r} before and {other!r} after: "
+            "accuracies on different images cannot be compared"
+        )
+    first, second = _budgets(before, "before"), _budgets(after, "after")
+    return old != new or any(first[name] != second[name] for name in first.keys() & second.keys())
+
+
+def _budgets(table: pd.DataFrame, which: str) -> dict[str, tuple[object, ...]]:
+    """Batch size and number of updates of each optimizer, which may have its own."""
+    return {
+        str(name): tuple(_only(runs, column, which) for column in BUDGET)
+        for name, runs in table.groupby("optimizer")
+    }
+
+
+def _only(table: pd.DataFrame, column: str, which: str) -> object:
+    values = table[column].unique().tolist()
+    if len(values) != 1:
+        of = f" of {table['optimizer'].iloc[0]}" if column in BUDGET else ""
+        raise MixedRunsError(
+            f"a sweep must be of one workload, the one {which} has {column} "
+            f"{' and '.join(map(str, values[:2]))}{of}"
+        )
+    return values[0]
+
+
+def _changed(before: Variant, after: Variant) -> Iterator[ChangedFact]:
+    """The class and the hyperparameters in which one optimizer differs."""
+    old, new = ({"algorithm": v.algorithm, **dict(v.settings)} for v in (before, after))
+    for name in dict.fromkeys((*old, *new)):
+        if old.get(name) != new.get(name):
+            yield ChangedFact(
+                column=name,
+                optimizer=before.treatment,
+                before=(old[name],) if name in old else (),
+                after=(new[name],) if name in new else (),
+            )

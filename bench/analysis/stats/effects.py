@@ -1,0 +1,92 @@
+"""How large a paired difference is, in units that can be compared.
+
+References
+----------
+.. [1] Hedges, L. V. (1981). Distribution theory for Glass's estimator of effect size and related
+   estimators. Journal of Educational Statistics 6, 107-128. (The exact correction, by gamma
+   functions, not its approximation 1 - 3/(4 df - 1).)
+.. [2] Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
+   JASA 22, 209-212.
+.. [3] Vargha, A. & Delaney, H. D. (2000). A critique and improvement of the CL common language
+   effect size statistics of McGraw and Wong. Journal of Educational and Behavioral Statistics 25,
+   101-132. (A12; Agarwal et al., 2021, call it probability of improvement.)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import special, stats
+
+from bench.analysis.stats.rounding import FloatArray, significant
+from bench.analysis.stats.student import Interval, Moments
+
+
+def cohen_dz(differences: Moments) -> float | None:
+    """Mean difference in standard deviations of the differences.
+
+    None for fewer than two differences or where all are equal.
+    """
+    if differences.mean is None or not differences.std:
+        return None
+    return differences.mean / differences.std
+
+
+def hedges_gz(differences: Moments) -> float | None:
+    """Cohen's d_z without its small-sample bias; None where d_z is, and for two differences."""
+    dz, df = cohen_dz(differences), differences.n - 1
+    if dz is None or df < 2:
+        return None
+    log_correction = special.gammaln(df / 2) - special.gammaln((df - 1) / 2) - math.log(df / 2) / 2
+    return float(dz * math.exp(log_correction))
+
+
+def win_rate(differences: FloatArray, sign: int) -> float | None:
+    """Share of blocks in which a is better; ties count half. None without a block."""
+    if not len(differences):
+        return None
+    return float((1 + np.sign(sign * differences)).mean() / 2)
+
+
+def wilson_interval(rate: float | None, n: int, alpha: float) -> Interval:
+    """Wilson's interval of a share of `n` at level 1 - `alpha`; undefined below two blocks.
+
+    Own formula because ties make ``rate * n`` a half, which scipy's ``binomtest`` does not take.
+    """
+    if rate is None or n < 2:
+        return Interval()
+    z2 = float(stats.norm.isf(alpha / 2)) ** 2
+    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
+    half_width = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return Interval(low=max(0.0, centre - half_width), high=min(1.0, centre + half_width))
+
+
+def a12(a: FloatArray, b: FloatArray, sign: int) -> float | None:
+    """Probability that a run of a is better than an unpaired run of b; ties count half.
+
+    Parameters
+    ----------
+    a, b
+        Shapes (n,) and (m,), without NaN; may be infinite.
+    sign
+        +1 where higher is better, -1 where lower is.
+    """
+    if not len(a) or not len(b):
+        return None
+    ranks = stats.rankdata(sign * significant(np.concatenate([a, b])))
+    mann_whitney_u = ranks[: len(a)].sum() - len(a) * (len(a) + 1) / 2
+    return float(mann_whitney_u / (len(a) * len(b)))
+
+
+def correlation(a: FloatArray, b: FloatArray) -> float | None:
+    """Pearson's correlation of paired values.
+
+    None for fewer than three pairs (two always lie on a line), where one side is constant, or
+    where a value is infinite.
+    """
+    x, y = Moments.of(a), Moments.of(b)
+    if len(a) < 3 or x.mean is None or y.mean is None or not x.std or not y.std:
+        return None
+    products = ((a - x.mean) / x.std) * ((b - y.mean) / y.std)
+    return max(-1.0, min(1.0, math.fsum(products) / (len(a) - 1)))

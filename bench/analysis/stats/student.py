@@ -1,0 +1,79 @@
+"""Student's t for the mean of a sample: moments, interval, and one- and two-sided p-values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from bench.analysis.stats.permutation import TINY
+from bench.analysis.stats.rounding import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Two ends, both None where the interval is undefined."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Size, mean and standard deviation (ddof=1) of a sample.
+
+    The mean is None for an empty sample and where a value is infinite (a diverged run); the
+    standard deviation also for a single value. It is exactly 0 where all values are equal.
+    """
+
+    n: int
+    mean: float | None
+    std: float | None
+
+    @classmethod
+    def of(cls, x: FloatArray) -> Moments:
+        """The moments of `x`, shape (n,), summed without rounding error whatever its order."""
+        n = len(x)
+        if n == 0 or not np.isfinite(x).all():
+            return cls(n=n, mean=None, std=None)
+        if (x == x[0]).all():
+            return cls(n=n, mean=float(x[0]), std=0.0 if n > 1 else None)
+        mean = math.fsum(x) / n
+        largest = float(np.abs(x - mean).max())  # whose square may overflow
+        squares = math.fsum(((x - mean) / largest) ** 2)
+        return cls(n=n, mean=mean, std=largest * math.sqrt(squares / (n - 1)))
+
+
+def t_interval(moments: Moments, alpha: float) -> Interval:
+    """The t interval of the mean at level 1 - `alpha`; undefined for fewer than two values.
+
+    Where all values are equal it has no width.
+    """
+    if moments.mean is None or moments.std is None:
+        return Interval()
+    quantile = float(stats.t.isf(alpha / 2, moments.n - 1))
+    half_width = quantile * moments.std / math.sqrt(moments.n)
+    return Interval(low=moments.mean - half_width, high=moments.mean + half_width)
+
+
+def t_pvalue(moments: Moments) -> float | None:
+    """Two-sided p-value of the one-sample t test of mean 0; None where the t statistic is."""
+    t = t_statistic(moments, 0.0)
+    return None if t is None else min(1.0, 2 * upper_tail(abs(t), moments.n))
+
+
+def t_statistic(moments: Moments, mean: float) -> float | None:
+    """How many standard errors the sample's mean lies above `mean`.
+
+    None where all values are equal: t would be infinite, and p a false 0.
+    """
+    if moments.mean is None or not moments.std:
+        return None
+    return (moments.mean - mean) / (moments.std / math.sqrt(moments.n))
+
+
+def upper_tail(t: float, n: int) -> float:
+    """P(T >= t) with n - 1 degrees of freedom, never quite 0."""
+    return max(TINY, float(stats.t.sf(t, n - 1)))

@@ -1,0 +1,3 @@
+"""Figures, drawn with matplotlib on canvases of their own."""
+
+from bench.report.figures import _matplotlib  # noqa: F401 - before anything imports matplotlib

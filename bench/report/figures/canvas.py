@@ -1,0 +1,179 @@
+"""Figures laid out in pixels of the page: for whom, how large, and where the axes lie.
+
+Positions are pixels at the figure's own width, from its upper left corner: a figure comes once for
+a desk and once for a phone. Figures are made without pyplot, so no global state is left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Transform
+
+from bench.report.figures.styles import Style
+from bench.report.figures.svg import INK, PAPER
+from bench.report.text.format import clean, elide
+
+
+@dataclass(frozen=True)
+class Layout:
+    """For whom a figure is drawn: its width in pixels and whether that is a phone's."""
+
+    width: int
+    narrow: bool
+
+
+WIDE = Layout(width=1080, narrow=False)
+NARROW = Layout(width=400, narrow=True)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The part of an axis that is shown."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float | None) -> bool:
+        """Whether `value` is known and lies within."""
+        return value is not None and self.low <= value <= self.high
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in pixels, with a canvas to write on."""
+    # 72 dots per inch: a point of the SVG is a pixel of the page.
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    figure.patch.set_visible(False)
+    canvas = figure.add_axes((0, 0, 1, 1), label="canvas", zorder=5)
+    canvas.set_xlim(0, width)
+    canvas.set_ylim(height, 0)
+    canvas.axis("off")
+    return figure
+
+
+def canvas_of(figure: Figure) -> Axes:
+    """The axes that span the figure, in pixels from its upper left corner."""
+    return figure.axes[0]
+
+
+def add_title(figure: Figure, left: float, top: float, text: str) -> None:
+    """The title of what is drawn from this corner on."""
+    canvas_of(figure).text(left + 4, top + 18, text, fontweight="bold", va="center_baseline")
+
+
+def share_ticks(axis: Axis) -> None:
+    """An axis from none to all, in quarters."""
+    axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+
+
+def whole_ticks(axes: Axes, last: float, most: int) -> None:
+    """A horizontal axis from 0 to `last` with at most so many round whole numbers."""
+    axes.set_xlim(0, last)
+    places = MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(0, last)
+    places = [p for p in places if 0 <= p <= last]
+    axes.set_xticks(places, [f"{int(p):,}" for p in places])
+    axes.tick_params(length=0, pad=8)
+
+
+def round_ticks(low: float, high: float, most: int, factor: float = 1.0) -> dict[float, str]:
+    """Round places between `low` and `high`, each with the text of `factor` times it."""
+    found = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low * factor, high * factor)
+    places = [p for p in found if low * factor <= p <= high * factor]
+    digits = _digits_apart(places)
+    if digits > _MOST_DIGITS:
+        return {p / factor: f"{p:g}" for p in (_rounded(p, places) for p in places)}
+    return {p / factor: f"{p + 0.0:.{digits}f}" for p in places}
+
+
+#: Ticks that need more decimals than this are written as powers of ten.
+_MOST_DIGITS = 5
+
+
+def _digits_apart(places: Sequence[float]) -> int:
+    """How many decimals tell neighbouring ticks apart."""
+    step = min((b - a for a, b in pairwise(places)), default=1.0)
+    for digits in range(_MOST_DIGITS + 1):
+        if all(abs(round(p, digits) - p) < 1e-3 * step for p in places):
+            return digits
+    return _MOST_DIGITS + 1
+
+
+def _rounded(place: float, places: Sequence[float]) -> float:
+    """Zero where only the rounding of sums keeps a tick from it."""
+    return 0.0 if abs(place) < 1e-9 * max(map(abs, places)) else place
+
+
+def add_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
+    """Axes between these pixels."""
+    width, height = figure.get_size_inches() * 72
+    box = (left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height)
+    axes = figure.add_axes(box)
+    axes.patch.set_visible(False)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def to_axes(
+    axes: Axes, xs: Sequence[float], ys: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Pixels as shares of the axes."""
+    places = axes.transAxes.inverted().transform(list(zip(xs, ys, strict=True)))
+    return [float(p[0]) for p in places], [float(p[1]) for p in places]
+
+
+def place_of(axes: Axes, x: float, y: float) -> tuple[float, float]:
+    """A place in the data of `axes` as pixels from the figure's upper left corner."""
+    right, up = axes.transData.transform((x, y))
+    return float(right), float(axes.figure.bbox.height - up)
+
+
+def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:
+    """What lies beyond the scale, in words, at the end at which it lies."""
+    axes.text(
+        0.008 if left else 0.992,
+        y,
+        f"◂ {text}" if left else f"{text} ▸",
+        ha="left" if left else "right",
+        va="center",
+        fontsize=12,
+        color=INK,
+        transform=row_text(axes),
+    )
+
+
+def draw_marker(axes: Axes, x: float, y: float, style: Style, size: float, **kwargs: Any) -> None:
+    """An optimizer's marker that looks as large as a circle of `size` pixels."""
+    axes.plot(
+        [x],
+        [y],
+        linestyle="none",
+        **{**marked(style, size), "markeredgewidth": 0.5, **kwargs},
+    )
+
+
+def marked(style: Style, size: float) -> dict[str, Any]:
+    """How an optimizer is plotted, with markers that look as large as a circle of this size."""
+    return {
+        "color": style.colour,
+        "marker": style.marker,
+        "markersize": style.size(size),
+        "markeredgecolor": PAPER,
+        "markeredgewidth": 0.6,
+    }
+
+
+def row_name(name: str) -> str:
+    """A name as it heads a row, in the room of 26 characters."""
+    return elide(clean(name), 26)
+
+
+def row_text(axes: Axes) -> Transform:
+    """x as a share of the axes, y in rows."""
+    return axes.get_yaxis_transform()

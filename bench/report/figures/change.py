@@ -1,0 +1,215 @@
+"""How much each optimizer changed: means of "after minus before" with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.analysis.results import Change, SweepChange
+from bench.report.figures.canvas import (
+    WIDE,
+    Layout,
+    add_axes,
+    canvas_of,
+    draw_marker,
+    edge_note,
+    new_figure,
+    row_name,
+    row_text,
+)
+from bench.report.figures.styles import Style, assign_styles
+from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
+from bench.report.html.change import METRIC
+from bench.report.text.format import MINUS, NBSP
+
+#: Within this many times the reach of the optimizer in the middle, or this many margins, a change
+#: is on the scale; what lies beyond is written at the edge.
+_REACH, _MARGINS = 6.0, 5.0
+#: The scale of a comparison without a margin and without a change, a fraction of the test images.
+_SMALLEST = 0.0005
+
+
+def change_figure(
+    found: SweepChange, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """One row per optimizer: mean difference, t interval, and the simultaneous interval as a line.
+
+    `styles` are those of the optimizers' names where none are given.
+    """
+    styles = styles or assign_styles(c.optimizer for c in found.changes)
+    frame = _Frame.of(found, layout)
+    with figure_style():
+        figure = new_figure(layout.width, frame.height)
+        axes = add_axes(figure, frame.left, frame.top, frame.right, frame.bottom)
+        limit = _limit(found)
+        _prepare(axes, found, limit, 5 if layout.narrow else 9)
+        for row, change in enumerate(found.changes):
+            style = styles[change.optimizer]
+            _draw_row(axes, row + frame.shift, change, style, limit)
+            _draw_name(figure, frame, row, change.optimizer, style)
+        _draw_key(figure, found, layout)
+    return figure
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where things lie, in pixels; `shift` is where a row's drawing is, in rows from its middle."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    height: float
+    row: float
+    shift: float
+
+    @classmethod
+    def of(cls, found: SweepChange, layout: Layout) -> _Frame:
+        longest = max(len(row_name(c.optimizer)) for c in found.changes)
+        row, shift = (62.0, 0.2) if layout.narrow else (44.0, 0.0)
+        top = 92.0 if layout.narrow else 48.0
+        left = 8.0 if layout.narrow else 64.0 + 7.8 * longest
+        bottom = top + row * len(found.changes)
+        return cls(left, layout.width - 10.0, top, bottom, bottom + 54.0, row, shift)
+
+
+def _limit(found: SweepChange) -> float:
+    """The scale reaches from minus this to plus this."""
+    reaches = sorted(r for c in found.changes if (r := _reach(c)) is not None)
+    margin = found.parameters.margin or 0.0
+    longest = max(_REACH * median(reaches or [0.0]), _MARGINS * margin)
+    kept = [reach for reach in reaches if reach <= longest]
+    return 1.12 * max([1.25 * margin, _SMALLEST, *kept])
+
+
+def _reach(change: Change) -> float | None:
+    """How far from zero a row's drawing gets."""
+    ends = (
+        change.mean_difference,
+        *(change.ci_low, change.ci_high),
+        *(change.simultaneous_ci_low, change.simultaneous_ci_high),
+    )
+    return max((abs(end) for end in ends if end is not None), default=None)
+
+
+def _prepare(axes: Axes, found: SweepChange, limit: float, ticks: int) -> None:
+    rows = len(found.changes)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_yticks([])
+    end = limit * METRIC.factor
+    places = [
+        p
+        for p in MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]).tick_values(-end, end)
+        if abs(p) <= end
+    ]
+    axes.set_xticks([p / METRIC.factor for p in places], [_tick(p) for p in places])
+    axes.tick_params(axis="x", length=0, pad=8)
+    axes.set_xlabel("test accuracy after minus before, points", labelpad=8)
+    axes.xaxis.grid(True)
+    axes.yaxis.grid(False)
+    margin = found.parameters.margin
+    if margin is not None:
+        axes.axvspan(-margin, margin, color=GRID, alpha=0.55, linewidth=0, zorder=0)
+    axes.axvline(0, color=INK, linewidth=1, zorder=1.5)
+    for row in range(1, rows):
+        axes.axhline(row - 0.5, color=GRID, linewidth=1)
+
+
+def _tick(value: float) -> str:
+    text = f"{abs(value):.6g}"
+    return text if value == 0 else f"{MINUS if value < 0 else '+'}{text}"
+
+
+def _draw_row(axes: Axes, y: float, change: Change, style: Style, limit: float) -> None:
+    if change.mean_difference is None:
+        axes.text(0.008, y, "no result", color=MUTED, va="center", transform=row_text(axes))
+        return
+    reach = _reach(change)
+    if reach is not None and abs(change.mean_difference) > limit:
+        _note_outside(axes, y, change)
+        return
+    simultaneous = change.simultaneous_ci_low, change.simultaneous_ci_high
+    _draw_interval(axes, y, simultaneous, limit, width=1.0)
+    _draw_interval(axes, y, (change.ci_low, change.ci_high), limit, width=3.0)
+    gid = optimizer_gid(style.index, "change")
+    draw_marker(
+        axes, change.mean_difference, y, style, 11.0, markeredgewidth=1.2, zorder=5, gid=gid
+    )
+
+
+def _draw_interval(
+    axes: Axes,
+    y: float,
+    ends: tuple[float | None, float | None],
+    limit: float,
+    width: float,
+) -> None:
+    low, high = ends
+    if low is None or high is None or low == high:
+        return
+    axes.plot(
+        [max(low, -limit), min(high, limit)],
+        [y, y],
+        color=INK,
+        linewidth=width,
+        solid_capstyle="butt",
+        zorder=4,
+    )
+
+
+def _note_outside(axes: Axes, y: float, change: Change) -> None:
+    """A change beyond the scale, in words, at the end at which it lies."""
+    mean = change.mean_difference
+    left = mean is not None and mean < 0
+    interval = METRIC.difference_interval(change.ci_low, change.ci_high)
+    edge_note(axes, y, f"{METRIC.difference(mean)} {interval}", left=left)
+
+
+def _draw_name(figure: Figure, frame: _Frame, row: int, name: str, style: Style) -> None:
+    """The marker and name of a row: left of it, or on a phone above it."""
+    above = frame.shift > 0
+    y = frame.top + row * frame.row + (14.0 if above else frame.row / 2)
+    canvas = canvas_of(figure)
+    x = frame.left + 8.0 if above else 14.0
+    draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
+    x = frame.left + 20.0 if above else 28.0
+    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold")
+
+
+def _draw_key(figure: Figure, found: SweepChange, layout: Layout) -> None:
+    level = f"{(1 - found.parameters.alpha) * 100:.6g}{NBSP}%"
+    entries = [f"mean with {level} t interval", "the same for all together (Bonferroni)"]
+    if found.parameters.margin is not None:
+        entries.append(f"margin, {METRIC.margin(found.parameters.margin)}")
+    canvas = canvas_of(figure)
+    for (x, y), text, draw in zip(_places(layout), entries, _KEYS, strict=False):
+        draw(canvas, x, y)
+        canvas.text(x + 36, y, text, va="center_baseline", color=MUTED)
+
+
+def _places(layout: Layout) -> Sequence[tuple[float, float]]:
+    if layout.narrow:
+        return [(10.0, 18.0), (10.0, 42.0), (10.0, 66.0)]
+    return [(10.0, 18.0), (270.0, 18.0), (610.0, 18.0)]
+
+
+def _key_mean(canvas: Axes, x: float, y: float) -> None:
+    canvas.plot([x - 4, x + 26], [y, y], color=INK, linewidth=3.0, solid_capstyle="butt")
+    canvas.plot([x + 11], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)
+
+
+def _key_simultaneous(canvas: Axes, x: float, y: float) -> None:
+    canvas.plot([x - 4, x + 26], [y, y], color=INK, linewidth=1.0, solid_capstyle="butt")
+
+
+def _key_margin(canvas: Axes, x: float, y: float) -> None:
+    canvas.fill_between([x - 4, x + 26], y - 8, y + 8, color=GRID, alpha=0.55, linewidth=0)
+
+
+_KEYS = (_key_mean, _key_simultaneous, _key_margin)

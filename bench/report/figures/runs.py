@@ -1,0 +1,313 @@
+"""Every run as a dot, with mean and interval of each optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analysis.results import Block, RunScore, SweepAnalysis, Treatment
+from bench.analysis.table import sort_blocks
+from bench.report.figures.canvas import (
+    WIDE,
+    Layout,
+    Range,
+    add_axes,
+    canvas_of,
+    draw_marker,
+    edge_note,
+    new_figure,
+    place_of,
+    round_ticks,
+    row_name,
+    row_text,
+)
+from bench.report.figures.styles import Style, styles_of
+from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
+from bench.report.text.format import NBSP, Metric, count
+from bench.report.text.metrics import metric_of, result_label
+from bench.report.text.nouns import Nouns
+from bench.report.text.published import published_score
+
+#: A run is on the scale where its error is at most this many times that of the best mean ...
+_ERROR_RATIO = 5.0
+#: ... or at most this (a fraction of the test images), so that a near-perfect best is no trap.
+_ERROR_FLOOR = 0.05
+#: Losses are on a logarithmic scale, which bears more.
+_LOSS_RATIO = 10.0
+_GOLDEN = 0.6180339887498949
+
+
+def runs_figure(
+    analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Every run as a dot, with mean and t interval of each optimizer, best mean first.
+
+    Dots of one seed lie equally high in every row. Where the sweep repeats the source's workload,
+    its single run is marked. `styles` are those of the analysis where none are given.
+    """
+    treatments = analysis.comparison.treatments
+    metric = metric_of(analysis.comparison)
+    styles = styles or styles_of(analysis)
+    frame = _RunsFrame.of(analysis, layout)
+    with figure_style():
+        figure = new_figure(layout.width, frame.height)
+        axes = add_axes(figure, frame.left, frame.top, frame.right, frame.bottom)
+        shown = _shown_scores(analysis)
+        _score_axis(axes, metric, shown, len(treatments), 4 if layout.narrow else 9)
+        unit = f", {metric.unit}" if metric.unit else ""
+        axes.set_xlabel(f"{result_label(analysis)}{unit}", labelpad=8)
+        height = _seed_heights(analysis.scores, frame.row)
+        for row, treatment in enumerate(treatments):
+            _draw_row(
+                axes, row, treatment, styles[treatment.name], analysis, shown, height, frame.row
+            )
+            _row_name(figure, frame, row, treatment.name, styles[treatment.name], layout)
+        _runs_key(figure, layout, analysis)
+    return figure
+
+
+def runs_points(
+    analysis: SweepAnalysis, figure: Figure, layout: Layout
+) -> tuple[tuple[float, float] | None, ...]:
+    """Where each of `analysis.scores` is drawn in `figure`, in pixels; None where it is not."""
+    axes, row = figure.axes[1], _RunsFrame.of(analysis, layout).row
+    shown = Range(*axes.get_xlim())
+    rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
+    height = _seed_heights(analysis.scores, row)
+    return tuple(
+        place_of(axes, s.value, rows[s.treatment] + row.runs + height(s.seed))
+        if s.value is not None and shown.holds(s.value)
+        else None
+        for s in analysis.scores
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where things lie within a row, as shares of its height from its middle."""
+
+    runs: float
+    spread: float
+    mean: float
+    line: tuple[float, float]
+
+
+_WIDE_ROW = _Row(runs=-0.13, spread=0.36, mean=0.3, line=(-0.42, 0.42))
+#: On a phone the upper third of a row holds the optimizer's name.
+_NARROW_ROW = _Row(runs=0.05, spread=0.28, mean=0.36, line=(-0.18, 0.46))
+
+
+@dataclass(frozen=True)
+class _RunsFrame:
+    left: float
+    right: float
+    top: float
+    bottom: float
+    height: float
+    row_height: float
+    row: _Row
+
+    @classmethod
+    def of(cls, analysis: SweepAnalysis, layout: Layout) -> _RunsFrame:
+        k = max(len(analysis.comparison.treatments), 1)
+        longest = max((len(row_name(t.name)) for t in analysis.comparison.treatments), default=0)
+        row_height = 86.0 if layout.narrow else (58.0 if k <= 12 else 46.0)
+        top = 78.0 if layout.narrow else 50.0
+        row = _NARROW_ROW if layout.narrow else _WIDE_ROW
+        left = 8.0 if layout.narrow else 64.0 + 7.8 * longest
+        bottom = top + row_height * k
+        return cls(left, layout.width - 10.0, top, bottom, bottom + 54.0, row_height, row)
+
+
+def _score_axis(axes: Axes, metric: Metric, shown: Range, k: int, ticks: int) -> None:
+    axes.set_xlim(shown.low, shown.high)
+    axes.set_ylim(k - 0.5, -0.5)
+    places = round_ticks(shown.low, shown.high, ticks, metric.factor)
+    axes.set_xticks(list(places), list(places.values()))
+    axes.tick_params(axis="x", length=0, pad=8)
+    axes.set_yticks([])
+    axes.xaxis.grid(True)
+    axes.yaxis.grid(False)
+    for row in range(1, k):
+        axes.axhline(row - 0.5, color=GRID, linewidth=1)
+
+
+def _draw_row(
+    axes: Axes,
+    row: int,
+    treatment: Treatment,
+    style: Style,
+    analysis: SweepAnalysis,
+    shown: Range,
+    height: Callable[[Block], float],
+    place: _Row,
+) -> None:
+    metric = metric_of(analysis.comparison)
+    scores = [s for s in analysis.scores if s.treatment == treatment.name and s.value is not None]
+    centre = row + place.runs
+    if not scores:
+        words = "all runs diverged" if treatment.n else "no result"
+        axes.text(0.008, centre, words, color=MUTED, va="center", transform=row_text(axes))
+        return
+    inside = [s for s in scores if shown.holds(s.value)]
+    if inside:
+        sns.scatterplot(
+            x=[s.value for s in inside],
+            y=[centre + height(s.seed) for s in inside],
+            ax=axes,
+            color=style.colour,
+            marker=style.marker,
+            s=style.size(7.0 if len(inside) <= 30 else 5.0) ** 2,
+            alpha=0.7,
+            edgecolor=PAPER,
+            linewidth=0.7,
+            legend=False,
+            zorder=3,
+            gid=optimizer_gid(style.index, "runs"),
+        )
+    if treatment.mean is not None and shown.holds(treatment.mean):
+        _draw_mean(axes, row + place.mean, treatment.mean, treatment, style, shown)
+    elif treatment.mean is not None:
+        words = _mean_in_words(treatment, metric)
+        edge_note(axes, row + place.mean, words, left=treatment.mean < shown.low)
+    top, bottom = (row + end for end in place.line)
+    published = published_score(analysis, treatment.name)
+    if published is not None and shown.holds(published):
+        _published_mark(axes, published, top, bottom, optimizer_gid(style.index, "published"))
+    _note_outside(axes, centre, scores, shown, metric)
+
+
+def _draw_mean(
+    axes: Axes, y: float, mean: float, treatment: Treatment, style: Style, shown: Range
+) -> None:
+    if treatment.ci_low is not None and treatment.ci_high is not None:
+        low, high = max(treatment.ci_low, shown.low), min(treatment.ci_high, shown.high)
+        if low < high:
+            axes.plot(
+                [low, high],
+                [y, y],
+                color=INK,
+                linewidth=2.2,
+                solid_capstyle="butt",
+                zorder=4,
+                gid=optimizer_gid(style.index, "interval"),
+            )
+    gid = optimizer_gid(style.index, "mean")
+    draw_marker(axes, mean, y, style, 10.5, markeredgewidth=1.2, zorder=5, gid=gid)
+
+
+def _mean_in_words(treatment: Treatment, metric: Metric) -> str:
+    interval = metric.score_interval(treatment.ci_low, treatment.ci_high)
+    return f"mean {metric.score(treatment.mean)} {interval}"
+
+
+def _published_mark(
+    axes: Axes, x: float, top: float, bottom: float, gid: str | None = None
+) -> None:
+    axes.plot([x, x], [top, bottom], color=INK, linewidth=1.2, zorder=6, gid=gid)
+    axes.plot(
+        [x],
+        [top],
+        marker="v",
+        markersize=8,
+        color=PAPER,
+        markeredgecolor=INK,
+        markeredgewidth=1.5,
+        clip_on=False,
+        zorder=7,
+        gid=gid,
+    )
+
+
+def _note_outside(
+    axes: Axes, y: float, scores: Sequence[RunScore], shown: Range, metric: Metric
+) -> None:
+    values = [s.value for s in scores if s.value is not None]
+    below = sorted(v for v in values if v < shown.low)
+    above = sorted(v for v in values if v > shown.high)
+    for beyond in (below, above):
+        if beyond:
+            low, high = metric.score(beyond[0]), metric.score(beyond[-1])
+            where = low if low == high else f"{low} to {high}"
+            note = f"{count(len(beyond), 'run')} at {where}"
+            edge_note(axes, y, note, left=beyond is below)
+
+
+def _row_name(
+    figure: Figure, frame: _RunsFrame, row: int, name: str, style: Style, layout: Layout
+) -> None:
+    """The marker and name of a row: left of it, or on a phone above it."""
+    top = frame.top + row * frame.row_height
+    y = top + (13.0 if layout.narrow else frame.row_height / 2)
+    canvas = canvas_of(figure)
+    x = frame.left + 8.0 if layout.narrow else 14.0
+    draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
+    x = frame.left + 20.0 if layout.narrow else 28.0
+    gid = optimizer_gid(style.index, "label")
+    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold", gid=gid)
+
+
+def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
+    canvas = canvas_of(figure)
+    level = f"{(1 - analysis.comparison.parameters.alpha) * 100:.6g}"
+    marked = any(published_score(analysis, t.name) for t in analysis.comparison.treatments)
+    x, y = 10.0, 18.0
+    canvas.scatter([x + 2, x + 12, x + 7], [y - 3, y - 1, y + 5], s=30, color=MUTED, alpha=0.7)
+    block = Nouns.of(analysis.comparison.parameters).block
+    canvas.text(x + 26, y, f"one run, one {block} each", va="center_baseline", color=MUTED)
+    x, y = (10.0, 42.0) if layout.narrow else (220.0, y)
+    canvas.plot([x - 4, x + 24], [y, y], color=INK, linewidth=2.2)
+    canvas.plot([x + 10], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)
+    canvas.text(
+        x + 34, y, f"mean with {level}{NBSP}% t interval", va="center_baseline", color=MUTED
+    )
+    if not marked:
+        return
+    x, y = (10.0, 64.0) if layout.narrow else (470.0, y)
+    _published_mark(canvas, x + 8, top=y - 7, bottom=y + 9)
+    text = "the tutorial's own single run"
+    canvas.text(x + 26, y, text, va="center_baseline", color=MUTED)
+
+
+def _shown_scores(analysis: SweepAnalysis) -> Range:
+    """The interesting part of the score axis: all runs but those far worse than the best mean."""
+    comparison = analysis.comparison
+    values = [s.value for s in analysis.scores if s.value is not None]
+    if not values:
+        return Range(0.0, 1.0)
+    best = next((t.mean for t in comparison.treatments if t.mean is not None), values[0])
+    kept = [v for v in values if _is_on_scale(v, best, comparison.parameters.value)] or values
+    published = [published_score(analysis, t.name) for t in comparison.treatments]
+    ends = [
+        end
+        for t in comparison.treatments
+        if t.ci_low is not None and t.ci_high is not None
+        for end in (t.ci_low, t.ci_high)
+        if _is_on_scale(t.ci_low, best, comparison.parameters.value)
+        and _is_on_scale(t.ci_high, best, comparison.parameters.value)
+    ]
+    everything = kept + [p for p in published if p is not None] + ends
+    low, high = min(everything), max(everything)
+    room = 0.04 * (high - low) or 0.005
+    gutter = 0.22 * (high - low) if any(v < low for v in values) else room
+    gutter_right = 0.22 * (high - low) if any(v > high for v in values) else room
+    return Range(low - gutter, high + gutter_right)
+
+
+def _is_on_scale(value: float, best: float, column: str) -> bool:
+    if column == "test_accuracy":
+        return 1 - value <= max(_ERROR_RATIO * (1 - best), _ERROR_FLOOR)
+    return abs(value) <= _LOSS_RATIO * abs(best) or best == 0
+
+
+def _seed_heights(scores: Sequence[RunScore], row: _Row) -> Callable[[Block], float]:
+    """Where a seed's dots lie within their rows: spread evenly, the same for every optimizer."""
+    seeds = sort_blocks(s.seed for s in scores)
+    if len(seeds) == 1:
+        return lambda _: 0.0
+    place = {seed: row.spread * ((i * _GOLDEN) % 1 - 0.5) for i, seed in enumerate(seeds)}
+    return place.__getitem__

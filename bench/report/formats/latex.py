@@ -1,0 +1,137 @@
+"""The leaderboard as a LaTeX table, in the rules of the booktabs package."""
+
+from __future__ import annotations
+
+import re
+
+from bench.analysis.results import Comparison, SweepAnalysis
+from bench.report.html.pairs import seen_from
+from bench.report.text import format as fmt
+from bench.report.text.format import MINUS, MISSING, NBSP, clean
+from bench.report.text.lines import LeaderLine, PairLine, leader_lines, pair_line
+from bench.report.text.metrics import metric_of, result_label
+from bench.report.text.nouns import Nouns
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "±": r"$\pm$",
+    MINUS: "$-$",
+    MISSING: "--",
+    NBSP: "~",
+    "\N{REPLACEMENT CHARACTER}": "?",
+}
+#: Two of these in a row would become one dash or one quotation mark.
+_LIGATURES = "-,"
+_ALIGNMENT = "rlrrrlrrr"
+
+
+def latex_table(analysis: SweepAnalysis) -> str:
+    """A table of all treatments with their letters, and each against the first; with its caption.
+
+    The file is UTF-8; names in other scripts than the Latin one need LuaLaTeX or XeLaTeX.
+    """
+    comparison = analysis.comparison
+    leader = comparison.treatments[0].name
+    against = {p.a: p for p in _against(comparison, leader)}
+    rows = (_row(line, against.get(line.name)) for line in leader_lines(analysis))
+    return "\n".join(
+        (
+            r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_caption(analysis)}}}",
+            rf"\label{{tab:{_label(analysis.name)}}}",
+            rf"\begin{{tabular}}{{{_ALIGNMENT}}}",
+            r"\toprule",
+            _line(_heads(comparison)),
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\par\medskip",
+            rf"{{\footnotesize {_note(comparison)}\par}}",
+            r"\end{table}",
+            "",
+        )
+    )
+
+
+def _against(comparison: Comparison, leader: str) -> tuple[PairLine, ...]:
+    """Every other treatment as `a` against the leader."""
+    names = [t.name for t in comparison.treatments if t.name != leader]
+    return tuple(
+        pair_line(pair, comparison)
+        for name in names
+        for pair in seen_from(comparison.pairs, name)
+        if pair.b == leader
+    )
+
+
+def _heads(comparison: Comparison) -> tuple[str, ...]:
+    level = fmt.level(1 - comparison.parameters.alpha)
+    treatment = Nouns.of(comparison.parameters).treatment
+    texts = ("", treatment.one, "mean", f"{level} interval", "std", "letters", "minus first")
+    return (*map(_escaped, texts), _escaped(f"{level} interval"), r"$p$, adjusted")
+
+
+def _row(line: LeaderLine, against: PairLine | None) -> str:
+    compared = (against.difference, against.interval, against.p) if against else ("", "", "")
+    cells = (line.rank, line.name, line.mean, line.interval, line.std, line.letters, *compared)
+    return _line(tuple(map(_escaped, cells)))
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return rf"{' & '.join(cells)} \\"
+
+
+def _caption(analysis: SweepAnalysis) -> str:
+    comparison = analysis.comparison
+    p, metric, nouns = comparison.parameters, metric_of(comparison), Nouns.of(comparison.parameters)
+    unit = f" in {metric.unit}" if metric.unit else ""
+    points = f", in {metric.difference_unit}" if metric.difference_unit else ""
+    return _escaped(
+        f"{analysis.name}: {result_label(analysis)}{unit} over {nouns.block.count(p.n_blocks)}, "
+        f"best mean first. The difference to the first{points}, is paired by {nouns.block}; its p "
+        f"is that of the exact sign-flip test after Holm’s correction over "
+        f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)}."
+    )
+
+
+def _note(comparison: Comparison) -> str:
+    treatments = Nouns.of(comparison.parameters).treatment.plural
+    return _escaped(
+        f"Two {treatments} that share no letter differ significantly. That two share one does not "
+        "show that they perform alike. Intervals are Student’s t, each for itself."
+    )
+
+
+def _label(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "sweep"
+
+
+def _escaped(text: str) -> str:
+    """`text` as LaTeX prints it, letter by letter."""
+    line = " ".join(re.split(r"[ \t\r\n\u2028\u2029]+", clean(text)))
+    return "".join(
+        f"{{}}{c}" if c == before and c in _LIGATURES else _letter(c)
+        for before, c in zip(f" {line}", line, strict=False)
+    )
+
+
+def _letter(c: str) -> str:
+    return _SPECIAL.get(c, c if c.isprintable() else "?")

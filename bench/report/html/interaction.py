@@ -1,0 +1,75 @@
+"""What the page's script works with: one JSON block, in which no name can end the script.
+
+It holds the rows and the comparison for downloads, every score for the seed-by-seed view of a
+pair, and where in the drawings there is something to read. Everything is printed elsewhere on the
+page or computed by the analysis; without the script nothing is lost but convenience.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bench.analysis import to_dict
+from bench.report.formats.csv import rows_csv
+from bench.report.html.figure_views import Reading, ReadingsView
+from bench.report.html.parts import FigureView, Parts, Points
+from bench.report.text.format import clean
+
+
+def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
+    """The JSON text, safe inside a script element."""
+    analysis, metric = parts.analysis, parts.metric
+    treatments = analysis.comparison.treatments
+    values = {(s.treatment, s.seed): s.value for s in analysis.scores}
+    data: dict[str, Any] = {
+        "name": clean(analysis.name),
+        "metric": {
+            "factor": metric.factor,
+            "digits": metric.digits,
+            "unit": metric.unit,
+            "difference_unit": metric.difference_unit,
+            "direction": analysis.comparison.parameters.direction,
+        },
+        "block": str(parts.nouns.block),
+        "treatments": [_treatment(parts, t.name) for t in treatments],
+        "blocks": [clean(str(block)) for block in parts.blocks],
+        "scores": [[values.get((t.name, block)) for block in parts.blocks] for t in treatments],
+        "readings": [_readings(view) for view in readings],
+        "analysis": to_dict(analysis.comparison),
+        "csv": rows_csv(analysis),
+    }
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # in ASCII: nothing is lost
+    # "<" opens a tag or a comment in a script element, whatever its type
+    return text.replace("<", "\\u003c")
+
+
+def _treatment(parts: Parts, name: str) -> dict[str, Any]:
+    shown = parts.name(name)
+    return {"name": shown.text, "index": shown.index, "slot": shown.slot, "marker": shown.marker}
+
+
+def _readings(view: ReadingsView) -> dict[str, Any]:
+    return {
+        "readings": [_reading(reading) for reading in view.readings],
+        "points": {
+            key: _points(points) for figure in view.figures for key, points in _drawings(figure)
+        },
+    }
+
+
+def _drawings(figure: FigureView) -> tuple[tuple[str, Points], ...]:
+    return (
+        (f"{figure.name}-wide", figure.wide_points),
+        (f"{figure.name}-narrow", figure.narrow_points),
+    )
+
+
+def _reading(reading: Reading) -> list[Any]:
+    return [reading.name.index, reading.series, reading.place, reading.group, reading.text]
+
+
+def _points(points: Points) -> list[int | None]:
+    """x and y of each, one after the other; pixels are enough to find the nearest."""
+    return [None if p is None else round(p[axis]) for p in points for axis in (0, 1)]

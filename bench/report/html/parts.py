@@ -1,0 +1,146 @@
+"""What several sections of the page are made of: names with their styles, figures, pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from bench.analysis.results import SweepAnalysis
+from bench.analysis.table import sort_blocks
+from bench.report.figures.canvas import NARROW, WIDE, Layout
+from bench.report.figures.styles import Style, marker_name, styles_of
+from bench.report.figures.svg import inline_svg
+from bench.report.text.format import clean, elide
+from bench.report.text.metrics import metric_of
+from bench.report.text.nouns import Nouns
+
+#: Names up to this length stay on one line.
+_UNBROKEN = 16
+#: Names in the heads of the matrix have at most this many characters.
+_BRIEF = 24
+Draw = Callable[[SweepAnalysis, Layout, Mapping[str, Style]], Figure]
+Points = tuple[tuple[float, float] | None, ...]
+Locate = Callable[[Figure, Layout], Points]
+
+
+@dataclass(frozen=True)
+class Name:
+    """An optimizer's name, whole and in brief, with its colour and marker.
+
+    `css` says whether it may be broken into lines.
+    """
+
+    text: str
+    brief: str
+    css: str
+    index: int
+    slot: int
+    marker: str
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """One figure, drawn for a desk and for a phone.
+
+    `name` opens the ids in it. `wide_points` and `narrow_points` say where its readings are, in
+    pixels of the drawing; empty where it has none.
+    """
+
+    name: str
+    wide: Markup
+    narrow: Markup
+    wide_points: Points = ()
+    narrow_points: Points = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A control by which a reader chooses among variants: (value, text) of each option."""
+
+    name: str
+    label: str
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variants:
+    """A figure in several variants; the first is shown until another is chosen.
+
+    `figures` holds (key, figure): the values of the choices, joined by hyphens, are a key.
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    figures: tuple[tuple[str, FigureView], ...]
+
+
+class Parts:
+    """Makes the parts of one analysis; holds what every section needs."""
+
+    def __init__(self, analysis: SweepAnalysis) -> None:
+        self.analysis = analysis
+        self.metric = metric_of(analysis.comparison)
+        self.nouns = Nouns.of(analysis.comparison.parameters)
+        self.blocks = sort_blocks(s.seed for s in analysis.scores)
+        self._styles = styles_of(analysis)
+
+    def name(self, name: str) -> Name:
+        """`name` as it is shown everywhere."""
+        return name_view(name, self._styles[name])
+
+    def figure(
+        self,
+        draw: Draw,
+        name: str,
+        *,
+        title: str,
+        description: str,
+        locate: Locate | None = None,
+    ) -> FigureView:
+        """The figure that `draw` makes, and where `locate` finds its readings."""
+
+        def drawn(layout: Layout) -> Figure:
+            return draw(self.analysis, layout, self._styles)
+
+        return figure_view(
+            drawn, name, title=title, description=description, locate=locate or no_points
+        )
+
+
+def name_view(name: str, style: Style) -> Name:
+    """An optimizer's name as it is shown everywhere."""
+    text = clean(name)
+    css = "short" if len(name) <= _UNBROKEN else "long"
+    brief = elide(text, _BRIEF)
+    return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
+
+
+def no_points(_figure: Figure, _layout: Layout) -> Points:
+    """Of a figure without readings."""
+    return ()
+
+
+def figure_view(
+    draw: Callable[[Layout], Figure],
+    name: str,
+    *,
+    title: str,
+    description: str,
+    locate: Locate = no_points,
+) -> FigureView:
+    """The figure that `draw` makes, for a desk and for a phone; `name` opens the ids in it.
+
+    `locate` finds its readings.
+    """
+
+    def drawn(layout: Layout, kind: str) -> tuple[Markup, Points]:
+        figure = draw(layout)
+        points = locate(figure, layout)
+        svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
+        return Markup(svg), points
+
+    (wide, wide_points), (narrow, narrow_points) = drawn(WIDE, "wide"), drawn(NARROW, "narrow")
+    return FigureView(name, wide, narrow, wide_points, narrow_points)

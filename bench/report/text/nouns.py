@@ -1,0 +1,50 @@
+"""What the compared things are called: optimizers and seeds, or what somebody's columns say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.analysis.results import Parameters
+from bench.report.text.format import clean, count
+from bench.words import plural, spoken
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A noun and its plural.
+
+    >>> Noun("batch").plural, Noun("study").plural, Noun("day").plural
+    ('batches', 'studies', 'days')
+    """
+
+    one: str
+
+    @property
+    def plural(self) -> str:
+        """More than one."""
+        return plural(self.one)
+
+    def count(self, n: int) -> str:
+        """``1 seed``, ``20 seeds``."""
+        return count(n, self.one)
+
+    @property
+    def title(self) -> str:
+        """With a capital letter."""
+        return self.one[:1].upper() + self.one[1:]
+
+    def __str__(self) -> str:
+        return self.one
+
+
+@dataclass(frozen=True)
+class Nouns:
+    """What is compared, and what pairs the runs."""
+
+    treatment: Noun
+    block: Noun
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> Nouns:
+        """As the columns are called."""
+        return cls(*(Noun(clean(spoken(c))) for c in (parameters.treatment, parameters.block)))

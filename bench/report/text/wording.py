@@ -1,0 +1,333 @@
+"""The verdict in plain words, from the comparison alone.
+
+Nothing here calls two optimizers equal because a test failed to tell them apart: `inconclusive` is
+"cannot be told apart", and only the equivalence test says "equivalent", always with its margin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from bench.analysis.results import Comparison, Pair, Power, SweepAnalysis, Treatment
+from bench.report.html.pairs import seen_from, within_margin
+from bench.report.text import format as fmt
+from bench.report.text.format import Metric, count, listing
+from bench.report.text.metrics import metric_of
+from bench.report.text.nouns import Nouns
+
+#: More names than this in one sentence or description are shortened to a count.
+MANY = 8
+
+
+def verdict(comparison: Comparison) -> tuple[str, ...]:
+    """The outcome of a sweep in one to three sentences, the most important first."""
+    measured = tuple(t for t in comparison.treatments if t.n)
+    if not measured:
+        return _nothing_measured(comparison)
+    needed = comparison.power.seeds_to_reject
+    if len(measured) == 1 or needed is None:
+        return _nothing_to_compare(comparison, measured[0])
+    if comparison.parameters.n_blocks == 1:
+        return _one_seed(comparison, measured, needed)
+    if all(pair.verdict == "not testable" for pair in comparison.pairs):
+        nouns = Nouns.of(comparison.parameters)
+        return (
+            f"No two {nouns.treatment.plural} share enough {nouns.block.plural} to be compared: "
+            "nothing is testable.",
+            *_so_far(comparison, measured),
+        )
+    if comparison.n_common < needed:
+        return (_too_few(comparison, needed), *_so_far(comparison, measured), *_tally(comparison))
+    return (
+        _lead(comparison, measured),
+        *_against_the_rest(comparison, measured[0]),
+        *_tally(comparison),
+    )
+
+
+def runs_description(analysis: SweepAnalysis) -> str:
+    """Alternative text of the figure of all runs."""
+    metric = metric_of(analysis.comparison)
+    return f"From best to worst mean. {_enumerate(analysis, metric)}"
+
+
+def curves_description(analysis: SweepAnalysis) -> str:
+    """Alternative text of the learning curves."""
+    parts = [
+        f"{c.treatment} ends at {fmt.ACCURACY.score_with_unit(_last(c.test_accuracy.mean))}, "
+        f"loss {fmt.number(_last(c.test_loss.mean), 3)}"
+        for c in analysis.curves[:MANY]
+    ]
+    rest = _rest(len(analysis.curves) - MANY)
+    return (
+        f"Mean over {Nouns.of(analysis.comparison.parameters).block.plural} at each evaluation, "
+        "with pointwise intervals. "
+        f"After the last update: {'; '.join(parts)}{rest}."
+    )
+
+
+def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
+    """What this number of seeds can show at all; no sentence where there is nothing to test."""
+    if power.seeds_to_reject is None:
+        return ()
+    nouns = Nouns.of(comparison.parameters)
+    common, family = nouns.block.count(comparison.n_common), count(comparison.n_family, "pair")
+    sentences = [
+        f"With {common} the sign-flip test cannot give a p-value below "
+        f"{fmt.tiny(power.smallest_pvalue)}, however large a difference is."
+        if power.smallest_pvalue is not None
+        else f"With this number of {nouns.block.plural} no test is possible.",
+        f"Holm's procedure over {family} at level {fmt.level(comparison.level)} "
+        f"can call something significant from {nouns.block.count(power.seeds_to_reject)} on.",
+    ]
+    if power.minimum_detectable_dz is not None:
+        sentences.append(
+            "The smallest effect found with a probability of 80 %, at the level of a single "
+            f"comparison after Bonferroni, is {fmt.number(power.minimum_detectable_dz, 3)}: "
+            "a mean difference of that many standard deviations of the paired differences."
+        )
+    return tuple(sentences)
+
+
+def _nothing_measured(comparison: Comparison) -> tuple[str, ...]:
+    failed = sum(t.n_failed for t in comparison.treatments)
+    if not failed:
+        return ("There are no runs yet, so there is nothing to compare.",)
+    what = "The only run failed" if failed == 1 else f"All {count(failed, 'run')} failed"
+    return (f"{what}: there is no result, and nothing to compare.",)
+
+
+def _nothing_to_compare(comparison: Comparison, only: Treatment) -> tuple[str, ...]:
+    metric = metric_of(comparison)
+    level = fmt.level(1 - comparison.parameters.alpha)
+    interval = (
+        f" ({level} interval {metric.score_interval(only.ci_low, only.ci_high)})"
+        if only.ci_low is not None
+        else ""
+    )
+    nouns = Nouns.of(comparison.parameters)
+    reason = (
+        f"There is one {nouns.treatment}, so there is nothing to compare it with."
+        if len(comparison.treatments) == 1
+        else f"Only {only.name} has results, so there is nothing to compare it with."
+    )
+    opening = f"One {nouns.block} proves nothing. " if only.n == 1 else ""
+    over = f"{opening}Over {nouns.block.count(only.n)}, {only.name}"
+    if only.mean is None:
+        return f"{over} has no mean {metric.noun}: {_diverged(only)}.", reason
+    return (
+        f"{over} reaches a mean {metric.noun} of {metric.score_with_unit(only.mean)}{interval}.",
+        reason,
+    )
+
+
+def _one_seed(
+    comparison: Comparison, measured: tuple[Treatment, ...], needed: int
+) -> tuple[str, ...]:
+    metric, nouns = metric_of(comparison), Nouns.of(comparison.parameters)
+    best = measured[0]
+    scored = (
+        f"On this {nouns.block} no run has a value: {_diverged(best)}."
+        if best.mean is None
+        else f"On this {nouns.block} {best.name} scored {_best(comparison)} "
+        f"({metric.score_with_unit(best.mean)}); another {nouns.block} may well name another."
+    )
+    return (
+        f"One {nouns.block} proves nothing: no difference is testable, so no {nouns.treatment} can "
+        "be called better than another.",
+        scored,
+        f"From {nouns.block.count(needed)} on a difference between "
+        f"{nouns.treatment.count(len(measured))} can be significant.",
+    )
+
+
+def _too_few(comparison: Comparison, needed: int) -> str:
+    nouns, present = Nouns.of(comparison.parameters), comparison.n_present
+    is_whole = comparison.n_family == math.comb(present, 2)
+    tested = (
+        f"with {nouns.treatment.count(present)}"
+        if is_whole
+        else f"over {count(comparison.n_family, 'tested pair')}"
+    )
+    shared = "" if comparison.n_common == comparison.parameters.n_blocks else " in common"
+    return (
+        f"{nouns.block.count(comparison.n_common)}{shared} are too few: {tested}, no difference "
+        f"can be significant below {nouns.block.count(needed)}."
+    )
+
+
+def _so_far(comparison: Comparison, measured: tuple[Treatment, ...]) -> tuple[str, ...]:
+    return (f"So far {_leader(comparison, measured)}, which is a hint and not a result.",)
+
+
+def _diverged(treatment: Treatment) -> str:
+    """``2 of 7 runs diverged``."""
+    return f"{treatment.n_diverged} of {count(treatment.n, 'run')} diverged"
+
+
+def _lead(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
+    p = comparison.parameters
+    over = f"Over {Nouns.of(p).block.count(p.n_blocks)}"
+    return f"{over}, {_leader(comparison, measured)}."
+
+
+def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
+    """Who has the best mean, or who share it."""
+    metric, best = metric_of(comparison), measured[0]
+    if best.mean is None:
+        treatment = Nouns.of(comparison.parameters).treatment
+        return (
+            f"no mean {metric.noun} is defined, since runs of every {treatment} diverged; "
+            f"{best.name} comes first, of which {_diverged(best)}"
+        )
+    names = [t.name for t in measured if t.mean == best.mean]
+    score = metric.score_with_unit(measured[0].mean)
+    who = f"{_names(names)} share" if len(names) > 1 else f"{names[0]} has"
+    return f"{who} the {_best(comparison)} mean {metric.noun} ({score})"
+
+
+def _against_the_rest(comparison: Comparison, leader: Treatment) -> tuple[str, ...]:
+    nouns = Nouns.of(comparison.parameters)
+    all_open = all(p.verdict == "inconclusive" for p in comparison.pairs)
+    if all_open and len(comparison.pairs) > 1:
+        return (
+            f"No two of the {comparison.parameters.k} {nouns.treatment.plural} can be told apart "
+            f"at this number of {nouns.block.plural}, which does not show that they perform alike.",
+        )
+    against = _Against(comparison, leader)
+    clauses = [c for c in (against.undecided(), against.beaten(), against.other()) if c]
+    sentence = _sentence("; ".join(clauses))
+    if all_open:
+        return (f"{sentence[:-1]}, which does not show that they perform alike.",)
+    return (sentence,)
+
+
+class _Against:
+    """Clauses about one optimizer against all others, each without a full stop."""
+
+    def __init__(self, comparison: Comparison, leader: Treatment) -> None:
+        self._metric = metric_of(comparison)
+        self._margin = comparison.parameters.margin
+        self._nouns = Nouns.of(comparison.parameters)
+        self._pairs = seen_from(comparison.pairs, leader.name)
+
+    def _with(self, verdict: str) -> list[Pair]:
+        return [p for p in self._pairs if p.verdict == verdict]
+
+    def undecided(self) -> str:
+        """What it cannot be told apart from, and what it is equivalent to."""
+        clauses = []
+        if equivalent := self._with("equivalent"):
+            within = f" within {self._metric.margin(self._margin)}" if self._margin else ""
+            clauses.append(f"it is equivalent{within} to {_others(equivalent)}")
+        if inconclusive := self._with("inconclusive"):
+            clauses.append(f"it cannot be told apart from {_others(inconclusive)}")
+        return " and ".join(clauses)
+
+    def beaten(self) -> str:
+        """What it beats, and by how much."""
+        known = [p for p in self._with("better") if p.mean_difference is not None]
+        return "; ".join(c for c in (self._beaten_by_some(known), self._beaten_by_ranks()) if c)
+
+    def _beaten_by_ranks(self) -> str:
+        """What it beats although a run diverged and there is no mean difference."""
+        clauses = tuple(
+            f"{p.b} on {(p.win_rate or 0.0) * p.n:g} of {self._nouns.block.count(p.n)}"
+            for p in self._with("better")
+            if p.mean_difference is None
+        )
+        return f"it beats {listing(clauses)} (diverged runs rank worst)" if clauses else ""
+
+    def _beaten_by_some(self, beaten: list[Pair]) -> str:
+        if not beaten:
+            return ""
+        clause = f"it beats {_others(beaten)} by {self._range(beaten)}"
+        slight = [p for p in beaten if within_margin(p, self._margin)]
+        if not slight or self._margin is None:
+            return clause
+        margin = self._metric.margin(self._margin).lstrip("±")
+        which = "" if len(slight) == len(beaten) else f" in the case of {_others(slight)}"
+        return f"{clause},{which} by less than the margin of {margin}"
+
+    def other(self) -> str:
+        """The rare rest: identical, worse over the seeds both have, not testable."""
+        clauses = []
+        if identical := self._with("identical"):
+            clauses.append(
+                f"it scored exactly as {_others(identical)} on every {self._nouns.block}"
+            )
+        if worse := self._with("worse"):
+            clauses.append(
+                f"on the {self._nouns.block.plural} both have, {_others(worse)} did better"
+            )
+        if untested := self._with("not testable"):
+            clauses.append(f"it could not be tested against {_others(untested)}")
+        return "; ".join(clauses)
+
+    def _range(self, pairs: list[Pair]) -> str:
+        sizes = sorted(abs(p.mean_difference) for p in pairs if p.mean_difference is not None)
+        low, high = self._metric.size(sizes[0]), self._metric.size_with_unit(sizes[-1])
+        return high if low == self._metric.size(sizes[-1]) else f"{low} to {high}"
+
+
+def _tally(comparison: Comparison) -> tuple[str, ...]:
+    if len(comparison.pairs) < 2:
+        return ()
+    metric, margin = metric_of(comparison), comparison.parameters.margin
+    counts = Counter(p.verdict for p in comparison.pairs)
+    within = f" within {metric.margin(margin)}" if margin is not None else ""
+    different = counts["better"] + counts["worse"]
+    parts = [
+        f"{different} differ{'s' if different == 1 else ''} significantly",
+        f"{counts['equivalent']} {_is(counts['equivalent'])} equivalent{within}",
+        f"{counts['inconclusive']} {_is(counts['inconclusive'])} inconclusive",
+    ]
+    rare = [f"{counts[v]} {_is(counts[v])} {v}" for v in ("identical", "not testable") if counts[v]]
+    if counts["equivalent"] == 0:
+        del parts[1]
+    return (f"Of all {len(comparison.pairs)} pairs, {listing((*parts, *rare))}.",)
+
+
+def _enumerate(analysis: SweepAnalysis, metric: Metric) -> str:
+    treatments = analysis.comparison.treatments
+    parts = [
+        f"{t.name}: mean {metric.score_with_unit(t.mean)}, interval "
+        f"{metric.score_interval(t.ci_low, t.ci_high)}, {count(t.n, 'run')} from "
+        f"{metric.score(t.min)} to {metric.score(t.max)}"
+        if t.mean is not None
+        else f"{t.name}: {f'no mean, {_diverged(t)}' if t.n else 'no result'}"
+        for t in treatments[:MANY]
+    ]
+    return f"{'; '.join(parts)}{_rest(len(treatments) - MANY)}."
+
+
+def _rest(n: int) -> str:
+    return f"; and {n} more in the table below" if n > 0 else ""
+
+
+def _last(values: tuple[float | None, ...]) -> float | None:
+    return values[-1] if values else None
+
+
+def _best(comparison: Comparison) -> str:
+    return "highest" if comparison.parameters.direction == "higher" else "lowest"
+
+
+def _others(pairs: list[Pair]) -> str:
+    return _names([p.b for p in pairs])
+
+
+def _names(names: list[str]) -> str:
+    if len(names) <= MANY:
+        return listing(tuple(names))
+    shown = names[: MANY // 2]
+    return f"{', '.join(shown)} and {len(names) - len(shown)} more"
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
