@@ -10,6 +10,7 @@ import sys
 import webbrowser
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
 
@@ -132,6 +133,11 @@ def _findings(found: ReportCheck, page: Path) -> list[str]:
     notes = [looks] if found.has_own_looks else []
     if found.is_right:
         return [f"ok: {found.n_numbers:,} numbers of {page} are those that the rows give", *notes]
+    if found.differs_in_drawing:
+        notes.append(
+            "note: all numbers and words are right, only coordinates of figures differ; they were "
+            f"drawn here by matplotlib {version('matplotlib')}, the page does not state its version"
+        )
     rest = len(found.mismatches) - MAX_MISMATCHES
     more = [f"and {rest:,} more"] if rest > 0 else []
     return [*map(str, found.mismatches[:MAX_MISMATCHES]), *more, *notes]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 
@@ -58,7 +60,7 @@ DIGITS = {
     "verdict": (r'class="lead">[^<]*97\.\d', "mnist: which optimizer?", "optimizer?"),
     "table cell": (r'class="number strong" data-sort="[^"]*">97\.\d', "Leaderboard, nes", "mean"),
     "sort key": (r'class="number strong" data-sort="0\.\d', "Leaderboard, nes", "sort key"),
-    "last digit of a sort key": (r'strong" data-sort="[\d.]*\d(?=")', "Leaderboard", "sort key"),
+    "eighth digit of a sort key": (r'strong" data-sort="0\.\d{8}', "Leaderboard", "sort key"),
     "p-value": (r">[−+][\d.]+</td>\s*.*?<td[^>]*>0\.\d", "Pair by pair", ""),
     "text of a figure": (r"<text [^>]*>9\d\.\d", "Every run, Final test accuracy", "optimizer"),
     "description of a figure": (r"<desc [^>]*>[^<]*97\.\d", "Every run, Final", "optimizer"),
@@ -192,6 +194,62 @@ BLOCKS = [
     ("x,y\n1,2\n", "x,y\n1,3\n", ["line 2: the report says 1,3, the rows give 1,2"]),
     ("x,y\n1,2\n", "x,y\n1,2\n3,4\n", ["line 3: the report says 3,4, the rows give nothing"]),
 ]  # fmt: skip
+
+
+#: What the rows give, what the report says, and whether that is the same but for rounding.
+NUMBERS = [
+    ("0.9633732758853952", "0.9633732758853953", True),
+    ("0.9633732758", "0.9633732767", True),  # 0.93e-9 of it
+    ("0.9633732758", "0.9633732748", False),  # 1.04e-9
+    ("0.9633732758", "0.9633732768", False),
+    ("-0.1250000000000001", "-0.125", True),
+    ("-0.125", "0.125", False),
+    ("1e-05", "1.0000000000000001e-05", True),
+    ("1.5e-300", "1.6e-300", False),
+    ("1234567890123.5", "1234567890123.6", True),
+    ("12345678901.5", "12345678951.5", False),
+    ("0.3", "0.30000000000000004", True),
+    ("0.0", "1e-300", False),
+    ("1.5e+999", "2.5e+999", False),  # both are infinite as floats
+    ("1.5e-999", "2.5e-999", False),
+    ("12345678901234567", "12345678901234568", False),  # a seed
+    ("3", "3.0", False),
+    ("1.10.0000000001", "1.10.0000000002", False),  # versions
+    ("ab1.00000000001", "ab1.00000000002", False),  # hashes
+]
+
+
+@pytest.mark.parametrize(("due", "said", "same"), NUMBERS)
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<h2>S</h2><p>between {} and 7</p>",
+        '<h2>S</h2><table><tr><td data-sort="{}">x</td></tr></table>',
+        '<h2>S</h2><script type="text/csv" id="runs">name,x\na,{}\n</script>',
+        '<h2>S</h2><script type="application/json" id="runs">{{"a": ["x,{}"]}}</script>',
+    ],
+    ids=["text", "sort key", "CSV", "CSV in JSON"],
+)
+def test_numbers_may_be_off_by_rounding(page: str, due: str, said: str, same: bool) -> None:
+    found = check_report(page.format(said), page.format(due))
+    assert found.is_right == same
+    assert not found.differs_in_drawing
+
+
+@pytest.mark.parametrize(
+    ("due", "said", "same"),
+    [(0.9633732758853952, 0.9633732758853953, True), (1.0, 1 + 1.1e-9, False), (1.0, 1, False),
+     (2**60, 2**60 + 1, False), (1e-05, 1.0000000000000001e-05, True), (1e16, 2e16, False)],
+)  # fmt: skip
+def test_numbers_in_json_may_be_off_by_rounding(due: float, said: float, same: bool) -> None:
+    found = check_report(DATA.format(json.dumps([said])), DATA.format(json.dumps([due])))
+    assert found.is_right == same
+
+
+def test_long_runs_of_digits_take_no_long_time() -> None:
+    page = "<p>{}</p>"
+    assert not check_report(page.format("1" * 10**6), page.format("1" * 10**6 + "2")).is_right
+    assert not check_report(page.format("1." * 10**6), page.format("1." * 10**6 + "2")).is_right
 
 
 @pytest.mark.parametrize(("due", "said", "expected"), BLOCKS)
@@ -331,6 +389,22 @@ def test_at_most_twenty_lines(made: tuple[str, Path], capsys: Capture) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 21
     assert re.fullmatch(r"and [\d,]+ more", lines[-1])
+
+
+def test_what_drew_the_figures_is_named_where_only_they_differ(
+    made: tuple[str, Path], capsys: Capture
+) -> None:
+    rows, report = made
+    page = report.read_text()
+    moved = re.sub(r'<use x="(\d+)', lambda m: f'<use x="{int(m[1]) + 1}', page)
+    report.write_text(moved)
+    assert cli.main(["report", rows, "--check", "r.html"]) == 1
+    note = capsys.readouterr().out.splitlines()[-1]
+    assert note.startswith("note: all numbers and words are right, only coordinates of figures")
+    assert f"matplotlib {version('matplotlib')}" in note
+    report.write_text(moved.replace("<li>", "<li>99 ", 1))
+    assert cli.main(["report", rows, "--check", "r.html"]) == 1
+    assert "matplotlib" not in capsys.readouterr().out
 
 
 def test_other_runs_are_one_line(made: tuple[str, Path], capsys: Capture) -> None:

@@ -1,14 +1,16 @@
 """Does a report say what its rows give? Two pages in, every difference out.
 
 The page that the rows give is rendered anew, and both are read tag by tag. Every text, every
-attribute that could hold a result and every block of data must agree; coordinates of figures may
-be off by what nobody sees, because another matplotlib may round otherwise. Style, script, classes
+attribute that could hold a result and every block of data must agree. Another scipy may round the
+last digits of a number otherwise, and another matplotlib the coordinates of a figure: both have a
+tolerance, whole numbers have none. Style, script, classes
 and ids say nothing about results: of them it is only known whether they agree.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +23,12 @@ from bench.report.html.places import Piece, places_of
 #: How far a coordinate may be off: in pixels, and as a share of the figure's width.
 TOLERANCE = 0.1
 _SHARE = 0.001
+#: How far a number with a decimal point or an exponent may be off, relative to its size.
+RELATIVE_TOLERANCE = 1e-9
 _NOTHING = "nothing"
 _NUMBER = re.compile(r"[-−+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
+#: What may be off by the tolerance; it is never part of a whole number, a date or a hash.
+_FRACTION = re.compile(r"(?<![\w.])(\d++(?:\.\d++(?:e[-+]?\d++)?|e[-+]\d++))(?![\w.])")
 _COORDINATE = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 _COORDINATES = frozenset(
     (
@@ -50,12 +56,14 @@ _LONGEST = 160
 class Mismatch:
     """One thing that the report says otherwise than the rows.
 
-    `place` leads there: section, table or figure, row and column.
+    `place` leads there: section, table or figure, row and column. `is_coordinate` says that the
+    drawing of a figure differs there, and not what is written in it.
     """
 
     place: str
     said: str
     given: str
+    is_coordinate: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: the report says {self.said}, the rows give {self.given}"
@@ -87,6 +95,11 @@ class ReportCheck:
     def is_right(self) -> bool:
         """Whether every number is what the rows give."""
         return not self.mismatches and self.built_otherwise_from is None
+
+    @property
+    def differs_in_drawing(self) -> bool:
+        """Whether coordinates of figures differ, and nothing else."""
+        return bool(self.mismatches) and all(m.is_coordinate for m in self.mismatches)
 
 
 def check_report(report: str, rendered: str) -> ReportCheck:
@@ -208,8 +221,24 @@ def _width(svg: Piece) -> float:
 
 def _text_differences(place: str, said: str, due: str) -> Iterator[Mismatch]:
     theirs, ours = said.split(), due.split()
-    if theirs != ours:
+    if not _agree(" ".join(theirs), " ".join(ours)):
         yield Mismatch(place, *_shown(theirs, ours))
+
+
+def _agree(said: str, due: str) -> bool:
+    """Whether two texts are the same but for the rounding of the numbers in them."""
+    if said == due:
+        return True
+    theirs, ours = _FRACTION.split(said), _FRACTION.split(due)
+    if theirs[::2] != ours[::2]:
+        return False
+    return all(map(_is_rounding, theirs[1::2], ours[1::2]))
+
+
+def _is_rounding(said: str, due: str) -> bool:
+    """Whether two numbers differ by rounding only; never where a float cannot tell them apart."""
+    x, y = float(said), float(due)
+    return said == due or (0 < y < math.inf and math.isclose(x, y, rel_tol=RELATIVE_TOLERANCE))
 
 
 def _shown(said: Sequence[str], due: Sequence[str]) -> tuple[str, str]:
@@ -248,7 +277,7 @@ def _shifts(place: str, said: str, due: str, tolerance: float) -> Iterator[Misma
         return
     for x, y in zip(theirs, ours, strict=True):
         if not abs(float(x) - float(y)) <= tolerance:
-            yield Mismatch(place, x, y)
+            yield Mismatch(place, x, y, is_coordinate=True)
             return
 
 
@@ -270,7 +299,7 @@ def _data_differences(place: str, said: str, due: str) -> Iterator[Mismatch]:
 def _line_differences(place: str, said: str, due: str) -> Iterator[Mismatch]:
     lines = zip_longest(said.splitlines(), due.splitlines(), fillvalue="")
     for number, (theirs, ours) in enumerate(lines, start=1):
-        if theirs != ours:
+        if not _agree(theirs, ours):
             yield Mismatch(f"{place}, line {number}", *_shown([theirs], [ours]))
 
 
@@ -278,7 +307,7 @@ def _json_differences(place: str, said: Any, due: Any) -> Iterator[Mismatch]:
     ours = _members(due)
     if ours is None or type(said) is not type(due):
         texts = [json.dumps(value, ensure_ascii=False) for value in (said, due)]
-        if texts[0] != texts[1]:
+        if not _agree(*texts):
             yield Mismatch(place, *_shown(texts[:1], texts[1:]))
         return
     theirs = _members(said) or {}
