@@ -90,7 +90,7 @@ class Lines:
 
 
 class LiveTable:
-    """A bar over a table of mean and interval for each optimizer."""
+    """A bar below a table of mean and interval for each optimizer."""
 
     def __init__(self, tally: ProgressCounts, spec: SweepSpec, done: pa.Table) -> None:
         self._tally = tally
@@ -107,7 +107,8 @@ class LiveTable:
 
     def render(self) -> Group:
         """What the terminal shows now."""
-        return Group(self._table(), self._bar(), Text(str(self._tally)))
+        # the bar last: it does not end its line, and fills that of a narrow terminal
+        return Group(self._table(), Text(str(self._tally)), self._bar())
 
     def _bar(self) -> ProgressBar:
         return ProgressBar(total=self._tally.total, completed=self._tally.done, width=60)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import re
 
+import pyarrow as pa
 import pytest
 from _sweep_analysis import Recipe, sweep
-from conftest import CommandCall
+from conftest import CommandCall, resolve_all
 from rich.cells import cell_len
 from rich.console import Console
 
 from bench.analysis.results import SweepAnalysis
 from bench.cli.console import _ranking
+from bench.cli.progress import LiveTable, Tally
 from bench.cli.terminal import NAME_WIDTH, Column, FittedTable, fitting
+from bench.spec import SweepSpec
 
 WIDTHS = (40, 60, 80, 100, 120, 200)
 STEMS = {
@@ -103,6 +106,18 @@ def test_columns_go_in_their_order(columns: list[Column], width: int, kept: str)
 @pytest.mark.parametrize("width", [1, 5, 20])
 def test_hardly_any_room_is_no_error(width: int) -> None:
     assert printed(FittedTable([LONG_NAME, *NUMBERS, VERDICT]), width)
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_the_live_table_shows_its_counts(width: int) -> None:
+    spec = SweepSpec(name="x", optimizers=resolve_all("sgd,adam"), seeds=(0, 1))
+    done = pa.table({"optimizer": ["sgd"], "test_accuracy": [0.9]})
+    console = Console(file=io.StringIO(), width=width, color_system="standard", force_terminal=True)
+    lines = console.render_lines(LiveTable(Tally(3), spec, done).render())
+    texts = ["".join(segment.text for segment in line).rstrip() for line in lines]
+    assert texts[1].startswith("sgd ")
+    assert texts[3] == "0/3 runs, 0 failed, 0 runs/s"
+    assert set(texts[4]) == {"━"}
 
 
 TABLE = "optimizer,seed,accuracy\n" + "".join(
