@@ -19,7 +19,7 @@ from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
 from bench.spec.model import BUDGETS, EPOCHS, Declaration, Workload, check_sweep_name
-from bench.spec.options import DEVICES, MAX_JOBS, MAX_JOBS_PER_GPU, parse_gpus
+from bench.spec.options import DEVICES, MAX_JOBS, MAX_JOBS_PER_GPU, MAX_TIMEOUT, parse_gpus
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
 
 T = TypeVar("T")
@@ -309,7 +309,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
 
     machine.add_argument(
         "--timeout",
-        type=_positive,
+        type=_timeout,
         metavar="SECONDS",
         help="a run that takes longer is recorded as failed (default: none)",
     )
@@ -699,6 +699,15 @@ def _positive(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"must be a positive number, got {text[:40]!r}")
     return number
+
+
+def _timeout(text: str) -> float:
+    seconds = _positive(text)
+    if seconds > MAX_TIMEOUT:
+        raise argparse.ArgumentTypeError(
+            f"must be at most {MAX_TIMEOUT:,.0f} seconds, got {text[:40]!r}"
+        )
+    return seconds
 
 
 def _number(text: str) -> float:

@@ -83,15 +83,12 @@ def free_bytes(device: str) -> int:
 
 
 def release_memory(device: str) -> None:
-    """Let others have what a failed training held on to."""
+    """Free the memory that a failed training held."""
     import torch
-
-    from bench.training.cuda_graphs import RECORDING
 
     gc.collect()
     if kind_of(device) == CUDA:
-        # waiting for a device would spoil what another thread records there
-        with RECORDING, suppress(RuntimeError):  # a broken one: is_working will find out
+        with suppress(RuntimeError):  # a broken device: is_working tells
             torch.cuda.synchronize(device)
             torch.cuda.empty_cache()
     elif kind_of(device) == MPS:
@@ -99,18 +96,15 @@ def release_memory(device: str) -> None:
 
 
 def is_working(device: str) -> bool:
-    """Whether a device still computes: after some errors it does not, until the process ends."""
+    """Whether a device still computes: after some errors it does not in this process."""
     import torch
-
-    from bench.training.cuda_graphs import RECORDING
 
     if kind_of(device) == CPU:
         return True
-    with RECORDING:
-        try:
-            return bool(torch.ones(2, device=device).sum().item() == 2)
-        except RuntimeError:
-            return False
+    try:
+        return bool(torch.ones(2, device=device).sum().item() == 2)
+    except RuntimeError:
+        return False
 
 
 @contextmanager

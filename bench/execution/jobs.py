@@ -7,28 +7,24 @@ runs, or of their number: so it is taken apart, until a run alone fails.
 from __future__ import annotations
 
 import getpass
-import os
 import re
 import signal
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from bench.errors import BenchError, SpecError, last_line
 from bench.execution.devices import CPU, is_working, release_memory
 from bench.execution.environment import Machine
-from bench.execution.interrupts import interrupted_after
+from bench.execution.timeouts import RunTimeoutError, time_limit
 from bench.spec.model import OptimizerSpec, RunSpec, Workload, canonical_json
 from bench.storage.records import DIVERGED, FAILED, OK, SCHEMA_VERSION, RunRecord
 from bench.storage.store import Store
@@ -86,15 +82,16 @@ class RunContext:
     Attributes
     ----------
     device
-        What trains a job; see :mod:`bench.execution.devices`.
+        The device that trains a job: see :mod:`bench.execution.devices`.
     stack
-        Runs in a job, at most.
+        The most runs in a job.
     slots
-        Devices, each as often as it takes jobs at a time; none: workers on the processor.
+        The device of each worker process; one that trains several jobs at a time is repeated.
+        Empty: `machine.n_jobs` workers train on `device`.
     timeout
-        A run that takes longer ends as failed; None lets it take its time.
+        Seconds after which a run ends as failed; None for no limit.
     grace
-        Where it hangs outside Python, its worker is ended so many seconds later.
+        Seconds after the timeout at which the worker of a run that hangs outside Python is ended.
     """
 
     arrays: Path
@@ -141,23 +138,8 @@ class DeviceFailureError(Exception):
     """A device does not compute any more."""
 
 
-class RunTimeoutError(Exception):
-    """A run took longer than it may."""
-
-
-class _TimeIsUp(BaseException):
-    """Raised wherever a run is; no Exception, which its own code might take for one of its own."""
-
-
-def train_job(
-    job: Job, context: RunContext, check: Callable[[], object] | None = None
-) -> tuple[FinishedRun, ...]:
-    """Train the runs of a job; an error of the training becomes a row too, which is not stored.
-
-    Parameters
-    ----------
-    check
-        Called now and then; an exception of it that is no Exception ends the job.
+def train_job(job: Job, context: RunContext) -> tuple[FinishedRun, ...]:
+    """Train the runs of a job; an error in training becomes a row too. Rows are not stored yet.
 
     Raises
     ------
@@ -165,14 +147,12 @@ def train_job(
         If the device of the context does not compute any more.
     """
     started_at = datetime.now(UTC)
-    result = _attempt(job, context, started_at, check)
+    result = _attempt(job, context, started_at)
     if not isinstance(result, _Failure):
         return tuple(
             finished(run, context, started_at, _outcome(trained), stack=len(job.runs))
             for run, trained in zip(job.runs, result, strict=True)
         )
-    if check is not None:
-        check()  # nobody may wait for these rows any more, whatever went wrong
     release_memory(context.device)
     if not result.is_late and not is_working(context.device):
         reason = last_line(result.text)
@@ -180,7 +160,7 @@ def train_job(
     if len(job.runs) == 1:
         return failed(job, context, started_at, result.text)
     parts = job.halves() if result.is_memory else job.alone()
-    return tuple(run for part in parts for run in train_job(part, context, check))
+    return tuple(run for part in parts for run in train_job(part, context))
 
 
 def store(runs: Sequence[FinishedRun], context: RunContext) -> tuple[RunEvent, ...]:
@@ -226,15 +206,15 @@ class _Failure:
 
 
 def _attempt(
-    job: Job, context: RunContext, started_at: datetime, check: Callable[[], object] | None
+    job: Job, context: RunContext, started_at: datetime
 ) -> tuple[TrainedRun, ...] | _Failure:
     """The error itself is not kept: it would hold on to the memory of the stack."""
     first = job.runs[0]
     try:
-        with _time_limit(job, context, started_at) as late:
+        with _time_limit(job, context, started_at):
             data = load_data(context.arrays, context.device)
             seeds = [run.seed for run in job.runs]
-            return train(first.workload, first.optimizer, seeds, data, check=_both(check, late))
+            return train(first.workload, first.optimizer, seeds, data)
     except (Exception, SystemExit) as error:  # whatever a user's code does
         # where a network is tried out here, what ends it may have nothing to do with the network
         cause = error.__cause__ if isinstance(error, SpecError) else error
@@ -244,14 +224,6 @@ def _attempt(
         if isinstance(error, BenchError) and not mishap.is_memory:
             raise
         return mishap
-
-
-def _both(
-    one: Callable[[], object] | None, other: Callable[[], object] | None
-) -> Callable[[], object] | None:
-    if one is None or other is None:
-        return one or other
-    return lambda: (one(), other())
 
 
 def failed(
@@ -278,75 +250,41 @@ def finished(
 
 
 def become_worker() -> None:
-    """This process may be ended where a run hangs: others go on."""
+    """Declare this process a worker, which may end where a run hangs or a device fails."""
     global _is_worker
     _is_worker = True
 
 
-@contextmanager
+def is_worker() -> bool:
+    """Whether this process is a worker."""
+    return _is_worker
+
+
 def _time_limit(
     job: Job, context: RunContext, started_at: datetime
-) -> Iterator[Callable[[], object] | None]:
-    """Raise RunTimeoutError in the block after the timeout; a stack has that of its runs.
+) -> AbstractContextManager[None]:
+    """The timeout of the context; a stack has that of all its runs together.
 
-    Where no signal can do so, the block is given what raises it, to be called now and then; if it
-    does not, it is interrupted after the grace of the context. Where the block hears no signal for
-    as long, because it hangs outside Python, and this is a worker, the runs are recorded as failed
-    and the process ends: the others go on without it.
+    A worker that does not react to it ends. It records a run as failed before, but not a stack: the
+    parent process repeats each run of it alone.
     """
     if context.timeout is None:
-        yield None
-        return
-    seconds, stack = context.timeout * len(job.runs), len(job.runs)
+        return nullcontext()
+    stack = len(job.runs)
     message = f"the run took longer than the {context.timeout:g} seconds of --timeout"
     if stack > 1:
         message = f"the stack took longer than {stack} times the {context.timeout:g} s of --timeout"
-    try:
-        if threading.current_thread() is not threading.main_thread() or os.name != "posix":
-            with interrupted_after(seconds + context.grace, _TimeIsUp):
-                yield _deadline(time.monotonic() + seconds, message)
-        else:
-            with _alarm(seconds, job, context, started_at, message):
-                yield None
-    except _TimeIsUp as error:
-        raise RunTimeoutError(message) from error
-
-
-@contextmanager
-def _alarm(
-    seconds: float, job: Job, context: RunContext, started_at: datetime, message: str
-) -> Iterator[None]:
-    """Raise _TimeIsUp in the block by a signal, and end a worker that does not hear it."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise _TimeIsUp
 
     def give_up() -> None:
-        try:
+        if stack == 1:
             store(failed(job, context, started_at, message), context)
-        finally:  # where even that fails, the parent tries again
-            os._exit(1)
 
-    watchdog = threading.Timer(seconds + context.grace, give_up)
-    watchdog.daemon = True
-    if _is_worker:
-        watchdog.start()
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        watchdog.cancel()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _deadline(end: float, message: str) -> Callable[[], object]:
-    def check() -> None:
-        if time.monotonic() > end:
-            raise RunTimeoutError(message)
-
-    return check
+    return time_limit(
+        context.timeout * stack,
+        message,
+        grace=context.grace,
+        give_up=give_up if _is_worker else None,
+    )
 
 
 def estimate_seconds(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UsageError
 from bench.execution import devices
-from bench.execution._joblib import workers
+from bench.execution._joblib import why_no_workers, workers
 from bench.execution.devices import CPU, CUDA, kind_of
 from bench.execution.environment import Machine, available_cores, describe_machine
 from bench.execution.jobs import load_data, make_jobs
@@ -107,6 +108,9 @@ def choose_hardware(
         n_jobs = available_cores() if kind == CPU else MAX_JOBS
     if kind == CPU:
         n_jobs = workers(n_jobs)
+    elif (reason := why_no_workers()) is not None:
+        warnings.warn(f"one job at a time runs on one GPU because {reason}", stacklevel=2)
+        n_jobs = 1
     machine = describe_machine(chosen[0], n_jobs, tf32=tf32)
     return Hardware(machine=machine, devices=chosen, jobs_per_gpu=jobs_per_gpu, stack=stack)
 

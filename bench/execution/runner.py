@@ -1,159 +1,233 @@
-"""Fan a plan of runs out: over worker processes on the processor, or over a pool of GPUs.
+"""Train a plan of runs in worker processes of joblib.
 
-Every job trains its runs with one thread, writes their rows, and sends back small events; the
-parent never handles results. With one worker the jobs run in the parent itself.
+On the CPU, every worker trains its jobs with one thread. On GPUs, every worker has a slot on one of
+them (:mod:`bench.execution.slots`). A job trains its runs, writes their rows, and returns small
+events; results do not pass through the parent process. With one worker on the CPU, the jobs run in
+the parent process.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import active_children
-from pathlib import Path
 
 from bench.errors import WorkerError
-from bench.execution._joblib import joblib, loky
-from bench.execution.device_pool import run_on_devices
+from bench.execution._joblib import joblib, loky, why_no_workers
+from bench.execution.devices import exact_numbers, kind_of
+from bench.execution.environment import name_of
+from bench.execution.in_flight import DeviceFailure, InFlight
 from bench.execution.jobs import (
+    DeviceFailureError,
     Job,
     RunContext,
     RunEvent,
     become_worker,
     do_job,
     failed,
+    is_worker,
     make_jobs,
     store,
 )
+from bench.execution.slots import Slots, claimed_device
+from bench.execution.timeouts import can_interrupt
 from bench.spec.model import RunSpec
 from bench.storage.rows import read_rows
-from bench.storage.store import Store
 
-#: Pools that may break one after the other before anything was done in them.
+#: Pools that may break one after the other without a run having begun or ended in them.
 _MAX_WITHOUT_PROGRESS = 3
+#: A run that was in training at so many device failures is recorded as failed.
+_MAX_DEVICE_FAILURES = 2
 
 
 def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent]:
     """Start the workers on all runs; yield an event as each run ends, in no particular order.
 
-    A worker that dies, as when the machine runs out of memory, takes the pool with it: joblib ends
-    the others too. The runs that were under way are then done again, each alone in a worker, so
-    that only the one that kills its worker is to blame: where it does so twice, it is recorded as
-    failed. All other runs go on in a new pool.
+    If a worker dies, as when memory runs out, joblib ends the others too. The runs in flight are
+    then repeated, each alone in a worker, to find the one that ends its worker: it is recorded as
+    failed if it does so twice. All other runs continue in a new pool.
+
+    If a device fails, all runs in flight continue in a pool without this device. A run that was in
+    training on two devices when they failed is recorded as failed.
 
     Close the generator to stop early: joblib then kills the workers at once. A row is written
-    whole or not at all, so nothing is lost but the runs in flight.
+    whole or not at all, so only the runs in flight are lost.
 
     Raises
     ------
     WorkerError
-        If workers cannot be started, or die without having begun a run.
+        If workers cannot be started, die without having begun a run, or no device is left.
     StoreError
         If a row cannot be written.
     """
-    # joblib warns of the runs that nobody will collect: stopping early is meant
+    # joblib warns of results that are not collected, which is intended when stopping early
     for message in (".*tasks which were still being processed", ".*successfully executed  but not"):
         warnings.filterwarnings("ignore", message=message, category=UserWarning)
-    jobs = make_jobs(runs, context.stack)
-    if context.slots:
-        return run_on_devices(jobs, context)
-    begun = _InFlight.make(context.store)
-    events = _in_pool(jobs, context, begun)
-    return _carry_on(events, runs, context, begun)
+    plan = _Plan(runs, context)
+    plan.start_pool()
+    return plan.events()
 
 
-def _carry_on(
-    events: Generator[RunEvent], runs: Sequence[RunSpec], context: RunContext, begun: _InFlight
-) -> Generator[RunEvent]:
-    """The events of the pool, and of those after it, until every run has ended."""
-    since = datetime.now(UTC)
-    waiting = {run.key: run for run in runs}
-    n_without_progress = 0  # pools in a row that ended without having begun or ended a run
-    try:
-        while True:
-            before = len(waiting)
-            try:
-                for event in events:
-                    waiting.pop(event.key, None)
-                    yield event
-                return
-            except BrokenProcessPool as error:
-                broken = error
-            for run in tuple(waiting.values()):  # what was stored, but not heard of
-                if (stored := _stored_event(run, context, since)) is not None:
-                    del waiting[run.key]
-                    yield stored
-            for run in begun.take(waiting):
-                del waiting[run.key]
-                yield _alone(run, context, begun)
-            n_without_progress = n_without_progress + 1 if len(waiting) == before else 0
-            if n_without_progress == _MAX_WITHOUT_PROGRESS:
-                raise WorkerError(
-                    "worker processes die or do not start, which usually means that memory ran "
-                    "out; the finished runs are stored: give the same command again, with fewer "
-                    f"--n-jobs ({type(broken).__name__})"
-                ) from broken
-            if not waiting:
-                return
-            events = _in_pool(make_jobs(tuple(waiting.values()), context.stack), context, begun)
-    finally:
-        events.close()
-        begun.remove()
+def uses_workers(context: RunContext) -> bool:
+    """Whether runs are trained in worker processes; else in this process."""
+    if why_no_workers() is not None:
+        return False
+    is_endless_here = context.timeout is not None and not can_interrupt()
+    return bool(context.slots) or context.machine.n_jobs > 1 or is_endless_here
 
 
-def _alone(run: RunSpec, context: RunContext, begun: _InFlight) -> RunEvent:
-    """Do a run in a worker of its own; if that dies too, the run has failed."""
-    started_at, job = datetime.now(UTC), Job(runs=(run,))
-    try:
-        (event,) = _in_pool([job], context, begun, alone=True)
+class _Plan:
+    """The runs that have not ended yet, and the pool that trains them.
+
+    Parameters
+    ----------
+    runs, context
+        As for :func:`run_plan`.
+    """
+
+    def __init__(self, runs: Sequence[RunSpec], context: RunContext) -> None:
+        self._context = context
+        self._in_flight = InFlight.make(context.store)
+        self._started_at = datetime.now(UTC)
+        self._waiting = {run.key: run for run in runs}
+        self._suspects: list[RunSpec] = []  # in flight when a worker died
+        self._alone: RunSpec | None = None  # the only run of the current pool: a suspect
+        self._n_before = len(runs)  # waiting when the current pool was started
+        self._n_without_progress = 0
+        self._device_failures: Counter[str] = Counter()  # by run
+
+    def start_pool(self) -> None:
+        """Start a pool for the next suspect, or for all waiting runs."""
+        self._n_before = len(self._waiting)
+        self._alone = self._suspects.pop(0) if self._suspects else None
+        if self._alone is not None:
+            jobs: Sequence[Job] = [Job(runs=(self._alone,))]
+        else:
+            jobs = make_jobs(tuple(self._waiting.values()), self._context.stack)
+        is_alone = self._alone is not None
+        self._pool = _in_pool(jobs, self._context, self._in_flight, is_alone=is_alone)
+
+    def events(self) -> Generator[RunEvent]:
+        """The events of this pool and those that follow, until every run has ended."""
+        try:
+            while True:
+                try:
+                    for event in self._pool:
+                        yield self._ended(event)
+                except BrokenProcessPool as error:
+                    yield from self._recover(error)
+                if not self._waiting:
+                    return
+                self.start_pool()
+        finally:
+            self._pool.close()
+            if self._context.slots and uses_workers(self._context):
+                stop_workers()  # they hold memory of the devices, and lock files
+            self._in_flight.remove()
+
+    def _ended(self, event: RunEvent) -> RunEvent:
+        self._waiting.pop(event.key, None)
         return event
-    except BrokenProcessPool:
-        begun.take({run.key: run})
-        if (stored := _stored_event(run, context, started_at)) is not None:
-            return stored
-        reason = "the worker process died twice in this run: out of memory, or a crash"
-        (event,) = store(failed(job, context, started_at, reason), context)
-        return event
+
+    def _failed(self, run: RunSpec, reason: str) -> RunEvent:
+        """Record a run as failed."""
+        rows = failed(Job(runs=(run,)), self._context, datetime.now(UTC), reason)
+        (event,) = store(rows, self._context)
+        return self._ended(event)
+
+    def _recover(self, error: BrokenProcessPool) -> Generator[RunEvent]:
+        """Decide how the runs in flight go on after the pool broke."""
+        for run in tuple(self._waiting.values()):  # stored, but the event was lost
+            if (stored := _stored_event(run, self._context, self._started_at)) is not None:
+                yield self._ended(stored)
+        failures = self._in_flight.take_failures()
+        in_flight = self._in_flight.take(self._waiting)
+        if failures:
+            self._n_without_progress = 0
+            yield from self._without_devices(failures)
+            return
+        if self._alone is None:
+            self._suspects = list(in_flight)
+        elif in_flight:
+            reason = "the worker process died twice in this run: out of memory, or a crash"
+            yield self._failed(self._alone, reason)
+        elif self._alone.key in self._waiting:  # the worker died before it began the run
+            self._suspects.insert(0, self._alone)
+        has_progress = bool(in_flight) or len(self._waiting) < self._n_before
+        self._n_without_progress = 0 if has_progress else self._n_without_progress + 1
+        if self._n_without_progress == _MAX_WITHOUT_PROGRESS:
+            option = "--jobs-per-gpu 1" if self._context.slots else "fewer --n-jobs"
+            raise WorkerError(
+                "worker processes die or do not start, which usually means that memory ran "
+                f"out; the finished runs are stored: give the same command again, with {option} "
+                f"({type(error).__name__})"
+            ) from error
+
+    def _without_devices(self, failures: Sequence[DeviceFailure]) -> Generator[RunEvent]:
+        """Take away the slots of the devices that failed."""
+        for failure in failures:
+            for key in failure.runs:
+                self._device_failures[key] += 1
+                if key in self._waiting and self._device_failures[key] >= _MAX_DEVICE_FAILURES:
+                    yield self._failed(self._waiting[key], failure.reason)
+        broken = {failure.device for failure in failures}
+        slots = tuple(slot for slot in self._context.slots if slot not in broken)
+        if self._waiting and not slots:
+            raise _no_device(failures[-1].reason)
+        self._context = replace(self._context, slots=slots or self._context.slots)
+
+
+def _no_device(reason: str) -> WorkerError:
+    return WorkerError(
+        f"no GPU is left ({reason}); the finished runs are stored: give the same command again, "
+        "with --jobs-per-gpu 1 if it happens again"
+    )
 
 
 def _in_pool(
-    jobs: Sequence[Job], context: RunContext, begun: _InFlight, *, alone: bool = False
+    jobs: Sequence[Job], context: RunContext, in_flight: InFlight, *, is_alone: bool
 ) -> Generator[RunEvent]:
-    """Hand the jobs to joblib; with one worker they are done in this process, unless `alone`."""
-    if context.machine.n_jobs == 1 and not alone:
-        return _one_by_one(_do_begun(job, context, begun) for job in jobs)
+    """Hand the jobs to joblib; without workers they run in this process, unless `is_alone`."""
+    if not is_alone and not uses_workers(context):
+        return _one_by_one(_do_marked(job, context, in_flight) for job in jobs)
+    n_workers = 1 if is_alone else context.machine.n_jobs
+    slots = Slots(in_flight.directory, context.slots) if context.slots else None
+    if slots is not None:
+        n_workers = min(n_workers, len(context.slots))
     # one thread each, also where the environment asks for a number that is none
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(
-            # one task keeps one of two workers busy; with one, joblib would do it here
-            n_jobs=2 if alone else context.machine.n_jobs,
+            # joblib starts no process for one worker: start two, and give them one job at a time
+            n_jobs=max(2, n_workers),
+            pre_dispatch="2 * n_jobs" if n_workers > 1 else 1,
             return_as="generator_unordered",
             batch_size=1,
             initializer=_start_worker,
-            initargs=(os.getpid(),),
+            initargs=(os.getpid(), slots),
         )
     try:
         with _interrupts_ignored():  # workers inherit this until _start_worker runs in them
             events: Generator[tuple[RunEvent, ...]] = parallel(
-                joblib.delayed(_do_begun)(job, context, begun) for job in jobs
+                joblib.delayed(_do_marked)(job, context, in_flight) for job in jobs
             )
     except BrokenProcessPool as error:  # a worker died while they were being started
         return _raising(error)
-    except BrokenPipeError as error:  # ... before it had read what it is for
+    except BrokenPipeError as error:  # ... before it had read what to do
         stop_workers()
         return _raising(BrokenProcessPool(f"a worker died as it was started ({error})"))
     except (OSError, RuntimeError) as error:  # no more processes, no more threads
-        for started in active_children():  # they would complain of a pool that is not there
+        for started in active_children():  # they would report that their pool is missing
             started.terminate()
-        begun.remove()
+        in_flight.remove()
         raise WorkerError(
             f"cannot start the workers ({error}): too many processes, or too little memory; the "
             "finished runs are stored: give the same command again, with fewer --n-jobs"
@@ -167,54 +241,35 @@ def _one_by_one(events: Generator[tuple[RunEvent, ...]]) -> Generator[RunEvent]:
             yield from of_job
 
 
-def _do_begun(job: Job, context: RunContext, begun: _InFlight) -> tuple[RunEvent, ...]:
-    with begun.during(job.runs):
-        return do_job(job, context)
+def _do_marked(job: Job, context: RunContext, in_flight: InFlight) -> tuple[RunEvent, ...]:
+    """Do a job on the device of this process, with its runs marked as in flight."""
+    if context.slots:
+        context = _on_device(context, claimed_device(context.slots))
+    kind, tf32 = kind_of(context.device), bool(context.machine.tf32)
+    try:
+        with exact_numbers(kind, tf32=tf32), in_flight.during(job.runs):
+            return do_job(job, context)
+    except DeviceFailureError as error:
+        if not is_worker():
+            raise _no_device(str(error)) from error
+        keys = tuple(run.key for run in job.runs)
+        in_flight.report(DeviceFailure(device=context.device, reason=str(error), runs=keys))
+        os._exit(1)  # the device may work again in another process, but not in this one
+
+
+def _on_device(context: RunContext, device: str) -> RunContext:
+    machine = replace(context.machine, device_name=name_of(device))
+    return replace(context, device=device, machine=machine)
 
 
 def _raising(error: BrokenProcessPool) -> Generator[RunEvent]:
-    """The events of a pool that broke before there was any."""
+    """The events of a pool that broke at its start."""
     raise error
     yield
 
 
-@dataclass(frozen=True)
-class _InFlight:
-    """Which runs are under way: a file for each, which its worker makes and takes away."""
-
-    directory: Path
-
-    @classmethod
-    def make(cls, store: Store) -> _InFlight:
-        shutil.rmtree(store.begun_directory, ignore_errors=True)
-        with suppress(OSError):
-            store.begun_directory.mkdir(parents=True)
-        return cls(store.begun_directory)
-
-    @contextmanager
-    def during(self, runs: Sequence[RunSpec]) -> Iterator[None]:
-        marks = [self.directory / run.key for run in runs]
-        with suppress(OSError):  # a full disk must not end a run that may still be stored
-            for mark in marks:
-                mark.touch()
-        yield
-        with suppress(OSError):
-            for mark in marks:
-                mark.unlink(missing_ok=True)
-
-    def take(self, runs: Mapping[str, RunSpec]) -> tuple[RunSpec, ...]:
-        """Those of `runs` that were begun and did not end; they count as not begun from now on."""
-        found = sorted(mark for mark in self.directory.glob("*") if mark.name in runs)
-        for mark in found:
-            mark.unlink(missing_ok=True)
-        return tuple(runs[mark.name] for mark in found)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
 def _stored_event(run: RunSpec, context: RunContext, since: datetime) -> RunEvent | None:
-    """The event of a run whose row was written since then, though nobody heard of it."""
+    """The event of a run whose row was written since then; None if there is none."""
     file = context.store.run_file(run)
     if not file.exists():
         return None
@@ -235,13 +290,15 @@ def stop_workers() -> None:
     loky.get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it."""
+def _start_worker(parent: int, slots: Slots | None) -> None:
+    """Ignore Ctrl-C, end with the parent process, and claim a slot."""
     become_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-    except RuntimeError:  # no more threads: the parent hears of it by the worker's end
+        if slots is not None:
+            slots.claim()
+    except (OSError, RuntimeError):  # no lock file, no more threads: the pool breaks
         os._exit(1)
 
 

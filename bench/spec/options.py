@@ -19,6 +19,10 @@ MAX_JOBS = 1024
 MAX_JOBS_PER_GPU = 32
 
 
+#: Seconds, some thirty years: timers of operating systems take little more.
+MAX_TIMEOUT = 1e9
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExecutionOptions:
     """With what runs are trained, as far as their numbers depend on it.

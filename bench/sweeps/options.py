@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 from bench.errors import UsageError
 from bench.execution.resources import Hardware
-from bench.spec.options import ExecutionOptions
+from bench.spec.options import MAX_TIMEOUT, ExecutionOptions
 from bench.storage.store import Store
 
 
@@ -25,7 +25,8 @@ class SweepOptions:
     data_dir
         Cache of the unpacked dataset; None for the default.
     timeout
-        Seconds after which a run is recorded as failed; None for as long as it takes.
+        Seconds after which a run is recorded as failed, at most
+        :data:`bench.spec.options.MAX_TIMEOUT`; None for no limit.
     force
         Whether stored runs are done again.
     quiet
@@ -41,9 +42,13 @@ class SweepOptions:
     quiet: bool = True
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
+        if self.timeout is None:
+            return
+        is_number = isinstance(self.timeout, Real) and not isinstance(self.timeout, bool)
+        if not is_number or not 0 < self.timeout <= MAX_TIMEOUT:
             raise UsageError(
-                f"timeout must be a positive number of seconds, or None, got {self.timeout!r}"
+                f"timeout must be positive and at most {MAX_TIMEOUT:,.0f} seconds, or None, "
+                f"got {self.timeout!r:.80}"
             )
 
     @property

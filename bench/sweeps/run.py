@@ -18,7 +18,7 @@ from bench.datasets import cache as datasets
 from bench.errors import StoreError, TrainingError, UsageError, last_line
 from bench.execution.jobs import RunContext, RunEvent, estimate_seconds, load_data
 from bench.execution.resources import Placement, choose_hardware, lay_out
-from bench.execution.runner import run_plan, stop_workers
+from bench.execution.runner import run_plan, stop_workers, uses_workers
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.plugins import is_external
 from bench.storage.records import FAILED
@@ -74,15 +74,15 @@ def sweep(
     device
         ``"auto"`` takes a GPU where there is one, else ``"cpu"``, ``"cuda"`` or ``"mps"``.
     n_jobs
-        Workers side by side; -1 for every core that this process may use. With one, the runs are
-        made in this process, as always on GPUs.
+        Workers side by side; -1 for every core that this process may use. With one on the CPU, the
+        runs are made in this process. On GPUs every worker is a process.
     gpus, jobs_per_gpu, stack, tf32
         How GPUs are used: see :func:`bench.execution.resources.choose_hardware`.
     mix_devices
         Let runs of different kinds of device be in one sweep; its report then says so.
     timeout
-        Seconds after which a run is recorded as failed. What waits outside Python in this process,
-        as for a GPU, is not ended.
+        Seconds after which a run is recorded as failed, at most 1e9. A run that waits outside
+        Python is not ended where it is made in this process.
     force
         Do stored runs again.
     quiet
@@ -236,7 +236,7 @@ def begin_sweep(
             timeout=conditions.timeout,
         )
         yield BegunSweep(todo=todo, context=context, layout=layout)
-        if todo.missing and layout.n_jobs > 1 and not layout.slots:
+        if todo.missing and not layout.slots and uses_workers(context):
             stop_workers()
         _compact(store)
 

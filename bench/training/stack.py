@@ -41,8 +41,6 @@ EVALUATION_CHUNK = 500
 MOST_AT_ONCE = 2000
 #: ... unless it can only be divided into many that are smaller than this.
 LEAST_AT_ONCE = 100
-#: Where a training can be ended from outside, it looks so often whether it should.
-CHECKED_EVERY = 50
 #: Of a schedule, the learning rates of so many updates are kept, evenly spaced.
 MOST_RATES = 101
 
@@ -116,7 +114,6 @@ def train(
     data: DeviceData,
     *,
     is_recorded: bool = True,
-    check: Callable[[], object] | None = None,
 ) -> tuple[TrainedRun, ...]:
     """Train one run for each seed, as one stack, on the device that holds `data`.
 
@@ -125,14 +122,12 @@ def train(
     is_recorded
         Whether updates are captured and replayed, where the device can
         (:mod:`bench.training.cuda_graphs`).
-    check
-        Called every :data:`CHECKED_EVERY` updates; an exception of it ends the training.
     """
     with own_stream(data.device):
         stack = Stack(workload, optimizer, seeds, data, is_recorded=is_recorded)
         try:
             for start, end in pairwise((0, *workload.eval_iterations)):
-                stack.advance(start, end, check)
+                stack.advance(start, end)
                 if stack.all_diverged:
                     break
             return stack.finish()
@@ -252,13 +247,10 @@ class Stack:
         return all(run.diverged_at is not None for run in self._runs)
 
     @torch.no_grad()
-    def advance(self, start: int, end: int, check: Callable[[], object] | None = None) -> None:
-        """Do the updates `start` + 1 to `end` and evaluate the runs that have not diverged.
-
-        `check` is called now and then: see :func:`train`.
-        """
+    def advance(self, start: int, end: int) -> None:
+        """Do the updates `start` + 1 to `end` and evaluate the runs that have not diverged."""
         before = time.perf_counter()
-        losses = self._update(start, end, check)
+        losses = self._updates(start, end)
         between = time.perf_counter()
         with self._evaluated():
             correct, test_loss = self._evaluate()
@@ -357,18 +349,6 @@ class Stack:
             evaluate,
             recordable=recordable,
         )
-
-    def _update(
-        self, start: int, end: int, check: Callable[[], object] | None
-    ) -> NDArray[np.float64]:
-        """Losses before each update, float64 (K, end - start)."""
-        if check is None:
-            return self._updates(start, end)
-        losses = []
-        for first in range(start, end, CHECKED_EVERY):
-            losses.append(self._updates(first, min(first + CHECKED_EVERY, end)))
-            check()
-        return np.concatenate(losses, axis=1)
 
     def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Correctness of every test image (K, n_test), and mean test losses (K,)."""

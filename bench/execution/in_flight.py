@@ -1,0 +1,86 @@
+"""Files by which workers tell the parent process what they were doing, in case they die."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.spec.model import RunSpec
+from bench.storage.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceFailure:
+    """A device stopped computing in a worker.
+
+    Attributes
+    ----------
+    device, reason
+        The device, and the error in one line.
+    runs
+        Keys of the runs that the worker was training.
+    """
+
+    device: str
+    reason: str
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """The directory of these files: one for each run in flight, one for each device failure."""
+
+    directory: Path
+
+    @classmethod
+    def make(cls, store: Store) -> InFlight:
+        """An empty directory."""
+        shutil.rmtree(store.begun_directory, ignore_errors=True)
+        with suppress(OSError):
+            store.begun_directory.mkdir(parents=True)
+        return cls(store.begun_directory)
+
+    @contextmanager
+    def during(self, runs: Sequence[RunSpec]) -> Iterator[None]:
+        """Mark the runs as in flight in the block; the marks stay if the process ends in it."""
+        marks = [self.directory / run.key for run in runs]
+        with suppress(OSError):  # a full disk must not end a run that may still be stored
+            for mark in marks:
+                mark.touch()
+        yield
+        with suppress(OSError):
+            for mark in marks:
+                mark.unlink(missing_ok=True)
+
+    def take(self, runs: Mapping[str, RunSpec]) -> tuple[RunSpec, ...]:
+        """The runs, of those given, that are marked as in flight; removes their marks."""
+        found = sorted(mark for mark in self.directory.glob("*") if mark.name in runs)
+        for mark in found:
+            mark.unlink(missing_ok=True)
+        return tuple(runs[mark.name] for mark in found)
+
+    def report(self, failure: DeviceFailure) -> None:
+        """Write a device failure."""
+        file = self.directory / f"{os.getpid()}.failure"
+        partial = file.with_suffix(".partial")
+        with suppress(OSError):  # a full disk: then this is a worker that died
+            partial.write_text(json.dumps(asdict(failure)))
+            partial.replace(file)
+
+    def take_failures(self) -> tuple[DeviceFailure, ...]:
+        """The device failures that workers have written; removes them."""
+        failures = []
+        for file in sorted(self.directory.glob("*.failure")):
+            found = json.loads(file.read_text())
+            failures.append(DeviceFailure(**found | {"runs": tuple(found["runs"])}))
+            file.unlink()
+        return tuple(failures)
+
+    def remove(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
