@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
@@ -29,12 +29,20 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command of ``optimizer-bench`` and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return run_guarded(lambda: _run(words))
+
+
+def run_guarded(command: Callable[[], int]) -> int:
+    """Call `command` and return its exit code; print errors and interruptions as one line."""
     _make_streams_safe()
     signals = _Signals()
     try:
         signals.watch()
-        return _run(argv)
+        code = command()
+        sys.stdout.flush()
+        return code
     except BenchError as error:
         print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -53,18 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if error.errno == errno.ENAMETOOLONG else 1  # then nothing was begun
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(words: Sequence[str]) -> int:
     # what a command needs is imported only when it runs: --help and mistakes answer at once
     from bench.cli.config import parse_words
 
-    words = sys.argv[1:] if argv is None else list(argv)
     _refuse_undecodable(words)
     arguments = parse_words(words)
     warnings.showwarning = _show_warning
     command = import_module(f"bench.cli.{_MODULES.get(arguments.command, arguments.command)}")
-    code = int(command.run(arguments))
-    sys.stdout.flush()
-    return code
+    return int(command.run(arguments))
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from bench import __version__
+from bench.cli.converters import (
+    MAX_COUNT,
+    checked,
+    file_or_stdout,
+    file_path,
+    fraction,
+    number_of_jobs,
+    number_of_looks,
+    positive,
+    up_to,
+)
 from bench.datasets.cache import DATA_DIR_VARIABLE
 from bench.datasets.names import resolve_datasets
-from bench.errors import SpecError, UsageError
+from bench.errors import UsageError
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
 from bench.spec.model import BUDGETS, EPOCHS, Declaration, Workload, check_sweep_name
-from bench.spec.options import DEVICES, MAX_JOBS, MAX_JOBS_PER_GPU, MAX_TIMEOUT, parse_gpus
+from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
-
-T = TypeVar("T")
 
 #: Options of the sweep command of which one may be given.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
-#: More updates than this are a slip of the keyboard.
-MAX_COUNT = 1_000_000
 
 _WORKLOAD_OPTIONS = {
     "iterations": "updates per run",
@@ -110,8 +115,6 @@ def make_parser() -> Parser:
     _add_analyze(commands)
     _add_compare(commands)
     _add_benchmark(commands)
-    _add_validate(commands)
-    _add_soak(commands)
     return parser
 
 
@@ -172,18 +175,18 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     seeds = what.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seeds",
-        type=_up_to(MAX_SEEDS),
+        type=up_to(MAX_SEEDS),
         default=DEFAULT_SEEDS,
         metavar="N",
         help=f"seeds 0 to N-1 (default {DEFAULT_SEEDS})",
     )
     seeds.add_argument(
-        "--seed-list", type=_checked(parse_seeds), metavar="LIST", help="such as 0-9,15"
+        "--seed-list", type=checked(parse_seeds), metavar="LIST", help="such as 0-9,15"
     )
     variants = what.add_mutually_exclusive_group()
     variants.add_argument(
         "--optimizers",
-        type=_checked(parse_optimizers),
+        type=checked(parse_optimizers),
         default=",".join(DEFAULT_OPTIMIZERS),
         metavar="LIST",
         help="names, each with any of its arguments, batch_size, or a schedule of the learning "
@@ -202,7 +205,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     length = training.add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",
-        type=_up_to(MAX_COUNT),
+        type=up_to(MAX_COUNT),
         metavar="N",
         help="passes through the training images per run, instead of --iterations",
     )
@@ -211,7 +214,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         group = length if name == "iterations" else training
         group.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_up_to(MAX_COUNT),
+            type=up_to(MAX_COUNT),
             default=default,
             metavar="N",
             help=f"{text} (default {default})",
@@ -219,7 +222,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
 
     training.add_argument(
         "--dataset",
-        type=_checked(resolve_datasets),
+        type=checked(resolve_datasets),
         default=Workload.dataset,
         help="mnist, fashion-mnist, kmnist, qmnist, emnist-digits, usps (downloaded at first use), "
         "digits (of scikit-learn), or your own: a file.npz with x_train, y_train, x_test and "
@@ -228,7 +231,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     )
     training.add_argument(
         "--network",
-        type=_checked(resolve_network),
+        type=checked(resolve_network),
         default=Workload.network,
         help="mlp (one hidden layer of 100), mlp[hidden=128x64], logistic, lenet, or your own: "
         "mypkg.mymodule:make_net, a function that returns an nn.Module (default: mlp)",
@@ -246,7 +249,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         default = getattr(Declaration, name)
         judging.add_argument(
             f"--{name}",
-            type=_fraction,
+            type=fraction,
             default=default,
             metavar="X",
             help=f"{text}, a fraction (default {default})",
@@ -254,7 +257,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
 
     judging.add_argument(
         "--looks",
-        type=_number_of_looks,
+        type=number_of_looks,
         default=Declaration.looks,
         metavar="N",
         help="how many times you will judge while you add seeds: each look has alpha/N; "
@@ -265,7 +268,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     machine.add_argument(
         "-j",
         "--n-jobs",
-        type=_number_of_jobs,
+        type=number_of_jobs,
         default=-1,
         metavar="N",
         help="workers side by side; -1: every core this process may use (default), on GPUs as many "
@@ -279,20 +282,20 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     )
     machine.add_argument(
         "--stack",
-        type=_up_to(MAX_SEEDS),
+        type=up_to(MAX_SEEDS),
         metavar="N",
         help="train up to N seeds of an optimizer as one stack (default: 1 on the processor; on a "
         "GPU all, if its memory holds them)",
     )
     machine.add_argument(
         "--gpus",
-        type=_checked(parse_gpus),
+        type=checked(parse_gpus),
         metavar="LIST",
         help="GPUs of CUDA to use, such as 0,1 (default: all)",
     )
     machine.add_argument(
         "--jobs-per-gpu",
-        type=_up_to(MAX_JOBS_PER_GPU),
+        type=up_to(MAX_JOBS_PER_GPU),
         metavar="N",
         help="stacks that a GPU trains at a time (default: 2 if its memory holds them, else 1)",
     )
@@ -309,7 +312,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
 
     machine.add_argument(
         "--timeout",
-        type=_timeout,
+        type=positive,
         metavar="SECONDS",
         help="a run that takes longer is recorded as failed (default: none)",
     )
@@ -317,14 +320,14 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument(
         "--config",
-        type=_named_file,
+        type=file_path,
         metavar="FILE",
         help="a YAML or JSON file that gives options by their names, such as seeds: 20; what the "
         "command line gives wins. Every sweep leaves its own: DIR/NAME/sweep.yaml",
     )
     files.add_argument(
         "--name",
-        type=_checked(check_sweep_name),
+        type=checked(check_sweep_name),
         help="name of the sweep (default: the dataset and what differs from the default workload)",
     )
     _add_directory(files, "--results", "results", "rows are stored in DIR/NAME/")
@@ -379,7 +382,7 @@ def _add_report(commands: Any) -> None:
     )
     report.add_argument(
         "--output",
-        type=_file,
+        type=file_or_stdout,
         metavar="FILE",
         help="the report (default: reports/NAME with the format's ending; '-': print it)",
     )
@@ -387,17 +390,17 @@ def _add_report(commands: Any) -> None:
     more = parser.add_argument_group("further files")
     more.add_argument(
         "--latex",
-        type=_named_file,
+        type=file_path,
         metavar="FILE",
         help="also write the leaderboard as a LaTeX table (booktabs)",
     )
     more.add_argument(
-        "--rows", type=_named_file, metavar="FILE", help="also write all rows into one parquet file"
+        "--rows", type=file_path, metavar="FILE", help="also write all rows into one parquet file"
     )
     checking = parser.add_argument_group("checking, with no other option")
     checking.add_argument(
         "--check",
-        type=_named_file,
+        type=file_path,
         metavar="REPORT",
         help="recompute every number of this HTML report from the rows; exit code 1 where one "
         "differs, and nothing is written",
@@ -443,29 +446,32 @@ def _add_analyze(commands: Any) -> None:
     )
     judging.add_argument(
         "--alpha",
-        type=_fraction,
+        type=fraction,
         metavar="X",
         help="family-wise error rate (default: as declared, else 0.05)",
     )
     judging.add_argument(
         "--margin",
-        type=_positive,
+        type=positive,
         metavar="X",
         help="difference that does not matter, in the unit of the value (default: as declared, "
         "else 0.2 percentage points of an accuracy, else none)",
     )
     judging.add_argument(
         "--target",
-        type=_fraction,
+        type=fraction,
         metavar="X",
         help="accuracy whose first reaching is compared, where the table has evaluations "
         "(default: as declared, else 0.95)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--json", type=_file, metavar="FILE", help="write the comparison as JSON ('-': print it)"
+        "--json",
+        type=file_or_stdout,
+        metavar="FILE",
+        help="write the comparison as JSON ('-': print it)",
     )
-    output.add_argument("--html", type=_file, metavar="FILE", help="write the HTML report")
+    output.add_argument("--html", type=file_or_stdout, metavar="FILE", help="write the HTML report")
 
 
 def _add_compare(commands: Any) -> None:
@@ -489,13 +495,13 @@ def _add_compare(commands: Any) -> None:
     judging = parser.add_argument_group("judging")
     judging.add_argument(
         "--alpha",
-        type=_fraction,
+        type=fraction,
         metavar="X",
         help="family-wise error rate over all optimizers (default: what BEFORE declared)",
     )
     judging.add_argument(
         "--margin",
-        type=_fraction,
+        type=fraction,
         metavar="X",
         help="difference in accuracy that does not matter, a fraction (default: what BEFORE "
         "declared)",
@@ -508,12 +514,17 @@ def _add_compare(commands: Any) -> None:
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--json", type=_file, metavar="FILE", help="write the comparison as JSON ('-': print it)"
+        "--json",
+        type=file_or_stdout,
+        metavar="FILE",
+        help="write the comparison as JSON ('-': print it)",
     )
-    output.add_argument("--html", type=_file, metavar="FILE", help="write the comparison as a page")
+    output.add_argument(
+        "--html", type=file_or_stdout, metavar="FILE", help="write the comparison as a page"
+    )
     output.add_argument(
         "--markdown",
-        type=_file,
+        type=file_or_stdout,
         metavar="FILE",
         help="write a comment for a pull request ('-': print it)",
     )
@@ -528,7 +539,7 @@ def _add_benchmark(commands: Any) -> None:
     )
     parser.add_argument(
         "--repeats",
-        type=_up_to(MAX_COUNT),
+        type=up_to(MAX_COUNT),
         default=3,
         metavar="N",
         help="of each timing (default 3)",
@@ -542,63 +553,9 @@ def _add_benchmark(commands: Any) -> None:
         default="cpu",
         help="measure stacks of runs on a GPU instead (default: cpu)",
     )
-    parser.add_argument("--json", type=_file, metavar="FILE", help="also write the figures as JSON")
-
-
-def _add_validate(commands: Any) -> None:
-    parser = commands.add_parser(
-        "validate",
-        help="check the statistics by simulation",
-        description="Simulate sweeps whose truth is known, and check that error rates, coverage "
-        "and power of the analysis are what it promises. Ends with exit code 1 if one is not.",
-    )
     parser.add_argument(
-        "--repetitions",
-        type=_up_to(MAX_COUNT),
-        default=2000,
-        metavar="N",
-        help="simulated sweeps in each scenario, at least 2 (default 2000: some minutes)",
+        "--json", type=file_or_stdout, metavar="FILE", help="also write the figures as JSON"
     )
-    parser.add_argument(
-        "--rng",
-        type=_whole_number,
-        default=20_250_101,
-        metavar="SEED",
-        help="seed of the simulation (default 20250101)",
-    )
-    parser.add_argument(
-        "-j",
-        "--n-jobs",
-        type=_number_of_jobs,
-        default=-1,
-        metavar="N",
-        help="workers side by side; -1: every core this process may use (default)",
-    )
-    parser.add_argument("--json", type=_file, metavar="FILE", help="also write the rows as JSON")
-
-
-def _add_soak(commands: Any) -> None:
-    parser = commands.add_parser(
-        "soak",
-        help="kill, damage and crowd real sweeps on purpose",
-        description="Inflict faults on small real sweeps at random moments, give the same command "
-        "again, and check that nothing was lost. Ends with exit code 1 if something was.",
-    )
-    parser.add_argument(
-        "--minutes",
-        type=_positive,
-        default=10.0,
-        metavar="N",
-        help="for how long; every kind of fault is tried at least once (default 10)",
-    )
-    parser.add_argument(
-        "--rng",
-        type=_whole_number,
-        default=20_250_101,
-        metavar="SEED",
-        help="seed of the random moments (default 20250101)",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print the table only")
 
 
 def _add_rows(parser: argparse.ArgumentParser) -> None:
@@ -628,90 +585,3 @@ def _add_directory(group: Any, option: str, default: str, text: str) -> None:
         metavar="DIR",
         help=f"{text} (default: {default})",
     )
-
-
-def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """`parse` with its errors as argparse expects them, so that the message names the option."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except SpecError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return convert
-
-
-def _file(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("must be a file's path, got nothing")
-    return Path(text)
-
-
-def _named_file(text: str) -> Path:
-    if text == "-":
-        raise argparse.ArgumentTypeError("must be a file's path, got '-'")
-    return _file(text)
-
-
-def _whole_number(text: str) -> int:
-    if not re.fullmatch(r"\s*[+-]?\d{1,4000}\s*", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"must be a whole number, got {text[:40]!r}")
-    return int(text)
-
-
-def _up_to(highest: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        number = _whole_number(text)
-        if not 1 <= number <= highest:
-            raise argparse.ArgumentTypeError(
-                f"must be at least 1 and at most {highest}, got {text.strip()[:40]}"
-            )
-        return number
-
-    return convert
-
-
-def _number_of_jobs(text: str) -> int:
-    number = _whole_number(text)
-    if number != -1 and not 1 <= number <= MAX_JOBS:
-        raise argparse.ArgumentTypeError(
-            f"must be at least 1 and at most {MAX_JOBS}, or -1 for every core, got {text[:40]}"
-        )
-    return number
-
-
-def _number_of_looks(text: str) -> int | None:
-    return None if text == ANY_NUMBER else _up_to(MAX_COUNT)(text)
-
-
-def _fraction(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a number between 0 and 1 (exclusive), got {text[:40]!r}"
-        )
-    return number
-
-
-def _positive(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text[:40]!r}")
-    return number
-
-
-def _timeout(text: str) -> float:
-    seconds = _positive(text)
-    if seconds > MAX_TIMEOUT:
-        raise argparse.ArgumentTypeError(
-            f"must be at most {MAX_TIMEOUT:,.0f} seconds, got {text[:40]!r}"
-        )
-    return seconds
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

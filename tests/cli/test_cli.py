@@ -191,17 +191,6 @@ def test_no_browser_is_said_in_one_line(run_command: CommandLine) -> None:
     assert finished.err == f"no browser could be started: open {address} in yours\n"
 
 
-def test_soak_is_refused_where_it_cannot_even_be_imported(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("bench.tools.fault_injection", "bench.cli.soak"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert cli.main(["soak"]) == 2
-    assert "soak needs Linux's /proc and resource limits, this is win32" in capsys.readouterr().err
-
-
 def test_help_groups_the_options_and_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         make_parser().parse_args(["sweep", "--help"])

@@ -356,8 +356,8 @@ OPTIONS: Mapping[str, Mapping[str, st.SearchStrategy[str] | None]] = {
         "--markdown": st.sampled_from(OUTPUTS),
     },
 }
-#: These are only parsed here: they run for minutes.
-PARSED_ONLY = ("benchmark", "validate", "soak")
+#: This is only parsed here: it runs for minutes.
+PARSED_ONLY = ("benchmark",)
 
 
 @st.composite

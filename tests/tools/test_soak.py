@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from _scripts import load_script
 
 from bench.errors import StoreError
 from bench.tools import fault_injection as soak
@@ -72,3 +73,27 @@ def test_a_sweep_that_fails_by_itself_is_no_fault(
     monkeypatch.setattr(soak, "SWEEP", ("sweep", "--optimizers", "nobody"))
     with pytest.raises(StoreError, match=r"the undisturbed sweep failed: .*nobody"):
         next(soak.soak(tmp_path, 1))
+
+
+def test_the_script_needs_linux(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "bench.tools.fault_injection")
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert load_script("soak").main([]) == 2
+    assert "soak needs Linux's /proc and resource limits, this is win32" in capsys.readouterr().err
+
+
+def test_the_script_prints_what_was_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = [TrialCounts(kind=kind, tried=1, survived=1) for kind in FAULTS]
+    counts[-1] = TrialCounts(kind=counts[-1].kind, tried=1, lost=("a row is missing",))
+    monkeypatch.setattr(soak, "soak", lambda _directory, _rng: iter(counts))
+    monkeypatch.setattr("tempfile.mkdtemp", lambda **_: str(tmp_path))
+    assert load_script("soak").main(["--minutes", "0.0001", "--quiet"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.splitlines()[-1] == "LOST: a row is missing"
+    assert tmp_path.exists()

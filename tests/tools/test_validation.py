@@ -10,8 +10,8 @@ from typing import Any, Never
 
 import numpy as np
 import pytest
+from _scripts import load_script
 
-from bench import cli
 from bench.analysis.scope import MeanSquares
 from bench.analysis.stats import effects
 from bench.analysis.stats.power import minimum_detectable_dz
@@ -32,6 +32,8 @@ from bench.tools.simulation import (
     make_studies,
     validate,
 )
+
+script = load_script("validate_statistics")
 
 RNG = 20_250_101
 IMAGES = "2,000 new test images each time"
@@ -237,7 +239,7 @@ def test_a_fault_in_the_analysis_is_found(
     assert any(what in row.what for row in result.failures)
 
 
-# --- the command -----------------------------------------------------------------------------
+# --- the script ------------------------------------------------------------------------------
 
 
 def _refuse(constant: str) -> Never:
@@ -248,7 +250,7 @@ def test_the_command_prints_a_table_and_writes_strict_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "new" / "validation.json"
-    code = cli.main(["validate", "--repetitions", "2", "-j", "1", "--json", str(file)])
+    code = script.main(["--repetitions", "2", "-j", "1", "--json", str(file)])
     captured = capsys.readouterr()
     written = json.loads(file.read_text(), parse_constant=_refuse)
     assert (written["repetitions"], written["rng"], written["alpha"]) == (2, RNG, 0.05)
@@ -267,16 +269,16 @@ def test_the_command_prints_a_table_and_writes_strict_json(
 def test_a_requirement_that_is_not_met_is_exit_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["validate", "--repetitions", "200", "--n-jobs", "1"]
+    command = ["--repetitions", "200", "--n-jobs", "1"]
     study = _study(LOOKS)
     monkeypatch.setattr(validation, "make_studies", lambda: (study,))
-    assert cli.main(command) == 0
+    assert script.main(command) == 0
     assert "2 of 2 requirements met\n" in capsys.readouterr().out
     monkeypatch.undo()
     monkeypatch.setattr(validation, "look_level", _unshared)
     broken = _study(LOOKS)
     monkeypatch.setattr(validation, "make_studies", lambda: (broken,))
-    assert cli.main(command) == 1
+    assert script.main(command) == 1
     printed = capsys.readouterr().out
     assert "0 of 2 requirements met\nNOT MET: type I error of one pair, looks at" in printed
 
@@ -297,7 +299,7 @@ def test_a_requirement_that_is_not_met_is_exit_1(
 def test_bad_options_are_one_line_and_exit_2(
     options: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["validate", *options.split()]) == 2
+    assert script.main(options.split()) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("optimizer-bench: error: ")
