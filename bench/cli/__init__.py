@@ -14,16 +14,12 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import import_module
 from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn, TextIO
 
 from bench.cli.printing import printable
 from bench.errors import BenchError, UsageError
-
-#: Modules that are not called as their command is: one called list would hide Python's own here.
-_MODULES = {"list": "listing"}
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -63,13 +59,13 @@ def run_guarded(command: Callable[[], int]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     # what a command needs is imported only when it runs: --help and mistakes answer at once
+    from bench.cli.arguments import COMMANDS
     from bench.cli.config import parse_words
 
     _refuse_undecodable(words)
     arguments = parse_words(words)
     warnings.showwarning = _show_warning
-    command = import_module(f"bench.cli.{_MODULES.get(arguments.command, arguments.command)}")
-    return int(command.run(arguments))
+    return COMMANDS[arguments.command].run(arguments)
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:

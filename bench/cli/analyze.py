@@ -1,39 +1,122 @@
-"""``optimizer-bench analyze``: compare a sweep, or anybody's table of results."""
+"""``optimizer-bench analyze``: compare a sweep, or a table of results from any source."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace, _ActionsContainer
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
-
-from bench.analysis import Comparison, Look, SweepAnalysis, compare, describe_runs, to_json
-from bench.analysis.outcomes import read_outcomes
-from bench.cli import console
-from bench.cli.arguments import analyze_command
+from bench.cli.converters import fraction, positive
+from bench.cli.options import (
+    STANDARD_OUTPUT,
+    Command,
+    add_comparison_outputs,
+    add_ignored_columns,
+    add_number,
+    repeated_options,
+)
 from bench.cli.printing import print_note
 from bench.errors import TableError, UsageError
 from bench.spec.model import Declaration
 from bench.storage.files import require_output, write_atomically
-from bench.sweeps.load import (
-    StoredSweep,
-    add_warnings,
-    notes_on,
-    open_sweep,
-    sweep_name,
-    without_columns,
-)
-from bench.tables.read import is_sweep, read_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.analysis import Comparison, Look, SweepAnalysis
+    from bench.sweeps.load import StoredSweep
 
 PRIMARY = ("optimizer", "seed", "test_accuracy")
+_COLUMNS = {
+    "treatment": ("optimizer", "what is compared"),
+    "block": ("seed", "what pairs the runs"),
+    "value": ("test_accuracy", "the result of a run"),
+}
+#: How a result that is nan or inf can be read, the default first.
+NAN_READINGS = ("diverged", "missing")
+#: Options that the command for the same analysis repeats, with their defaults.
+_REPEATED = {
+    **{name: default for name, (default, _) in _COLUMNS.items()},
+    **dict.fromkeys(("direction", "alpha", "margin", "target")),
+    "nan": NAN_READINGS[0],
+}
+_EXAMPLES = """\
+examples:
+  python scripts/analyze.py results/mnist                     a sweep, as it was declared
+  python scripts/analyze.py mine.csv --value accuracy         columns optimizer, seed, accuracy
+  python scripts/analyze.py a.csv b.parquet --treatment model --block fold --value rmse \\
+      --direction lower --margin 0.01 --html mine.html --json mine.json
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of an analysis."""
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="a sweep's directory such as results/mnist, or CSV, TSV or parquet files, or "
+        "directories of such files",
+    )
+    _add_columns(parser.add_argument_group("columns"))
+    _add_judging(parser.add_argument_group("judging"))
+    add_comparison_outputs(parser, "the HTML report")
+
+
+def _add_columns(group: _ActionsContainer) -> None:
+    for name, (default, text) in _COLUMNS.items():
+        group.add_argument(
+            f"--{name}", default=default, metavar="COLUMN", help=f"{text} (default: {default})"
+        )
+    add_ignored_columns(group, "a column whose name has another meaning here, such as status")
+    group.add_argument(
+        "--nan",
+        choices=NAN_READINGS,
+        default=NAN_READINGS[0],
+        help="how to read a result that is nan or inf: the run diverged and ranks worst (default), "
+        "or the result is missing; an empty cell, NA, N/A, null or None is always a missing result",
+    )
+
+
+def _add_judging(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--direction",
+        choices=("higher", "lower"),
+        help="which values are better; known for accuracies, losses and seconds",
+    )
+    add_number(group, "--alpha", fraction, "family-wise error rate (default: as declared or 0.05)")
+    add_number(
+        group,
+        "--margin",
+        positive,
+        "largest difference that does not matter, in the unit of the value (default: as declared, "
+        "or 0.2 percentage points of an accuracy, or none)",
+    )
+    add_number(
+        group,
+        "--target",
+        fraction,
+        "accuracy to reach; the time to it is compared where the table has evaluations (default: "
+        "as declared or 0.95)",
+    )
+
+
+def analyze_command(arguments: Namespace) -> str:
+    """The shortest command line that repeats this analysis."""
+    words = ["python", "scripts/analyze.py", *map(str, arguments.files)]
+    return shlex.join([*words, *repeated_options(arguments, _REPEATED)])
 
 
 def run(arguments: Namespace) -> int:
-    """Compare, then print a table or write strict JSON, and the report where it is asked for."""
+    """Compare the treatments; print a table, or write JSON and the report."""
+    from bench.analysis import to_json
+    from bench.cli import console
+
     _check_outputs(arguments)
     if roles := set(arguments.ignore_column) & set(_roles(arguments)):
         raise UsageError(f"--ignore-column must not name a column in use, got {min(roles)!r}")
@@ -42,7 +125,7 @@ def run(arguments: Namespace) -> int:
         from bench import report
 
         report.write(analysis, arguments.html)
-    if arguments.json == Path("-"):
+    if arguments.json == STANDARD_OUTPUT:
         sys.stdout.write(to_json(analysis.comparison))
     else:
         if arguments.json is not None:
@@ -54,7 +137,7 @@ def run(arguments: Namespace) -> int:
 
 def _check_outputs(arguments: Namespace) -> None:
     outputs = {"the JSON": arguments.json, "the report": arguments.html}
-    files = {what: file for what, file in outputs.items() if file not in (None, Path("-"))}
+    files = {what: file for what, file in outputs.items() if file not in (None, STANDARD_OUTPUT)}
     for what, file in files.items():
         for source in arguments.files:
             require_output(file, what, source)
@@ -63,29 +146,32 @@ def _check_outputs(arguments: Namespace) -> None:
 
 
 def _analyse(arguments: Namespace) -> SweepAnalysis:
-    question = _question_about_sweep(arguments) or _question_about_table(arguments)
-    comparison = _compare(question, arguments)
+    from bench.analysis import describe_runs
+    from bench.sweeps.load import add_warnings
+
+    request = _sweep_request(arguments) or _table_request(arguments)
+    comparison = _compare(request, arguments)
     if len(comparison.treatments) < 2:
         raise TableError(
-            f"column {arguments.treatment!r} of {question.source} holds "
+            f"column {arguments.treatment!r} of {request.source} holds "
             f"{comparison.treatments[0].name!r} only: a comparison needs at least two"
         )
-    if question.stored is not None:
-        question.stored.record_look()
+    if request.stored is not None:
+        request.stored.record_look()
     analysis = describe_runs(
-        question.table,
+        request.table,
         comparison,
-        name=question.name,
-        command=question.command,
-        target=question.target,
-        is_source_workload=question.is_source_workload,
+        name=request.name,
+        command=request.command,
+        target=request.target,
+        is_source_workload=request.is_source_workload,
     )
-    return add_warnings(analysis, question.notes)
+    return add_warnings(analysis, request.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _AnalysisRequest:
-    """A table, where it is from, and how it is to be judged."""
+    """A table, its source, and how to judge it."""
 
     table: pd.DataFrame
     source: str
@@ -100,21 +186,27 @@ class _AnalysisRequest:
     is_source_workload: bool = False
 
 
-def _compare(question: _AnalysisRequest, arguments: Namespace) -> Comparison:
+def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
+    from bench.analysis import compare
+
     return compare(
-        question.table,
+        request.table,
         treatment=arguments.treatment,
         block=arguments.block,
         value=arguments.value,
         direction=arguments.direction,
-        alpha=question.alpha,
-        margin=question.margin,
-        target=question.target,
-        looks=question.looks,
+        alpha=request.alpha,
+        margin=request.margin,
+        target=request.target,
+        looks=request.looks,
     )
 
 
-def _question_about_table(arguments: Namespace) -> _AnalysisRequest:
+def _table_request(arguments: Namespace) -> _AnalysisRequest:
+    from bench.analysis.outcomes import read_outcomes
+    from bench.sweeps.load import sweep_name
+    from bench.tables.read import read_tables
+
     table = read_tables(
         arguments.files,
         treatment=arguments.treatment,
@@ -141,8 +233,11 @@ def _roles(arguments: Namespace) -> tuple[str, str, str]:
     return arguments.treatment, arguments.block, arguments.value
 
 
-def _question_about_sweep(arguments: Namespace) -> _AnalysisRequest | None:
+def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
     """None where the files are not one sweep of this project."""
+    from bench.sweeps.load import notes_on, open_sweep, without_columns
+    from bench.tables.read import is_sweep
+
     path = arguments.files[0]
     if len(arguments.files) > 1 or not is_sweep(path):
         return None
@@ -194,3 +289,14 @@ def _secondary(value: str) -> str:
 
 def _undeclared(name: str, value: float) -> str:
     return f"Judged with {name} {value:g}, which is not what was declared before the runs."
+
+
+COMMAND = Command(
+    help="compare the optimizers of any table of results",
+    description="Compare optimizers, or any treatments, of a sweep or of a table from any source: "
+    "one row per run, with a column that names the treatment, one that pairs the runs, and one "
+    "with the result.",
+    examples=_EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -1,30 +1,90 @@
-"""``optimizer-bench compare``: two sweeps against each other, after minus before."""
+"""``optimizer-bench compare``: compare two sweeps, one made before and one after a change."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace, _ActionsContainer
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.analysis import SweepChange, compare_sweeps, to_json
-from bench.analysis.change.runs import COLUMNS
-from bench.cli import console
-from bench.cli.arguments import compare_command
+from bench.cli.converters import file_or_stdout, fraction
+from bench.cli.options import (
+    STANDARD_OUTPUT,
+    Command,
+    add_comparison_outputs,
+    add_ignored_columns,
+    add_number,
+    add_results,
+    repeated_options,
+)
 from bench.errors import TrainingError, UsageError
 from bench.storage.files import require_output, write_atomically
-from bench.storage.records import FAILED
-from bench.sweeps.load import StoredSweep, notes_on, open_sweep, without_columns
 
-#: Where this stands for a file, its content is printed.
-PRINTED = Path("-")
+if TYPE_CHECKING:
+    from bench.analysis import SweepChange
+    from bench.sweeps.load import StoredSweep
+
+_EXAMPLES = """\
+examples:
+  python scripts/compare.py results/mnist results/mnist-new-torch
+                                                  did the upgrade change results or speed?
+  python scripts/compare.py before after --fail-if-changed --markdown comment.md
+                                                  in CI: exit code 1 unless shown to be unchanged
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of a comparison of two sweeps."""
+    add_results(parser, "before")
+    add_results(parser, "after")
+    add_ignored_columns(parser, "a column that may differ, such as git_commit")
+    _add_judging(parser.add_argument_group("judging"))
+    output = add_comparison_outputs(parser, "the comparison as an HTML page")
+    output.add_argument(
+        "--markdown",
+        type=file_or_stdout,
+        metavar="FILE",
+        help="write a comment for a pull request ('-': print it)",
+    )
+
+
+def _add_judging(group: _ActionsContainer) -> None:
+    add_number(
+        group,
+        "--alpha",
+        fraction,
+        "family-wise error rate over all optimizers (default: as BEFORE declared)",
+    )
+    add_number(
+        group,
+        "--margin",
+        fraction,
+        "largest difference in accuracy that does not matter, a fraction (default: as BEFORE "
+        "declared)",
+    )
+    group.add_argument(
+        "--fail-if-changed",
+        action="store_true",
+        help="end with exit code 1 unless every optimizer is identical or equivalent (or all of "
+        "its runs have the same outcome) and no run fails that did not fail before; times do not "
+        "count",
+    )
+
+
+def compare_command(arguments: Namespace) -> str:
+    """The shortest command line that repeats this comparison."""
+    words = ["python", "scripts/compare.py", str(arguments.before), str(arguments.after)]
+    options = repeated_options(arguments, dict.fromkeys(("alpha", "margin")))
+    return shlex.join([*words, *options])
 
 
 def run(arguments: Namespace) -> int:
-    """Compare, print or write what is asked for; 1 where a change is to be an error and is one."""
-    _check_question(arguments)
+    """Compare the sweeps; return 1 if a change was found and ``--fail-if-changed`` is given."""
+    _check_usage(arguments)
     found = _compare(arguments)
     for what, file in _files(arguments).items():
         for sweep in (arguments.before, arguments.after):
@@ -33,13 +93,15 @@ def run(arguments: Namespace) -> int:
     return 1 if arguments.fail_if_changed and not found.is_unchanged else 0
 
 
-def _check_question(arguments: Namespace) -> None:
+def _check_usage(arguments: Namespace) -> None:
+    from bench.analysis.change.runs import COLUMNS
+
     before, after = arguments.before, arguments.after
     if os.path.realpath(before) == os.path.realpath(after):
         raise UsageError(f"BEFORE and AFTER must be two sweeps, got {before} for both")
-    if arguments.json == arguments.markdown == PRINTED:
+    if arguments.json == arguments.markdown == STANDARD_OUTPUT:
         raise UsageError("--json - and --markdown - cannot both be printed: name a file for one")
-    if arguments.html == PRINTED:
+    if arguments.html == STANDARD_OUTPUT:
         raise UsageError("--html: must be a file's path, got '-'")
     if needed := set(arguments.ignore_column) & set(COLUMNS):
         raise UsageError(f"--ignore-column must not name a column in use, got {min(needed)!r}")
@@ -54,10 +116,13 @@ def _files(arguments: Namespace) -> Mapping[str, Path]:
         "the page": arguments.html,
         "the Markdown": arguments.markdown,
     }
-    return {what: file for what, file in outputs.items() if file not in (None, PRINTED)}
+    return {what: file for what, file in outputs.items() if file not in (None, STANDARD_OUTPUT)}
 
 
 def _compare(arguments: Namespace) -> SweepChange:
+    from bench.analysis import compare_sweeps
+    from bench.sweeps.load import without_columns
+
     before, after = _open(arguments.before), _open(arguments.after)
     declared = before.spec.declaration
     given = {name: getattr(arguments, name) for name in ("alpha", "margin")}
@@ -78,6 +143,9 @@ def _compare(arguments: Namespace) -> SweepChange:
 
 
 def _open(path: Path) -> StoredSweep:
+    from bench.storage.records import FAILED
+    from bench.sweeps.load import open_sweep
+
     stored = open_sweep(path)
     if set(stored.rows["status"].to_pylist()) == {FAILED}:
         raise TrainingError(f"every run in {path} failed: there is nothing to compare")
@@ -85,12 +153,14 @@ def _open(path: Path) -> StoredSweep:
 
 
 def _notes(stored: StoredSweep) -> tuple[str, ...]:
-    # whether it was declared how to judge a sweep by itself does not matter here
+    from bench.sweeps.load import notes_on
+
+    # how a single sweep was declared to be judged does not matter here
     return notes_on(replace(stored, is_declared=True))
 
 
 def _on_judging(before: StoredSweep, judged: Mapping[str, float]) -> tuple[str, ...]:
-    """Where the level and the margin are from, if the sweep before did not declare them."""
+    """Note the source of the level and the margin if BEFORE did not declare them."""
     declared = before.spec.declaration
     changed = [f"{n} {v:g}" for n, v in judged.items() if v != getattr(declared, n)]
     if changed:
@@ -102,17 +172,20 @@ def _on_judging(before: StoredSweep, judged: Mapping[str, float]) -> tuple[str, 
 
 
 def _show(found: SweepChange, arguments: Namespace) -> None:
+    from bench.analysis import to_json
+    from bench.cli import console
+
     if arguments.html is not None:
         from bench.report.html.change_page import write_change
 
         write_change(found, arguments.html)
     texts = ((arguments.json, to_json), (arguments.markdown, _markdown))
     for file, make in texts:
-        if file == PRINTED:
+        if file == STANDARD_OUTPUT:
             sys.stdout.write(make(found))
         elif file is not None:
             write_atomically(make(found).encode(), file)
-    if PRINTED not in (arguments.json, arguments.markdown):
+    if STANDARD_OUTPUT not in (arguments.json, arguments.markdown):
         console.print_change(found, list(_files(arguments).values()))
 
 
@@ -120,3 +193,14 @@ def _markdown(found: SweepChange) -> str:
     from bench.report.formats.change_markdown import change_markdown
 
     return change_markdown(found)
+
+
+COMMAND = Command(
+    help="compare two sweeps: did an upgrade change anything?",
+    description="Compare every optimizer that two sweeps share with itself: final test accuracy, "
+    "paired by seed where a seed fixes the same in both, and training time. Neither sweep is "
+    "changed, and no look at its results is recorded.",
+    examples=_EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+)

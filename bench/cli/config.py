@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.arguments import (
-    ALTERNATIVES,
-    given_options,
-    make_parser,
-    make_sweep_parser,
-)
+from bench.cli.arguments import given_options, make_parser, make_sweep_parser
+from bench.cli.sweep import ALTERNATIVES
 from bench.errors import SpecError, UsageError, first_line, suggestion
 from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
 from bench.spec.options import parse_gpus

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.errors import SpecError
-from bench.spec.options import MAX_JOBS
+from bench.spec.options import MAX_JOBS, MAX_TIMEOUT
 from bench.sweeps.reproduce import ANY_NUMBER
 
 T = TypeVar("T")
@@ -99,6 +99,16 @@ def positive(text: str) -> float:
     number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"must be a positive number, got {text[:40]!r}")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Convert a time limit in seconds, at most :data:`bench.spec.options.MAX_TIMEOUT`."""
+    number = positive(text)
+    if number > MAX_TIMEOUT:
+        raise argparse.ArgumentTypeError(
+            f"must be at most {MAX_TIMEOUT:,.0f} seconds, got {text[:40]!r}"
+        )
     return number
 
 

@@ -1,26 +1,32 @@
-"""``optimizer-bench list``: the optimizers and schedules that have a name, and what they do."""
+"""``optimizer-bench list``: the named optimizers and learning rate schedules."""
 
 from __future__ import annotations
 
 import json
 import textwrap
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any
 
-from bench.cli.terminal import new_console
+from bench.cli.options import Command
 from bench.optimizers.catalogue import CatalogueEntry
-from bench.optimizers.resolve import available, settings
 from bench.optimizers.schedules import SCHEDULES, ScheduleEntry
 from bench.spec.expressions import variant_name
 
-#: Lines are no longer than this, nor than the terminal is wide.
+#: Maximum length of a line, in a terminal that is at least as wide.
 _WIDTH = 100
 _INDENT = 12
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the list."""
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+
+
 def run(arguments: Namespace) -> int:
     """Print the catalogue, as text or as JSON."""
+    from bench.optimizers.resolve import available
+
     rows = [_row(name, entry) for name, entry in available().items()]
     schedules = [_schedule_row(name, entry) for name, entry in SCHEDULES.items()]
     if arguments.json:
@@ -38,6 +44,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _row(name: str, entry: CatalogueEntry) -> dict[str, Any]:
+    from bench.optimizers.resolve import settings
+
     return {
         "name": name,
         "algorithm": f"torch.optim.{entry.algorithm}",
@@ -84,4 +92,15 @@ def _wrapped(head: str, text: str) -> list[str]:
 
 
 def _width() -> int:
+    from bench.cli.terminal import new_console
+
     return min(_WIDTH, new_console().width)
+
+
+COMMAND = Command(
+    help="show the named optimizers and schedules",
+    description="Show every named optimizer with its update rule, its paper, its hyperparameters "
+    "and their defaults, and whether it acts elementwise; then every learning rate schedule.",
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bench.cli import console
 from bench.datasets.names import short_name
 from bench.errors import UsageError
-from bench.spec.model import SweepSpec, check_sweep_name, default_sweep_name
+from bench.spec.model import SweepSpec, default_sweep_name
 from bench.storage.files import require_output
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line, options_text, refuse_foreign
@@ -22,13 +22,6 @@ from bench.sweeps.reproduce import command_line, options_text, refuse_foreign
 if TYPE_CHECKING:
     from bench.analysis import SweepAnalysis
     from bench.sweeps.load import StoredSweep
-
-
-def name_on(dataset: str, arguments: Namespace) -> str | None:
-    """The name of the sweep on one of several datasets; None for the default."""
-    if arguments.name is None or len(arguments.dataset) == 1:
-        return arguments.name  # type: ignore[no-any-return]
-    return check_sweep_name(f"{arguments.name}-{short_name(dataset)}")
 
 
 def overall(specs: Sequence[SweepSpec], arguments: Namespace) -> SweepSpec:

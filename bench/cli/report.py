@@ -1,67 +1,128 @@
-"""``optimizer-bench report``: the report again, from stored rows and without torch.
-
-Or is a report what the rows give? ``--check`` answers that, and writes nothing.
-"""
+"""``optimizer-bench report``: write the report of stored rows, or check one against them."""
 
 from __future__ import annotations
 
 import os
 import sys
 import webbrowser
-from argparse import Namespace
-from collections.abc import Callable, Mapping
+from argparse import ArgumentParser, Namespace, _ActionsContainer
+from collections.abc import Mapping
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench import report
-from bench.analysis import SweepAnalysis, to_json
-from bench.cli.arguments import REPORT_FORMATS
+from bench.cli.converters import file_or_stdout, file_path
+from bench.cli.options import STANDARD_OUTPUT, Command, add_results
 from bench.cli.printing import printable
 from bench.errors import StoreError, UsageError
-from bench.report.formats.csv import rows_csv
-from bench.report.formats.latex import latex_table
-from bench.report.formats.markdown import markdown
-from bench.report.html.check import ReportCheck, check_report
 from bench.storage.files import require_output, write_atomically
-from bench.storage.rows import write_rows
-from bench.sweeps.load import StoredSweep, analyse_stored, open_sweep
 
-STANDARD_OUTPUT = Path("-")
-#: What a check says at most: lines of mismatches; and bytes that a report may have.
+if TYPE_CHECKING:
+    from bench.analysis import SweepAnalysis
+    from bench.report.html.check import ReportCheck
+    from bench.sweeps.load import StoredSweep
+
+#: The formats of a report, with the endings of their files.
+FORMATS = {"html": ".html", "json": ".json", "markdown": ".md", "csv": ".csv"}
+#: A check prints at most so many differences.
 MAX_MISMATCHES = 20
+#: A check reads reports of at most so many bytes.
 MAX_REPORT = 64_000_000
+_EXAMPLES = """\
+examples:
+  python scripts/report.py results/mnist --open               the page, in your browser
+  python scripts/report.py results/mnist --format markdown --output -
+                                                              for a pull request
+  python scripts/report.py results/mnist --latex table.tex    for a paper
+  python scripts/report.py results/mnist --check reports/mnist.html
+                                                              do its numbers follow from the rows?
+"""
 
-_TEXTS: Mapping[str, Callable[[SweepAnalysis], str]] = {
-    "html": report.render,
-    "json": lambda analysis: to_json(analysis.comparison),
-    "markdown": markdown,
-    "csv": rows_csv,
-}
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of a report."""
+    add_results(parser, "results")
+    _add_report(parser.add_argument_group("the report"))
+    more = parser.add_argument_group("further files")
+    more.add_argument(
+        "--latex",
+        type=file_path,
+        metavar="FILE",
+        help="also write the leaderboard as a LaTeX table (booktabs)",
+    )
+    more.add_argument(
+        "--rows", type=file_path, metavar="FILE", help="also write all rows into one parquet file"
+    )
+    checking = parser.add_argument_group("checking, with no other option")
+    checking.add_argument(
+        "--check",
+        type=file_path,
+        metavar="REPORT",
+        help="recompute every number of this HTML report from the rows, and end with exit code 1 "
+        "if one differs; nothing is written",
+    )
+
+
+def _add_report(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        help="html: the page (default); json: the comparison; markdown: verdict and tables; "
+        "csv: all rows",
+    )
+    group.add_argument(
+        "--output",
+        type=file_or_stdout,
+        metavar="FILE",
+        help="the report (default: reports/NAME with the format's ending; '-': print it)",
+    )
+    group.add_argument("--open", action="store_true", help="open the HTML report in your browser")
 
 
 def run(arguments: Namespace) -> int:
-    """Write the report, and what is asked for beside it; or check a report."""
+    """Write the report and the further files, or check a report."""
+    from bench.sweeps.load import analyse_stored, open_sweep
+
     _refuse_contradictions(arguments)
     if arguments.check is not None:
         return _check(arguments.results, arguments.check)
     stored = open_sweep(arguments.results)
     kind = arguments.format or "html"
-    output = arguments.output or Path("reports") / f"{stored.spec.name}{REPORT_FORMATS[kind]}"
+    output = arguments.output or Path("reports") / f"{stored.spec.name}{FORMATS[kind]}"
     files = {"the report": output, "the LaTeX": arguments.latex, "the rows": arguments.rows}
     _require_outputs(files, arguments.results)
     analysis = analyse_stored(stored)
-    text = _TEXTS[kind](analysis)
+    text = _text(analysis, kind)
     if output == STANDARD_OUTPUT:
         sys.stdout.write(text)
     else:
         write_atomically(text.encode(), output)
-    _write_beside(arguments, stored, analysis)
+    _write_further_files(arguments, stored, analysis)
     if output != STANDARD_OUTPUT:
-        _say_what_was_written(files)
+        _print_files(files)
     if arguments.open:
         _open(output)
     return 0
+
+
+def _text(analysis: SweepAnalysis, kind: str) -> str:
+    """The report in one of the formats."""
+    if kind == "json":
+        from bench.analysis import to_json
+
+        return to_json(analysis.comparison)
+    if kind == "markdown":
+        from bench.report.formats.markdown import markdown
+
+        return markdown(analysis)
+    if kind == "csv":
+        from bench.report.formats.csv import rows_csv
+
+        return rows_csv(analysis)
+    from bench import report
+
+    return report.render(analysis)
 
 
 def _refuse_contradictions(arguments: Namespace) -> None:
@@ -88,14 +149,20 @@ def _require_outputs(files: Mapping[str, Path | None], results: Path) -> None:
         require_output(file, what, results)
 
 
-def _write_beside(arguments: Namespace, stored: StoredSweep, analysis: SweepAnalysis) -> None:
+def _write_further_files(
+    arguments: Namespace, stored: StoredSweep, analysis: SweepAnalysis
+) -> None:
     if arguments.latex is not None:
+        from bench.report.formats.latex import latex_table
+
         write_atomically(latex_table(analysis).encode(), arguments.latex)
     if arguments.rows is not None:
+        from bench.storage.rows import write_rows
+
         write_rows(stored.rows, arguments.rows)
 
 
-def _say_what_was_written(files: Mapping[str, Path | None]) -> None:
+def _print_files(files: Mapping[str, Path | None]) -> None:
     for what, file in files.items():
         if file is not None:
             label = f"{what.removeprefix('the ').lower()}:"
@@ -103,7 +170,7 @@ def _say_what_was_written(files: Mapping[str, Path | None]) -> None:
 
 
 def _open(page: Path) -> None:
-    """Show a page in the user's browser; where none can be started, say so: the page is there."""
+    """Open a page in the user's browser, or print its address where none can be started."""
     address = page.resolve().as_uri()
     try:
         started = webbrowser.open(address)
@@ -114,10 +181,14 @@ def _open(page: Path) -> None:
 
 
 def _check(results: Path, page: Path) -> int:
-    """Compare a report with the one that the rows give: nobody sees a verdict, so it is no look."""
-    said = _read_report(page)
+    """Compare a report with its rows; no verdict is shown, so no look is recorded."""
+    from bench import report
+    from bench.report.html.check import check_report
+    from bench.sweeps.load import analyse_stored, open_sweep
+
+    given = _read_report(page)
     rendered = report.render(analyse_stored(open_sweep(results), recorded=False))
-    found = check_report(said, rendered)
+    found = check_report(given, rendered)
     for line in _findings(found, page):
         print(printable(line))
     return 0 if found.is_right else 1
@@ -162,3 +233,13 @@ def _read_report(page: Path) -> str:
     if not text.lstrip()[:9].lower().startswith("<!doctype"):
         raise UsageError(f"cannot check {page}: it is not an HTML report")
     return text
+
+
+COMMAND = Command(
+    help="write the report of stored rows again, or check one",
+    description="Write the report of a sweep from its stored rows, in one of several formats, or "
+    "check that a report agrees with the rows.",
+    examples=_EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -1,84 +1,73 @@
-"""``optimizer-bench sweep``: plan, train what is missing, compare, report."""
+"""``optimizer-bench sweep``: train missing runs, compare the optimizers, write the report."""
 
 from __future__ import annotations
 
-import sys
-from argparse import Namespace
-from contextlib import closing
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, Namespace, _ActionsContainer
+from pathlib import Path
 
-from bench.cli import console, overview
-from bench.cli.config import naming_file
-from bench.cli.printing import printable
-from bench.cli.progress import show_progress
-from bench.errors import TrainingError
-from bench.execution.resources import choose_hardware
+from bench.cli.converters import (
+    MAX_COUNT,
+    checked,
+    file_path,
+    fraction,
+    number_of_jobs,
+    number_of_looks,
+    seconds,
+    up_to,
+)
+from bench.cli.options import Command
+from bench.datasets.cache import DATA_DIR_VARIABLE
+from bench.datasets.names import resolve_datasets, short_name
+from bench.networks.names import resolve_network
+from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
-from bench.spec.model import SweepSpec
-from bench.storage.files import require_output
-from bench.storage.looks import Ledger, TakenLook
-from bench.storage.records import FAILED
-from bench.storage.store import Damage, Store
-from bench.sweeps.options import SweepOptions
-from bench.sweeps.reproduce import refuse_foreign
-from bench.sweeps.resume import find_missing
-from bench.sweeps.run import BegunSweep, begin_sweep, describe_damage, estimate
+from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
+from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
+from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
+from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
 from bench.sweeps.specify import specify
 
-if TYPE_CHECKING:
-    from bench.sweeps.load import StoredSweep
+#: Pairs of options that exclude each other.
+ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
+
+_EXAMPLES = """\
+examples:
+  python scripts/sweep.py --seeds 20              the tutorial's eight optimizers, all cores
+  python scripts/sweep.py --seeds 40              later: 20 more seeds; stored runs are kept
+  python scripts/sweep.py --optimizers 'sgd,adam,adam[lr=0.003]'
+                                                  three variants, one with its own learning rate
+  python scripts/sweep.py --seeds 5 --iterations 600
+                                                  a short run, stored as a separate sweep
+  python scripts/sweep.py --seeds 20 --dry-run    list the runs and estimate their time
+  python scripts/sweep.py --config sweep.yaml     read options from a file
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of a sweep."""
+    what = parser.add_argument_group("what to compare")
+    _add_seeds(what)
+    _add_variants(what)
+    workload = parser.add_argument_group("the workload")
+    _add_lengths(workload)
+    _add_task(workload)
+    _add_declaration(parser.add_argument_group("how it will be judged, declared before the runs"))
+    machine = parser.add_argument_group("the machine")
+    _add_workers(machine)
+    _add_gpus(machine)
+    _add_files(parser.add_argument_group("files"))
+    _add_mode(parser.add_argument_group("what to do"))
 
 
 def run(arguments: Namespace) -> int:
-    """Do what the command line asks for; the exit code is 1 if any run failed."""
-    with naming_file(arguments):
-        specs = [make_spec(arguments, dataset) for dataset in arguments.dataset]
-        whole = overview.overall(specs, arguments)
-    if arguments.dry_run:
-        for spec in specs:
-            _dry_run(spec, _conditions(spec, arguments))
-        return 0
-    if len(specs) > 1:
-        overview.check(whole, arguments)
-    sweeps = [_run_one(spec, arguments) for spec in specs]
-    if len(specs) > 1 and len(whole.optimizers) > 1:
-        overview.compare_over(whole, sweeps, arguments)
-    return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
+    """Run the sweeps; return 1 if any run failed."""
+    from bench.cli.execute import execute
 
-
-def _conditions(spec: SweepSpec, arguments: Namespace) -> SweepOptions:
-    return SweepOptions(
-        store=Store(arguments.results / spec.name),
-        hardware=choose_hardware(
-            arguments.device,
-            arguments.n_jobs,
-            gpus=arguments.gpus,
-            jobs_per_gpu=arguments.jobs_per_gpu,
-            stack=arguments.stack,
-            tf32=arguments.tf32,
-        ),
-        mix_devices=arguments.mix_devices,
-        data_dir=arguments.data_dir,
-        timeout=arguments.timeout,
-        force=arguments.force,
-        quiet=arguments.quiet,
-    )
-
-
-def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
-    """Train what is missing of a sweep and show it."""
-    conditions = _conditions(spec, arguments)
-    refuse_foreign(conditions.store.options_file)  # before the directory of reports is made
-    if not arguments.no_report:
-        require_output(arguments.reports / f"{spec.name}.html", "the report")
-    with begin_sweep(spec, conditions, _print_damage) as begun:
-        _train(spec, begun, quiet=arguments.quiet)
-    return _conclude(spec, conditions.store, arguments)
+    return execute(arguments)
 
 
 def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
-    """The sweep on `dataset`, by default the first, checked as far as possible untrained.
+    """The sweep on `dataset`, by default the first of those given.
 
     Raises
     ------
@@ -96,7 +85,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
         epochs=arguments.epochs,
         eval_every=arguments.eval_every,
         budget=arguments.budget,
-        name=overview.name_on(dataset, arguments),
+        name=_name_on(dataset, arguments),
         alpha=arguments.alpha,
         margin=arguments.margin,
         target=arguments.target,
@@ -111,62 +100,230 @@ def _expressions(arguments: Namespace) -> tuple[str, ...]:
     return tuple(expression.text for expression in arguments.optimizers)
 
 
-def _print_damage(damage: Damage) -> None:
-    print(printable(describe_damage(damage)), file=sys.stderr)
+def _name_on(dataset: str, arguments: Namespace) -> str | None:
+    """The name of the sweep on one of the datasets; None for the default."""
+    if arguments.name is None or len(arguments.dataset) == 1:
+        return arguments.name  # type: ignore[no-any-return]
+    return check_sweep_name(f"{arguments.name}-{short_name(dataset)}")
 
 
-def _train(spec: SweepSpec, begun: BegunSweep, *, quiet: bool) -> None:
-    todo = begun.todo
-    if not todo.missing:
-        return
-    with closing(begun.train()) as events:
-        if not quiet:  # while the workers start
-            level = _upcoming_level(spec, begun.context.store)
-            console.print_start(spec, len(todo.planned), len(todo.missing), begun.layout, level)
-        with show_progress(spec, todo.done, len(todo.missing), quiet=quiet) as progress:
-            for event in events:
-                progress.add(event)
+def _add_seeds(group: _ActionsContainer) -> None:
+    seeds = group.add_mutually_exclusive_group()
+    seeds.add_argument(
+        "--seeds",
+        type=up_to(MAX_SEEDS),
+        default=DEFAULT_SEEDS,
+        metavar="N",
+        help=f"seeds 0 to N-1 (default {DEFAULT_SEEDS})",
+    )
+    seeds.add_argument(
+        "--seed-list", type=checked(parse_seeds), metavar="LIST", help="such as 0-9,15"
+    )
 
 
-def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> StoredSweep:
-    """Analyse what is stored of the sweep, write the report, print the answer."""
-    from bench.sweeps.load import select_planned
-
-    stored = select_planned(store.read_rows(), spec, store)
-    console.print_failures(stored.rows)
-    if set(stored.rows["status"].to_pylist()) == {FAILED}:
-        raise TrainingError("every run failed: there is nothing to compare")
-    if not (arguments.quiet and arguments.no_report):  # then nobody looks
-        _show(stored, spec, arguments)
-    return stored
-
-
-def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
-    from bench.sweeps.load import analyse_stored
-
-    analysis, path = analyse_stored(stored), None
-    if not arguments.no_report:
-        from bench import report
-
-        path = arguments.reports / f"{spec.name}.html"
-        report.write(analysis, path)
-    if arguments.quiet:
-        print(path)
-    else:
-        console.print_conclusion(analysis, path)
+def _add_variants(group: _ActionsContainer) -> None:
+    variants = group.add_mutually_exclusive_group()
+    variants.add_argument(
+        "--optimizers",
+        type=checked(parse_optimizers),
+        default=",".join(DEFAULT_OPTIMIZERS),
+        metavar="LIST",
+        help="names, each with optional arguments, batch_size or learning rate schedule in "
+        "brackets, such as sgd,adam[lr=0.003,schedule=cosine]; or your own class: "
+        "mypkg.mymodule:MyOptimizer[lr=0.01] (default: the tutorial's eight; scripts/list.py shows "
+        "all)",
+    )
+    variants.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="source: the tutorial's eight; regimes: gradient descent with all images, with one, "
+        "and with a mini-batch for each update; all: both",
+    )
 
 
-def _upcoming_level(spec: SweepSpec, store: Store) -> float:
-    """The level at which the look at this sweep will judge."""
-    from bench.analysis.stats.sequential import look_level
+def _add_lengths(group: _ActionsContainer) -> None:
+    length = group.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs",
+        type=up_to(MAX_COUNT),
+        metavar="N",
+        help="passes through the training images per run, instead of --iterations",
+    )
+    _add_count(length, "iterations", "updates per run")
+    _add_count(group, "batch_size", "images per update")
+    _add_count(group, "eval_every", "updates between evaluations")
 
-    whole = TakenLook(seeds=tuple(sorted(spec.seeds)), missing=0, at=datetime.now(UTC))
-    taken = Ledger(store.looks_file).with_look(whole)
-    return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
+
+def _add_count(group: _ActionsContainer, name: str, text: str) -> None:
+    default = getattr(Workload, name)
+    group.add_argument(
+        f"--{name.replace('_', '-')}",
+        type=up_to(MAX_COUNT),
+        default=default,
+        metavar="N",
+        help=f"{text} (default {default})",
+    )
 
 
-def _dry_run(spec: SweepSpec, conditions: SweepOptions) -> None:
-    todo = find_missing(spec, conditions)
-    likely = estimate(spec, todo, conditions)
-    level = _upcoming_level(spec, conditions.store)
-    console.print_dry_run(spec, todo.missing, likely, level)
+def _add_task(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--dataset",
+        type=checked(resolve_datasets),
+        default=Workload.dataset,
+        help="mnist, fashion-mnist, kmnist, qmnist, emnist-digits, usps (downloaded at first use), "
+        "digits (of scikit-learn), or your own: a file.npz with x_train, y_train, x_test and "
+        "y_test, or mypkg.mymodule:load_data, a function that returns these; several, separated by "
+        "commas: one sweep for each, and a comparison over them (default: mnist)",
+    )
+    group.add_argument(
+        "--network",
+        type=checked(resolve_network),
+        default=Workload.network,
+        help="mlp (one hidden layer of 100), mlp[hidden=128x64], logistic, lenet, or your own: "
+        "mypkg.mymodule:make_net, a function that returns an nn.Module (default: mlp)",
+    )
+    group.add_argument(
+        "--budget",
+        choices=BUDGETS,
+        default=EPOCHS,
+        help="what optimizers with their own batch size share with the others: the number of "
+        "images (epochs, default) or the number of updates (iterations)",
+    )
+
+
+def _add_declaration(group: _ActionsContainer) -> None:
+    _add_fraction(group, "alpha", "family-wise error rate")
+    _add_fraction(group, "margin", "largest difference in accuracy that does not matter")
+    _add_fraction(group, "target", "accuracy that counts as having learned the task")
+    group.add_argument(
+        "--looks",
+        type=number_of_looks,
+        default=Declaration.looks,
+        metavar="N",
+        help="how many times you will judge the results while you add seeds; each look is tested "
+        f"at level alpha/N; '{ANY_NUMBER}': at ever smaller levels (default {Declaration.looks}: "
+        "no seeds will be added)",
+    )
+
+
+def _add_fraction(group: _ActionsContainer, name: str, text: str) -> None:
+    default = getattr(Declaration, name)
+    group.add_argument(
+        f"--{name}",
+        type=fraction,
+        default=default,
+        metavar="X",
+        help=f"{text}, a fraction (default {default})",
+    )
+
+
+def _add_workers(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "-j",
+        "--n-jobs",
+        type=number_of_jobs,
+        default=-1,
+        metavar="N",
+        help="number of worker processes; -1: one for each available core (default), on GPUs as "
+        "many as --jobs-per-gpu says",
+    )
+    group.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="auto uses GPUs where there are any (default)",
+    )
+    group.add_argument(
+        "--mix-devices",
+        action="store_true",
+        help="allow runs from different devices in one sweep; the report says so",
+    )
+    group.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="a run that takes longer is recorded as failed (default: none)",
+    )
+
+
+def _add_gpus(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--stack",
+        type=up_to(MAX_SEEDS),
+        metavar="N",
+        help="train up to N seeds of an optimizer together as one stack (default: 1 on a CPU; on a "
+        "GPU all, if its memory allows)",
+    )
+    group.add_argument(
+        "--gpus",
+        type=checked(parse_gpus),
+        metavar="LIST",
+        help="numbers of the CUDA GPUs to use, such as 0,1 (default: all)",
+    )
+    group.add_argument(
+        "--jobs-per-gpu",
+        type=up_to(MAX_JOBS_PER_GPU),
+        metavar="N",
+        help="stacks that a GPU trains at the same time (default: 2 if its memory allows, else 1)",
+    )
+    group.add_argument(
+        "--tf32",
+        action="store_true",
+        help="let a GPU round the factors of matrix products to ten bits: faster, less exact",
+    )
+
+
+def _add_files(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--config",
+        type=file_path,
+        metavar="FILE",
+        help="a YAML or JSON file that gives options by their names, such as seeds: 20; options on "
+        "the command line override it. Every sweep writes its own: DIR/NAME/sweep.yaml",
+    )
+    group.add_argument(
+        "--name",
+        type=checked(check_sweep_name),
+        help="name of the sweep (default: the dataset and what differs from the default workload)",
+    )
+    _add_directory(group, "--results", "results", "rows are stored in DIR/NAME/")
+    _add_directory(group, "--reports", "reports", "the report is DIR/NAME.html")
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"cache of the unpacked dataset (default: ${DATA_DIR_VARIABLE} or the user's cache)",
+    )
+
+
+def _add_directory(group: _ActionsContainer, option: str, default: str, text: str) -> None:
+    group.add_argument(
+        option,
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help=f"{text} (default: {default})",
+    )
+
+
+def _add_mode(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list the runs, their estimated time, and the number of seeds that the tests need",
+    )
+    group.add_argument("--force", action="store_true", help="repeat stored runs")
+    group.add_argument("--no-report", action="store_true", help="do not write the HTML report")
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="print only errors and the report's path"
+    )
+
+
+COMMAND = Command(
+    help="train every optimizer with every seed, then compare them",
+    description="Train every optimizer with every seed, test which differ, and write a report. "
+    "Stored runs are not repeated.",
+    examples=_EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -200,6 +200,28 @@ def test_help_groups_the_options_and_shows_examples(capsys: pytest.CaptureFixtur
         assert heading in text
 
 
+def test_help_wraps_descriptions(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["compare", "--help"])
+    description, _, _ = capsys.readouterr().out.partition("positional arguments:")
+    assert max(map(len, description.splitlines())) <= 60
+
+
+def test_commands_on_stored_rows_do_not_import_torch(tmp_path: Path) -> None:
+    rows = few_rows(tmp_path)
+    code = (
+        "import sys; from bench.cli import main\n"
+        f"codes = [main(['report', '{rows.name}']), main(['analyze', '{rows.name}'])]\n"
+        "print(codes, {'torch', 'torchvision'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[0, 0] set()"
+
+
 @pytest.fixture
 def call_small(call_command: CommandCall, small_sweep: Path) -> CommandCall:
     """The program called where the small sweep is."""

@@ -16,7 +16,8 @@ from _stored import three_seeds
 from conftest import CommandCall
 
 from bench import cli
-from bench.cli.arguments import compare_command, make_parser
+from bench.cli.arguments import make_parser
+from bench.cli.compare import compare_command
 from bench.storage.compatibility import run_spec_of
 from bench.storage.records import SCHEMA
 from bench.storage.rows import write_rows

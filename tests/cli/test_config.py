@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.cli.arguments import ALTERNATIVES, make_parser
+from bench.cli.arguments import make_parser
 from bench.cli.config import MAX_BYTES, parse_words
-from bench.cli.sweep import make_spec
+from bench.cli.sweep import ALTERNATIVES, make_spec
 from bench.errors import UsageError
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import OptimizerSpec, SweepSpec
