@@ -1,14 +1,14 @@
 """Compare PyTorch optimizers over many seeds: train, test, report.
 
-The direction of the data::
+Data flow::
 
     command line -> SweepSpec -> plan of RunSpecs -> runner -> train -> RunRecord -> store (parquet)
                                                                                           |
                                                         HTML, terminal <- report <- analysis
 
-From Python: :func:`specify` declares a sweep, :func:`sweep` trains what is missing of it,
-:func:`load_runs` and :func:`analyse` read what is stored, :mod:`bench.analysis` compares and
-:mod:`bench.report` shows. Each is imported when it is first used.
+:func:`specify` declares a sweep and :func:`sweep` trains its missing runs. :func:`load_runs` and
+:func:`analyse` read stored runs, :mod:`bench.analysis` compares them and :mod:`bench.report`
+presents the results. Each name is imported when it is first used.
 
 >>> import bench
 >>> from tempfile import TemporaryDirectory
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from bench.sweeps.load import analyse
     from bench.sweeps.run import sweep
     from bench.sweeps.specify import specify
-else:  # a type checker that saw this function would believe in every name
-    _HOMES = {
+else:  # hidden from type checkers, which would accept any name with a module __getattr__
+    _MODULES = {
         **dict.fromkeys(
             ("Declaration", "OptimizerSpec", "SweepSpec", "Workload"), "bench.spec.model"
         ),
@@ -58,12 +58,12 @@ else:  # a type checker that saw this function would believe in every name
     }
 
     def __getattr__(name):
-        """A public name, whose module is imported now: torch alone takes a second."""
+        """Import the module of a public name at first use: importing torch takes a second."""
         if name in ("analysis", "report"):
             return import_module(f"bench.{name}")
-        if name not in _HOMES:
+        if name not in _MODULES:
             raise AttributeError(f"module 'bench' has no attribute {name!r}")
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

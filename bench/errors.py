@@ -1,17 +1,17 @@
-"""Every error that a user can meet, each with the exit code of the command that met it.
+"""Errors that users can see, with the exit code of the command line.
 
     BenchError                  exit 1
-     ├── UsageError             exit 2   what was asked for cannot be done as it was asked
-     │    ├── SpecError                  an option, an optimizer expression, a seed list
+     ├── UsageError             exit 2   a request is invalid
+     │    ├── SpecError                  an option, an optimizer expression or a list of seeds
      │    ├── TableError                 a table of results that cannot be analysed
-     │    └── MixedRunsError             stored runs that do not belong together
+     │    └── MixedRunsError             runs of different workloads, devices or versions
      ├── DataError              exit 1   the training data are missing or damaged
      ├── StoreError             exit 1   a results file cannot be written or read
-     ├── WorkerError            exit 1   a worker process died or none could be started
+     ├── WorkerError            exit 1   a worker process died, or none could be started
      └── TrainingError          exit 1   every run failed: there is nothing to compare
 
-A message is one line that says what is wrong, where, what is allowed and what was given. The
-command line prints it as it stands: a traceback shown to a user is a bug.
+A message is one line: what is wrong, where, what is allowed and what was given. The command line
+prints the message without a traceback. A traceback that a user sees is a bug.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from difflib import get_close_matches
 
 
 class BenchError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of the errors that this package raises for its users."""
 
     exit_code = 1
 
 
 class UsageError(BenchError):
-    """What was asked for cannot be done as asked."""
+    """A request is invalid."""
 
     exit_code = 2
 
@@ -37,11 +37,11 @@ class SpecError(UsageError):
 
 
 class TableError(UsageError):
-    """A table of results lacks something that the analysis needs."""
+    """A table of results cannot be analysed."""
 
 
 class MixedRunsError(UsageError):
-    """Runs of different workloads, devices or versions would end up in one sweep."""
+    """Runs of one sweep have different workloads, devices or versions."""
 
 
 class DataError(BenchError):
@@ -61,7 +61,7 @@ class TrainingError(BenchError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message; its kind where it has none.
+    """Return the first line of the message of an error, or its type if there is no message.
 
     >>> first_line(ValueError("no such thing\\nat all")), first_line(KeyboardInterrupt())
     ('no such thing', 'KeyboardInterrupt')
@@ -70,7 +70,7 @@ def first_line(error: BaseException) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line of a traceback: the error itself.
+    """Return the last line of a traceback: the type and the message of the error.
 
     >>> last_line("Traceback ...\\nValueError: no such thing\\n")
     'ValueError: no such thing'
@@ -79,7 +79,7 @@ def last_line(text: str) -> str:
 
 
 def kind_and_line(error: BaseException) -> str:
-    """The kind of an error and the first line of its message: for what users' code raises.
+    """Return the type of an error and the first line of its message, for errors in user code.
 
     >>> kind_and_line(ValueError("no such thing\\nat all")), kind_and_line(KeyboardInterrupt())
     ('ValueError: no such thing', 'KeyboardInterrupt')
@@ -89,7 +89,7 @@ def kind_and_line(error: BaseException) -> str:
 
 
 def suggestion(given: str, allowed: Iterable[str]) -> str:
-    """The tail of a message about an unknown name: the closest names, else all of them.
+    """Return the last part of a message about an unknown name: the closest names, else all.
 
     >>> suggestion("adma", ["sgd", "adam", "adamax"])
     'did you mean adamax or adam?'

@@ -1,4 +1,4 @@
-"""English nouns in the singular and in the plural."""
+"""Singular and plural of English nouns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import unicodedata
 _SINGULAR = ("alias", "atlas", "bias", "canvas", "gas", "lens", "news")
 #: Nouns whose plural is the same word.
 _UNCHANGED = ("data", "series", "species")
-#: Upper-case words of at most this many letters are taken for acronyms: GPUs, not GPUS.
+#: Upper-case words of at most this many letters are acronyms: GPUs, not GPUS.
 _ACRONYM = 3
 
 
 def plural(noun: str) -> str:
-    """The regular plural of the last word of `noun`; a plural stays as it is.
+    """Return `noun` with its last word in the regular plural.
 
-    A word that does not end in a Latin letter or a digit stays as it is too.
+    Plurals, and words that do not end in a Latin letter or a digit, are not changed.
 
     >>> [plural(noun) for noun in ("seed", "study", "day", "batch", "class", "seeds", "GPU")]
     ['seeds', 'studies', 'days', 'batches', 'classes', 'seeds', 'GPUs']
@@ -37,7 +37,7 @@ def plural(noun: str) -> str:
 
 
 def singular(noun: str) -> str:
-    """One of what a regular plural names; a singular stays as it is.
+    """Return `noun` with its last word in the singular; a singular is not changed.
 
     >>> [singular(noun) for noun in ("seeds", "studies", "batches", "classes", "seed", "bus")]
     ['seed', 'study', 'batch', 'class', 'seed', 'bus']
@@ -52,12 +52,12 @@ def singular(noun: str) -> str:
 
 
 def count(n: int, noun: str, *, space: str = " ") -> str:
-    """A number with its noun: ``1 seed``, ``20 seeds``, ``3,000 updates``."""
+    """Return a number with its noun: ``1 seed``, ``20 seeds``, ``3,000 updates``."""
     return f"{n:,}{space}{singular(noun) if n == 1 else plural(noun)}"
 
 
 def spoken(column: str) -> str:
-    """The name of a column as a noun: ``run_id`` becomes ``run id``, ``seeds`` ``seed``."""
+    """Return the name of a column as a singular noun: ``run_id`` -> ``run id``."""
     return singular(" ".join(column.replace("_", " ").split())) or "column"
 
 
@@ -71,7 +71,7 @@ def _takes_an_ending(word: str) -> bool:
 
 
 def _is_plural(word: str) -> bool:
-    """Whether a word looks like a plural already."""
+    """Return whether a word has the form of a plural."""
     lower = word.lower()
     if word[:-1].isupper() and word.endswith("s"):  # an acronym
         return True

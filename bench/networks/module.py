@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bench.errors import SpecError, kind_and_line
 from bench.networks.layout import FlatLayout, aligned
-from bench.spec.random_streams import RandomStream
+from bench.spec.generator_state import GeneratorState
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ModuleNetwork:
     ) -> ModuleNetwork:
         """Make a module once, to know its shapes; torch's generator stays as it is."""
         network = cls(name, factory, image_shape, n_classes)
-        with RandomStream(0).drawn():
+        with GeneratorState(0).active():
             return replace(network, shapes=_shapes(network._made()))
 
     @property
@@ -114,7 +114,7 @@ class ModuleNetwork:
         `seeds` start the random numbers of the modules, one stream for each.
         """
         bound = [
-            _Run(self, module, RandomStream(seed, parameters.device), row, slope)
+            _Run(self, module, GeneratorState(seed, parameters.device), row, slope)
             for module, seed, row, slope in zip(modules, seeds, parameters, gradient, strict=True)
         ]
 
@@ -156,9 +156,9 @@ class ModuleNetwork:
         with self._blaming("a trial evaluation"), torch.no_grad():
             runs[0].logits(self._random_images(batch_size, device))
 
-    def _refuse_seeding(self, one: RandomStream, other: RandomStream, when: str) -> None:
+    def _refuse_seeding(self, one: GeneratorState, other: GeneratorState, when: str) -> None:
         """`one` and `other` had different seeds before the network drew from them."""
-        if libraries := one.reseeded_as(other):
+        if libraries := one.libraries_equal_in(other):
             raise self.error(
                 f"it sets the seed of {' and '.join(libraries)} {when}, which makes its random "
                 "numbers the same for every seed of the sweep: remove that call (such as "
@@ -168,7 +168,7 @@ class ModuleNetwork:
     def _updated(self, module: nn.Module, seed: int, batch_size: int, device: torch.device) -> _Run:
         """`module` after one update of random images."""
         weights = self.layout.pack(trainable(module)).to(device)
-        run = _Run(self, module, RandomStream(seed, device), weights, torch.zeros_like(weights))
+        run = _Run(self, module, GeneratorState(seed, device), weights, torch.zeros_like(weights))
         labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
         run.backward(self._random_images(batch_size, device), labels, weights.new_empty(()))
         return run
@@ -191,8 +191,8 @@ class ModuleNetwork:
             raise self.error(f"{what} fails ({kind_and_line(error)})") from error
 
     def _made_from(self, seed: int) -> _Made:
-        stream = RandomStream(seed)
-        with stream.drawn(keep=True):
+        stream = GeneratorState(seed)
+        with stream.active(keep=True):
             return _Made(self.module(), seed, stream)
 
     def _made(self) -> nn.Module:
@@ -244,7 +244,7 @@ class _Made:
 
     module: nn.Module
     seed: int
-    stream: RandomStream
+    stream: GeneratorState
 
 
 class _Run:
@@ -254,7 +254,7 @@ class _Run:
         self,
         network: ModuleNetwork,
         module: nn.Module,
-        stream: RandomStream,
+        stream: GeneratorState,
         parameters: Tensor,
         gradient: Tensor,
     ) -> None:
@@ -270,7 +270,7 @@ class _Run:
     def backward(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
         """Add to the gradient of the mean loss; overwrite the mean log-likelihood."""
         self._set_mode(training=True)
-        with torch.enable_grad(), self.stream.drawn(keep=True):
+        with torch.enable_grad(), self.stream.active(keep=True):
             logits = self._forward(aligned(inputs))
             if not logits.requires_grad:
                 raise self._network.error("its output does not depend on its parameters")
@@ -281,7 +281,7 @@ class _Run:
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (B, classes) in evaluation mode; random numbers are the same ones each time."""
         self._set_mode(training=False)
-        with self.stream.drawn():
+        with self.stream.active():
             # a copy: all runs share these images, and a module may write into its input
             return self._forward(inputs.clone())
 

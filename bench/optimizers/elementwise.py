@@ -19,8 +19,8 @@ from bench.optimizers.build import (
     is_users,
     needs_closure,
 )
+from bench.spec.generator_state import GeneratorState
 from bench.spec.model import OptimizerSpec
-from bench.spec.random_streams import RandomStream
 
 _SHAPES = ((4, 3), (4,), (2, 4), (2,))
 _SIZES = (12, 4, 8, 2)
@@ -58,7 +58,7 @@ def is_elementwise(spec: OptimizerSpec) -> bool:
     gradients = torch.randn(_STEPS, *start.shape, generator=generator, dtype=torch.float64)
     gradients *= torch.tensor(_SCALES, dtype=torch.float64).view(-1, 1, 1)
     try:
-        with RandomStream(0).drawn():
+        with GeneratorState(0).active():
             together = _stepped_as_one(spec, start, gradients)
             alone = [_stepped_alone(spec, start[k], gradients[:, k]) for k in range(2)]
     except Exception:  # whatever a user's class objects to in a flat tensor

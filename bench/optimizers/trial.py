@@ -72,9 +72,9 @@ def _after_steps(spec: OptimizerSpec, factors: Sequence[float] = ()) -> list[tor
 
     The global random generators are set to the same state at each call, and restored.
     """
-    from bench.spec.random_streams import RandomStream
+    from bench.spec.generator_state import GeneratorState
 
-    with RandomStream(0).drawn():
+    with GeneratorState(0).active():
         return _stepped(spec, factors)
 
 

@@ -1,4 +1,4 @@
-"""Expressions of the command line and spec files: optimizers with hyperparameters, seeds."""
+"""Parse optimizer expressions and lists of seeds, as written in options and spec files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from bench.errors import SpecError
 
-#: A hyperparameter's value: what a Python literal can say without a name.
+#: Value of a hyperparameter: a Python literal.
 Literal = bool | int | float | str | None | tuple["Literal", ...]
 
 
 class Word(str):
-    """A text that is written without quotes in an expression."""
+    """A string that is written without quotes in an expression."""
 
     __slots__ = ()
 
@@ -24,21 +24,21 @@ class Word(str):
         return str(self)
 
 
-#: Seeds are 32-bit: the whole range that torch's CPU generator tells apart.
+#: Seeds have 32 bits: torch's CPU generator ignores higher bits.
 MAX_SEED = 2**32 - 1
 
 
-#: A plan is listed before it starts; more seeds than this are a slip of the keyboard.
+#: Largest number of seeds: the plan is listed before it starts, and more are taken for a mistake.
 MAX_SEEDS = 10_000
 
 
-#: A message quotes at most so many characters of what was given.
+#: Largest number of characters of the input that a message quotes.
 QUOTED = 120
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerExpression:
-    """An optimizer as it is written on the command line: a name and overrides, not yet resolved."""
+    """Parsed optimizer expression: a name and overrides, not yet resolved."""
 
     text: str
     name: str
@@ -46,10 +46,10 @@ class OptimizerExpression:
 
 
 def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
-    """Read a comma-separated list of optimizer expressions.
+    """Parse a comma-separated list of optimizer expressions.
 
-    Values are Python literals, bare words, or a word with settings such as ``step(gamma=0.5)``;
-    they are parsed, never evaluated.
+    Values are Python literals, unquoted words, or a word with settings such as
+    ``step(gamma=0.5)``. They are parsed, not evaluated as code.
 
     >>> [e.name for e in parse_optimizers("sgd,adam[lr=0.003,betas=(0.9,0.99)]")]
     ['sgd', 'adam']
@@ -65,7 +65,7 @@ def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read a list of seeds and inclusive ranges.
+    """Parse a list of seeds and inclusive ranges.
 
     >>> parse_seeds("0-3,15")
     (0, 1, 2, 3, 15)
@@ -73,7 +73,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises
     ------
     SpecError
-        If a part is neither a whole number nor an ascending range, or too many seeds are named.
+        If a part is neither a whole number nor an ascending range, or there are more than
+        :data:`MAX_SEEDS` seeds.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -93,17 +94,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_overrides(inside: str, expression: str) -> dict[str, Literal]:
-    """Read ``key=value,...``, which stands in brackets in `expression`.
+    """Parse ``key=value,...``, the part of `expression` in brackets.
 
     Raises
     ------
     SpecError
-        If it is not of that form, or a value is no literal.
+        If it is not of that form, or a value is not a literal.
     """
     source, given = f"_({inside})", f"{expression[:QUOTED]!r}"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what Python only warns of is a slip too
+            warnings.simplefilter("error")  # a SyntaxWarning is an error in the expression too
             call = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         call = None
@@ -117,7 +118,7 @@ def parse_overrides(inside: str, expression: str) -> dict[str, Literal]:
         try:
             values[key] = _literal(keyword.value)
         except (ValueError, TypeError, OverflowError, RecursionError, MemoryError):
-            # as it was written: what is too deep to evaluate is too deep to be put together again
+            # quoted from the source: ast.unparse may also fail on deeply nested values
             value = ast.get_source_segment(source, keyword.value) or ""
             raise SpecError(
                 f"{key} in {given} must be a finite number, True, False, None, a word or a tuple "
@@ -127,7 +128,7 @@ def parse_overrides(inside: str, expression: str) -> dict[str, Literal]:
 
 
 def format_seeds(seeds: Sequence[int]) -> str:
-    """The shortest text that :func:`parse_seeds` reads as these seeds.
+    """Return the shortest text that :func:`parse_seeds` parses to these seeds.
 
     >>> format_seeds((0, 1, 2, 3, 15))
     '0-3,15'
@@ -142,7 +143,7 @@ def format_seeds(seeds: Sequence[int]) -> str:
 
 
 def variant_name(name: str, overrides: Mapping[str, Literal]) -> str:
-    """How a variant is written: the expression that names it, in one canonical form.
+    """Return the canonical expression of a variant, which is its name.
 
     >>> variant_name("adam", {"lr": 0.003, "betas": (0.9, 0.99)})
     'adam[betas=(0.9,0.99),lr=0.003]'
@@ -153,7 +154,7 @@ def variant_name(name: str, overrides: Mapping[str, Literal]) -> str:
 
 
 def written_overrides(overrides: Mapping[str, Literal]) -> str:
-    """Values by their names, as :func:`parse_overrides` reads them.
+    """Return the text that :func:`parse_overrides` parses to `overrides`.
 
     >>> written_overrides({"lr": 0.003, "betas": (0.9, 0.99)})
     'betas=(0.9,0.99),lr=0.003'
@@ -201,7 +202,7 @@ def _literal(node: ast.expr) -> Literal:
 
 
 def _word(node: ast.expr) -> str | None:
-    """``cosine``, ``one-cycle`` or ``step(gamma=0.5)``; None where it is none of these."""
+    """Return ``cosine``, ``one-cycle`` or ``step(gamma=0.5)``; None for any other node."""
     match node:
         case ast.Name(name):
             return name
@@ -217,13 +218,14 @@ def _word(node: ast.expr) -> str | None:
 
 
 def checked_literal(value: object) -> Literal:
+    """Return `value` with lists as tuples; raise ValueError if it is not a finite literal."""
     if isinstance(value, tuple | list):
         return tuple(checked_literal(item) for item in value)
     if isinstance(value, str):
-        value.encode()  # half a surrogate pair can be written nowhere
+        value.encode()  # raises for a lone surrogate, which UTF-8 cannot encode
         return value
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | float) and math.isfinite(value):  # a huge int overflows here
+    if isinstance(value, int | float) and math.isfinite(value):  # OverflowError for a huge int
         return value
     raise ValueError(value)

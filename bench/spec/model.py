@@ -1,7 +1,7 @@
-"""What a sweep is: frozen settings, the plan of runs that follows from them, and their identity.
+"""Specification of a sweep: frozen settings, the plan of its runs, and the keys of the runs.
 
-Nothing here trains, reads or writes. A run is identified by the content of its specification, so
-the same question asked twice is the same run, whatever the order or the number of workers.
+Nothing here trains, reads or writes. A run is identified by a hash of its specification. The order
+of the runs and the number of workers do not change it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from typing import Any
 from bench.errors import SpecError
 from bench.spec.expressions import MAX_SEED, MAX_SEEDS, QUOTED, Literal, checked_literal
 
-#: What variants with different batch sizes have in common: see :class:`SweepSpec`.
+#: Quantities that variants with different batch sizes may share: see :class:`SweepSpec`.
 EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What every run of a sweep trains: data, network and budget.
+    """Data, network and budget of a run.
 
     Attributes
     ----------
     dataset, network
-        Names known to :mod:`bench.datasets.cache` and :mod:`bench.networks.build`.
+        Names that :mod:`bench.datasets.cache` and :mod:`bench.networks.build` accept.
     batch_size
         Images per update.
     iterations
         Updates per run: the budget.
     eval_every
-        Updates between two evaluations on the test images. The last update is always evaluated.
+        Updates between two evaluations on the test images. The last update is always followed by
+        an evaluation.
     """
 
     dataset: str = "mnist"
@@ -52,14 +53,14 @@ class Workload:
 
     @property
     def eval_iterations(self) -> tuple[int, ...]:
-        """The updates after which the test images are evaluated, ascending."""
+        """Updates after which the network is evaluated on the test images, ascending."""
         regular = range(self.eval_every, self.iterations + 1, self.eval_every)
         return tuple(sorted({*regular, self.iterations}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSpec:
-    """A variant: an optimizer with all of its hyperparameters, defaults included.
+    """A variant: an optimizer with all hyperparameters, including defaults.
 
     Attributes
     ----------
@@ -70,10 +71,10 @@ class OptimizerSpec:
     hyperparameters
         (name, value) pairs in the order of their names.
     batch_size
-        Images per update, where the variant has a batch size of its own; None: the sweep's.
+        Images per update. None: the batch size of the sweep.
     schedule
-        Schedule of the learning rate, with every setting (:mod:`bench.optimizers.schedules`); None:
-        constant.
+        Learning-rate schedule with all settings (:mod:`bench.optimizers.schedules`). None: the
+        learning rate is constant.
     """
 
     name: str
@@ -96,12 +97,12 @@ class OptimizerSpec:
     def from_json(
         cls, name: str, algorithm: str, hyperparameters: str, schedule: str | None = None
     ) -> OptimizerSpec:
-        """From what a stored row holds: `hyperparameters` is a JSON object.
+        """Create a variant from the columns of a stored row; `hyperparameters` is a JSON object.
 
         Raises
         ------
         SpecError
-            If it is not, or holds what is no hyperparameter.
+            If `hyperparameters` is not a JSON object of hyperparameters.
         """
         try:
             pairs = sorted(json.loads(hyperparameters).items())
@@ -112,7 +113,7 @@ class OptimizerSpec:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What the variant does, whatever it is called."""
+        """All settings except the name; equal for two variants that train alike."""
         return self.algorithm, self.hyperparameters, self.batch_size, self.schedule
 
 
@@ -126,10 +127,10 @@ class RunSpec:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the specification, in hexadecimal: the identity of the run.
+        """SHA-256 of the specification in hexadecimal, which identifies the run.
 
-        The keys of stored rows must stay valid: a setting that a later version adds enters the
-        hash only where it differs from what this version does.
+        The keys of stored rows must stay valid. A setting that a later version adds is hashed only
+        if its value differs from the behaviour of this version.
         """
         optimizer: dict[str, object] = {
             "name": self.optimizer.name,
@@ -148,20 +149,22 @@ class RunSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What is fixed before the data are seen, stored with the sweep and printed in the report.
+    """Settings of the analysis that are fixed before the results are seen.
+
+    They are stored with the sweep and printed in the report.
 
     Attributes
     ----------
     alpha
         Family-wise error rate of the pairwise tests.
     margin
-        Equivalence margin as a fraction of the test images: differences inside +-margin do not
-        matter in practice.
+        Equivalence margin, a fraction of the test images. Differences within +-margin are too
+        small to matter in practice.
     target
-        Test accuracy (fraction) that counts as having learned the task.
+        Test accuracy (a fraction) at which the task counts as learned.
     looks
-        How many times the results will be judged while seeds are added: each look has
-        alpha / looks. None for any number, with ever smaller shares of alpha.
+        Planned number of analyses while seeds are added. Each look is tested at alpha / looks.
+        None: any number of looks, with decreasing shares of alpha.
     """
 
     alpha: float = 0.05
@@ -184,10 +187,10 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSpec:
-    """All runs of one question: optimizers x seeds on a workload, and how they will be judged.
+    """Specification of a sweep: optimizers x seeds on a workload, and settings of the analysis.
 
-    `budget` says what variants with a batch size of their own have in common with the workload: as
-    many epochs (the same number of images), or as many iterations (updates).
+    `budget` applies to variants whose batch size differs from that of the workload. They train for
+    the same number of epochs (images) or of iterations (updates).
     """
 
     name: str
@@ -229,7 +232,7 @@ class SweepSpec:
             seen[optimizer.content] = optimizer.name
 
     def plan(self) -> tuple[RunSpec, ...]:
-        """Every run, seed by seed, so that slow drift of the machine hits all optimizers alike."""
+        """Return all runs, seed by seed: a drift of the machine's speed affects all optimizers."""
         workloads = [self.workload_of(optimizer) for optimizer in self.optimizers]
         return tuple(
             RunSpec(workload=workload, optimizer=optimizer, seed=seed)
@@ -238,11 +241,11 @@ class SweepSpec:
         )
 
     def workload_of(self, optimizer: OptimizerSpec) -> Workload:
-        """What a variant trains: the sweep's workload, at the variant's batch size."""
+        """Return the workload of a variant: that of the sweep at the variant's batch size."""
         return self.workload_at(optimizer.batch_size or self.workload.batch_size)
 
     def workload_at(self, batch_size: int) -> Workload:
-        """The workload with another batch size, and the same budget.
+        """Return the workload with another batch size and the same budget.
 
         >>> sgd = OptimizerSpec(name="sgd", algorithm="torch.optim.SGD", hyperparameters=())
         >>> SweepSpec(name="x", optimizers=(sgd,), seeds=(0,)).workload_at(1).iterations
@@ -251,12 +254,12 @@ class SweepSpec:
         return _at_batch_size(self.workload, batch_size, self.budget)
 
     def to_json(self) -> str:
-        """Strict JSON that :meth:`from_json` reads back to an equal object."""
+        """Return strict JSON from which :meth:`from_json` creates an equal object."""
         return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SweepSpec:
-        """Read what :meth:`to_json` wrote.
+        """Create a specification from the text of :meth:`to_json`.
 
         Raises
         ------
@@ -280,9 +283,9 @@ class SweepSpec:
 
 
 def common_budget(workloads: Collection[Workload]) -> tuple[Workload, str] | None:
-    """The workload and the budget from which all of `workloads` follow by their batch sizes.
+    """Return a workload and a budget that give all of `workloads` at their batch sizes.
 
-    None where they are not those of one sweep.
+    None if they cannot belong to one sweep.
     """
     for whole in workloads:
         for budget in BUDGETS:
@@ -309,7 +312,7 @@ def _at_batch_size(whole: Workload, batch_size: int, budget: str) -> Workload:
 
 
 def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
-    """The dataset's name, followed by whatever differs from the default workload and budget.
+    """Return the name of the dataset, followed by the settings that are not the default.
 
     >>> default_sweep_name(Workload(iterations=300))
     'mnist-iterations300'
@@ -326,13 +329,13 @@ def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
 
 
 def check_sweep_name(name: str) -> str:
-    """Return `name` if it can name a directory and an HTML file anywhere.
+    """Return `name` if it is a valid name of a directory and a file on every system.
 
     Raises
     ------
     SpecError
-        If it is empty, longer than 100 characters, or has anything but letters, digits and
-        ``. _ -`` in it, or does not start with a letter or digit.
+        If it is not 1 to 100 letters, digits, ``.``, ``_`` or ``-``, or does not start with a
+        letter or digit.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise SpecError(
@@ -343,7 +346,7 @@ def check_sweep_name(name: str) -> str:
 
 
 def canonical_json(content: object) -> str:
-    """JSON with one spelling for equal content: sorted keys, no spaces, no NaN."""
+    """Return JSON that is equal for equal content: sorted keys, no spaces, no NaN."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -355,7 +358,7 @@ def _check_count(what: str, value: object) -> None:
 def _check_text(what: str, value: object) -> None:
     try:
         is_text = isinstance(value, str) and bool(value.encode())
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and a page cannot
+    except UnicodeEncodeError:  # a lone surrogate: valid in JSON, but not in UTF-8
         is_text = False
     if not is_text:
         raise SpecError(f"{what} must be text, got {ascii(value)[:QUOTED]}")

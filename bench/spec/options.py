@@ -1,4 +1,4 @@
-"""Options that say where and how a sweep runs."""
+"""Options of the execution of a sweep: devices, workers and stacks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from bench.errors import SpecError
 
-#: Where runs can be trained; auto takes a GPU where there is one.
+#: Devices for training; auto is a GPU if there is one, else the CPU.
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-#: Every worker is a process of half a gigabyte.
+#: Largest number of workers; each is a process of half a gigabyte.
 MAX_JOBS = 1024
 
 
-#: More than a GPU has use for.
+#: Largest number of jobs on one GPU; more do not train faster.
 MAX_JOBS_PER_GPU = 32
 
 
@@ -25,16 +25,18 @@ MAX_TIMEOUT = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionOptions:
-    """With what runs are trained, as far as their numbers depend on it.
+    """Options of the execution that may change the numerical results.
 
     Attributes
     ----------
     device
         One of :data:`DEVICES`.
     stack
-        Runs that are trained as one, at most; None: what is usual on the device.
-    tf32, mix_devices
-        Whether factors of products may be rounded, and runs of several kinds of device be mixed.
+        Largest number of runs that are trained together; None: the default of the device.
+    tf32
+        Whether factors of matrix products may be rounded to TF32.
+    mix_devices
+        Whether runs of several kinds of device may be in one sweep.
     """
 
     device: str
@@ -44,7 +46,7 @@ class ExecutionOptions:
 
 
 def parse_gpus(text: str) -> tuple[int, ...]:
-    """Read numbers of GPUs.
+    """Parse a comma-separated list of GPU numbers.
 
     >>> parse_gpus("0,1")
     (0, 1)
@@ -52,7 +54,7 @@ def parse_gpus(text: str) -> tuple[int, ...]:
     Raises
     ------
     SpecError
-        If a part is no number, or one is given twice.
+        If a part is not a number, or a number is given twice.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch(r"\d{1,4}", part, re.ASCII) for part in parts):

@@ -1,8 +1,8 @@
-"""What users bring along: an optimizer, a network or a dataset of their own, named module:object.
+"""Load user-defined optimizers, networks and datasets, which are named ``module:object``.
 
-A name alone does not say what ran: its source may change between two runs. So what is stored is
-``mypkg.mymodule:MyOptimizer@1a2b3c4d5e6f``, where the last part is a hash of the source file. Such
-a name is accepted too, and refused where the source is another by now.
+The source of such an object may change between two runs. The stored name therefore ends with a
+hash of the source file: ``mypkg.mymodule:MyOptimizer@1a2b3c4d5e6f``. A name with a hash is rejected
+if the source has changed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class External:
-    """An object of a user's module.
+    """An object from a user's module.
 
     Attributes
     ----------
     name
-        ``module:object@hash``: what is stored.
+        Stored name: ``module:object@hash``.
     value
         The object.
     """
@@ -43,7 +43,7 @@ class External:
 
 
 def is_external(name: str) -> bool:
-    """Whether `name` names an object of a user's module, rather than one of this program.
+    """Return whether `name` is the name of a user-defined object.
 
     >>> is_external("mypkg.mymodule:MyOptimizer"), is_external("adam")
     (True, False)
@@ -53,23 +53,25 @@ def is_external(name: str) -> bool:
 
 @cache
 def load_external(name: str, what: str) -> External:
-    """Import what ``module:object`` names; modules are looked for where Python does, and here.
+    """Import a user-defined object.
+
+    Modules are searched for on Python's path, then in the current directory.
 
     Parameters
     ----------
     name
-        With or without ``@`` and the hash of the source.
+        ``module:object``, with or without ``@`` and the hash of the source.
     what
-        What it should be, for the message: ``"optimizer"``.
+        Kind of object, for messages, such as ``"optimizer"``.
 
     Raises
     ------
     SpecError
-        If the name is not of that form, cannot be imported, or its source has changed.
+        If the name is malformed, cannot be imported, or its source has changed.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise SpecError(f"your own {what} is written module:object, got {name[:120]!r}")
+        raise SpecError(f"a user-defined {what} is written module:object, got {name[:120]!r}")
     module = _import(match["module"], name, what)
     value: object = module
     for part in match["object"].split("."):
@@ -82,28 +84,28 @@ def load_external(name: str, what: str) -> External:
     found = _source_hash(value, module)
     if match["hash"] not in (None, found):
         raise SpecError(
-            f"{what} {name!r}: the source has changed since, its hash is {found} now; leave the "
-            "hash out to use the source as it is"
+            f"{what} {name!r}: the source has changed, its hash is now {found}; omit the hash to "
+            "use the current source"
         )
     return External(name=f"{match['module']}:{match['object']}@{found}", value=value)
 
 
 def _import(module: str, name: str, what: str) -> ModuleType:
     if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # behind all others: a file here must not hide a library
+        sys.path.append(os.getcwd())  # last, so that a file here does not shadow a library
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever a user's module does
-        advice = "it is looked for among the installed packages and in the current directory"
+    except (Exception, SystemExit) as error:  # user code may raise anything
+        advice = "installed packages and the current directory were searched"
         if module.endswith(".py"):
-            advice = f"a module is named without .py: {name.replace('.py:', ':', 1)}"
+            advice = f"write the module without .py: {name.replace('.py:', ':', 1)}"
         raise SpecError(
             f"{what} {name!r}: cannot import {module} ({kind_and_line(error)}); {advice}"
         ) from error
 
 
 def _source_hash(value: object, module: ModuleType) -> str:
-    """Of the file that defines `value`, else of that of the module it was found in."""
+    """Hash the file that defines `value`, else the file of `module`."""
     for thing in (value, module):
         with suppress(TypeError, OSError):
             source = inspect.getsourcefile(thing)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from bench.networks.build import Network
 from bench.networks.flat import flatten
 from bench.networks.mlp import MLP
 from bench.networks.module import trainable
-from bench.spec.random_streams import RandomStream
+from bench.spec.generator_state import GeneratorState
 
 _LATEST = threading.RLock()
 
@@ -105,7 +105,7 @@ def initial_module(network: Network, seed: int) -> nn.Module:
     A user's network may draw from the global generators of torch (on the CPU only), numpy and
     Python.
     """
-    with RandomStream(stream_seed("weights", seed)).drawn():
+    with GeneratorState(stream_seed("weights", seed)).active():
         return network.module()
 
 

@@ -27,8 +27,8 @@ from bench.optimizers.build import build, is_recordable, is_users, needs_closure
 from bench.optimizers.elementwise import acts_elementwise
 from bench.optimizers.schedules import learning_rates
 from bench.optimizers.trial import rate_groups
+from bench.spec.generator_state import GeneratorState
 from bench.spec.model import OptimizerSpec, Workload
-from bench.spec.random_streams import RandomStream
 from bench.training.cuda_graphs import can_record, own_stream
 from bench.training.device_data import DeviceData
 from bench.training.loop import Batches, RecordedUpdates, Step, UpdatesInPython
@@ -309,9 +309,9 @@ class Stack:
             return LayeredRun(optimizer, [weights], [gradients], self._optimizer_stream(0))
         return FlatRuns(build(optimizer, parameter, recordable=recordable))
 
-    def _optimizer_stream(self, k: int) -> RandomStream:
+    def _optimizer_stream(self, k: int) -> GeneratorState:
         """What the optimizer of run `k` draws its random numbers from."""
-        return RandomStream(stream_seed("optimizer", self._runs[k].seed), self._data.device)
+        return GeneratorState(stream_seed("optimizer", self._runs[k].seed), self._data.device)
 
     def _changing_rates(self, optimizer: OptimizerSpec, iterations: int) -> ChangingRates | None:
         if optimizer.schedule is None:

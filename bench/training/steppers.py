@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.optimizers.build import Steps, build_for_layers, is_users, set_mode
+from bench.spec.generator_state import GeneratorState
 from bench.spec.model import OptimizerSpec
-from bench.spec.random_streams import RandomStream
 
 
 class Stepper(Protocol):
@@ -68,7 +68,7 @@ class LayeredRun:
         optimizer: OptimizerSpec,
         values: Sequence[Tensor],
         gradients: Sequence[Tensor],
-        stream: RandomStream,
+        stream: GeneratorState,
         evaluate: Callable[[Tensor], Tensor] | None = None,
         *,
         recordable: bool = False,
@@ -99,7 +99,7 @@ class LayeredRun:
         self._take_over()
 
     def _drawn(self, *, keep: bool = True) -> AbstractContextManager[None]:
-        return nullcontext() if self._stream is None else self._stream.drawn(keep=keep)
+        return nullcontext() if self._stream is None else self._stream.active(keep=keep)
 
     def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
         self._take_over()

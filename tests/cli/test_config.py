@@ -368,7 +368,9 @@ def test_any_text_can_be_stored(sweep: Sweep) -> None:
     spec = declared("--optimizers", "sgd,adam")
     odd = replace(spec.workload, network=text)
     content = options_text(replace(spec, workload=odd), ExecutionOptions(device="cpu"))
-    with pytest.raises(UsageError, match="line 9: network: your own network is written") as caught:
+    with pytest.raises(
+        UsageError, match="line 9: network: a user-defined network is written"
+    ) as caught:
         sweep(content)
     assert repr(text) in str(caught.value)
 

@@ -48,7 +48,7 @@ HIDDEN = "hidden must be 1 to 10 whole numbers from 1 to 10000 with x between th
         ("mlp[hidden=10001]", f"{HIDDEN}, got '10001'"),
         ("mlp[hidden=²]", f"{HIDDEN}, got '²'"),
         ("mlp[hidden=1x1x1x1x1x1x1x1x1x1x1]", HIDDEN),
-        ("mypkg:f[hidden=3]", "your own network is written module:object"),
+        ("mypkg:f[hidden=3]", "a user-defined network is written module:object"),
         ("_user_networks:perceptrom", "did you mean perceptron?"),
         ("no_such_module_here:f", "cannot import no_such_module_here"),
     ],

@@ -166,7 +166,7 @@ def test_a_users_optimizer_is_stored_with_its_defaults_and_its_source() -> None:
         ("_lion:Lion[lrr=1]", "_lion:Lion has no hyperparameter 'lrr': did you mean lr?"),
         ("_lion:Lion[lr=fast]", "lr must be a number (default 0.001)"),
         ("_lion:Lion[params=1]", "has no hyperparameter 'params'"),
-        ("_lion:Lion@0123456789ab", "the source has changed since"),
+        ("_lion:Lion@0123456789ab", "the source has changed"),
         ("_lion:Lyon", "_lion has no 'Lyon': did you mean Lion?"),
         ("_lion:Extragradient", "a value is needed for lr"),
         ("_lion:Lion[rescale=3,betas=(1,2,3)]", "betas must be a tuple of 2"),

@@ -1,4 +1,4 @@
-"""Objects of users' modules are named, found, and known by their source."""
+"""User-defined objects: names, imports and the hash of the source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.spec.plugins import is_external, load_external
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module of the user's in the current directory."""
+    """A user module in the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     load_external.cache_clear()
@@ -22,7 +22,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mine_alone.py"
 
 
-def test_an_object_is_known_by_its_source(mine: Path) -> None:
+def test_the_name_contains_the_hash_of_the_source(mine: Path) -> None:
     found = load_external("mine_alone:Mine", "optimizer")
     assert isinstance(found.value, type)
     name, _, digest = found.name.partition("@")
@@ -34,7 +34,7 @@ def test_an_object_is_known_by_its_source(mine: Path) -> None:
     load_external.cache_clear()
     mine.write_text(mine.read_text() + "# changed\n")
     assert load_external("mine_alone:Mine", "optimizer").name != found.name
-    with pytest.raises(SpecError, match="the source has changed since"):
+    with pytest.raises(SpecError, match="the source has changed"):
         load_external(found.name, "optimizer")
 
 
@@ -42,16 +42,16 @@ def test_an_object_is_known_by_its_source(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mine_alone:", "your own network is written module:object, got 'mine_alone:'"),
-        ("mine_alone:Mine@xyz", "your own network is written module:object"),
+        ("mine_alone:", "a user-defined network is written module:object, got 'mine_alone:'"),
+        ("mine_alone:Mine@xyz", "a user-defined network is written module:object"),
         ("mine_alone:mine", "mine_alone has no 'mine': did you mean Mine"),
         ("mine_absent:Mine", "cannot import mine_absent (ModuleNotFoundError: No module named"),
         ("mine_broken:Mine", "cannot import mine_broken (RuntimeError: first);"),
         ("mine_exits:Mine", "cannot import mine_exits (SystemExit: 3);"),
-        ("mine_alone.py:Mine", "; a module is named without .py: mine_alone:Mine"),
+        ("mine_alone.py:Mine", "; write the module without .py: mine_alone:Mine"),
     ],
 )
-def test_a_wrong_name_is_one_line(name: str, message: str) -> None:
+def test_invalid_names(name: str, message: str) -> None:
     with pytest.raises(SpecError) as raised:
         load_external(name, "network")
     assert message in str(raised.value)

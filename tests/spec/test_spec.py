@@ -1,3 +1,5 @@
+"""Specification of a sweep: expressions, seeds, settings, plan and keys."""
+
 from __future__ import annotations
 
 from contextlib import suppress
@@ -80,7 +82,7 @@ def test_bad_optimizer_expressions(text: str, message: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_parsed_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     for parse in (parse_optimizers, parse_seeds):
         with suppress(SpecError):
             assert len(parse(text)) > 0
@@ -113,7 +115,7 @@ def test_bad_seed_lists(text: str, message: str) -> None:
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, unique=True))
-def test_seeds_survive_a_round_trip(seeds: list[int]) -> None:
+def test_round_trip_of_seeds(seeds: list[int]) -> None:
     assert parse_seeds(format_seeds(seeds)) == tuple(seeds)
 
 
@@ -128,7 +130,7 @@ def test_seeds_survive_a_round_trip(seeds: list[int]) -> None:
         ),
     )
 )
-def test_a_variant_name_is_the_expression_that_names_it(overrides: dict[str, object]) -> None:
+def test_a_variant_name_parses_to_its_overrides(overrides: dict[str, object]) -> None:
     (parsed,) = parse_optimizers(variant_name("adam", overrides))  # type: ignore[arg-type]
     assert parsed.overrides == overrides
 
@@ -162,7 +164,7 @@ def test_a_variant_name_is_the_expression_that_names_it(overrides: dict[str, obj
         (lambda: SweepSpec.from_json(huge_alpha()), "not a sweep specification: OverflowError"),
     ],
 )
-def test_settings_that_are_refused(make: object, message: str) -> None:
+def test_invalid_settings(make: object, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make()  # type: ignore[operator]
 
@@ -190,7 +192,7 @@ def test_the_last_update_is_evaluated(workload: Workload, expected: tuple[int, .
 
 
 def test_a_stored_key_stays_valid() -> None:
-    """Rows that users have stored are found by this hash: it may not change."""
+    """Stored rows are found by this hash, so it must not change."""
     run = RunSpec(workload=Workload(), optimizer=ADAM, seed=3)
     assert run.key == "9972b8a438f6df942dad33f6ec51bc8463ae13ea4f6281cfbf039460adbcdb4c"
 

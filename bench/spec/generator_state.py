@@ -1,9 +1,9 @@
-"""Random streams: the state of the global generators of torch, numpy and Python for one purpose.
+"""Separate states of the global random generators of torch, numpy and Python.
 
-Code of users draws from the global generators. Each purpose of a run (its network, its optimizer)
-has a stream derived from the seed of the run, which takes the place of the global state while that
-code runs. What it draws then depends neither on the other runs of the process nor on the number of
-workers.
+User code draws from the global generators. The network and the optimizer of a run each have a
+separate generator state, derived from the seed of the run, which replaces the global state while
+their code runs. Their random numbers therefore depend neither on other runs in the same process
+nor on the number of workers.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from torch import Tensor
 GENERATORS = threading.RLock()
 
 
-class RandomStream:
-    """A state of all global random generators that code may draw from.
+class GeneratorState:
+    """State of the global random generators for one purpose of a run.
 
-    Generators that the code makes itself (``torch.Generator``, ``numpy.random.default_rng``) are
-    not affected.
+    Other generators, such as ``torch.Generator`` and ``numpy.random.default_rng``, are not
+    affected.
 
     Parameters
     ----------
     seed
         Non-negative; torch uses its lower 32 bits.
     device
-        The generator of this device belongs to the stream, beside that of the CPU.
+        Device whose generator is included, in addition to that of the CPU.
     """
 
     def __init__(self, seed: int, device: torch.device | None = None) -> None:
@@ -46,17 +46,17 @@ class RandomStream:
         self._python = random.Random(seed).getstate()
 
     @contextmanager
-    def drawn(self, *, keep: bool = False) -> Iterator[None]:
-        """Draw from this stream inside the block.
+    def active(self, *, keep: bool = False) -> Iterator[None]:
+        """Set the global generators to this state in the block, and restore them afterwards.
 
-        `keep` the state at the end of the block for the next one. Without it the block changes
-        nothing, and numpy's generator starts from the seed.
+        With `keep`, the next block continues from the state at the end of this one. Without it,
+        the state does not change, and numpy's generator starts from the seed.
         """
         with GENERATORS:
             outer_torch = [get_state() for get_state, _ in self._torch]
             outer_numpy = np.random.get_bit_generator()  # type: ignore[attr-defined]
             outer_python = random.getstate()
-            # half the cost of a copy
+            # takes half the time of a copy
             numpy = self._numpy if keep else np.random.MT19937(self._seed)
             self._set(self._states, numpy, self._python)
             try:
@@ -67,10 +67,10 @@ class RandomStream:
             finally:
                 self._set(outer_torch, outer_numpy, outer_python)
 
-    def reseeded_as(self, other: RandomStream) -> list[str]:
-        """Names of the libraries whose generator has the same state in both streams.
+    def libraries_equal_in(self, other: GeneratorState) -> list[str]:
+        """Return the names of the libraries whose generators have the same state in both.
 
-        Two streams with different seeds agree only after code has set the seed itself.
+        States that started from different seeds agree only if user code has set the seed itself.
         """
         return [
             name
@@ -94,7 +94,7 @@ class RandomStream:
 def _torch_generators(
     device: torch.device | None,
 ) -> list[tuple[Callable[[], Tensor], Callable[[Tensor], object]]]:
-    """Functions that get and set the state: of the CPU's generator, then of the device's."""
+    """Return functions that get and set the state of the CPU's and the device's generator."""
     found: list[tuple[Callable[[], Tensor], Callable[[Tensor], object]]] = [
         (torch.default_generator.get_state, torch.default_generator.set_state)
     ]
