@@ -1,1 +1,1 @@
-"""Datasets: a name becomes arrays in a cache on disk."""
+"""Datasets: names, arrays, and their cache on disk."""

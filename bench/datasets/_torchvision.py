@@ -1,9 +1,9 @@
-"""Import torchvision.datasets next to any torch build.
+"""Import torchvision.datasets with any build of torch.
 
-PyPI's Linux wheels of torchvision are compiled against CUDA. Next to a CPU-only torch their
-compiled operators do not load, and ``import torchvision`` stops with "operator torchvision::nms
-does not exist" while it registers a fake for that operator. The datasets need no operators: it is
-enough to declare the two schemas that the import refers to, and to import again.
+The Linux wheels of torchvision on PyPI are compiled for CUDA. With a CPU-only torch their compiled
+operators do not load, and ``import torchvision`` fails with "operator torchvision::nms does not
+exist" when it registers a fake implementation of that operator. The datasets do not use operators.
+Declaring the two schemas that the import refers to, and importing again, is sufficient.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import ModuleType
 
 
 def import_datasets() -> ModuleType:
-    """The module :mod:`torchvision.datasets`."""
+    """Return the module :mod:`torchvision.datasets`."""
     try:
         return import_module("torchvision.datasets")
     except RuntimeError as error:

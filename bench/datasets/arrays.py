@@ -1,8 +1,7 @@
-"""Labelled images as arrays, checked: whatever a file or a function of the user's holds.
+"""Arrays of labelled images, and checks of arrays from user files and functions.
 
-Images of integers are bytes, 0 to 255, and are divided by 255 when they are trained on. Images of
-floats are taken as they are. Every fault is one line that names the source, what is allowed and
-what was given.
+Integer pixels are bytes, 0 to 255, and are divided by 255 for training. Float pixels are not
+scaled. Error messages are one line: the source, what is allowed and what was given.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from numpy.typing import NDArray
 
 from bench.errors import SpecError, kind_and_line
 
-#: What a dataset is made of, by the names that users give it.
+#: Names of the arrays of a dataset in user files and functions.
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-#: A class index beyond this is a slip: a regression target, a pixel, an identity.
+#: Largest number of classes; larger labels are probably regression targets, pixels or identifiers.
 MAX_CLASSES = 1000
 
-#: Rows of pixels: bytes, or floats that are taken as they are.
+#: Rows of pixels: bytes, or floats that are not scaled.
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 #: Class indices: bytes for up to 256 classes.
 Labels = NDArray[np.uint8] | NDArray[np.int64]
 
 _BYTES = "integers 0 to 255"
-#: What an array may hold, by the kind of its dtype.
+#: Allowed contents of an array by the kind of its dtype.
 _KINDS = {"b": "booleans", "u": _BYTES, "i": _BYTES, "f": "floats"}
-#: Axes of images by their number.
+#: Allowed shapes of images by their number of axes.
 _RANKS = {2: "(n, D)", 3: "(n, H, W)", 4: "(n, C, H, W)"}
 
 
@@ -49,21 +48,20 @@ class Dataset:
 
 
 def checked(arrays: Mapping[str, object], where: str) -> Dataset:
-    """The dataset that `arrays` holds under :data:`KEYS`; other keys are ignored.
-
-    Images are (n, H, W), (n, C, H, W) or flat, (n, D). Booleans are black and white: 0 and 255.
+    """Check the arrays of :data:`KEYS` and return them as a dataset; other keys are ignored.
 
     Parameters
     ----------
     arrays
-        Anything that numpy takes for arrays.
+        Objects that numpy can convert to arrays. Images are (n, H, W), (n, C, H, W) or flat,
+        (n, D). Boolean pixels become 0 and 255. Labels are integers (n,).
     where
-        Where they come from, for the messages.
+        Source of the arrays, for messages.
 
     Raises
     ------
     SpecError
-        If something is missing or is not of the form above.
+        If an array is missing or is not of this form.
     """
     missing = [key for key in KEYS if key not in arrays]
     if missing:
@@ -97,15 +95,15 @@ def checked(arrays: Mapping[str, object], where: str) -> Dataset:
 
 
 def count_classes(*labels: Labels) -> int:
-    """One more than the largest class index, at least 2."""
+    """Return one more than the largest class index, at least 2."""
     return max(2, *(int(part.max()) + 1 for part in labels))
 
 
 def _array(value: object, key: str, where: str) -> NDArray[np.generic]:
     try:
         array = np.asarray(value)
-    except Exception as error:  # ragged lists, tensors of other devices, whatever is handed over
-        raise SpecError(f"{where}: {key} is no array ({kind_and_line(error)})") from error
+    except Exception as error:  # ragged lists, tensors on other devices, any user object
+        raise SpecError(f"{where}: {key} is not an array ({kind_and_line(error)})") from error
     if array.dtype.kind not in _KINDS:
         raise SpecError(f"{where}: {key} must hold numbers, got an array of {array.dtype}")
     if array.size == 0:
@@ -147,16 +145,16 @@ def _rows(images: NDArray[np.generic], key: str, where: str) -> Pixels:
     low, high = int(flat.min()), int(flat.max())
     if low < 0 or high > 255:
         raise SpecError(
-            f"{where}: {key} must hold {_BYTES}, or floats that are taken as they are; got "
-            f"integers {low} to {high}"
+            f"{where}: {key} must hold {_BYTES}, or floats, which are not scaled; got integers "
+            f"{low} to {high}"
         )
     return np.ascontiguousarray(flat, dtype=np.uint8)
 
 
 def _float_rows(flat: NDArray[np.generic], key: str, where: str) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # infinite in float32: refused below
+    with np.errstate(over="ignore"):  # values that are infinite in float32 are rejected below
         rows = np.ascontiguousarray(flat, dtype=np.float32)
-    extremes = float(rows.min()), float(rows.max())  # NaN if anything is
+    extremes = float(rows.min()), float(rows.max())  # NaN if any value is NaN
     if not all(map(math.isfinite, extremes)):
         raise SpecError(f"{where}: {key} must hold finite numbers of float32, got one that is not")
     return rows

@@ -1,11 +1,12 @@
-"""Images as arrays that every worker memory-maps.
+"""Cache of datasets: arrays on disk that all workers memory-map.
 
-MNIST ships inside the package. At first use its files are verified, unpacked into a cache in the
-layout that :class:`torchvision.datasets.MNIST` reads, and read through torchvision. Other datasets
-are downloaded by torchvision, come with scikit-learn, or are the user's. All are stored as ``.npy``
-files beside a manifest of their hashes. The manifest is checked at every start: a damaged
-or half-written cache is rebuilt, under a lock, in a directory that is renamed into place whole.
-Workers only map the arrays; they never import torchvision.
+MNIST is included in the package. At first use its files are verified, unpacked in the layout of
+:class:`torchvision.datasets.MNIST`, and read through torchvision. Other datasets are downloaded by
+torchvision, loaded from scikit-learn, or defined by the user.
+
+Each dataset is stored as ``.npy`` files with a manifest of their hashes, which is checked at every
+start. A damaged or incomplete cache is rebuilt under a lock, in a temporary directory that is then
+renamed. Workers only map the arrays and do not import torchvision.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def n_train_images(name: str, data_dir: Path | None = None) -> int:
-    """The number of training images, before anything is downloaded.
+    """Return the number of training images, without a download.
 
-    A dataset of the user's is prepared for it. Raises what :func:`prepare` does.
+    A user-defined dataset is prepared first. Raises the errors of :func:`prepare`.
     """
     if name in N_TRAIN:
         return N_TRAIN[name]
@@ -57,25 +58,25 @@ def n_train_images(name: str, data_dir: Path | None = None) -> int:
 
 
 def prepare(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> Path:
-    """Make sure that the arrays of a dataset are in the cache, and return their directory.
+    """Put the arrays of a dataset into the cache if necessary, and return their directory.
 
     Parameters
     ----------
     name
-        What :func:`resolve_dataset` takes or gives.
+        Argument or result of :func:`resolve_dataset`.
     data_dir
-        The cache; by default the environment variable ``OPTIMIZER_BENCH_DATA``, else the user's
-        cache directory. Where it cannot be written, a temporary directory serves until the
-        program ends, and one warning says so.
+        Cache directory; by default the environment variable ``OPTIMIZER_BENCH_DATA``, else the
+        user's cache directory. If it cannot be written, a warning is shown and a temporary
+        directory is used until the program ends.
     quiet
-        Without the progress of downloads, which is shown in terminals only.
+        Whether to hide the progress of downloads, which is shown in terminals only.
 
     Raises
     ------
     SpecError
-        If there is no dataset of that name, or a user's is not what it should be.
+        If the name is unknown, or a user-defined dataset is invalid.
     DataError
-        If files are damaged, cannot be downloaded, or can be unpacked nowhere.
+        If files are damaged, cannot be downloaded, or cannot be written to any directory.
     """
     name = resolve_dataset(name)
     cache = data_dir or default_data_dir()
@@ -88,7 +89,7 @@ def prepare(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> P
         temporary = Path(tempfile.mkdtemp(prefix="optimizer-bench-"))
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         warnings.warn(
-            f"{reason}; unpacking it into {temporary} for this run", RuntimeWarning, stacklevel=2
+            f"{reason}; it is unpacked into {temporary} for this run", RuntimeWarning, stacklevel=2
         )
         return prepare_in(temporary)
     except OSError as error:
@@ -100,15 +101,15 @@ def prepare(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> P
 
 
 def default_data_dir() -> Path:
-    """Where datasets are cached unless the user says otherwise."""
+    """Return the default cache directory."""
     override = os.environ.get(DATA_DIR_VARIABLE)
     return Path(override) if override else platformdirs.user_cache_path("optimizer-bench")
 
 
 def load(directory: Path) -> Dataset:
-    """Map the arrays that :func:`prepare` put into `directory`.
+    """Memory-map the arrays in `directory`, which :func:`prepare` returned.
 
-    They are mapped copy-on-write: all workers share the pages, and torch may wrap them without
+    They are mapped copy-on-write. All workers share the pages, and torch wraps the arrays without
     a warning about read-only memory.
     """
     manifest = json.loads((directory / _MANIFEST).read_text())
@@ -121,12 +122,12 @@ def load(directory: Path) -> Dataset:
 
 
 def _preparation(name: str, *, quiet: bool) -> Callable[[Path], Path]:
-    """What puts the arrays of a dataset into a cache, unless they are there."""
+    """Return the function that puts the arrays of a dataset into a cache if they are missing."""
     if is_npz(name):
         digest = name.rpartition("@")[2]
         return partial(_prepare_in, stem=f"npz-{digest}", read=lambda _: read_npz(name))
     if is_external(name):
-        # a function may return something else every time: its cache has the name of what it holds
+        # named after the content, as the function may return different data at each call
         dataset = call_function(name)
         return partial(_prepare_in, stem=f"user-{_content_hash(dataset)}", read=lambda _: dataset)
     if name == "mnist":
@@ -142,13 +143,13 @@ def _prepare_in(cache: Path, *, stem: str, read: Callable[[Path], Dataset]) -> P
         return arrays
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{stem}.lock"):
-        if not _is_intact(arrays):  # another process may have built it while we waited
+        if not _is_intact(arrays):  # another process may have built it in the meantime
             _build(read(cache), arrays)
     return arrays
 
 
 def _is_intact(arrays: Path) -> bool:
-    """Whether all is there as the manifest says; one of an earlier version says too little."""
+    """Return whether all arrays match the manifest; manifests of old versions are incomplete."""
     try:
         manifest = json.loads((arrays / _MANIFEST).read_text())
         digests = manifest["sha256"]
@@ -162,7 +163,7 @@ def _is_intact(arrays: Path) -> bool:
 
 
 def _fits(dataset: Dataset) -> bool:
-    """Whether the manifest's shape and number of classes are those of the arrays."""
+    """Return whether the shape and the number of classes in the manifest match the arrays."""
     n_pixels = math.prod(dataset.image_shape)
     return (
         dataset.train_images.shape[1:] == dataset.test_images.shape[1:] == (n_pixels,)
@@ -193,12 +194,12 @@ def _content_hash(dataset: Dataset) -> str:
 
 
 def _read_digits() -> Dataset:
-    """scikit-learn's 8 x 8 digits, 0 to 1 in steps of 1/16; the first 80 % are for training."""
+    """Load scikit-learn's 8 x 8 digits, scaled to 0 to 1; the first 80 % are for training."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise DataError(
-            "the dataset digits comes with scikit-learn, which is not installed: "
+            "the dataset digits is part of scikit-learn, which is not installed: "
             "pip install 'optimizer-bench[digits]'"
         ) from error
     digits, n = load_digits(), N_TRAIN["digits"]
@@ -209,10 +210,10 @@ def _read_digits() -> Dataset:
 
 @contextmanager
 def _replacing(directory: Path) -> Iterator[Path]:
-    """A temporary sibling that takes the place of `directory` once it is complete."""
+    """Yield a temporary directory that replaces `directory` at the end of the block."""
     building = directory.with_name(f"{directory.name}-{os.getpid()}")
     shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()  # with the user's umask: a cache may be shared, unlike what mkdtemp makes
+    building.mkdir()  # not mkdtemp, whose directories other users of a shared cache cannot read
     try:
         yield building
         shutil.rmtree(directory, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Datasets that users bring along: an .npz file, or a function of a module of theirs.
+"""User-defined datasets: an .npz file, or a function of a user's module.
 
-Both have names that say what was read: ``path/to/mine.npz@1a2b3c4d5e6f`` ends with a hash of the
-file, ``mypkg:load_data@1a2b3c4d5e6f`` with a hash of the source.
+Their stored names end with a hash: of the file in ``path/to/mine.npz@1a2b3c4d5e6f``, of the source
+in ``mypkg:load_data@1a2b3c4d5e6f``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HASH = re.compile("[0-9a-f]{12}")
 
 
 def is_npz(name: str) -> bool:
-    """Whether `name` is the path of an .npz file, with or without a hash.
+    """Return whether `name` is the path of an .npz file, with or without a hash.
 
     >>> is_npz("C:/data/mine.npz@1a2b3c4d5e6f"), is_npz("mypkg:load_data")
     (True, False)
@@ -31,48 +31,48 @@ def is_npz(name: str) -> bool:
 
 
 def npz_name(name: str) -> str:
-    """`name` with the hash of the file as it is now.
+    """Return `name` with the hash of the current content of the file.
 
     Raises
     ------
     SpecError
-        If it cannot be read, or `name` has the hash of another file.
+        If the file cannot be read, or `name` has a different hash.
     """
-    path, wanted = _parted(name)
+    path, wanted = _split_name(name)
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         reason = getattr(error, "strerror", None) or error
         raise SpecError(f"dataset {str(path)[:200]!r} cannot be read: {reason}") from error
     if wanted not in (None, found):
         raise SpecError(
-            f"dataset {name!r}: the file has changed since, its hash is {found} now; leave the "
-            "hash out to use the file as it is"
+            f"dataset {name!r}: the file has changed, its hash is now {found}; omit the hash to "
+            "use the current file"
         )
     return f"{path}@{found}"
 
 
 def read_npz(name: str) -> Dataset:
-    """What the file holds; object arrays are refused, as unpickling them could run anything.
+    """Read an .npz file; object arrays are rejected, as unpickling could run any code.
 
     Raises
     ------
     SpecError
-        If it is not an .npz file, is damaged, or holds something else than labelled images.
+        If it is not an .npz file, is damaged, or does not hold labelled images.
     """
-    path, _ = _parted(name)
+    path, _ = _split_name(name)
     where = f"dataset {str(path)!r}"
     try:
-        with path.open("rb") as file:  # numpy leaves a damaged one open
+        with path.open("rb") as file:  # numpy does not close a damaged file
             content = np.load(file, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
-                raise SpecError(f"{where} is not an .npz file: numpy.savez makes one")
+                raise SpecError(f"{where} is not an .npz file: write it with numpy.savez")
             arrays = {key: _member(content, key, where) for key in KEYS if key in content.files}
             others = dict.fromkeys(set(content.files) - set(KEYS))
     except SpecError:
         raise
-    except Exception as error:  # whatever a damaged file makes zipfile, zlib or numpy raise
+    except Exception as error:  # zipfile, zlib and numpy raise many types for damaged files
         raise SpecError(
             f"{where} is not an .npz file, or damaged: {kind_and_line(error)}"
         ) from error
@@ -80,12 +80,12 @@ def read_npz(name: str) -> Dataset:
 
 
 def function_name(name: str) -> str:
-    """`name` with the hash of the source.
+    """Return `name` with the hash of the source.
 
     Raises
     ------
     SpecError
-        If it cannot be imported or is no function, or `name` has the hash of another source.
+        If it cannot be imported, is not callable, or `name` has a different hash.
     """
     external = load_external(name, "dataset")
     if not callable(external.value):
@@ -97,17 +97,17 @@ def function_name(name: str) -> str:
 
 
 def call_function(name: str) -> Dataset:
-    """What the function returns: a mapping or a tuple, by or in the order of the four keys.
+    """Call a user's function, which returns a mapping or a tuple of the arrays of :data:`KEYS`.
 
     Raises
     ------
     SpecError
-        If it raises anything, or returns something else than labelled images.
+        If the function raises an exception, or does not return labelled images.
     """
     external, where = load_external(function_name(name), "dataset"), f"dataset {name!r}"
     try:
         returned = external.value()  # type: ignore[operator]
-    except (Exception, SystemExit) as error:  # whatever a user's function does
+    except (Exception, SystemExit) as error:  # user code may raise anything
         raise SpecError(f"{where}: the function failed ({kind_and_line(error)})") from error
     if isinstance(returned, tuple | list) and len(returned) == len(KEYS):
         return checked(dict(zip(KEYS, returned, strict=True)), where)
@@ -120,11 +120,12 @@ def call_function(name: str) -> Dataset:
     )
 
 
-def _parted(name: str) -> tuple[Path, str | None]:
+def _split_name(name: str) -> tuple[Path, str | None]:
+    """Return the path and the hash in `name`."""
     match = _NPZ.fullmatch(name)
     if match is None or (match["hash"] is not None and not _HASH.fullmatch(match["hash"])):
         raise SpecError(
-            f"your own dataset is written FILE.npz or FILE.npz@ and 12 digits 0-9a-f, got "
+            "a user-defined dataset is written FILE.npz, or FILE.npz@ and 12 digits 0-9a-f, got "
             f"{name[:120]!r}"
         )
     return Path(match["path"]), match["hash"]

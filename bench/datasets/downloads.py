@@ -1,8 +1,7 @@
-"""Datasets that torchvision downloads: MNIST's relatives, checked by their published MD5.
+"""Datasets that torchvision downloads, checked by their published MD5.
 
-Their packed files stay in the cache in torchvision's layout, so they may also be put there by
-hand. A packed file decides: whatever was unpacked from it before is unpacked again, as an
-interrupted run may have left half of it.
+The packed files stay in the cache in torchvision's layout, so users can also copy them there. Files
+are always unpacked again, because an interrupted run may have left an incomplete file.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from bench.datasets._torchvision import import_datasets
 from bench.datasets.arrays import KEYS, Dataset, checked
 from bench.errors import DataError
 
-#: A server that is silent for so many seconds is given up.
+#: Timeout of a connection in seconds.
 TIMEOUT = 30.0
 
 
@@ -41,7 +40,7 @@ class Download:
     n_train
         Training images.
     options
-        What the class is called with besides.
+        Further arguments of the class.
     """
 
     class_name: str
@@ -49,7 +48,7 @@ class Download:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-#: By the names that users give. QMNIST's test part is all 60,000 images.
+#: By the names on the command line. The test set of QMNIST is all 60,000 images.
 DOWNLOADS: Mapping[str, Download] = {
     "fashion-mnist": Download(class_name="FashionMNIST", n_train=60_000),
     "kmnist": Download(class_name="KMNIST", n_train=60_000),
@@ -61,7 +60,7 @@ DOWNLOADS: Mapping[str, Download] = {
 
 @dataclass(frozen=True)
 class _File:
-    """A packed file by its name, its MD5, and what is unpacked from it, if anything is."""
+    """A packed file: its name, its MD5, and the name of the unpacked file, if there is one."""
 
     name: str
     md5: str
@@ -69,28 +68,28 @@ class _File:
 
 
 def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
-    """Download what is not in `cache` yet, and read it.
+    """Download the files that are not in `cache`, and read the dataset.
 
     Parameters
     ----------
     name
         One of :data:`DOWNLOADS`.
     cache
-        A directory that can be written.
+        A writable directory.
     quiet
-        Without torchvision's progress bars, which are shown in terminals only.
+        Whether to hide torchvision's progress bars, which are shown in terminals only.
 
     Raises
     ------
     DataError
-        If it cannot be downloaded or is damaged; the message says where files may be put by hand.
+        If it cannot be downloaded or is damaged; the message names the directory to copy files to.
     """
     download, module = DOWNLOADS[name], import_datasets()
     cls = getattr(module, download.class_name)
     root, directory = _places(cls, cache)
     directory.mkdir(parents=True, exist_ok=True)
     files = _files(cls)
-    damaged = _tidied(directory, files)
+    damaged = _remove_unverified(directory, files)
     show = not quiet and sys.stderr.isatty()
     try:
         with nullcontext() if show else redirect_stderr(io.StringIO()), _timeout(TIMEOUT):
@@ -99,11 +98,11 @@ def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
                 for is_train in (True, False)
             )
     except _FAILURES as error:
-        wrong = f"; not what was published, by its MD5: {', '.join(damaged)}" if damaged else ""
+        wrong = f"; MD5 differs from the published one: {', '.join(damaged)}" if damaged else ""
         names = ", ".join(file.name for file in files)
         raise DataError(
-            f"cannot download {name} ({_reason(error)}): with a network try again, or put {names} "
-            f"into {directory}{wrong}"
+            f"cannot download {name} ({_reason(error)}): check the network and try again, or put "
+            f"{names} into {directory}{wrong}"
         ) from error
     dataset = checked(dict(zip(KEYS, (*_arrays(train), *_arrays(test)), strict=True)), name)
     if len(dataset.train_labels) != download.n_train:
@@ -114,7 +113,7 @@ def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
     return dataset
 
 
-#: What torchvision raises without a network or with a damaged file. A full disk is none of them.
+#: Errors of torchvision without a network or with a damaged file; not those of a full disk.
 _FAILURES = (
     *(URLError, HTTPException, TimeoutError, ConnectionError, ssl.SSLError, socket.gaierror),
     *(RuntimeError, AssertionError, EOFError, ValueError, RecursionError),
@@ -122,18 +121,18 @@ _FAILURES = (
 
 
 def _places(cls: type, cache: Path) -> tuple[Path, Path]:
-    """The root to call a class with, and where its packed files lie."""
-    if cls.__name__ == "USPS":  # the only one that puts its files into the root
+    """Return the root argument of a class, and the directory of its packed files."""
+    if cls.__name__ == "USPS":  # the only class that puts its files into the root
         return cache / "USPS", cache / "USPS"
     return cache, cache / cls.__name__ / "raw"
 
 
 def _files(cls: Any) -> list[_File]:
-    """The packed files that torchvision knows of a class."""
+    """Return the packed files of a torchvision class."""
     if cls.__name__ == "USPS":
         return [_File(name, md5, None) for _, name, md5 in cls.split_list.values()]
     if cls.__name__ == "EMNIST":
-        part = "emnist-digits-train-images-idx3-ubyte"  # one that lacks makes it unpack all
+        part = "emnist-digits-train-images-idx3-ubyte"  # if one is missing, all are unpacked
         return [_File(cls.url.rpartition("/")[2], cls.md5, part)]
     if cls.__name__ == "QMNIST":
         resources = [*cls.resources["train"], *cls.resources["test"]]
@@ -143,8 +142,8 @@ def _files(cls: Any) -> list[_File]:
     return [_File(name, md5, name.rpartition(".")[0]) for name, md5 in names]
 
 
-def _tidied(directory: Path, files: list[_File]) -> list[str]:
-    """Remove what torchvision would take unchecked; return the names of damaged packed files."""
+def _remove_unverified(directory: Path, files: list[_File]) -> list[str]:
+    """Remove files that torchvision would read unchecked; return the damaged packed files."""
     damaged = []
     for file in files:
         packed = directory / file.name
@@ -152,7 +151,7 @@ def _tidied(directory: Path, files: list[_File]) -> list[str]:
             continue
         if _md5(packed) != file.md5:
             damaged.append(file.name)
-            if file.unpacked is None:  # torchvision checks it only where it is downloaded
+            if file.unpacked is None:  # torchvision checks it only when it downloads it
                 packed.unlink()
         elif file.unpacked is not None:
             (directory / file.unpacked).unlink(missing_ok=True)
@@ -165,18 +164,18 @@ def _md5(path: Path) -> str:
 
 
 def _arrays(part: Any) -> tuple[Any, Any]:
-    """Images and classes of a torchvision dataset."""
+    """Return images and classes of a torchvision dataset."""
     images, labels = np.asarray(part.data), np.asarray(part.targets)
-    if labels.ndim == 2:  # of QMNIST: the class, and seven columns about the writer
+    if labels.ndim == 2:  # QMNIST: the class, and seven columns about the writer
         labels = labels[:, 0]
-    if type(part).__name__ == "EMNIST":  # its files hold columns where all others hold rows
+    if type(part).__name__ == "EMNIST":  # its images are stored transposed
         images = images.transpose(0, 2, 1)
     return images, labels
 
 
 @contextmanager
 def _timeout(seconds: float) -> Iterator[None]:
-    """torchvision sets none for its connections."""
+    """Set a default timeout for connections, as torchvision sets none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -186,5 +185,5 @@ def _timeout(seconds: float) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The last line, which holds the cause where torchvision lists its mirrors."""
+    """Return the last line of a message: torchvision lists its mirrors before the cause."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1][:160]

@@ -1,4 +1,4 @@
-"""MNIST from the files inside the package."""
+"""Read MNIST from the files inside the package."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ _HASH_CHUNK = 1 << 20
 
 
 def read_mnist(cache: Path) -> Dataset:
+    """Unpack the files of MNIST into `cache` and read them through torchvision.
+
+    Raises
+    ------
+    DataError
+        If a file in the package is damaged.
+    """
     _unpack(cache / "MNIST" / "raw")
     return _read_through_torchvision(cache)
 
 
 def _unpack(raw: Path) -> None:
-    """Write the raw IDX files that are missing or damaged, each verified before and after."""
+    """Write the raw IDX files that are missing or damaged; verify packed and unpacked content."""
     raw.mkdir(parents=True, exist_ok=True)
     source = resources.files("bench") / "data" / "mnist"
     sums = _published_sums(source.joinpath("SHA256SUMS").read_text())
@@ -71,6 +78,7 @@ def _read_through_torchvision(cache: Path) -> Dataset:
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_HASH_CHUNK):

@@ -1,4 +1,4 @@
-"""Names of datasets, read and checked without loading data."""
+"""Parse the names of datasets, without loading data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.datasets.downloads import DOWNLOADS
 from bench.errors import SpecError, suggestion
 from bench.spec.plugins import is_external
 
-#: Training images of the datasets that can be named.
+#: Number of training images of each built-in dataset.
 N_TRAIN: Mapping[str, int] = {
     "mnist": 60_000,
     **{name: download.n_train for name, download in DOWNLOADS.items()},
@@ -20,23 +20,23 @@ N_TRAIN: Mapping[str, int] = {
 }
 
 
-#: The datasets that can be named; users may bring others along.
+#: Built-in datasets.
 NAMES: tuple[str, ...] = tuple(N_TRAIN)
 
 
 def resolve_dataset(text: str) -> str:
-    """The name of a dataset that says what it is: what is stored, and what :func:`prepare` takes.
+    """Return the stored name of a dataset, which :func:`prepare` accepts.
 
     Parameters
     ----------
     text
-        One of :data:`NAMES`, the path of an .npz file, or ``module:function``. The last two are
-        given a hash, or keep the one they have.
+        One of :data:`NAMES`, the path of an .npz file, or ``module:function``. The last two get a
+        hash, or keep the one that they have.
 
     Raises
     ------
     SpecError
-        If there is none, or it is another one by now than the hash says.
+        If there is no such dataset, or its hash has changed.
     """
     if text in N_TRAIN:
         return text
@@ -45,13 +45,15 @@ def resolve_dataset(text: str) -> str:
     if is_external(text):
         return function_name(text)
     raise SpecError(
-        f"unknown dataset {text[:120]!r}: {suggestion(text, NAMES)} (your own is the path of an "
-        ".npz file, or module:function)"
+        f"unknown dataset {text[:120]!r}: {suggestion(text, NAMES)} (a user-defined dataset is the "
+        "path of an .npz file, or module:function)"
     )
 
 
 def resolve_datasets(text: str) -> tuple[str, ...]:
-    """The names of one dataset or of several, separated by commas: see :func:`resolve_dataset`.
+    """Return the stored names of one or more datasets, separated by commas.
+
+    See :func:`resolve_dataset`.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def resolve_datasets(text: str) -> tuple[str, ...]:
 
 
 def short_name(name: str) -> str:
-    """The name of a dataset as a part of file names: letters, digits, ``.``, ``_`` and ``-``.
+    """Return a short name for file names, of letters, digits, ``.``, ``_`` and ``-``.
 
     >>> short_name("emnist-digits"), short_name("my data/cats & dogs.npz@1a2b3c4d5e6f")
     ('emnist-digits', 'cats-dogs-1a2b3c4d5e6f')

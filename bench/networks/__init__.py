@@ -1,1 +1,1 @@
-"""Networks over a flat tensor of parameters."""
+"""Networks whose parameters are views into one flat tensor."""

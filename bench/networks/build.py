@@ -1,4 +1,4 @@
-"""A network's name and the images it is for become a network."""
+"""Create a network from its name and the shape of the images."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bench.networks.module import ModuleNetwork, Runs, with_accepted
 from bench.networks.names import parse_architecture
 from bench.spec.plugins import is_external, load_external
 
-#: Two poolings and an unpadded convolution leave one pixel of so many.
+#: Smallest height and width for which LeNet's last pooling has at least one pixel.
 LENET_MIN_PIXELS = 12
 
 
 class Network(Protocol):
-    """What training needs of a network."""
+    """Interface of a network in training."""
 
     @property
     def layout(self) -> FlatLayout:
-        """Where the trained parameters lie in a row of the flat tensor."""
+        """Layout of the trained parameters in a row of the flat tensor."""
 
     def module(self) -> nn.Module:
-        """The network as a torch module, freshly initialised from torch's generator."""
+        """Return a new torch module, initialised with torch's global generator."""
 
     def runs(
         self,
@@ -40,14 +40,21 @@ class Network(Protocol):
         batch_size: int,
         /,
     ) -> Runs:
-        """What K runs compute, from their modules and the seeds of their random numbers.
+        """Return the computations of K runs.
 
-        `parameters` (K, P) hold the weights of the modules, and `gradient` is overwritten.
+        Parameters
+        ----------
+        modules, seeds
+            The module of each run, and the seed of its random numbers.
+        parameters, gradient
+            Weights (K, P) of the modules, and their gradient (K, P), which is overwritten.
+        batch_size
+            Images per computation of the gradient.
         """
 
 
 def has_closed_form(name: str) -> bool:
-    """Whether a stack of the network called `name` is a batched product: others run in turn."""
+    """Return whether a stack of this network is computed by batched products, not run by run."""
     return not is_external(name) and parse_architecture(name).name != "lenet"
 
 
@@ -59,15 +66,15 @@ def make_network(
     batch_size: int = 2,
     device: torch.device | None = None,
 ) -> Network:
-    """The network called `name` for images of this shape (channels, height, width).
+    """Create the network called `name` for images of shape (channels, height, width).
 
-    Your own network is tried out with one update of `batch_size` random images on `device`, by
+    A user-defined network is tested with one update of `batch_size` random images on `device`, by
     default the CPU.
 
     Raises
     ------
     SpecError
-        If there is no network of that name, or it does not work with these images.
+        If the name is unknown, or the network does not accept these images.
     """
     if is_external(name):
         where = device or torch.device("cpu")
@@ -88,7 +95,7 @@ def _external(
     device: torch.device,
     _default_dtype: torch.dtype,
 ) -> ModuleNetwork:
-    """A user's network, tried out once in this process."""
+    """Return a user-defined network, tested once per process."""
     factory = load_external(name, "network").value
     if isinstance(factory, nn.Module) or not callable(factory):
         raise SpecError(
@@ -102,7 +109,7 @@ def _external(
 
 
 def _lenet(name: str, image_shape: tuple[int, int, int], n_classes: int) -> ModuleNetwork:
-    """LeNet-5 with ReLU and max pooling; sizes follow the images."""
+    """Create LeNet-5 with ReLU and max pooling for images of this shape."""
     channels, height, width = image_shape
     if min(height, width) < LENET_MIN_PIXELS:
         raise SpecError(

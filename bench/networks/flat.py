@@ -1,12 +1,13 @@
-"""The network as a function of a flat parameter vector, and its gradient.
+"""Parameters of a network as a flat vector.
 
-Linear layers with ReLU between them have their gradient in closed form, whatever their number;
-every other network is a torch module and goes through autograd (:mod:`bench.networks.module`).
+Networks of linear layers with ReLU between them have a gradient in closed form
+(:mod:`bench.networks.mlp`). All other networks are torch modules and use autograd
+(:mod:`bench.networks.module`).
 
-The parameters of K runs that differ only in their seed are one tensor of shape (K, P); every
-layer's weight and bias is a view into it, and so is the gradient. One elementwise optimizer step
-over the flat tensor then serves all K runs and all layers. With K = 1 a batched product costs
-what a plain one does.
+The parameters of K runs that differ only in their seed are one tensor of shape (K, P). The weight
+and the bias of each layer are views into it, and so are their gradients. One step of an elementwise
+optimizer over the flat tensor updates all K runs and all layers. For K = 1 a batched matrix product
+takes as long as a plain one.
 """
 
 from __future__ import annotations
@@ -18,5 +19,5 @@ from bench.networks.module import trainable
 
 
 def flatten(module: nn.Module) -> Tensor:
-    """The trained parameters of `module` as one detached vector (P,), in its own order."""
+    """Return the trained parameters of `module`, in its order, as a detached vector (P,)."""
     return torch.cat([p.detach().reshape(-1) for p in trainable(module)])

@@ -1,9 +1,8 @@
 """Layout of a network's parameters in one flat tensor.
 
-Each parameter starts at a multiple of :data:`ALIGNMENT` elements, so in memory at a multiple of 64
-bytes, as every tensor that torch allocates on the CPU. The last bits of a matrix product depend on
-the alignment of its operands: without padding, a run would give other results beside other runs
-than alone.
+Each parameter starts at a multiple of :data:`ALIGNMENT` elements: 64 bytes, the alignment of
+tensors that torch allocates on the CPU. The last bits of a matrix product depend on the alignment
+of its operands. Without padding, the results of a run would depend on the other runs of its stack.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ ALIGNMENT = 16
 
 @dataclass(frozen=True)
 class FlatLayout:
-    """Where each parameter of a network lies in a flat tensor of `size` elements.
+    """Position of each parameter of a network in a flat tensor of `size` elements.
 
-    The elements between parameters are padding. They are 0, and so is their gradient: they change
-    neither a norm over the flat tensor nor, through an elementwise optimizer, any parameter.
+    The elements between parameters are padding. They and their gradients are 0, so they change
+    neither a norm over the flat tensor nor the step of an elementwise optimizer.
 
     Attributes
     ----------
     shapes
-        Of the parameters, in the order of ``module.parameters()``.
+        Shapes of the parameters, in the order of ``module.parameters()``.
     """
 
     shapes: tuple[torch.Size, ...]
 
     @property
     def size(self) -> int:
-        """P, the length of a row of the flat tensor, padding included."""
+        """P, the length of a row of the flat tensor, including padding."""
         return sum(_aligned(shape.numel()) for shape in self.shapes)
 
     def views(self, flat: Tensor) -> list[Tensor]:
-        """Views of the parameters in `flat` (..., P), each of shape (..., \\*shape)."""
+        """Return views of the parameters in `flat` (..., P), each of shape (..., \\*shape)."""
         return [
             flat[..., start : start + shape.numel()].view(*flat.shape[:-1], *shape)
             for start, shape in self._starts()
@@ -53,7 +52,7 @@ class FlatLayout:
         return flat
 
     def unpadded(self, flat: Tensor) -> Tensor:
-        """Copy the parameters in `flat` (..., P) without the padding: (..., number of weights)."""
+        """Copy the parameters in `flat` (..., P) without padding: (..., number of weights)."""
         return torch.cat([view.flatten(flat.ndim - 1) for view in self.views(flat)], dim=-1)
 
     def _starts(self) -> Iterator[tuple[int, torch.Size]]:
@@ -64,10 +63,10 @@ class FlatLayout:
 
 
 def aligned(tensor: Tensor) -> Tensor:
-    """`tensor` itself where its memory starts at a multiple of 64 bytes, else a copy that does."""
+    """Return `tensor` if its memory starts at a multiple of 64 bytes, else an aligned copy."""
     return tensor if tensor.data_ptr() % (4 * ALIGNMENT) == 0 else tensor.clone()
 
 
 def _aligned(n: int) -> int:
-    """`n` rounded up to a multiple of :data:`ALIGNMENT`."""
+    """Round `n` up to a multiple of :data:`ALIGNMENT`."""
     return -(-n // ALIGNMENT) * ALIGNMENT

@@ -1,4 +1,4 @@
-"""Linear layers with ReLU between them, and their gradient in closed form."""
+"""Multilayer perceptron with its gradient in closed form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.networks.module import Runs
 
 @dataclass(frozen=True)
 class Layer:
-    """Views of one linear layer: `weight` (K, out, in) and `bias` (K, 1, out)."""
+    """Views of the parameters of one linear layer: `weight` (K, out, in), `bias` (K, 1, out)."""
 
     weight: Tensor
     bias: Tensor
@@ -34,7 +34,7 @@ class MLP:
     sizes: tuple[int, ...]
 
     def module(self) -> nn.Sequential:
-        """The same network as a torch module, freshly initialised from torch's generator."""
+        """Return a new torch module, initialised with torch's global generator."""
         linear = [nn.Linear(n_in, n_out) for n_in, n_out in self._layer_sizes()]
         between = [m for layer in linear[:-1] for m in (layer, nn.ReLU())]
         return nn.Sequential(*between, linear[-1])
@@ -58,14 +58,14 @@ class MLP:
         gradient: Tensor,
         batch_size: int,
     ) -> Runs:
-        """The closed form; it has no state but `parameters` and draws no random numbers."""
+        """Return the closed form; its only state is `parameters`, and it draws no random number."""
         return Runs(
             gradient=CrossEntropyGradient(self, parameters, gradient, batch_size),
             logits=partial(self.logits, self.layers(parameters)),
         )
 
     def layers(self, flat: Tensor) -> tuple[Layer, ...]:
-        """Views into `flat` (K, P), in the order of ``module().parameters()``."""
+        """Return views into `flat` (K, P), in the order of ``module().parameters()``."""
         views = self.layout.views(flat)
         return tuple(
             Layer(weight=weight, bias=bias.unsqueeze(1))
@@ -73,7 +73,7 @@ class MLP:
         )
 
     def logits(self, layers: tuple[Layer, ...], inputs: Tensor) -> Tensor:
-        """Forward pass of `inputs` (K, B, D) to logits (K, B, classes)."""
+        """Compute logits (K, B, classes) of `inputs` (K, B, D)."""
         *hidden, last = layers
         for layer in hidden:
             inputs = torch.baddbmm(layer.bias, inputs, layer.weight.mT).relu_()
@@ -84,10 +84,10 @@ class MLP:
 
 
 class CrossEntropyGradient:
-    """Mean cross entropy over a batch and its gradient, for K stacked networks at once.
+    """Mean cross entropy over a batch and its gradient, for K stacked networks.
 
-    All intermediate results live in buffers that are allocated once: at this size, allocation
-    would cost as much as the small products.
+    Buffers for intermediate results are allocated once: for these sizes, allocation takes as long
+    as the matrix products.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class CrossEntropyGradient:
         self._minus_one = parameters.new_full((stack, batch_size, 1), -1.0)
 
     def __call__(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
-        """Overwrite the gradient, and the mean log-likelihood before the update: minus the loss.
+        """Compute the gradient, and the mean log-likelihood (minus the loss) before the update.
 
         Parameters
         ----------
@@ -150,5 +150,5 @@ class CrossEntropyGradient:
             torch.sum(delta, 1, keepdim=True, out=self._gradients[i].bias)
             if i:
                 delta = torch.bmm(delta, self._weights[i], out=self._deltas[i - 1])
-                # one kernel; a product with a mask would convert types
+                # one kernel; multiplication by a mask would also convert types
                 torch.ops.aten.threshold_backward.grad_input(delta, below, 0, grad_input=delta)

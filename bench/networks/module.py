@@ -1,9 +1,9 @@
-"""Any torch module as a network: its gradient through autograd.
+"""Networks that are torch modules, whose gradient autograd computes.
 
-The parameters of K runs are one tensor of shape (K, P), as everywhere. Each run has a module of its
-own, whose parameters are views into its row and whose gradients are views into the same row of the
-gradient. Buffers, such as the statistics of BatchNorm, and random numbers, such as those of
-Dropout, belong to the run too, so a run alone gives what it gives beside others.
+The parameters of K runs are one tensor of shape (K, P). Each run has its own module. The parameters
+of the module are views into a row of the tensor, and their gradients are views into the same row of
+the gradient. Each run also has its own buffers (the statistics of BatchNorm) and random numbers
+(those of Dropout), so its results do not depend on the other runs of the stack.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from bench.spec.generator_state import GeneratorState
 
 @dataclass(frozen=True)
 class Runs:
-    """What K runs of one network compute; their state is in here.
+    """Computations of K runs of one network, which hold the state of the runs.
 
     Attributes
     ----------
     gradient
-        Called with images (K, B, D), classes (K, B, 1) and a tensor (K,): overwrites the gradient
-        that it was made with, and the tensor with the mean log-likelihood of the classes.
+        Called with images (K, B, D), classes (K, B, 1) and a tensor (K,). Overwrites the gradient
+        (K, P) that it was created with, and the tensor with the mean log-likelihood of the classes.
     logits
-        Evaluates images (K, B, D): logits (K, B, classes). Changes nothing.
+        Computes logits (K, B, classes) of images (K, B, D) in evaluation mode. Has no side effects.
     """
 
     gradient: Callable[[Tensor, Tensor, Tensor], None]
@@ -42,26 +42,27 @@ class Runs:
 
 
 def trainable(module: nn.Module) -> tuple[nn.Parameter, ...]:
-    """The parameters that are trained; one that several layers share is there once."""
+    """Return the trained parameters; one that several layers share is included once."""
     return tuple(p for p in module.parameters() if p.requires_grad)
 
 
 @dataclass(frozen=True)
 class ModuleNetwork:
-    """A network that a function makes, as a torch module.
+    """A network that a factory creates as a torch module.
 
     Attributes
     ----------
     name
-        For messages.
+        Name for messages.
     factory
-        Makes a module, with weights drawn from torch's global generator on the CPU.
+        Creates a module with weights drawn from torch's global generator on the CPU.
     image_shape
-        The module gets images as floats (B, channels, height, width), scaled to 0 to 1.
+        (channels, height, width): the module gets float images (B, channels, height, width) from 0
+        to 1.
     n_classes
-        It must return logits (B, n_classes).
+        Number of classes: the module returns logits (B, n_classes).
     shapes
-        Of the parameters that are trained, in the order of ``module().parameters()``.
+        Shapes of the trained parameters, in the order of ``module().parameters()``.
     """
 
     name: str
@@ -78,27 +79,30 @@ class ModuleNetwork:
         image_shape: tuple[int, int, int],
         n_classes: int,
     ) -> ModuleNetwork:
-        """Make a module once, to know its shapes; torch's generator stays as it is."""
+        """Create a network, with shapes from a module that is created once.
+
+        The global random generators do not change.
+        """
         network = cls(name, factory, image_shape, n_classes)
         with GeneratorState(0).active():
-            return replace(network, shapes=_shapes(network._made()))
+            return replace(network, shapes=_shapes(network._new_module()))
 
     @property
     def layout(self) -> FlatLayout:
-        """The trained parameters, in the order of ``module().parameters()``."""
+        """Layout of the trained parameters, in the order of ``module().parameters()``."""
         return FlatLayout(self.shapes)
 
     def module(self) -> nn.Module:
-        """The network, freshly initialised from torch's generator.
+        """Return a new module, initialised with the global random generators.
 
         Raises
         ------
         SpecError
-            If the factory fails, or what it makes cannot be trained here.
+            If the factory fails, or its module cannot be trained.
         """
-        module = self._made()
+        module = self._new_module()
         if _shapes(module) != self.shapes:
-            raise self.error("its parameters have other shapes each time that it is made")
+            raise self.error("the shapes of its parameters differ each time that it is created")
         return module
 
     def runs(
@@ -111,7 +115,7 @@ class ModuleNetwork:
     ) -> Runs:
         """Bind the parameters of `modules` to the rows of `parameters` and `gradient` (K, P).
 
-        `seeds` start the random numbers of the modules, one stream for each.
+        `seeds` are the seeds of the random numbers of each module.
         """
         bound = [
             _Run(self, module, GeneratorState(seed, parameters.device), row, slope)
@@ -132,41 +136,42 @@ class ModuleNetwork:
         return Runs(compute, logits)
 
     def try_out(self, batch_size: int, device: torch.device) -> None:
-        """Make the network with several seeds and train it for one update, to find mistakes early.
+        """Create the network with several seeds and train it for one update, to find errors early.
 
         Raises
         ------
         SpecError
-            If anything goes wrong.
+            If the network fails, or does not depend on the seed as it must.
         """
-        once, again, other = (self._made_from(seed) for seed in (0, 0, 1))
+        once, again, other = (self._created_from(seed) for seed in (0, 0, 1))
         if {*map(id, once.module.modules())} & {*map(id, again.module.modules())}:
-            raise self.error("it must be made anew each time, got the same module twice")
+            raise self.error("it must return a new module each time, got the same module twice")
         if _bytes(once.module) != _bytes(again.module):
             raise self.error(
-                "the seed does not decide its weights: draw them from the global generator of "
+                "the seed does not determine its weights: draw them from the global generator of "
                 "torch (on the CPU), numpy or Python"
             )
-        self._refuse_seeding(once.stream, other.stream, "when it is made")
-        with self._blaming("a trial update"):
+        self._check_not_reseeded(once.state, other.state, "when it is created")
+        with self._named_errors("a trial update"):
             runs = [
-                self._updated(made.module, made.seed, batch_size, device) for made in (once, other)
+                self._updated(created.module, created.seed, batch_size, device)
+                for created in (once, other)
             ]
-        self._refuse_seeding(runs[0].stream, runs[1].stream, "while it trains")
-        with self._blaming("a trial evaluation"), torch.no_grad():
+        self._check_not_reseeded(runs[0].state, runs[1].state, "while it trains")
+        with self._named_errors("a trial evaluation"), torch.no_grad():
             runs[0].logits(self._random_images(batch_size, device))
 
-    def _refuse_seeding(self, one: GeneratorState, other: GeneratorState, when: str) -> None:
-        """`one` and `other` had different seeds before the network drew from them."""
+    def _check_not_reseeded(self, one: GeneratorState, other: GeneratorState, when: str) -> None:
+        """Raise SpecError if states that had different seeds are equal."""
         if libraries := one.libraries_equal_in(other):
             raise self.error(
-                f"it sets the seed of {' and '.join(libraries)} {when}, which makes its random "
-                "numbers the same for every seed of the sweep: remove that call (such as "
+                f"it sets the seed of {' and '.join(libraries)} {when}, so its random numbers are "
+                "the same for every seed of the sweep: remove that call (such as "
                 "torch.manual_seed)"
             )
 
     def _updated(self, module: nn.Module, seed: int, batch_size: int, device: torch.device) -> _Run:
-        """`module` after one update of random images."""
+        """Bind `module` to a gradient and compute it once for random images."""
         weights = self.layout.pack(trainable(module)).to(device)
         run = _Run(self, module, GeneratorState(seed, device), weights, torch.zeros_like(weights))
         labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
@@ -178,38 +183,39 @@ class ModuleNetwork:
         return torch.rand(batch_size, math.prod(self.image_shape), generator=generator).to(device)
 
     def error(self, reason: str) -> SpecError:
-        """An error that names the network."""
+        """Return an error that names the network."""
         return SpecError(f"network {self.name!r}: {reason}")
 
     @contextmanager
-    def _blaming(self, what: str) -> Iterator[None]:
+    def _named_errors(self, what: str) -> Iterator[None]:
+        """Raise exceptions of user code as SpecError that names the network and `what` fails."""
         try:
             yield
         except SpecError:
             raise
-        except (Exception, SystemExit) as error:  # whatever a user's module does
+        except (Exception, SystemExit) as error:  # user code may raise anything
             raise self.error(f"{what} fails ({kind_and_line(error)})") from error
 
-    def _made_from(self, seed: int) -> _Made:
-        stream = GeneratorState(seed)
-        with stream.active(keep=True):
-            return _Made(self.module(), seed, stream)
+    def _created_from(self, seed: int) -> _Created:
+        state = GeneratorState(seed)
+        with state.active(keep=True):
+            return _Created(self.module(), seed, state)
 
-    def _made(self) -> nn.Module:
-        with self._blaming("making it"), torch.enable_grad(), warnings.catch_warnings():
+    def _new_module(self) -> nn.Module:
+        with self._named_errors("creating it"), torch.enable_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Lazy modules are a new feature")
             module = self.factory()
             if isinstance(module, nn.Module):
                 self._materialize(module)
         if not isinstance(module, nn.Module):
             raise self.error(
-                f"what makes it must return a torch.nn.Module, got {type(module).__name__}"
+                f"its function must return a torch.nn.Module, got {type(module).__name__}"
             )
         self._check(module)
         return module
 
     def _materialize(self, module: nn.Module) -> None:
-        """Let lazy layers see an image, from which they learn their shapes."""
+        """Initialise the shapes of lazy layers with a forward pass."""
         tensors = (*module.parameters(), *module.buffers())
         if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
             with torch.no_grad():
@@ -218,11 +224,11 @@ class ModuleNetwork:
 
     def _check(self, module: nn.Module) -> None:
         if any(nn.parameter.is_lazy(p) for p in module.parameters()):
-            raise self.error("a lazy layer is still without shape after an image went through")
+            raise self.error("a lazy layer has no shape after a forward pass of an image")
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.device.type != "cpu":
                 raise self.error(
-                    f"it must be made on the CPU, and is moved from there, got {tensor.device}"
+                    f"it must be created on the CPU (it is moved later), got {tensor.device}"
                 )
         parameters, dtype = trainable(module), torch.get_default_dtype()
         if not any(p.numel() for p in parameters):
@@ -233,18 +239,18 @@ class ModuleNetwork:
         places = [p.data_ptr() for p in parameters if p.numel()]
         if len(set(places)) < len(places):
             raise self.error(
-                "two of its parameters share their memory: layers that share weights must share "
-                "the torch.nn.Parameter"
+                "two of its parameters share memory: layers that share weights must use the same "
+                "torch.nn.Parameter"
             )
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A module, and the stream that its weights were drawn from."""
+class _Created:
+    """A module, and the state of the random generators after it was created from `seed`."""
 
     module: nn.Module
     seed: int
-    stream: GeneratorState
+    state: GeneratorState
 
 
 class _Run:
@@ -254,12 +260,12 @@ class _Run:
         self,
         network: ModuleNetwork,
         module: nn.Module,
-        stream: GeneratorState,
+        state: GeneratorState,
         parameters: Tensor,
         gradient: Tensor,
     ) -> None:
         self._network = network
-        self.stream = stream
+        self.state = state
         self._module = module.to(parameters.device)
         layout = network.layout
         for parameter, value, slope in zip(
@@ -268,9 +274,9 @@ class _Run:
             parameter.data, parameter.grad = value, slope
 
     def backward(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
-        """Add to the gradient of the mean loss; overwrite the mean log-likelihood."""
+        """Add the gradient of the mean loss; overwrite the mean log-likelihood."""
         self._set_mode(training=True)
-        with torch.enable_grad(), self.stream.active(keep=True):
+        with torch.enable_grad(), self.state.active(keep=True):
             logits = self._forward(aligned(inputs))
             if not logits.requires_grad:
                 raise self._network.error("its output does not depend on its parameters")
@@ -279,10 +285,10 @@ class _Run:
         log_likelihood.copy_(loss.detach()).neg_()
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Logits (B, classes) in evaluation mode; random numbers are the same ones each time."""
+        """Compute logits (B, classes) in evaluation mode; random numbers are always the same."""
         self._set_mode(training=False)
-        with self.stream.active():
-            # a copy: all runs share these images, and a module may write into its input
+        with self.state.active():
+            # a copy: all runs share these images, and a module may modify its input
             return self._forward(inputs.clone())
 
     def _forward(self, inputs: Tensor) -> Tensor:
@@ -311,12 +317,12 @@ class _Run:
 
 
 def with_accepted(factory: Callable[..., object], **offered: Any) -> Callable[[], object]:
-    """`factory`, to be called with those of the keywords that its signature accepts."""
+    """Bind to `factory` those of the `offered` keywords that its signature accepts."""
     if isinstance(factory, type) and factory.__init__ is nn.Module.__init__:  # type: ignore[misc]
-        return factory  # its signature accepts anything, and itself nothing
+        return factory  # the signature has **kwargs, but the constructor accepts none
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # some functions of C have none
+    except (TypeError, ValueError):  # some functions in C have no signature
         return factory
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

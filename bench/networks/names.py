@@ -1,6 +1,6 @@
-"""The names of networks: what can be written after ``--network``, and its one canonical form.
+"""Parse the names of networks (``--network``) and return their canonical form.
 
-Nothing here imports torch, so that a slip of the keyboard is answered at once.
+This module does not import torch, so errors in names are reported without a delay.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from bench.errors import SpecError, suggestion
 from bench.spec.plugins import is_external, load_external
 
-#: The networks that can be named.
+#: Built-in networks.
 NETWORKS = ("mlp", "logistic", "lenet")
-#: Hidden layers of the ``mlp`` that says nothing else: those of the tutorial.
+#: Hidden layers of ``mlp`` by default, as in the tutorial.
 DEFAULT_HIDDEN = (100,)
-#: A network larger than this is a slip of the keyboard.
+#: Largest network; larger ones are taken for a mistake.
 MAX_LAYERS, MAX_UNITS = 10, 10_000
 
 _EXPRESSION = re.compile(r"([A-Za-z_][\w-]*)\s*(?:\[(.*)\])?", re.ASCII | re.DOTALL)
@@ -25,14 +25,14 @@ QUOTED = 120
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network of this program.
+    """A built-in network.
 
     Attributes
     ----------
     name
         One of :data:`NETWORKS`.
     hidden
-        Units of the hidden layers of an ``mlp``; empty for the others.
+        Units of the hidden layers of an ``mlp``; empty for other networks.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Architecture:
 
 
 def resolve_network(text: str) -> str:
-    """The canonical name of the network that `text` names: two spellings of one are one.
+    """Return the canonical name of a network.
 
     >>> resolve_network("mlp[hidden=100]"), resolve_network("mlp[hidden=128x64]")
     ('mlp', 'mlp[hidden=128x64]')
@@ -53,7 +53,7 @@ def resolve_network(text: str) -> str:
     Raises
     ------
     SpecError
-        If `text` is no network, or your own one that cannot be imported.
+        If there is no such network, or a user-defined one cannot be imported.
     """
     if is_external(text):
         return load_external(text.strip(), "network").name
@@ -61,7 +61,7 @@ def resolve_network(text: str) -> str:
 
 
 def parse_architecture(text: str) -> Architecture:
-    """Read ``name`` or ``name[hidden=128x64]``.
+    """Parse ``name`` or ``name[hidden=128x64]``.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def parse_architecture(text: str) -> Architecture:
 def _hidden(inside: str, given: str) -> tuple[int, ...]:
     option = _OPTION.fullmatch(inside)
     if option is None:
-        raise SpecError(f"{given}: the one option of mlp is written hidden=256 or hidden=128x64")
+        raise SpecError(f"{given}: the only option of mlp is written hidden=256 or hidden=128x64")
     key, value = option[1], option[2]
     if key != "hidden":
         raise SpecError(f"{given}: mlp has no option {key!r}: {suggestion(key, ['hidden'])}")

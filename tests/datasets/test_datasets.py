@@ -15,13 +15,13 @@ from bench.errors import DataError, SpecError
 
 @pytest.fixture
 def cache(arrays: Path, tmp_path: Path) -> Path:
-    """A complete cache of this test's own."""
+    """A copy of the cache."""
     shutil.copytree(arrays.parent, tmp_path / "cache")
     return tmp_path / "cache"
 
 
 def embedded(name: str, header: int) -> np.ndarray:
-    """The bytes of an embedded file, read without torchvision."""
+    """Return the bytes of an embedded file, read without torchvision."""
     packed = (resources.files("bench") / "data" / "mnist" / f"{name}.gz").read_bytes()
     return np.frombuffer(gzip.decompress(packed), np.uint8)[header:]
 
@@ -97,7 +97,7 @@ def test_damaged_embedded_files_are_an_error(
         datasets.prepare("mnist", tmp_path / "cache")
 
 
-def test_processes_that_start_at_once_share_one_cache(tmp_path: Path) -> None:
+def test_concurrent_processes_share_one_cache(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = pool.starmap(datasets.prepare, [("mnist", tmp_path / "new")] * 2)
     assert found == [tmp_path / "new" / "mnist-arrays"] * 2
@@ -112,12 +112,12 @@ def test_an_unwritable_cache_falls_back_with_one_warning(tmp_path: Path) -> None
     assert len(datasets.load(arrays).test_labels) == 10_000
 
 
-def test_an_unknown_dataset_is_refused() -> None:
+def test_an_unknown_dataset_is_an_error() -> None:
     with pytest.raises(SpecError, match="unknown dataset 'minst': did you mean mnist"):
         datasets.prepare("minst")
 
 
-def test_the_environment_names_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_sets_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(datasets.DATA_DIR_VARIABLE, "/somewhere")
     assert datasets.default_data_dir() == Path("/somewhere")
     monkeypatch.delenv(datasets.DATA_DIR_VARIABLE)

@@ -1,7 +1,7 @@
-"""Downloads through torchvision, from a server on this machine that has small files.
+"""Downloads through torchvision from a local server.
 
-The published files are out of reach of the tests: what is real here is torchvision's own code, the
-formats and the check of the MD5, of files that are as small as their addresses and sums are ours.
+The tests cannot download the published files. Small files in the same formats replace them, and
+torchvision's addresses and MD5 sums are patched. Its code for download, check and parsing is used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IDX_BYTES, IDX_INTS = 8, 12
 
 
 def idx(array: np.ndarray, code: int) -> bytes:
-    """An array in the format of MNIST's files."""
+    """Return an array in the IDX format of MNIST."""
     sizes = b"".join(n.to_bytes(4, "big") for n in array.shape)
     return bytes([0, 0, code, array.ndim]) + sizes + array.tobytes()
 
@@ -109,7 +109,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A directory that is served, and its address."""
+    """Serve a directory; return the directory and its address."""
     served = tmp_path / "served"
     served.mkdir()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served)) as running:
@@ -121,7 +121,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def redirect(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> dict[str, bytes]:
-    """Let torchvision look for a dataset at `url`, with the sums of our files."""
+    """Set the address of a dataset in torchvision to `url`, and its sums to those of the files."""
     files = FILES[name]()
     sums = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
     cls: Any = getattr(import_datasets(), DOWNLOADS[name].class_name)
@@ -163,7 +163,7 @@ def check(arrays: Path, name: str) -> None:
 
 
 def nowhere() -> str:
-    """An address at which nobody listens."""
+    """Return an address that refuses connections."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as unused:
         return f"http://127.0.0.1:{unused.server_port}/"
 
@@ -185,14 +185,14 @@ def test_a_download_is_read_and_kept(
     assert datasets.prepare(name, tmp_path / "cache") == arrays
     (arrays / "train_images.npy").unlink()
     check(datasets.prepare(name, tmp_path / "cache"), name)
-    assert capfd.readouterr() == ("", "")  # no progress bar where nobody looks
+    assert capfd.readouterr() == ("", "")  # no progress bar without a terminal
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_may_be_put_there_by_hand(
+def test_files_can_be_copied_into_the_cache(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The message names directory and files; they are enough, and damaged ones are named."""
+    """The message names the directory, the required files and the damaged files."""
     files = redirect(monkeypatch, name, nowhere())
     place = tmp_path / PLACES[name]
     with pytest.raises(DataError) as raised:
@@ -205,14 +205,14 @@ def test_files_may_be_put_there_by_hand(
 
     first = next(iter(files))
     write(place, {**files, first: files[first][:-9]})
-    with pytest.raises(DataError, match=f"not what was published, by its MD5: {first}"):
+    with pytest.raises(DataError, match=f"MD5 differs from the published one: {first}"):
         datasets.prepare(name, tmp_path)
 
     write(place, files)
     check(datasets.prepare(name, tmp_path), name)
 
 
-def test_half_unpacked_files_are_unpacked_again(
+def test_incomplete_files_are_unpacked_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     files = redirect(monkeypatch, "kmnist", nowhere())
@@ -222,7 +222,7 @@ def test_half_unpacked_files_are_unpacked_again(
     check(datasets.prepare("kmnist", tmp_path), "kmnist")
 
 
-def test_another_number_of_images_is_damage(
+def test_a_wrong_number_of_images_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write(tmp_path / PLACES["kmnist"], redirect(monkeypatch, "kmnist", nowhere()))
@@ -231,7 +231,7 @@ def test_another_number_of_images_is_damage(
         datasets.prepare("kmnist", tmp_path)
 
 
-def test_a_file_that_is_not_what_was_published_is_refused(
+def test_a_file_with_another_md5_is_an_error(
     server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     served, url = server

@@ -1,4 +1,4 @@
-"""Users' datasets: whatever an .npz file or a function can hold is read, or refused in one line."""
+"""User-defined datasets from .npz files and functions: valid ones, and one-line errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Arrays = dict[str, Any]
 
 
 def labelled(shape: tuple[int, ...] = (3, 8, 8), dtype: Any = np.uint8) -> Arrays:
-    """Twelve training images and six test images of three classes."""
+    """Return twelve training images and six test images of three classes."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (18, *shape))
     images = images / 255 if np.dtype(dtype).kind == "f" else images
@@ -40,7 +40,7 @@ def labelled(shape: tuple[int, ...] = (3, 8, 8), dtype: Any = np.uint8) -> Array
 
 
 def saved(path: Path, **changes: Any) -> Path:
-    """An .npz file; a change to None leaves an array out."""
+    """Write an .npz file; a change to None omits an array."""
     arrays = {**labelled(), **changes}
     np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
     return path
@@ -86,12 +86,12 @@ def test_images_of_any_size_and_number_of_channels(
     workload = Workload(dataset=name, batch_size=4, iterations=3, eval_every=2)
     (run,) = train(workload, resolve_one("adam"), [0], data)
     assert run.diverged_at is None
-    np.testing.assert_array_equal(  # mapped copy-on-write, and never written
+    np.testing.assert_array_equal(  # mapped copy-on-write, and not modified
         found.train_images, given["x_train"].reshape(12, -1).astype(stored)
     )
 
 
-def test_booleans_are_black_and_white() -> None:
+def test_booleans_become_0_and_255() -> None:
     arrays = labelled((4,))
     bits = {key: arrays[key] > 100 for key in ("x_train", "x_test")}
     found = checked({**arrays, **bits}, "here")
@@ -143,7 +143,7 @@ FLOATS = labelled((2, 2), np.float32)
         ({"y_test": np.arange(6)}, "every class of y_test must be in y_train, class 3 is not"),
     ],
 )
-def test_a_wrong_file_is_one_line(tmp_path: Path, changes: Arrays, message: str) -> None:
+def test_invalid_arrays(tmp_path: Path, changes: Arrays, message: str) -> None:
     path = tmp_path / "mine.npz"
     saved(path, **changes)
     said = one_line(lambda: datasets.prepare(str(path), tmp_path / "cache"))
@@ -177,7 +177,7 @@ def other_zip(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b""), "is not an .npz file, or damaged: EOFError"),
         (lambda path: path.write_text("a,b\n"), "is not an .npz file, or damaged: "),
-        (one_array, "is not an .npz file: numpy.savez makes one"),
+        (one_array, "is not an .npz file: write it with numpy.savez"),
         (truncated, "is not an .npz file, or damaged: BadZipFile"),
         (bit_flipped, "x_train cannot be read: BadZipFile: Bad CRC-32"),
         (other_zip, "lacks y_train, x_test, y_test"),
@@ -185,9 +185,7 @@ def other_zip(path: Path) -> None:
         (lambda _: None, "cannot be read: No such file or directory"),
     ],
 )
-def test_what_is_no_npz_file_is_one_line(
-    tmp_path: Path, make: Callable[[Path], object], message: str
-) -> None:
+def test_invalid_npz_files(tmp_path: Path, make: Callable[[Path], object], message: str) -> None:
     path = tmp_path / "mine.npz"
     make(path)
     assert message in one_line(lambda: datasets.prepare(str(path), tmp_path / "cache"))
@@ -197,18 +195,18 @@ def test_what_is_no_npz_file_is_one_line(
     ("name", "message"),
     [
         ("minst", "unknown dataset 'minst': did you mean mnist"),
-        ("mine.npy", "(your own is the path of an .npz file, or module:function)"),
-        ("mine.npz@abc", "your own dataset is written FILE.npz or FILE.npz@ and 12 digits"),
+        ("mine.npy", "(a user-defined dataset is the path of an .npz file"),
+        ("mine.npz@abc", "a user-defined dataset is written FILE.npz, or FILE.npz@ and 12 digits"),
         ("a\0b.npz", "cannot be read: embedded null byte"),
         ("a" * 5000 + ".npz", "cannot be read: File name too long"),
         ("no_such_module:load", "dataset 'no_such_module:load': cannot import no_such_module"),
     ],
 )
-def test_a_wrong_name_is_one_line(name: str, message: str) -> None:
+def test_invalid_names(name: str, message: str) -> None:
     assert message in one_line(lambda: resolve_dataset(name))
 
 
-def test_processes_that_start_at_once_share_one_cache(tmp_path: Path) -> None:
+def test_concurrent_processes_share_one_cache(tmp_path: Path) -> None:
     name = resolve_dataset(str(saved(tmp_path / "mine.npz")))
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = pool.starmap(datasets.prepare, [(name, tmp_path / "cache")] * 4)
@@ -223,7 +221,7 @@ def test_other_keys_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("odd", ["a b", "a@b", "a:b", "ä\n'x", "C:\\x", "-rf", "mine.npz"])
-def test_names_with_odd_characters(tmp_path: Path, odd: str) -> None:
+def test_names_with_special_characters(tmp_path: Path, odd: str) -> None:
     (tmp_path / odd).mkdir()
     path = saved(tmp_path / odd / f"{odd}.npz")
     name = resolve_dataset(str(path))
@@ -236,13 +234,13 @@ def test_names_with_odd_characters(tmp_path: Path, odd: str) -> None:
     assert short.replace("-", "").replace(".", "").isalnum()
 
 
-def test_a_changed_file_is_refused_under_its_hash(tmp_path: Path) -> None:
+def test_a_changed_file_with_its_old_hash_is_an_error(tmp_path: Path) -> None:
     path = saved(tmp_path / "mine.npz")
     name = resolve_dataset(str(path))
     before = datasets.prepare(name, tmp_path / "cache")
     saved(path, x_train=255 - labelled()["x_train"])
     for call in (resolve_dataset, datasets.prepare):
-        assert "the file has changed since, its hash is" in one_line(lambda call=call: call(name))
+        assert "the file has changed, its hash is" in one_line(lambda call=call: call(name))
     assert datasets.prepare(str(path), tmp_path / "cache") != before
 
 
@@ -300,7 +298,7 @@ number = 3
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module of the user's in the current directory, and the file that it reads."""
+    """A user module in the current directory, and the file that it reads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     load_external.cache_clear()
@@ -309,14 +307,14 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_function_of_the_users(mine: Path) -> None:
+def test_a_user_function(mine: Path) -> None:
     name = resolve_dataset("mine_data:arrays")
     assert name.startswith("mine_data:arrays@")
     first = datasets.prepare(name, mine / "cache")
     assert datasets.prepare("mine_data:mapping", mine / "cache") == first
     assert datasets.load(first).image_shape == (3, 8, 8)
     assert datasets.n_train_images(name, mine / "cache") == 12
-    np.save(mine / "x.npy", labelled()["x_train"][:9])  # the source is as it was
+    np.save(mine / "x.npy", labelled()["x_train"][:9])  # the source does not change
     second = datasets.prepare(name, mine / "cache")
     assert second != first
     assert len(datasets.load(second).train_labels) == 9
@@ -330,7 +328,7 @@ def test_a_function_of_the_users(mine: Path) -> None:
         ("lists", None),
         ("three", "must return a mapping or a tuple of x_train, y_train, x_test, y_test, got"),
         ("nothing", "got NoneType"),
-        ("ragged", "x_train is no array (ValueError: "),
+        ("ragged", "x_train is not an array (ValueError: "),
         ("fails", "the function failed (RuntimeError: first)"),
         ("exits", "the function failed (SystemExit: 3)"),
         ("number", "it must be a function that returns x_train, y_train, x_test, y_test"),
@@ -369,7 +367,7 @@ def test_bytes_and_their_floats_give_equal_runs(mnist: DeviceData) -> None:
         assert a.test_loss == pytest.approx(b.test_loss, rel=1e-5)
 
 
-def test_digits_are_learnt(tmp_path: Path) -> None:
+def test_training_on_digits(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="needs scikit-learn: pip install '.[digits]'")
     digits = datasets.load(datasets.prepare("digits", tmp_path))
     assert (digits.image_shape, digits.n_classes) == ((1, 8, 8), 10)
@@ -391,7 +389,7 @@ def test_digits_without_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_cache_of_an_earlier_version_is_rebuilt(arrays: Path, tmp_path: Path) -> None:
-    """Its manifest held hashes only."""
+    """The manifest of earlier versions held hashes only."""
     shutil.copytree(arrays, tmp_path / "mnist-arrays")
     manifest = tmp_path / "mnist-arrays" / "manifest.json"
     whole = manifest.read_text()
@@ -407,6 +405,6 @@ def test_an_unwritable_cache_falls_back(tmp_path: Path) -> None:
     assert datasets.load(arrays).n_classes == 3
 
 
-def test_a_wrong_file_is_wrong_usage(tmp_path: Path) -> None:
+def test_an_invalid_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(SpecError):
         datasets.prepare(str(tmp_path / "none.npz"))

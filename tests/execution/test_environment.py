@@ -141,7 +141,7 @@ SURROUNDINGS = {
         options=("--no-report",),
         before=_use_one_core,
         said="optimizer-bench: warning: cannot keep the dataset in {}/file (File exists); "
-        "unpacking it into ",
+        "it is unpacked into ",
         cores=1,
     ),
 }

@@ -18,12 +18,12 @@ from bench.networks.names import resolve_network
         ("lenet", "lenet"),
     ],
 )
-def test_a_network_has_one_name(text: str, name: str) -> None:
+def test_canonical_names_of_networks(text: str, name: str) -> None:
     assert resolve_network(text) == name
     assert resolve_network(name) == name
 
 
-def test_ones_own_network_carries_the_hash_of_its_source() -> None:
+def test_the_name_of_a_user_defined_network_has_a_hash() -> None:
     name = resolve_network("_user_networks:perceptron")
     assert name.startswith("_user_networks:perceptron@")
     assert resolve_network(name) == name
@@ -40,8 +40,8 @@ HIDDEN = "hidden must be 1 to 10 whole numbers from 1 to 10000 with x between th
         ("cnn", "unknown network 'cnn': choose from mlp, logistic, lenet, module:object"),
         ("lenet[hidden=3]", "network 'lenet[hidden=3]': lenet takes no options"),
         ("mlp[hiden=3]", "mlp has no option 'hiden': did you mean hidden?"),
-        ("mlp[256]", "the one option of mlp is written hidden=256 or hidden=128x64"),
-        ("mlp[hidden=3,hidden=4]", "the one option of mlp is written"),
+        ("mlp[256]", "the only option of mlp is written hidden=256 or hidden=128x64"),
+        ("mlp[hidden=3,hidden=4]", "the only option of mlp is written"),
         ("mlp[hidden=]", f"network 'mlp[hidden=]': {HIDDEN}, got ''"),
         ("mlp[hidden=0]", f"{HIDDEN}, got '0'"),
         ("mlp[hidden=3x]", f"{HIDDEN}, got '3x'"),
@@ -53,7 +53,7 @@ HIDDEN = "hidden must be 1 to 10 whole numbers from 1 to 10000 with x between th
         ("no_such_module_here:f", "cannot import no_such_module_here"),
     ],
 )
-def test_mistakes_in_a_name(text: str, message: str) -> None:
+def test_invalid_names(text: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         resolve_network(text)
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Networks that are torch modules: LeNet and those that users bring along."""
+"""Networks that are torch modules: LeNet and user-defined networks."""
 
 from __future__ import annotations
 
@@ -61,10 +61,8 @@ def test_autograd_trains_as_the_closed_form(
     "network",
     ["lenet", *map(user, ["batch_norm", "dropout", "Tied", "lazy", "frozen", "DrawsAlways"])],
 )
-def test_a_stack_gives_what_each_run_gives_alone(
-    network: str, optimizer: str, mnist: DeviceData
-) -> None:
-    """Bit for bit, whatever else drew random numbers in this process."""
+def test_runs_in_a_stack_equal_single_runs(network: str, optimizer: str, mnist: DeviceData) -> None:
+    """Results are bit-identical, also after other random draws in this process."""
     few, spec = DeviceData(**{**vars(mnist), **first_test_images(mnist)}), resolve_one(optimizer)
     together = train(workload(network), spec, [3, 1, 2], few)
     for run in together:
@@ -86,9 +84,9 @@ def first_test_images(mnist: DeviceData, n: int = 1001) -> dict[str, torch.Tenso
 def test_bit_identity_does_not_depend_on_alignment(
     shape: tuple[int, int, int], n_test: int, batch_size: int, mnist: DeviceData
 ) -> None:
-    """A product with one image is a matrix-vector product, whose bits depend on its operands."""
+    """For one image the product is a matrix-vector product, whose bits depend on alignment."""
     n_pixels = shape[1] * shape[2]
-    first = (784 - n_pixels) // 2  # the middle of the image: elsewhere pixels are 0
+    first = (784 - n_pixels) // 2  # the middle of the image: pixels at the edges are 0
     images = {
         name: getattr(mnist, name)[:1000, first : first + n_pixels].contiguous()
         for name in ("train_images", "test_images")
@@ -116,7 +114,7 @@ def test_runs_of_a_seed_are_paired(network: str, mnist: DeviceData) -> None:
     assert len({*seen[0], *seen[1]}) == 4
 
 
-def test_how_often_is_evaluated_does_not_matter(mnist: DeviceData) -> None:
+def test_the_number_of_evaluations_does_not_change_results(mnist: DeviceData) -> None:
     stacks = [
         Stack(workload(user("DrawsAlways")), resolve_one("sgd"), [0], mnist) for _ in range(2)
     ]
@@ -126,7 +124,7 @@ def test_how_often_is_evaluated_does_not_matter(mnist: DeviceData) -> None:
     assert torch.equal(stacks[0].parameters, stacks[1].parameters)
 
 
-def test_what_is_frozen_or_out_of_reach_stays(mnist: DeviceData) -> None:
+def test_frozen_and_unused_parameters_do_not_change(mnist: DeviceData) -> None:
     network = make_network(user("frozen"), *MNIST)
     assert network.layout.shapes == ((10, 100), (10,))
     one, other = (initial_module(network, seed) for seed in (0, 1))
@@ -150,7 +148,7 @@ def test_lenet_learns(mnist: DeviceData) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 32, 32), (2, 13, 40)])
-def test_lenet_follows_the_images(shape: tuple[int, int, int]) -> None:
+def test_sizes_of_lenet_follow_the_images(shape: tuple[int, int, int]) -> None:
     network = make_network("lenet", shape, 7)
     module = network.module()
     assert module(torch.zeros(2, *shape)).shape == (2, 7)
@@ -158,14 +156,14 @@ def test_lenet_follows_the_images(shape: tuple[int, int, int]) -> None:
     assert sum(s.numel() for s in make_network("lenet", *MNIST).layout.shapes) == 61_706
 
 
-def test_networks_without_a_module_of_their_own() -> None:
+def test_networks_without_a_signature() -> None:
     assert make_network("logistic", (3, 4, 4), 5) == MLP((48, 5))
     assert make_network("mlp[hidden=128x64]", *MNIST) == MLP((784, 128, 64, 10))
     for network in (MLP((6, 4, 3)), make_network("lenet", *MNIST)):
         assert network.layout.shapes == tuple(p.shape for p in network.module().parameters())
 
 
-def test_a_batch_too_small_shows_early(mnist: DeviceData) -> None:
+def test_a_batch_that_is_too_small_is_found_early(mnist: DeviceData) -> None:
     one = Workload(network=user("one_pixel"), batch_size=1)
     with pytest.raises(SpecError, match=r"one_pixel'.*a trial update fails \(ValueError: Expected"):
         Stack(one, resolve_one("sgd"), [0], mnist)
@@ -176,31 +174,31 @@ def test_a_batch_too_small_shows_early(mnist: DeviceData) -> None:
     [
         ("Parameterless", "it has no parameters to train"),
         ("double", "its parameters must be torch.float32, got torch.float64"),
-        ("meta", "it must be made on the CPU, and is moved from there, got meta"),
+        ("meta", "it must be created on the CPU (it is moved later), got meta"),
         ("wrong_width", "its output must be a tensor (2, 10) of logits for images (2, 1, 28, 28), "
          "got (2, 9) of torch.float32"),
         ("Pair", "its output must be a tensor (2, 10) of logits for images (2, 1, 28, 28), got "
          "tuple"),
         ("Detached", "its output does not depend on its parameters"),
-        ("raising", "making it fails (RuntimeError: out of luck)"),
+        ("raising", "creating it fails (RuntimeError: out of luck)"),
         ("unfitting", "a trial update fails (RuntimeError: mat1 and mat2 shapes"),
-        ("needing", "making it fails (TypeError: needing() missing 1 required"),
-        ("nothing", "what makes it must return a torch.nn.Module, got NoneType"),
+        ("needing", "creating it fails (TypeError: needing() missing 1 required"),
+        ("nothing", "its function must return a torch.nn.Module, got NoneType"),
         ("INSTANCE", "it must be a function or a class that makes a torch.nn.Module, got an "
          "object of Sequential"),
-        ("cached", "it must be made anew each time, got the same module twice"),
-        ("unseeded", "the seed does not decide its weights"),
-        ("seeds_torch", "it sets the seed of torch when it is made, which makes its random numbers "
+        ("cached", "it must return a new module each time, got the same module twice"),
+        ("unseeded", "the seed does not determine its weights"),
+        ("seeds_torch", "it sets the seed of torch when it is created, so its random numbers are "
          "the same for every seed of the sweep: remove that call (such as torch.manual_seed)"),
-        ("seeds_torch_late", "it sets the seed of torch when it is made"),
-        ("seeds_numpy", "it sets the seed of numpy when it is made"),
-        ("seeds_both", "it sets the seed of torch and Python's random when it is made"),
+        ("seeds_torch_late", "it sets the seed of torch when it is created"),
+        ("seeds_numpy", "it sets the seed of numpy when it is created"),
+        ("seeds_both", "it sets the seed of torch and Python's random when it is created"),
         ("SeedsInForward", "it sets the seed of torch while it trains"),
-        ("sharing", "two of its parameters share their memory"),
-        ("varying", "its parameters have other shapes each time that it is made"),
+        ("sharing", "two of its parameters share memory"),
+        ("varying", "the shapes of its parameters differ each time that it is created"),
     ],
 )  # fmt: skip
-def test_mistakes_in_ones_own_network(name: str, message: str) -> None:
+def test_errors_in_a_user_defined_network(name: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         make_network(user(name), *MNIST)
     assert f"network '{user(name)}': {message}" in str(caught.value)
@@ -208,8 +206,8 @@ def test_mistakes_in_ones_own_network(name: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["draws_numpy", "DrawsPython", "fixed_generator"])
-def test_numbers_of_numpy_and_python_belong_to_the_run(name: str, mnist: DeviceData) -> None:
-    """The same in a stack and alone, whatever the process drew before."""
+def test_numpy_and_python_generators_are_separate_per_run(name: str, mnist: DeviceData) -> None:
+    """Results in a stack equal those of a single run, also after other draws in the process."""
     few, sgd = DeviceData(**{**vars(mnist), **first_test_images(mnist)}), resolve_one("sgd")
     state = np.random.get_state(legacy=False)
     together = train(workload(user(name)), sgd, [3, 1], few)
@@ -230,7 +228,7 @@ def test_images_too_small_for_lenet() -> None:
         make_network("lenet", (1, 28, 11), 10)
 
 
-def test_the_cross_entropy_is_torchs(mnist: DeviceData) -> None:
+def test_the_cross_entropy_equals_that_of_torch(mnist: DeviceData) -> None:
     stack = Stack(workload("lenet"), resolve_one("sgd[lr=0]"), [0], mnist)
     stack.advance(0, 1)
     (run,) = stack.finish()

@@ -11,7 +11,7 @@ from bench.networks.mlp import MLP, CrossEntropyGradient
 
 @pytest.mark.parametrize("sizes", [(784, 100, 10), (7, 5, 4, 3), (6, 3)])
 @pytest.mark.parametrize("stack", [1, 3])
-def test_the_closed_form_is_autograds_gradient(sizes: tuple[int, ...], stack: int) -> None:
+def test_the_closed_form_equals_autograd(sizes: tuple[int, ...], stack: int) -> None:
     generator = torch.Generator().manual_seed(stack)
     network, batch = MLP(sizes), 8
     modules = [network.module().double() for _ in range(stack)]
@@ -33,7 +33,7 @@ def test_the_closed_form_is_autograds_gradient(sizes: tuple[int, ...], stack: in
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_logits_are_the_modules() -> None:
+def test_logits_equal_those_of_the_module() -> None:
     network = MLP((20, 11, 3))
     modules = [network.module() for _ in range(2)]
     inputs = torch.randn(2, 5, 20)
@@ -66,7 +66,7 @@ def test_every_row_and_parameter_starts_at_64_bytes(network: Network) -> None:
     assert torch.equal(network.layout.unpadded(flat)[2], weights)
 
 
-def test_the_tutorials_network() -> None:
+def test_the_network_of_the_tutorial() -> None:
     assert make_network("mlp", (1, 28, 28), 10) == MLP((784, 100, 10))
     with pytest.raises(SpecError, match="unknown network 'cnn': choose from mlp, logistic, lenet"):
         make_network("cnn", (1, 28, 28), 10)

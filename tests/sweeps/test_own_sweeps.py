@@ -89,7 +89,7 @@ def test_a_network_that_cannot_be_trained_is_refused_before_anything_is_written(
     command = ("sweep", "--network", "mine:seeded", *LENGTH[:-1], n_jobs, "--dataset", "digits")
     finished = call_with_mine(*command)
     assert finished.code == 2
-    assert "it sets the seed of torch when it is made" in finished.err
+    assert "it sets the seed of torch when it is created" in finished.err
     assert finished.err.count("\n") == 1
     assert not (call_with_mine.directory / "results").exists()
 
