@@ -1,0 +1,102 @@
+"""Result of a comparison of treatments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bench.analysis.notebook import NotebookRepr
+from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
+from bench.analysis.results.parameters import Parameters
+from bench.analysis.results.secondary import Scope, SingleSeed, TimeToTarget
+from bench.analysis.stats.multiplicity import family_size
+
+#: Metadata of fields that JSON leaves out where they are empty.
+OMIT_EMPTY = {"omit_empty": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look(NotebookRepr):
+    """One analysis of the results of a sweep, in a sequence of analyses with more and more seeds.
+
+    Attributes
+    ----------
+    look
+        Number of the look, from 1.
+    n_blocks
+        Number of blocks at this look.
+    level
+        Family-wise level of the verdicts of this look.
+    spent
+        Sum of the levels up to this look: a bound on the probability of any false `better` or
+        `worse` in them. The same bound holds separately for equivalence and for each secondary
+        metric.
+    at
+        Time of the look; None where it is not known.
+    """
+
+    look: int
+    n_blocks: int
+    level: float
+    spent: float
+    at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
+    """Result of :func:`bench.analysis.compare`.
+
+    Attributes
+    ----------
+    treatments
+        From best to worst mean, then those with an undefined mean, then those without a run.
+    omnibus
+        None for fewer than three treatments.
+    pairs
+        Every unordered pair once; `a` comes before `b` in `treatments`.
+    single_seed
+        None without a complete block or a second treatment.
+    time_to_target
+        None where the table has no evaluations.
+    scope
+        None where the table has no correctness of single examples.
+    looks
+        All looks so far. The last one is the current look; its level is that of the verdicts.
+    warnings
+        Sentences for the reader, the most important first.
+    notes
+        Sentences on how the values were read: their unit, and the numbers they were rounded from.
+        Left out of JSON where empty.
+    """
+
+    parameters: Parameters
+    treatments: tuple[Treatment, ...]
+    omnibus: Omnibus | None
+    pairs: tuple[Pair, ...]
+    power: Power
+    single_seed: SingleSeed | None
+    time_to_target: TimeToTarget | None
+    scope: Scope | None
+    looks: tuple[Look, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
+
+    @property
+    def level(self) -> float:
+        """Family-wise level of the verdicts: alpha, unless the results were looked at before."""
+        return self.looks[-1].level
+
+    @property
+    def n_present(self) -> int:
+        """Number of treatments that have results."""
+        return sum(t.n > 0 for t in self.treatments)
+
+    @property
+    def n_family(self) -> int:
+        """Number of pairs in Holm's family: the pairs with a p-value."""
+        return family_size([pair.pvalue for pair in self.pairs], self.n_present)
+
+    @property
+    def n_common(self) -> int:
+        """Largest number of common blocks of any pair; 0 without a pair."""
+        return max((pair.n for pair in self.pairs), default=0)

@@ -1,0 +1,138 @@
+"""Results on single treatments and on pairs of treatments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.analysis.notebook import NotebookRepr
+from bench.analysis.results.parameters import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment(NotebookRepr):
+    """Descriptive statistics of the runs of one treatment.
+
+    `n` counts the runs that have a value: diverged runs have one, failed runs do not. `std` uses
+    ddof=1; quartiles interpolate linearly (type 7); `iqm` is the interquartile mean; the interval
+    is Student's t interval of the mean at level 1 - alpha. `mean_rank` is the mean of the ranks
+    within complete blocks; rank 1 is the best.
+    """
+
+    name: str
+    n: int
+    n_diverged: int
+    n_failed: int
+    mean: float | None
+    std: float | None
+    median: float | None
+    q1: float | None
+    q3: float | None
+    iqm: float | None
+    min: float | None
+    max: float | None
+    ci_low: float | None
+    ci_high: float | None
+    mean_rank: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Omnibus(NotebookRepr):
+    """Friedman's test over complete blocks, for information: no verdict depends on it.
+
+    `chi2` is corrected for ties and has `df` degrees of freedom; `f_statistic` is Iman and
+    Davenport's F with (df, df * (n_blocks - 1)) degrees of freedom.
+    """
+
+    chi2: float | None
+    df: int
+    pvalue: float | None
+    f_statistic: float | None
+    f_pvalue: float | None
+    n_blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(NotebookRepr):
+    """Comparison of treatment `a` with treatment `b` over their common blocks.
+
+    Attributes
+    ----------
+    n
+        Number of common blocks.
+    mean_difference, ci_low, ci_high
+        Mean of a minus b, and its t interval at level 1 - alpha.
+    simultaneous_ci_low, simultaneous_ci_high
+        The t interval at Bonferroni's level 1 - level / (number of tested pairs). Here level is
+        that of the look: alpha, unless the results were looked at before.
+    statistic, pvalue, pvalue_holm
+        Sum of the differences, p-value of the exact paired sign-flip test, and Holm's adjusted
+        p-value over the family of all testable pairs. Only `pvalue_holm` determines the verdict.
+    pvalue_t, pvalue_wilcoxon
+        Unadjusted p-values of the paired t test and of the exact Wilcoxon signed-rank test, as a
+        sensitivity analysis.
+    pvalue_equivalence, pvalue_equivalence_holm
+        Two one-sided paired t tests against +-margin (the larger p-value), and Holm's adjusted
+        p-value in a separate family.
+    dz, gz
+        Cohen's d_z: the mean difference in standard deviations of the differences; and Hedges'
+        g_z, the same with the small-sample correction.
+    win_rate, win_rate_low, win_rate_high
+        Share of blocks where a is better (ties count half), with Wilson's interval.
+    a12
+        Probability that a run of a is better than an unpaired run of b (ties count half).
+    correlation
+        Pearson's correlation of the paired values.
+    verdict
+        Verdict on a relative to b.
+    seeds_needed
+        For an inconclusive pair, the number of blocks that finds the observed effect with power
+        0.8.
+    """
+
+    a: str
+    b: str
+    n: int
+    mean_difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    simultaneous_ci_low: float | None
+    simultaneous_ci_high: float | None
+    statistic: float | None
+    pvalue: float | None
+    pvalue_holm: float | None
+    pvalue_t: float | None
+    pvalue_wilcoxon: float | None
+    pvalue_equivalence: float | None
+    pvalue_equivalence_holm: float | None
+    dz: float | None
+    gz: float | None
+    win_rate: float | None
+    win_rate_low: float | None
+    win_rate_high: float | None
+    a12: float | None
+    correlation: float | None
+    verdict: Verdict
+    seeds_needed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power(NotebookRepr):
+    """Power of the tests at the given number of seeds.
+
+    The number of seeds is the largest number of common seeds of any pair.
+
+    Attributes
+    ----------
+    smallest_pvalue
+        Smallest attainable p-value of the sign-flip test; None below two seeds.
+    seeds_to_reject
+        Smallest number of seeds with which Holm's method can reject a hypothesis; None without a
+        pair to test.
+    minimum_detectable_dz
+        Effect that is found with power 0.8 at level alpha / (number of tested pairs); None below
+        two seeds.
+    """
+
+    smallest_pvalue: float | None
+    seeds_to_reject: int | None
+    minimum_detectable_dz: float | None

@@ -1,0 +1,44 @@
+"""Declared settings of a comparison, and the types that results share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.analysis.notebook import NotebookRepr
+
+#: Whether higher or lower values are better.
+Direction = Literal["higher", "lower"]
+#: Name of a block: usually a seed, in other tables a number or a text.
+Block = int | float | str
+Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", "not testable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters(NotebookRepr):
+    """Settings that were declared before the comparison.
+
+    Attributes
+    ----------
+    alpha
+        Family-wise error rate.
+    margin
+        Equivalence margin in the unit of `value`; None without equivalence tests.
+    direction
+        Whether higher or lower values are better.
+    value, treatment, block
+        Names of the columns with the compared value, the treatment, and the block that pairs runs.
+    n_blocks
+        Number of different blocks (seeds) in the table.
+    k
+        Number of treatments (optimizers).
+    """
+
+    alpha: float
+    margin: float | None
+    direction: Direction
+    value: str
+    treatment: str
+    block: str
+    n_blocks: int
+    k: int
