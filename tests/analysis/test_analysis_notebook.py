@@ -18,7 +18,7 @@ from bench.analysis.notebook import MAX_CHARACTERS, MAX_ROWS, NotebookRepr, tabl
 RESULTS = [
     cls
     for _, cls in inspect.getmembers(results, inspect.isclass)
-    if is_dataclass(cls) and cls.__module__ == results.__name__
+    if is_dataclass(cls) and cls.__module__.startswith(f"{results.__name__}.")
 ]
 
 

@@ -1,4 +1,7 @@
-"""The simulation: it repeats itself, knows the truth of its scenarios, and finds what is broken."""
+"""Tests of the simulation: reproducibility, true parameters of the scenarios, detection of errors.
+
+A deliberate error in the analysis must violate a requirement.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,23 @@ import pytest
 from _scripts import load_script
 
 from bench.analysis.scope import MeanSquares
-from bench.analysis.stats import effects
+from bench.analysis.stats import effects, permutation, student
 from bench.analysis.stats.power import minimum_detectable_dz
 from bench.errors import SpecError
-from bench.tools import simulation as validation
 from bench.tools.simulation import (
-    ALPHA,
-    AT_LEAST,
-    AT_MOST,
     BLOCK,
-    EFFECTS,
-    N_PAIRS,
-    N_SEEDS,
-    NEAR,
+    Measure,
     Requirement,
     Study,
-    Sweep,
     make_studies,
+    run,
     validate,
 )
+from bench.tools.simulation import pairs as pair_studies
+from bench.tools.simulation import sweeps as sweep_studies
+from bench.tools.simulation.pairs import EFFECTS
+from bench.tools.simulation.study import ALPHA, AT_LEAST, AT_MOST, N_PAIRS, N_SEEDS, NEAR
+from bench.tools.simulation.sweeps import Sweep
 
 script = load_script("validate_statistics")
 
@@ -56,17 +57,17 @@ def _sweeps() -> list[str]:
 
 
 def _cheap() -> list[Study[Any]]:
-    """One pair each: a millisecond a sample instead of thirty."""
+    """Studies of one pair: a sample takes one millisecond instead of thirty."""
     whole_sweeps = _sweeps()
     return [study for study in make_studies() if study.scenario not in whole_sweeps]
 
 
-# --- what is simulated -----------------------------------------------------------------------
+# --- scenarios -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scenario", _sweeps())
-def test_the_truth_of_a_scenario_is_what_it_says(scenario: str) -> None:
-    """ExecutionOptions and win rates over many draws, each within five standard errors."""
+def test_scenario_has_its_stated_mean_differences_and_win_rates(scenario: str) -> None:
+    """Mean differences and win rates over many draws lie within five standard errors."""
     world = _drawn(scenario).world
     rng = np.random.default_rng(1)
     values = np.concatenate([world.draw(rng) for _ in range(2000)])
@@ -81,13 +82,13 @@ def test_the_truth_of_a_scenario_is_what_it_says(scenario: str) -> None:
         assert np.all(np.abs(wins.mean(axis=0) - world.win_rates) < 5 * error)
 
 
-def test_the_expected_difference_on_new_images_is_what_it_says() -> None:
+def test_new_images_scenario_has_its_stated_difference() -> None:
     study, rng = _study(IMAGES), np.random.default_rng(1)
     d = np.array([study.draw(rng).pair.mean_difference for _ in range(100)])
     assert abs(d.mean() - 0.004) < 4 * d.std() / np.sqrt(len(d))
 
 
-def test_every_verdict_but_equivalent_is_holms_whatever_the_margin() -> None:
+def test_margin_does_not_change_verdicts_of_difference() -> None:
     sweep = _drawn("partial null: 4 equal, 4 apart")
     different = [pair.pvalue_holm <= ALPHA for pair in sweep.pairs]
     assert 22 <= sum(different) < N_PAIRS
@@ -95,14 +96,14 @@ def test_every_verdict_but_equivalent_is_holms_whatever_the_margin() -> None:
     assert {pair.verdict for pair in sweep.pairs} == {"worse", "equivalent"}
 
 
-def test_the_minimum_detectable_effect_is_among_those_tried() -> None:
+def test_effects_include_the_minimum_detectable_effect() -> None:
     assert any(
         dz == pytest.approx(minimum_detectable_dz(N_SEEDS, ALPHA / N_PAIRS), abs=5e-4)
         for dz in EFFECTS
     )
 
 
-# --- how it is counted -----------------------------------------------------------------------
+# --- requirements and rows -------------------------------------------------------------------
 
 REQUIREMENTS = [
     (AT_MOST, 0.02, True),
@@ -126,9 +127,7 @@ def test_a_rate_may_miss_by_two_standard_errors(
 
 def test_rows_hold_mean_and_standard_error() -> None:
     outcomes = iter([1.0, 0.0, 0.5, 1.0])
-    measure = validation.Measure(
-        what="x", of=lambda _: next(outcomes), nominal=0.5, requirement=AT_MOST
-    )
+    measure = Measure(what="x", of=lambda _: next(outcomes), nominal=0.5, requirement=AT_MOST)
     study = Study(scenario="s", draw=lambda _: None, measures=(measure,))
     (row,) = validate(4, RNG, n_jobs=1, studies=[study]).rows
     assert (row.scenario, row.what, row.repetitions, row.met) == ("s", "x", 4, True)
@@ -154,7 +153,7 @@ def test_a_scenario_does_not_depend_on_the_others() -> None:
     [
         (1, RNG, 1, "repetitions must be at least 2, got 1"),
         (2, -1, 1, "rng must be a whole number of at least 0, got -1"),
-        (2, RNG, 0, "n_jobs must be at least 1, or -1 for every core, got 0"),
+        (2, RNG, 0, "n_jobs must be at least 1, or -1 for all cores, got 0"),
     ],
 )
 def test_settings_are_checked(repetitions: int, rng: int, n_jobs: int, message: str) -> None:
@@ -162,23 +161,23 @@ def test_settings_are_checked(repetitions: int, rng: int, n_jobs: int, message: 
         validate(repetitions, rng, n_jobs=n_jobs)
 
 
-def test_two_scenarios_may_not_share_their_random_numbers() -> None:
-    with pytest.raises(SpecError, match=f"a name of its own, got '{LOOKS}' twice"):
+def test_scenario_names_must_be_unique() -> None:
+    with pytest.raises(SpecError, match=f"scenario names must be unique, got '{LOOKS}' twice"):
         validate(2, RNG, n_jobs=1, studies=[_study(LOOKS)] * 2)
 
 
-# --- what it finds ---------------------------------------------------------------------------
+# --- detected errors -------------------------------------------------------------------------
 
 
 def test_the_analysis_meets_its_requirements() -> None:
-    """Few repetitions of the whole sweeps: enough to see a correction that is missing."""
+    """Few repetitions of whole sweeps are enough to detect a missing correction."""
     sweeps = [_study(name) for name in _sweeps()]
     assert validate(25, RNG, studies=sweeps, n_jobs=2).failures == ()
     assert validate(200, RNG, studies=_cheap(), n_jobs=2).failures == ()
 
 
-_t_interval, _wilson = validation.t_interval, effects.wilson_interval
-_sign_flip = validation.sign_flip_pvalue
+_t_interval, _wilson = student.t_interval, effects.wilson_interval
+_sign_flip = permutation.sign_flip_pvalue
 
 
 def _unadjusted(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:
@@ -210,7 +209,7 @@ BROKEN = [
     ("bench.analysis.pairs.holm", _unadjusted, MARGIN, "'equivalent'", 30),
     ("bench.analysis.pairs.t_interval", _too_short, "normal", "simultaneous", 20),
     ("bench.analysis.pairs.t_interval", _too_short, "normal", "a mean difference", 20),
-    ("bench.tools.simulation.t_interval", _too_short, "normal", "t interval of a mean", 20),
+    (f"{sweep_studies.__name__}.t_interval", _too_short, "normal", "t interval of a mean", 20),
     ("bench.analysis.stats.effects.wilson_interval", _too_short_wilson, "normal", "Wilson", 20),
     (
         "bench.analysis.scope.MeanSquares.variance_of_mean",
@@ -219,14 +218,20 @@ BROKEN = [
         "crossed",
         60,
     ),
-    ("bench.tools.simulation.look_level", _unshared, LOOKS, "planned", 400),
-    ("bench.tools.simulation.look_level", _unshared, LOOKS, "number", 400),
-    ("bench.tools.simulation.sign_flip_pvalue", _twenty_eight_fold, "true d_z 1.019", "power", 100),
+    (f"{pair_studies.__name__}.look_level", _unshared, LOOKS, "planned", 400),
+    (f"{pair_studies.__name__}.look_level", _unshared, LOOKS, "number", 400),
+    (
+        f"{pair_studies.__name__}.sign_flip_pvalue",
+        _twenty_eight_fold,
+        "true d_z 1.019",
+        "power",
+        100,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("target", "fault", "scenario", "what", "repetitions"), BROKEN)
-def test_a_fault_in_the_analysis_is_found(
+def test_error_in_the_analysis_is_detected(
     target: str,
     fault: Callable[..., Any],
     scenario: str,
@@ -271,13 +276,13 @@ def test_a_requirement_that_is_not_met_is_exit_1(
 ) -> None:
     command = ["--repetitions", "200", "--n-jobs", "1"]
     study = _study(LOOKS)
-    monkeypatch.setattr(validation, "make_studies", lambda: (study,))
+    monkeypatch.setattr(run, "make_studies", lambda: (study,))
     assert script.main(command) == 0
     assert "2 of 2 requirements met\n" in capsys.readouterr().out
     monkeypatch.undo()
-    monkeypatch.setattr(validation, "look_level", _unshared)
+    monkeypatch.setattr(pair_studies, "look_level", _unshared)
     broken = _study(LOOKS)
-    monkeypatch.setattr(validation, "make_studies", lambda: (broken,))
+    monkeypatch.setattr(run, "make_studies", lambda: (broken,))
     assert script.main(command) == 1
     printed = capsys.readouterr().out
     assert "0 of 2 requirements met\nNOT MET: type I error of one pair, looks at" in printed

@@ -1,0 +1,266 @@
+"""Scenarios of whole sweeps: family-wise error rates and coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import stats
+
+from bench.analysis.pairs import compare_pairs
+from bench.analysis.results import Pair
+from bench.analysis.stats.rounding import FloatArray
+from bench.analysis.stats.student import Moments, t_interval
+from bench.analysis.table import PairedTable
+from bench.tools.simulation.study import (
+    ALPHA,
+    ANY_MARGIN,
+    N_PAIRS,
+    N_SEEDS,
+    OUTSIDE,
+    K,
+    Measure,
+    Study,
+    coverage,
+    covers,
+    error_rate,
+    not_required,
+    parameters,
+    share,
+)
+
+TREATMENTS = tuple("abcdefgh")
+EQUAL = (0.0,) * K
+#: Four equal means and four clearly different ones: Holm's method rejects all pairs but the six
+#: with equal means.
+PARTLY_EQUAL = (0.0, 0.0, 0.0, 0.0, 3.0, 6.0, 9.0, 12.0)
+#: True difference of sixteen pairs, and their equivalence margin; twelve pairs have equal means.
+MARGIN = 1.0
+AT_THE_MARGIN = (0.0, 0.0, 0.0, 0.0, MARGIN, MARGIN, MARGIN, MARGIN)
+#: Number of test images in the scenario with tied accuracies.
+TOTAL = 10_000
+_FIRST, _SECOND = np.triu_indices(K, 1)  # the pairs in the order of `compare_pairs`
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Distribution of the scores of a sweep, and its true parameters.
+
+    Attributes
+    ----------
+    draw
+        Function that draws scores of shape (N_SEEDS, K); higher is better.
+    means
+        True mean of each treatment, shape (K,), up to a constant that is common to all.
+    win_rate
+        Where all means are equal, the probability that a treatment of the first half is better than
+        one of the second half on the same seed. Within a half it is 1/2.
+    margin
+        Margin of the equivalence tests, in the unit of the scores.
+    total
+        Where the scores are counts of test images divided by their number, that number.
+    """
+
+    draw: Callable[[np.random.Generator], FloatArray]
+    means: tuple[float, ...] = EQUAL
+    win_rate: float = 0.5
+    margin: float = ANY_MARGIN
+    total: int | None = None
+
+    @property
+    def differences(self) -> FloatArray:
+        """True mean differences, shape (N_PAIRS,)."""
+        means = np.array(self.means)
+        return np.asarray(means[_FIRST] - means[_SECOND])
+
+    @property
+    def win_rates(self) -> FloatArray:
+        """True win rates, shape (N_PAIRS,)."""
+        between = (_FIRST < K // 2) & (_SECOND >= K // 2)
+        return np.where(between, self.win_rate, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Simulated sweep: its scores, shape (N_SEEDS, K), and the compared pairs."""
+
+    world: World
+    values: FloatArray
+    pairs: tuple[Pair, ...]
+
+
+def _sweep(rng: np.random.Generator, world: World) -> Sweep:
+    values = world.draw(rng)
+    nothing_happened = np.zeros(values.shape, dtype=np.bool_)
+    paired = PairedTable(
+        treatments=TREATMENTS,
+        blocks=tuple(range(N_SEEDS)),
+        values=values,
+        cells=np.arange(values.size).reshape(values.shape),
+        diverged=nothing_happened,
+        failed=nothing_happened,
+        total=world.total,
+        direction="higher",
+    )
+    pairs = compare_pairs(paired, TREATMENTS, parameters(K, world.margin), ALPHA)
+    return Sweep(world=world, values=values, pairs=pairs)
+
+
+def _false_difference(sweep: Sweep) -> bool:
+    """Return whether any pair has a false verdict `better` or `worse`."""
+    return any(
+        (pair.verdict == "better" and truth <= 0) or (pair.verdict == "worse" and truth >= 0)
+        for pair, truth in zip(sweep.pairs, sweep.world.differences, strict=True)
+    )
+
+
+def _false_equivalence(sweep: Sweep) -> bool:
+    """Return whether any pair with a true difference of at least the margin is `equivalent`."""
+    return any(
+        pair.verdict == "equivalent"
+        for pair, truth in zip(sweep.pairs, sweep.world.differences, strict=True)
+        if abs(truth) >= sweep.world.margin
+    )
+
+
+def _false_verdict(sweep: Sweep) -> bool:
+    return _false_difference(sweep) or _false_equivalence(sweep)
+
+
+def _mean_coverage(sweep: Sweep) -> float:
+    """Return the share of treatments with a t interval that covers the true mean."""
+    intervals = [t_interval(Moments.of(column), ALPHA) for column in sweep.values.T]
+    truths = sweep.world.means
+    return share(covers(i.low, i.high, m) for i, m in zip(intervals, truths, strict=True))
+
+
+def _difference_coverage(sweep: Sweep) -> float:
+    """Return the share of pairs with a t interval that covers the true mean difference."""
+    truths = zip(sweep.pairs, sweep.world.differences, strict=True)
+    return share(covers(pair.ci_low, pair.ci_high, d) for pair, d in truths)
+
+
+def _simultaneous_coverage(sweep: Sweep) -> bool:
+    """Return whether the simultaneous intervals cover the true mean differences of all pairs."""
+    truths = zip(sweep.pairs, sweep.world.differences, strict=True)
+    return all(covers(pair.simultaneous_ci_low, pair.simultaneous_ci_high, d) for pair, d in truths)
+
+
+def _win_rate_coverage(sweep: Sweep) -> float:
+    """Return the share of pairs with a Wilson interval that covers the true win rate."""
+    truths = zip(sweep.pairs, sweep.world.win_rates, strict=True)
+    return share(covers(pair.win_rate_low, pair.win_rate_high, rate) for pair, rate in truths)
+
+
+def _normal(
+    rng: np.random.Generator, means: tuple[float, ...] = EQUAL, scale: float = 1.0
+) -> FloatArray:
+    """Draw scores with a seed effect common to all treatments, and normal noise."""
+    shared = rng.normal(size=(N_SEEDS, 1))
+    return np.asarray(means + shared + scale * rng.normal(size=(N_SEEDS, K)))
+
+
+def _skewed(rng: np.random.Generator) -> FloatArray:
+    """Draw from one exponential distribution for all treatments: differences are symmetric."""
+    return rng.exponential(size=(N_SEEDS, K)) - 1
+
+
+def _heavy_tailed(rng: np.random.Generator) -> FloatArray:
+    """Draw from Student's t with two degrees of freedom, which has no finite variance."""
+    return rng.standard_t(2, size=(N_SEEDS, K))
+
+
+def _tied(rng: np.random.Generator) -> FloatArray:
+    """Draw accuracies with three possible values: three differences in eight are 0."""
+    return np.asarray((9_700 + rng.binomial(2, 0.5, size=(N_SEEDS, K))) / TOTAL)
+
+
+def _correlated(rng: np.random.Generator) -> FloatArray:
+    """Draw scores with a strong common seed effect, and noise with a scale per seed."""
+    shared, scale = 10 * rng.normal(size=(N_SEEDS, 1)), rng.lognormal(size=(N_SEEDS, 1))
+    return np.asarray(shared + scale * rng.normal(size=(N_SEEDS, K)))
+
+
+def _steady_and_skewed(rng: np.random.Generator) -> FloatArray:
+    """Draw four treatments with little noise, and four of the same mean with a tail of bad runs."""
+    steady = _STEADY * rng.normal(size=(N_SEEDS, K // 2))
+    return np.hstack([steady, 1 - rng.exponential(size=(N_SEEDS, K // 2))])
+
+
+def _mirrored(rng: np.random.Generator) -> FloatArray:
+    """Draw four treatments with a tail of good runs and four with one of bad runs; equal means."""
+    good, bad = rng.exponential(size=(2, N_SEEDS, K // 2))
+    return np.hstack([good - 1, 1 - bad])
+
+
+_STEADY = 0.1
+#: Probability that normal noise of scale `_STEADY` exceeds 1 minus an exponential variable.
+_STEADY_WINS = float(stats.exponnorm.sf(1, 1 / _STEADY, scale=_STEADY))
+#: Probability that the sum of two exponential variables exceeds the sum of their means.
+_GOOD_WINS = float(stats.gamma.sf(2, 2))
+FALSE_DIFFERENCE = error_rate("family-wise error: any false 'better' or 'worse'", _false_difference)
+FALSE_EQUIVALENCE = error_rate("family-wise error: any false 'equivalent'", _false_equivalence)
+MEAN = coverage("the t interval of a mean", _mean_coverage)
+DIFFERENCE = coverage("the t interval of a mean difference", _difference_coverage)
+SIMULTANEOUS = coverage(
+    f"the simultaneous intervals, all {N_PAIRS} pairs at once", _simultaneous_coverage
+)
+WIN_RATE = coverage("Wilson's interval of the win rate", _win_rate_coverage)
+
+
+def sweep_studies() -> tuple[Study[Sweep], ...]:
+    """Return the scenarios of whole sweeps.
+
+    In all but the last two, differences of mean 0 are symmetric, as the sign-flip test assumes.
+    """
+    all_t = (MEAN, DIFFERENCE, SIMULTANEOUS)
+    outside = (
+        *not_required(OUTSIDE, FALSE_DIFFERENCE, DIFFERENCE, SIMULTANEOUS),
+        *not_required("approximate unless it is 1/2", WIN_RATE),
+    )
+    either = error_rate(
+        "any false verdict of either family", _false_verdict, "two families, each at level alpha"
+    )
+    return (
+        _sweep_study("normal", World(draw=_normal), FALSE_DIFFERENCE, *all_t, WIN_RATE),
+        _sweep_study(
+            "skewed, all alike",
+            World(draw=_skewed),
+            *(FALSE_DIFFERENCE, WIN_RATE),
+            *not_required("t intervals assume normal data", *all_t),
+        ),
+        _sweep_study("heavy-tailed", World(draw=_heavy_tailed), FALSE_DIFFERENCE),
+        _sweep_study("tied counts", World(draw=_tied, total=TOTAL), FALSE_DIFFERENCE),
+        _sweep_study("correlated, unequal scales", World(draw=_correlated), FALSE_DIFFERENCE),
+        _sweep_study(
+            "partial null: 4 equal, 4 apart",
+            World(draw=partial(_normal, means=PARTLY_EQUAL), means=PARTLY_EQUAL),
+            FALSE_DIFFERENCE,
+        ),
+        _sweep_study(
+            "16 pairs at the margin, 12 equal",
+            World(
+                # with little noise equal pairs are often equivalent: a hard case for Holm's method
+                draw=partial(_normal, means=AT_THE_MARGIN, scale=0.7 * MARGIN),
+                means=AT_THE_MARGIN,
+                margin=MARGIN,
+            ),
+            *(FALSE_DIFFERENCE, FALSE_EQUIVALENCE, either),
+        ),
+        _sweep_study(
+            "skewed differences: steady or tailed",
+            World(draw=_steady_and_skewed, win_rate=_STEADY_WINS),
+            *outside,
+        ),
+        _sweep_study(
+            "skewed differences: mirrored tails",
+            World(draw=_mirrored, win_rate=_GOOD_WINS),
+            *outside,
+        ),
+    )
+
+
+def _sweep_study(scenario: str, world: World, *measures: Measure[Sweep]) -> Study[Sweep]:
+    return Study(scenario=scenario, draw=partial(_sweep, world=world), measures=measures)
