@@ -25,6 +25,7 @@ from bench.analysis.columns import (
 from bench.analysis.comparison import compare
 from bench.analysis.curves import CURVE_COLUMNS, SECONDS_COLUMN, learning_curves
 from bench.analysis.outcomes import read_outcomes
+from bench.analysis.provenance import FACTS, SECONDS, provenance
 from bench.analysis.rates import RATE_COLUMNS, SCHEDULE_COLUMN, rate_curves
 from bench.analysis.results import (
     Block,
@@ -32,45 +33,21 @@ from bench.analysis.results import (
     Incident,
     Look,
     Parameters,
-    Provenance,
     RunScore,
     RunTable,
     SweepAnalysis,
     Timing,
-    Variant,
 )
 from bench.analysis.stats.letters import group_letters
 from bench.analysis.stats.omnibus import rank_diagram
 from bench.analysis.table import LOSSES, block_keys, reading_of, sort_blocks
 from bench.analysis.timing import time_ratios
-from bench.errors import TableError
-from bench.storage.records import DIVERGED, FAILED, LATER_COLUMNS, MAX_SECONDS, OK, REQUIRED_COLUMNS
+from bench.analysis.variants import SETTINGS, foreign_variants, variants_of
+from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, REQUIRED_COLUMNS
 
-#: Columns that describe the workload and the machine.
-FACTS = (
-    "dataset",
-    "network",
-    "batch_size",
-    "iterations",
-    "eval_every",
-    "device",
-    "device_name",
-    "tf32",
-    "stack",
-    "cores",
-    "n_jobs",
-    "torch_version",
-    "numpy_version",
-    "python_version",
-    "git_commit",
-    "schema_version",
-)
 #: Hashes that must agree between all runs of a seed, else they are not paired.
 PAIRING = {"initial_weights_sha256": "initial weights", "data_order_sha256": "order of the data"}
 OUTCOME = ("status", "error", "diverged_at")
-SECONDS = ("train_seconds", "eval_seconds")
-#: What a variant is; the same in every run of it.
-SETTINGS = ("algorithm", "hyperparameters")
 COLUMNS = (
     *("optimizer", "seed", "test_accuracy", "started_at"),
     *(*OUTCOME, *SECONDS, *CURVE_COLUMNS, *PAIRING, *SETTINGS, *FACTS),
@@ -160,7 +137,7 @@ def describe_runs(
     _refuse_nested(given, is_own=is_own)
     table = _ranked(_typed(given), p, order)
     warnings = (*_unpaired(table), *_same_weights(table), *comparison.warnings)
-    variants = variants_of(table) if is_own else _foreign_variants(table)
+    variants = variants_of(table) if is_own else foreign_variants(table)
     return SweepAnalysis(
         name=name,
         command=command,
@@ -179,7 +156,7 @@ def describe_runs(
             else ()
         ),
         incidents=_incidents(table),
-        provenance=_provenance(table),
+        provenance=provenance(table),
         runs=_run_table(given.loc[table["_row"]]),
         is_source_workload=is_source_workload,
     )
@@ -275,66 +252,6 @@ def _same_weights(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
-    """One per optimizer, in the order of the rows; none where the table does not say.
-
-    Raises
-    ------
-    TableError
-        If runs of one optimizer do not agree in its class and hyperparameters.
-    """
-    if not _has(table, SETTINGS):
-        return ()
-    settings: dict[str, tuple[str, ...]] = {}
-    for run in _rows(
-        table.reindex(columns=["optimizer", *SETTINGS, SCHEDULE_COLUMN]),
-        ("optimizer", *SETTINGS, SCHEDULE_COLUMN),
-    ):
-        name, schedule = str(run["optimizer"]), run[SCHEDULE_COLUMN]
-        found = (*(str(run[c]) for c in SETTINGS), "" if pd.isna(schedule) else str(schedule))
-        if (known := settings.setdefault(name, found)) != found:
-            raise TableError(
-                f"optimizer {name!r} must stand for one class with one set of hyperparameters, got "
-                f"{' '.join(known).strip()} and {' '.join(found).strip()}"
-            )
-    return tuple(
-        Variant(
-            treatment=name,
-            algorithm=algorithm,
-            hyperparameters=_hyperparameters(name, content),
-            schedule=schedule or None,
-        )
-        for name, (algorithm, content, schedule) in settings.items()
-    )
-
-
-def _foreign_variants(table: pd.DataFrame) -> tuple[Variant, ...]:
-    """Those of a table that this program did not write; none where its columns say another thing.
-
-    In nested cross-validation, for instance, hyperparameters differ by fold.
-    """
-    try:
-        return variants_of(table)
-    except TableError:
-        return ()
-
-
-def _hyperparameters(name: str, content: str) -> tuple[tuple[str, str], ...]:
-    """(name, value as it is written in Python) from a JSON object."""
-    try:
-        values = json.loads(content)
-    except ValueError:
-        values = None
-    if not isinstance(values, dict):
-        raise TableError(
-            f"column 'hyperparameters' must hold JSON objects, got {content!r} for {name!r}"
-        )
-    return tuple(
-        (key, repr(tuple(value) if isinstance(value, list) else value))
-        for key, value in values.items()
-    )
-
-
 def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
     # a loss that diverged ranks last, whatever number was left behind
     without_value = (FAILED, DIVERGED) if value in LOSSES else (FAILED,)
@@ -383,20 +300,6 @@ def _what_happened(run: dict[str, Any]) -> str:
     return "the loss was not finite" if run["status"] == DIVERGED else "no error was recorded"
 
 
-def _provenance(table: pd.DataFrame) -> Provenance:
-    facts = facts_of(table)
-    if not _has(table, ("started_at", *SECONDS)):
-        return Provenance(facts=facts, started_at=None, finished_at=None)
-    started = table["started_at"]
-    seconds = sum(table[column].fillna(0.0) for column in SECONDS)
-    finished = started + pd.to_timedelta(seconds, unit="s")
-    return Provenance(
-        facts=facts,
-        started_at=_moment(started.min()),
-        finished_at=_moment(finished.max()),
-    )
-
-
 def _run_table(table: pd.DataFrame) -> RunTable:
     """The rows as they came, but for what no text holds or nobody else should read."""
     kept = table.loc[:, [c != FILE_COLUMN and not table[c].map(_is_bytes).any() for c in table]]
@@ -424,34 +327,6 @@ def _cell(value: Any) -> str | int | float | None:
         plain = value.item()
         return str(plain) if isinstance(plain, np.generic) else _cell(plain)
     return value if isinstance(value, str | int) else str(value)
-
-
-def facts_of(table: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(column, its distinct values as text) for every column of :data:`FACTS` that there is.
-
-    One that came later, or has a meaning on some devices only, is there where it says something.
-    """
-    facts = [(column, _distinct(table[column])) for column in FACTS if column in table.columns]
-    return tuple(fact for fact in facts if fact[1] or fact[0] not in LATER_COLUMNS)
-
-
-def _distinct(column: pd.Series) -> tuple[str, ...]:
-    return tuple(_fact(value) for value in sorted(column.dropna().unique(), key=_in_order))
-
-
-def _fact(value: object) -> str:
-    """Whole numbers beside null became fractions."""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
-
-
-def _in_order(value: object) -> tuple[bool, Any]:
-    """Numbers before text."""
-    is_text = isinstance(value, str)
-    return is_text, value if is_text or isinstance(value, int | float | np.number) else str(value)
-
-
-def _moment(time: pd.Timestamp) -> datetime | None:
-    return None if pd.isna(time) else time.floor("us").to_pydatetime()
 
 
 def _rows(table: pd.DataFrame, columns: Iterable[str]) -> list[dict[str, Any]]:

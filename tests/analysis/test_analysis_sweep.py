@@ -24,7 +24,8 @@ from bench.analysis import (
     to_json,
 )
 from bench.analysis.curves import learning_curves
-from bench.analysis.sweep import COLUMNS, FACTS
+from bench.analysis.provenance import FACTS
+from bench.analysis.sweep import COLUMNS
 from bench.errors import TableError
 from bench.storage.records import LATER_COLUMNS, SCHEMA, RunRecord
 

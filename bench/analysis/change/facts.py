@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bench.analysis.change.runs import BUDGET
+from bench.analysis.provenance import facts_of
 from bench.analysis.results import ChangedFact, Variant
-from bench.analysis.sweep import facts_of, variants_of
+from bench.analysis.variants import variants_of
 from bench.errors import MixedRunsError
 
 

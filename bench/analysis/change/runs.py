@@ -11,9 +11,10 @@ import pandas as pd
 from bench.analysis.columns import numbers_of, prepared, require_columns
 from bench.analysis.outcomes import read_outcomes
 from bench.analysis.results import Block
-from bench.analysis.sweep import PAIRING, SETTINGS
+from bench.analysis.sweep import PAIRING
 from bench.analysis.table import block_keys, pair_up
 from bench.analysis.timing import SECONDS, log_seconds
+from bench.analysis.variants import SETTINGS
 from bench.storage.records import DIVERGED, FAILED
 
 #: What the comparison is about.
