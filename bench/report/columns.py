@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.text.format import clean
+from bench.report.text.sanitize import clean
 
 _NAMES = {
     "batch_size": "batch size (images)",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from _browser import Opened, Reports, visit, visiting
 
-from bench.report.text.format import clean
+from bench.report.text.sanitize import clean
 from bench.report.text.wording import verdict
 
 pytestmark = pytest.mark.browser

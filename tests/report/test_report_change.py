@@ -24,7 +24,7 @@ from bench.report import (
     write_change,
 )
 from bench.report.figures.svg import inline_svg
-from bench.report.formats.change_markdown import escape
+from bench.report.formats.markdown_syntax import escape
 from bench.report.html.change import change_rows, fact_rows, speed_rows
 
 SLIGHTLY_BETTER = shifted(8, 1, 3)
@@ -300,7 +300,7 @@ def test_markdown_is_a_sentence_and_tables() -> None:
     heads = ("optimizer", "verdict", "seeds", "after − before", "95 % interval", "adj. p", "time")
     assert f"| {' | '.join(heads)} |" in lines
     row = next(line for line in lines if line.startswith("| a |"))
-    assert re.match(r"\| a \| worse \| 20 \| −0\.59 \| \\\[−0.67, −0.51\\\] \| &lt; 0\.001 ", row)
+    assert re.match(r"\| a \| worse \| 20 \| −0\.59 \| \[−0.67, −0.51\] \| &lt; 0\.001 ", row)
     assert "| PyTorch | – | 9 |" in lines
     cells = {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")}
     assert cells == {8, 4}
@@ -317,7 +317,7 @@ def test_markdown_is_a_sentence_and_tables() -> None:
         ("a\\|b", r"a\\\|b"),
         ("\x1b\x00\u202e", "\ufffd\ufffd\ufffd"),
         ("@you #12 a@b", "@\u2060you \\#\u206012 a@\u2060b"),
-        ("http://x.org www.x.org", "http://\u2060x.org www.\u2060x.org"),
+        ("http://x.org www.x.org", r"http\://x.org www\.x.org"),
         ("adam[lr=0.003]", r"adam\[lr=0.003\]"),
     ],
 )

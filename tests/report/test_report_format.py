@@ -8,6 +8,7 @@ import pytest
 
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, TEST_LOSS
+from bench.report.text.sanitize import clean, elide
 
 S = fmt.NBSP
 
@@ -130,11 +131,11 @@ def test_count_has_its_plural() -> None:
 
 def test_elide_keeps_both_ends() -> None:
     names = [f"adam[betas=(0.9,0.99),eps=1e-08,weight_decay=0.0{i}]" for i in (1, 2)]
-    short = [fmt.elide(name, 20) for name in names]
+    short = [elide(name, 20) for name in names]
     assert all(len(s) == 20 and s.startswith("adam[") for s in short)
     assert short[0] != short[1]
-    assert fmt.elide("adam", 20) == "adam"
+    assert elide("adam", 20) == "adam"
 
 
 def test_clean_removes_what_xml_forbids() -> None:
-    assert fmt.clean("a\x00b\x1bc\ud800d\tе") == "a\ufffdb\ufffdc\ufffdd\tе"
+    assert clean("a\x00b\x1bc\ud800d\tе") == "a\ufffdb\ufffdc\ufffdd\tе"

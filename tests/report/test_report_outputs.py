@@ -27,6 +27,7 @@ from bench.report.formats.latex import latex_table
 from bench.report.formats.markdown import markdown
 from bench.report.text import format as fmt
 from bench.report.text.lines import leader_lines, pair_line
+from bench.report.text.sanitize import clean
 from bench.report.text.wording import verdict
 
 #: Names that mean something to Markdown, LaTeX, HTML or a spreadsheet.
@@ -189,7 +190,7 @@ def test_nothing_in_a_name_is_markdown(case: str) -> None:
     assert page.tags <= ours
     for sentence in (*verdict(analysis.comparison), *analysis.comparison.warnings):
         assert visible(sentence) in page.text.replace(fmt.NBSP, " ")
-    assert fmt.clean(analysis.command.splitlines()[-1]) in page.text
+    assert clean(analysis.command.splitlines()[-1]) in page.text
 
 
 @pytest.mark.parametrize("text", ["- x", "+ x", "= x", "1. x", "12) x", "# x", "> x", "``` x"])

@@ -21,7 +21,7 @@ from PIL import Image
 
 from bench.analysis import to_json
 from bench.analysis.results import Pair
-from bench.report.text.format import clean
+from bench.report.text.sanitize import clean
 
 pytestmark = pytest.mark.browser
 

@@ -19,7 +19,7 @@ from matplotlib.transforms import Transform
 
 from bench.report.figures.styles import Style
 from bench.report.figures.svg import INK, PAPER
-from bench.report.text.format import clean, elide
+from bench.report.text.sanitize import clean, elide
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from bench.report.figures.canvas import (
 )
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import INK, MUTED, figure_style, optimizer_gid
-from bench.report.text.format import clean, elide
+from bench.report.text.sanitize import clean, elide
 
 Over = Literal["updates", "images", "seconds"]
 Spacing = Literal["log", "linear"]

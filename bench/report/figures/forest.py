@@ -25,8 +25,9 @@ from bench.report.figures.canvas import (
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
 from bench.report.html.pairs import flip, mark_of, seen_from
-from bench.report.text.format import Metric, clean, elide, isolated
+from bench.report.text.format import Metric
 from bench.report.text.metrics import metric_of
+from bench.report.text.sanitize import clean, elide, isolated
 
 _ROW, _NARROW_ROW = 40.0, 62.0
 _TOP, _BOTTOM = 46.0, 58.0

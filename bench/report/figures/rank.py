@@ -11,7 +11,8 @@ from bench.analysis.results import RankDiagram, SweepAnalysis
 from bench.report.figures.canvas import WIDE, Layout, canvas_of, draw_marker, new_figure
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import INK, MUTED, figure_style, optimizer_gid
-from bench.report.text.format import clean, elide, isolated, number
+from bench.report.text.format import number
+from bench.report.text.sanitize import clean, elide, isolated
 
 _ROW = 25.0
 #: Above the line of ranks: the critical difference, then the numbers of the ranks.

@@ -22,8 +22,9 @@ from bench.report.figures.canvas import (
 )
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import GRID, INK, MUTED, figure_style, optimizer_gid
-from bench.report.text.format import clean, elide, isolated, percent
+from bench.report.text.format import percent
 from bench.report.text.nouns import Nouns
+from bench.report.text.sanitize import clean, elide, isolated
 
 #: Treatments that win no seed at all are counted in one line from this many on.
 _MOST_ROWS = 10

@@ -20,7 +20,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from bench.report.figures.styles import LIGHT
-from bench.report.text.format import clean
+from bench.report.text.sanitize import clean
 
 INK, MUTED, GRID, PAPER = "#1c2026", "#59616c", "#e2e5e9", "#ffffff"
 

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-
 from bench.analysis.results import SweepChange
+from bench.report.formats.markdown_syntax import escape, table
 from bench.report.html.change import change_rows, change_verdict, fact_rows, speed_rows
 from bench.report.text import format as fmt
-
-#: What Markdown gives a meaning of its own within a line.
-_MARKUP = re.compile(r"([\\`*_\[\]|~$#])")
-#: Behind these GitHub looks for a user, an issue or an address to link to.
-_LINKS = re.compile(r"([@#]|://|\bwww\.)(?=\w)")
-_WORD_JOINER = "\u2060"
-_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def change_markdown(found: SweepChange) -> str:
@@ -45,26 +36,9 @@ def change_markdown(found: SweepChange) -> str:
     title = f"**{escape(found.before)} → {escape(found.after)}:** {lead}"
     parts = [
         " ".join([title, *others]),
-        _table(head, rows, text_columns=2),
+        table(head, (0, 1), rows),
         "Test accuracy in points; only adjusted p-values decide; time is after / before.",
-        _table(("what differs", "before", "after"), facts, text_columns=3) if facts else "",
+        table(("what differs", "before", "after"), (0, 1, 2), facts) if facts else "",
         "\n".join(f"- {escape(warning)}" for warning in found.warnings),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def escape(text: str) -> str:
-    """`text` on one line, without markup, HTML, mentions, links and control characters.
-
-    >>> escape("a|b <i>*c*</i>")
-    'a\\\\|b &lt;i&gt;\\\\*c\\\\*&lt;/i&gt;'
-    """
-    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
-    unlinked = _LINKS.sub(rf"\1{_WORD_JOINER}", line)
-    return _MARKUP.sub(r"\\\1", unlinked).translate(_HTML)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int) -> str:
-    marks = [":--" if i < text_columns else "--:" for i in range(len(head))]
-    lines = [head, marks, *([escape(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

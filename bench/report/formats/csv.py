@@ -7,7 +7,7 @@ import io
 import re
 
 from bench.analysis.results import SweepAnalysis
-from bench.report.text.format import clean
+from bench.report.text.sanitize import clean
 
 #: What a spreadsheet takes for a formula (OWASP, CSV injection), wide forms of the signs included;
 #: apostrophes before it count, so that no two texts become one.

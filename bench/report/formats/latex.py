@@ -7,10 +7,11 @@ import re
 from bench.analysis.results import Comparison, SweepAnalysis
 from bench.report.html.pairs import seen_from
 from bench.report.text import format as fmt
-from bench.report.text.format import MINUS, MISSING, NBSP, clean
+from bench.report.text.format import MINUS, MISSING, NBSP
 from bench.report.text.lines import LeaderLine, PairLine, leader_lines, pair_line
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
+from bench.report.text.sanitize import one_line
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -126,12 +127,8 @@ def _label(name: str) -> str:
 
 def _escaped(text: str) -> str:
     """`text` as LaTeX prints it, letter by letter."""
-    line = " ".join(re.split(r"[ \t\r\n\u2028\u2029]+", clean(text)))
+    line = one_line(text)
     return "".join(
-        f"{{}}{c}" if c == before and c in _LIGATURES else _letter(c)
+        f"{{}}{c}" if c == before and c in _LIGATURES else _SPECIAL.get(c, c)
         for before, c in zip(f" {line}", line, strict=False)
     )
-
-
-def _letter(c: str) -> str:
-    return _SPECIAL.get(c, c if c.isprintable() else "?")

@@ -5,26 +5,15 @@ What names hold is text: nothing in them is taken for Markdown, HTML, a link or 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 
 from bench.analysis.results import Comparison, SweepAnalysis
+from bench.report.formats.markdown_syntax import code_block, escape, paragraph, table
 from bench.report.text import format as fmt
-from bench.report.text.format import NBSP, clean
 from bench.report.text.lines import LeaderLine, PairLine, leader_lines, pair_line
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.wording import verdict
-
-_SPECIAL = re.compile(r"[\\`*_\[\]|~$#{}!]")
-_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-#: What opens a list or a rule at the start of a line.
-_OPENING = re.compile(r"^(\d*)([-+=.)])")
-_LINK = re.compile(r"(?<=\w)(?=://)|(?<=www)(?=\.)", re.IGNORECASE)
-#: A mention, an address or an issue: sites link them whatever is escaped, unless something that
-#: cannot be seen follows.
-_REFERENCE = re.compile(r"[@#](?=\w)")
-_WORD_JOINER = "\u2060"
 
 
 def markdown(analysis: SweepAnalysis) -> str:
@@ -32,8 +21,8 @@ def markdown(analysis: SweepAnalysis) -> str:
     comparison = analysis.comparison
     nouns = Nouns.of(comparison.parameters)
     blocks = (
-        f"# {_escaped(analysis.name)}: which {_escaped(nouns.treatment.one)}?",
-        *map(_paragraph, verdict(comparison)),
+        f"# {escape(analysis.name)}: which {escape(nouns.treatment.one)}?",
+        *map(paragraph, verdict(comparison)),
         *_listed("## Before you rely on this", comparison.warnings),
         "## Leaderboard",
         _leaderboard(analysis, nouns),
@@ -44,7 +33,7 @@ def markdown(analysis: SweepAnalysis) -> str:
         _method(analysis, nouns),
         *_environment(analysis),
         "## Reproduce",
-        _code(analysis.command),
+        code_block(analysis.command),
     )
     return "\n\n".join(blocks) + "\n"
 
@@ -58,7 +47,7 @@ def _leaderboard(analysis: SweepAnalysis, nouns: Nouns) -> str:
         *("std", "median", f"worst {nouns.block}", "mean rank", "letters"),
         *("runs", "diverged", "failed"),
     )
-    return _table(heads, (1, 8), map(_leader_cells, leader_lines(analysis)))
+    return table(heads, (1, 8), map(_leader_cells, leader_lines(analysis)))
 
 
 def _leader_cells(line: LeaderLine) -> tuple[str, ...]:
@@ -69,7 +58,7 @@ def _leader_cells(line: LeaderLine) -> tuple[str, ...]:
 
 
 def _sentence_on_letters(nouns: Nouns) -> str:
-    return _paragraph(
+    return paragraph(
         f"Two {nouns.treatment.plural} that share no letter differ significantly. That two share "
         "one does not show that they perform alike."
     )
@@ -90,7 +79,7 @@ def _pairs(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
         f"means that neither a difference nor its smallness was shown with this many "
         f"{nouns.block.plural}: it does not mean “the same”."
     )
-    return "## Pair by pair", _table(heads, (0, 7), cells), _paragraph(note)
+    return "## Pair by pair", table(heads, (0, 7), cells), paragraph(note)
 
 
 def _pair_cells(line: PairLine) -> tuple[str, ...]:
@@ -110,7 +99,7 @@ def _one_seed(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
         f"{told.leader}, the leader over all {nouns.block.count(told.n_blocks)} that every "
         f"{nouns.treatment} has, scores best of all on a single one in {share} of the cases."
     )
-    return f"## What one {_escaped(nouns.block.one)} would have told you", _paragraph(sentence)
+    return f"## What one {escape(nouns.block.one)} would have told you", paragraph(sentence)
 
 
 def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:
@@ -122,7 +111,7 @@ def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:
         else f"equivalence within {metric.margin(p.margin)} by two one-sided paired t tests, "
         "adjusted likewise"
     )
-    return _paragraph(
+    return paragraph(
         f"Primary metric: {result_label(analysis)}, {p.direction} is better. Exact paired "
         f"sign-flip tests over {nouns.block.plural}, two-sided, with Holm's correction over "
         f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)} "
@@ -141,53 +130,10 @@ def _environment(analysis: SweepAnalysis) -> tuple[str, ...]:
     if not facts:
         return ()
     parts = (f"{column.replace('_', ' ')} {' or '.join(values)}" for column, values in facts)
-    return "## Environment", _paragraph("; ".join(parts) + ".")
+    return "## Environment", paragraph("; ".join(parts) + ".")
 
 
 def _listed(heading: str, sentences: Sequence[str]) -> tuple[str, ...]:
     if not sentences:
         return ()
-    return heading, "\n".join(f"- {_paragraph(sentence)}" for sentence in sentences)
-
-
-def _table(heads: Sequence[str], texts: Collection[int], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose columns are numbers, aligned to the right, except those numbered in `texts`."""
-    rules = ("---" if i in texts else "---:" for i, _ in enumerate(heads))
-    lines = [map(_escaped, heads), rules, *(_cells(row, texts) for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _cells(row: Sequence[str], texts: Collection[int]) -> Iterable[str]:
-    """Numbers hold nothing to interpret but the sign of a small p-value."""
-    return (
-        _escaped(cell) if i in texts else cell.replace("<", _HTML["<"])
-        for i, cell in enumerate(row)
-    )
-
-
-def _paragraph(text: str) -> str:
-    """`text` as a block of its own, which no list or rule begins."""
-    return _OPENING.sub(r"\1\\\2", _escaped(text))
-
-
-def _escaped(text: str) -> str:
-    """`text` on one line, with nothing left to interpret within it."""
-    line = _SPECIAL.sub(r"\\\g<0>", _one_line(text))
-    line = re.sub("[&<>]", lambda found: _HTML[found[0]], line)
-    return _REFERENCE.sub(rf"\g<0>{_WORD_JOINER}", _LINK.sub(r"\\", line))
-
-
-def _one_line(text: str) -> str:
-    """Without line breaks, control characters and marks of text direction."""
-    spaced = " ".join(re.split(r"[ \t\r\n\u2028\u2029]+", clean(text)))
-    return "".join(
-        c if c.isprintable() or c == NBSP else "\N{REPLACEMENT CHARACTER}" for c in spaced
-    )
-
-
-def _code(text: str) -> str:
-    """A block of code whose fence is longer than any row of backticks in it."""
-    content = "\n".join(clean(text).splitlines())
-    longest = max((len(run) for run in re.findall("`+", content)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{content}\n{fence}"
+    return heading, "\n".join(f"- {paragraph(sentence)}" for sentence in sentences)

@@ -13,7 +13,8 @@ from bench.analysis.results import Change, ChangedFact, SpeedChange, SweepChange
 from bench.report.columns import column_name
 from bench.report.html.pairs import Mark, mark_of, verdict_words, within_margin
 from bench.report.text import format as fmt
-from bench.report.text.format import ACCURACY, clean, count, listing
+from bench.report.text.format import ACCURACY, count, listing
+from bench.report.text.sanitize import clean
 
 #: Everything that is compared is an accuracy.
 METRIC = ACCURACY

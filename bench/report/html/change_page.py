@@ -24,7 +24,8 @@ from bench.report.html.change import (
 from bench.report.html.page import fill
 from bench.report.html.parts import FigureView, Name, figure_view, name_view
 from bench.report.text import format as fmt
-from bench.report.text.format import clean, count
+from bench.report.text.format import count
+from bench.report.text.sanitize import clean
 from bench.storage.files import write_atomically
 
 

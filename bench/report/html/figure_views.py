@@ -19,8 +19,9 @@ from bench.report.html.pairs import Mark, mark_of, verdict_words
 from bench.report.html.parts import Choice, FigureView, Name, Parts, Variants
 from bench.report.text import format as fmt
 from bench.report.text import wording
-from bench.report.text.format import Metric, clean, count
+from bench.report.text.format import Metric, count
 from bench.report.text.metrics import result_label
+from bench.report.text.sanitize import clean
 
 
 @dataclass(frozen=True, kw_only=True)

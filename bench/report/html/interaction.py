@@ -15,7 +15,7 @@ from bench.analysis import to_dict
 from bench.report.formats.csv import rows_csv
 from bench.report.html.figure_views import Reading, ReadingsView
 from bench.report.html.parts import FigureView, Parts, Points
-from bench.report.text.format import clean
+from bench.report.text.sanitize import clean
 
 
 def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:

@@ -13,9 +13,9 @@ from bench.analysis.table import sort_blocks
 from bench.report.figures.canvas import NARROW, WIDE, Layout
 from bench.report.figures.styles import Style, marker_name, styles_of
 from bench.report.figures.svg import inline_svg
-from bench.report.text.format import clean, elide
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
+from bench.report.text.sanitize import clean, elide
 
 #: Names up to this length stay on one line.
 _UNBROKEN = 16

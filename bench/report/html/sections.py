@@ -26,10 +26,11 @@ from bench.report.figures.target import target_figure
 from bench.report.html.pairs import Mark, mark_of, verdict_words
 from bench.report.html.parts import FigureView, Name, Parts
 from bench.report.text import format as fmt
-from bench.report.text.format import clean, count, listing
+from bench.report.text.format import count, listing
 from bench.report.text.metrics import UPDATES
 from bench.report.text.nouns import Noun
 from bench.report.text.published import published_score
+from bench.report.text.sanitize import clean
 from bench.report.text.wording import MANY
 
 #: Pairs that one seed gets wrong most often are shown at once, up to this many.

@@ -56,10 +56,11 @@ from bench.report.html.sections import (
 )
 from bench.report.text import format as fmt
 from bench.report.text import wording
-from bench.report.text.format import Metric, clean, count
+from bench.report.text.format import Metric, count
 from bench.report.text.metrics import result_label
 from bench.report.text.nouns import Noun, Nouns
 from bench.report.text.published import luck
+from bench.report.text.sanitize import clean
 
 #: More warnings than this are folded, the most important ones first.
 _WARNINGS_AT_ONCE = 4

@@ -6,15 +6,11 @@ None becomes a dash, a p-value is never 0, and rounding never turns a difference
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench import words
 
-#: Control characters but for tab and line ends, surrogates, and what is no character at all.
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 MISSING = "–"
 MINUS = "−"
 NBSP = "\u00a0"
@@ -201,47 +197,6 @@ def listing(words: tuple[str, ...]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def clean(text: str) -> str:
-    """`text` without characters that XML forbids: each becomes a replacement character."""
-    return _NOT_XML.sub("\ufffd", text)
-
-
-def elide(text: str, length: int) -> str:
-    """`text` in the room of at most `length` characters, its middle left out where it is longer.
-
-    Variants of one optimizer differ at the end, so both ends stay. Wide characters, as those of
-    East Asia, take the room of two.
-
-    >>> elide("adam[betas=(0.9,0.99),lr=0.003]", 20)
-    'adam[betas…lr=0.003]'
-    >>> elide("日本語の最適化", 9)
-    '日本…適化'
-    """
-    if sum(map(_room, text)) <= length:
-        return text
-    tail = (length - 1) // 2
-    return f"{_beginning(text, length - 1 - tail)}…{_beginning(text[::-1], tail)[::-1]}"
-
-
-def _room(c: str) -> int:
-    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
-
-
-def _beginning(text: str, room: int) -> str:
-    taken = ""
-    for c in text:
-        room -= _room(c)
-        if room < 0:
-            break
-        taken += c
-    return taken
-
-
-def isolated(text: str) -> str:
-    """`text` for a place between other text, whose order it cannot change, whatever its script."""
-    return text if text.isascii() else f"\u2068{text}\u2069"
 
 
 def _with_unit(text: str, unit: str) -> str:

@@ -11,7 +11,8 @@ from bench.analysis.reading import scale_of
 from bench.analysis.results import Comparison, SweepAnalysis
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import LOSSES
-from bench.report.text.format import ACCURACY, TEST_LOSS, Metric, clean
+from bench.report.text.format import ACCURACY, TEST_LOSS, Metric
+from bench.report.text.sanitize import clean
 
 #: What the restricted time to the target is written as.
 UPDATES = Metric(

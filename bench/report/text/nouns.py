@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.analysis.results import Parameters
-from bench.report.text.format import clean, count
+from bench.report.text.format import count
+from bench.report.text.sanitize import clean
 from bench.words import plural, spoken
 
 
