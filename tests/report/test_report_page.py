@@ -23,7 +23,7 @@ from bench.analysis.results import Direction, Incident, Look, Provenance, SweepA
 from bench.errors import StoreError
 from bench.report import render, write
 from bench.report.html.parts import FigureView, Parts
-from bench.report.html.views import PageView, page_view
+from bench.report.html.views.page import PageView, page_view
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY
 
@@ -243,15 +243,15 @@ def test_leaderboard_rows_follow_the_analysis() -> None:
 
 def test_matrix_reads_row_against_column() -> None:
     view = view_of("source")
-    names = [r.name.text for r in view.matrix]
+    names = [r.name.text for r in view.pairs.matrix]
     top, bottom = names.index("nesterov"), names.index("adagrad")
-    above, below = view.matrix[top].cells[bottom], view.matrix[bottom].cells[top]
+    above, below = view.pairs.matrix[top].cells[bottom], view.pairs.matrix[bottom].cells[top]
     assert above is not None
     assert below is not None
     assert (above.mark.css, below.mark.css) == ("better", "worse")
-    assert above.difference == "+" + below.difference.lstrip("−")
-    assert above.p == below.p
-    assert all(row.cells[i] is None for i, row in enumerate(view.matrix))
+    assert above.cells.difference == "+" + below.cells.difference.lstrip("−")
+    assert above.cells.p_holm == below.cells.p_holm
+    assert all(row.cells[i] is None for i, row in enumerate(view.pairs.matrix))
 
 
 def test_unadjusted_p_values_are_labelled(source_html: str) -> None:
@@ -298,15 +298,15 @@ def test_the_worst_seed_is_explained(direction: Direction, worst: str) -> None:
 
 def test_the_signs_that_are_explained_are_those_of_the_matrix() -> None:
     view = view_of("troubled")
-    shown = {cell.mark for row in view.matrix for cell in row.cells if cell}
-    assert set(view.marks) == shown
-    assert len(view.marks) == len(shown)
-    assert view_of("one optimizer").marks == ()
+    shown = {cell.mark for row in view.pairs.matrix for cell in row.cells if cell}
+    assert set(view.pairs.marks) == shown
+    assert len(view.pairs.marks) == len(shown)
+    assert view_of("one optimizer").pairs.marks == ()
 
 
 def test_every_variant_is_told_with_its_class_and_all_hyperparameters() -> None:
     analysis = ANALYSES["hostile"]()
-    rows = view_of("hostile").variants
+    rows = view_of("hostile").methods.variants
     assert [row.name.text for row in rows] == [v.treatment for v in analysis.variants]
     assert {row.hyperparameters for row in rows} == {
         "betas=(0.9, 0.999), eps=1e-08, foreach=None, lr=0.001, nesterov=False, weight_decay=0"
@@ -320,18 +320,18 @@ def test_every_variant_is_told_with_its_class_and_all_hyperparameters() -> None:
 def test_a_variant_without_hyperparameters_has_a_dash() -> None:
     analysis = sweep(n=3)
     bare = tuple(replace(v, hyperparameters=()) for v in analysis.variants)
-    rows = page_view(replace(analysis, variants=bare)).variants
+    rows = page_view(replace(analysis, variants=bare)).methods.variants
     assert {row.hyperparameters for row in rows} == {fmt.MISSING}
 
 
 def test_an_error_is_its_last_line_with_the_whole_folded_behind_it() -> None:
     view = view_of("troubled")
-    failed = [row for row in view.incidents if row.status == "failed"]
+    failed = [row for row in view.incidents.rows if row.status == "failed"]
     assert {row.error for row in failed} == {'RuntimeError: out of memory <&> "quoted"'}
     for row in failed:
         assert row.whole_error.startswith("Traceback (most recent call last):")
         assert row.whole_error.endswith(row.error)
-    diverged = [row for row in view.incidents if row.status == "diverged"]
+    diverged = [row for row in view.incidents.rows if row.status == "diverged"]
     assert {(row.error, row.whole_error) for row in diverged} == {("loss is not finite (nan)", "")}
     incidents = html_of("troubled").split('id="incidents"')[1].split("</section>")[0]
     assert incidents.count("<details><summary>whole message</summary>") == len(failed) == 2
@@ -340,7 +340,7 @@ def test_an_error_is_its_last_line_with_the_whole_folded_behind_it() -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_an_empty_error_has_a_dash() -> None:
     incident = Incident(treatment="sgd", seed=3, status="failed", iteration=None, error=" \n")
-    (row,) = page_view(replace(sweep(n=3), incidents=(incident,))).incidents
+    (row,) = page_view(replace(sweep(n=3), incidents=(incident,))).incidents.rows
     assert (row.error, row.whole_error) == (fmt.MISSING, "")
 
 

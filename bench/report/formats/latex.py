@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 from bench.analysis.results import Comparison, SweepAnalysis
-from bench.report.html.pairs import seen_from
 from bench.report.text import format as fmt
 from bench.report.text.format import MINUS, MISSING, NBSP
-from bench.report.text.lines import LeaderLine, PairLine, leader_lines, pair_line
+from bench.report.text.lines import LeaderLine, PairLine, leader_lines, lines_against_leader
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.sanitize import one_line
@@ -47,8 +46,7 @@ def latex_table(analysis: SweepAnalysis) -> str:
     The file is UTF-8; names in other scripts than the Latin one need LuaLaTeX or XeLaTeX.
     """
     comparison = analysis.comparison
-    leader = comparison.treatments[0].name
-    against = {p.a: p for p in _against(comparison, leader)}
+    against = lines_against_leader(comparison)
     rows = (_row(line, against.get(line.name)) for line in leader_lines(analysis))
     return "\n".join(
         (
@@ -72,17 +70,6 @@ def latex_table(analysis: SweepAnalysis) -> str:
     )
 
 
-def _against(comparison: Comparison, leader: str) -> tuple[PairLine, ...]:
-    """Every other treatment as `a` against the leader."""
-    names = [t.name for t in comparison.treatments if t.name != leader]
-    return tuple(
-        pair_line(pair, comparison)
-        for name in names
-        for pair in seen_from(comparison.pairs, name)
-        if pair.b == leader
-    )
-
-
 def _heads(comparison: Comparison) -> tuple[str, ...]:
     level = fmt.level(1 - comparison.parameters.alpha)
     treatment = Nouns.of(comparison.parameters).treatment
@@ -91,7 +78,7 @@ def _heads(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _row(line: LeaderLine, against: PairLine | None) -> str:
-    compared = (against.difference, against.interval, against.p) if against else ("", "", "")
+    compared = (against.difference, against.interval, against.p_holm) if against else ("", "", "")
     cells = (line.rank, line.name, line.mean, line.interval, line.std, line.letters, *compared)
     return _line(tuple(map(_escaped, cells)))
 

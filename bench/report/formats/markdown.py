@@ -85,7 +85,7 @@ def _pairs(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
 def _pair_cells(line: PairLine) -> tuple[str, ...]:
     return (
         *(f"{line.a} against {line.b}", line.difference, line.interval, line.simultaneous),
-        *(line.p, line.dz, line.win_rate, line.verdict),
+        *(line.p_holm, line.dz, line.win_rate, line.verdict),
     )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from bench.analysis import to_dict
 from bench.report.formats.csv import rows_csv
-from bench.report.html.figure_views import Reading, ReadingsView
 from bench.report.html.parts import FigureView, Parts, Points
+from bench.report.html.views.readings import Reading, ReadingsView
 from bench.report.text.sanitize import clean
 
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.analysis.results import SweepAnalysis
-from bench.report.html.views import page_view
+from bench.report.html.views.page import page_view
 from bench.storage.files import write_atomically
 
 #: Each is a program of its own but for what page.js shares; in this order.

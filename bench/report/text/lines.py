@@ -1,6 +1,6 @@
-"""Leaderboard and pairs as printed lines, for the formats without figures.
+"""Rows of the leaderboard and of pairs as formatted text, the same in every output format.
 
-Names stand as they were given: each format escapes in its own way.
+Names are unchanged: each format escapes them itself.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.analysis.results import Comparison, Pair, SweepAnalysis, Treatment
-from bench.report.html.pairs import verdict_words
+from bench.report.html.pairs import flip, verdict_words
 from bench.report.text import format as fmt
 from bench.report.text.metrics import metric_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderLine:
-    """One treatment; a dash for what is not known. `letters` are those of its groups."""
+    """One treatment of the leaderboard; unknown values are dashes.
+
+    `letters` are those of the groups that it belongs to.
+    """
 
     rank: str
     name: str
@@ -33,45 +36,92 @@ class LeaderLine:
 
 @dataclass(frozen=True, kw_only=True)
 class PairLine:
-    """`a` against `b`: differences are a minus b, `p` is adjusted."""
+    """Treatment `a` against treatment `b`; unknown values are dashes.
+
+    Attributes
+    ----------
+    n
+        Number of blocks that both have.
+    difference, interval, simultaneous
+        Mean difference, a minus b, its t interval and its simultaneous interval.
+    p_holm, p_equivalence_holm
+        Adjusted p-values of the sign-flip test and of the equivalence tests.
+    p, p_t, p_wilcoxon, p_equivalence
+        Unadjusted p-values.
+    dz, gz, win_rate, win_interval, a12, correlation
+        Effect sizes, as in :class:`bench.analysis.results.Pair`.
+    seeds_needed
+        Number of blocks at which the observed effect is found with a probability of 80 %.
+    verdict
+        In words, with the margin where it matters.
+    """
 
     a: str
     b: str
+    n: str
     difference: str
     interval: str
     simultaneous: str
+    p_holm: str
+    p_equivalence_holm: str
     p: str
+    p_t: str
+    p_wilcoxon: str
+    p_equivalence: str
     dz: str
+    gz: str
     win_rate: str
+    win_interval: str
+    a12: str
+    correlation: str
+    seeds_needed: str
     verdict: str
 
 
 def leader_lines(analysis: SweepAnalysis) -> tuple[LeaderLine, ...]:
-    """All treatments, best mean first."""
+    """Format all treatments, best mean first."""
     comparison = analysis.comparison
-    named = zip(comparison.treatments, analysis.letters, strict=True)
+    lettered = zip(comparison.treatments, analysis.letters, strict=True)
     return tuple(
         _leader_line(str(rank) if t.n else fmt.MISSING, t, letters, comparison)
-        for rank, (t, letters) in enumerate(named, start=1)
+        for rank, (t, letters) in enumerate(lettered, start=1)
     )
 
 
 def pair_line(pair: Pair, comparison: Comparison) -> PairLine:
-    """One pair of a comparison, seen from either side."""
-    metric = metric_of(comparison)
+    """Format one pair of a comparison, seen from either side."""
+    metric, level = metric_of(comparison), comparison.level
     return PairLine(
         a=pair.a,
         b=pair.b,
+        n=str(pair.n),
         difference=metric.difference(pair.mean_difference),
         interval=metric.difference_interval(pair.ci_low, pair.ci_high),
         simultaneous=metric.difference_interval(
             pair.simultaneous_ci_low, pair.simultaneous_ci_high
         ),
-        p=fmt.pvalue(pair.pvalue_holm, comparison.level),
+        p_holm=fmt.pvalue(pair.pvalue_holm, level),
+        p_equivalence_holm=fmt.pvalue(pair.pvalue_equivalence_holm, level),
+        p=fmt.pvalue(pair.pvalue, level),
+        p_t=fmt.pvalue(pair.pvalue_t, level),
+        p_wilcoxon=fmt.pvalue(pair.pvalue_wilcoxon, level),
+        p_equivalence=fmt.pvalue(pair.pvalue_equivalence, level),
         dz=fmt.signed_number(pair.dz),
+        gz=fmt.signed_number(pair.gz),
         win_rate=fmt.percent(pair.win_rate),
+        win_interval=_percents(pair.win_rate_low, pair.win_rate_high),
+        a12=fmt.number(pair.a12, 3),
+        correlation=fmt.signed_number(pair.correlation),
+        seeds_needed=fmt.MISSING if pair.seeds_needed is None else f"{pair.seeds_needed:,}",
         verdict=verdict_words(pair, comparison.parameters.margin, metric),
     )
+
+
+def lines_against_leader(comparison: Comparison) -> dict[str, PairLine]:
+    """Format every other treatment minus the leader, by the name of the other treatment."""
+    leader = comparison.treatments[0].name
+    pairs = (p if p.b == leader else flip(p) for p in comparison.pairs if leader in (p.a, p.b))
+    return {pair.a: pair_line(pair, comparison) for pair in pairs}
 
 
 def _leader_line(rank: str, t: Treatment, letters: str, comparison: Comparison) -> LeaderLine:
@@ -91,3 +141,9 @@ def _leader_line(rank: str, t: Treatment, letters: str, comparison: Comparison) 
         diverged=str(t.n_diverged),
         failed=str(t.n_failed),
     )
+
+
+def _percents(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return fmt.MISSING
+    return f"[{low * 100:.0f}, {high * 100:.0f}]"

@@ -1,0 +1,1 @@
+"""Sections of the page as printed text, one module per section."""

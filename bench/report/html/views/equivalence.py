@@ -1,0 +1,59 @@
+"""Pairs that were tested for equivalence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.analysis.results import Pair
+from bench.report.html.parts import Name, Parts
+from bench.report.text.lines import PairLine, pair_line
+from bench.report.text.nouns import Noun
+
+
+@dataclass(frozen=True)
+class EquivalenceRow:
+    """A pair whose mean difference lies inside the margin."""
+
+    a: Name
+    b: Name
+    cells: PairLine
+    conclusion: str
+
+
+@dataclass(frozen=True)
+class EquivalenceView:
+    """Which small differences were shown to be small."""
+
+    margin: str
+    rows: tuple[EquivalenceRow, ...]
+
+
+def equivalence_view(parts: Parts) -> EquivalenceView | None:
+    """Pairs whose mean difference lies inside the margin; None where no margin was declared."""
+    comparison = parts.analysis.comparison
+    margin = comparison.parameters.margin
+    if margin is None or not comparison.pairs:
+        return None
+    rows = tuple(
+        EquivalenceRow(
+            parts.name(p.a),
+            parts.name(p.b),
+            pair_line(p, comparison),
+            _shown_to_be_small(p, comparison.level, parts.nouns.block),
+        )
+        for p in comparison.pairs
+        if p.mean_difference is not None and abs(p.mean_difference) < margin
+    )
+    return EquivalenceView(margin=parts.metric.margin(margin), rows=rows)
+
+
+def _shown_to_be_small(pair: Pair, level: float, block: Noun) -> str:
+    if pair.verdict == "identical":
+        return f"identical on every {block}"
+    p = pair.pvalue_equivalence_holm
+    small = p is not None and p <= level
+    if pair.verdict in ("better", "worse"):
+        return f"different, {'and' if small else 'not'} shown to be small"
+    return {"equivalent": "shown to be small", "not testable": "not testable"}.get(
+        pair.verdict, "not shown"
+    )

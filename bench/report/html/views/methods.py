@@ -1,0 +1,147 @@
+"""What was declared and compared, and where it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.results import Omnibus, Provenance, Variant
+from bench.report.columns import column_name
+from bench.report.html.parts import Name, Parts
+from bench.report.text import format as fmt
+from bench.report.text.metrics import result_label
+from bench.report.text.nouns import Noun
+from bench.report.text.sanitize import clean
+
+_WORKLOAD_COLUMNS = ("dataset", "network", "batch_size", "iterations", "eval_every")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A term and its value; `mixed` where the runs have more than one."""
+
+    term: str
+    text: str
+    mixed: bool = False
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """The class and the hyperparameters of one optimizer."""
+
+    name: Name
+    algorithm: str
+    hyperparameters: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodsView:
+    """Settings of the comparison and of the runs.
+
+    Attributes
+    ----------
+    declared
+        Settings of the comparison and of the workload.
+    environment
+        Machine, versions and times.
+    variants
+        The optimizers with their hyperparameters.
+    omnibus
+        The result of Friedman's test; empty where it does not apply.
+    level
+        Level of the tests at this look.
+    margin
+        Equivalence margin; empty where none was declared.
+    is_mixed
+        Whether any fact has more than one value among the runs.
+    is_exact
+        Whether a repeated run gives the same result to the last bit.
+    """
+
+    declared: tuple[Fact, ...]
+    environment: tuple[Fact, ...]
+    variants: tuple[VariantRow, ...]
+    omnibus: str
+    level: str
+    margin: str
+    is_mixed: bool
+    is_exact: bool
+
+
+def methods_view(parts: Parts) -> MethodsView:
+    """Settings of the comparison and of the runs."""
+    analysis, comparison = parts.analysis, parts.analysis.comparison
+    margin = comparison.parameters.margin
+    workload, environment = _facts(analysis.provenance)
+    return MethodsView(
+        declared=(*_declared(parts), *workload),
+        environment=environment,
+        variants=tuple(_variant_row(parts, variant) for variant in analysis.variants),
+        omnibus=_omnibus(parts, comparison.omnibus),
+        level=fmt.level(comparison.level),
+        margin="" if margin is None else parts.metric.margin(margin),
+        is_mixed=any(fact.mixed for fact in (*workload, *environment)),
+        is_exact=_is_exact(dict(analysis.provenance.facts)),
+    )
+
+
+def _declared(parts: Parts) -> tuple[Fact, ...]:
+    comparison, nouns = parts.analysis.comparison, parts.nouns
+    p, reaching = comparison.parameters, comparison.time_to_target
+    target = (Fact("Target accuracy", fmt.level(reaching.target)),) if reaching else ()
+    margin = "none declared" if p.margin is None else parts.metric.margin(p.margin)
+    return (
+        Fact("Primary metric", f"{result_label(parts.analysis)}, {p.direction} is better"),
+        Fact(nouns.block.plural, f"{p.n_blocks:,}"),
+        Fact(nouns.treatment.plural, f"{p.k:,}"),
+        Fact("Family-wise level α", fmt.level(p.alpha)),
+        Fact("Equivalence margin δ", margin),
+        *target,
+        *(Fact("Values", clean(note)) for note in comparison.notes),
+    )
+
+
+def _facts(provenance: Provenance) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
+    """Facts about the workload, and about the environment."""
+    facts = {
+        column: Fact(column_name(column), clean(", ".join(values)) or fmt.MISSING, len(values) > 1)
+        for column, values in provenance.facts
+    }
+    if not facts:
+        return (), ()
+    workload = tuple(facts[c] for c in _WORKLOAD_COLUMNS if c in facts)
+    rest = tuple(fact for column, fact in facts.items() if column not in _WORKLOAD_COLUMNS)
+    started = Fact("first run started", fmt.moment(provenance.started_at))
+    finished = Fact("last run finished", fmt.moment(provenance.finished_at))
+    return workload, (*rest, started, finished)
+
+
+def _variant_row(parts: Parts, variant: Variant) -> VariantRow:
+    settings = ", ".join(f"{name}={value}" for name, value in variant.settings)
+    return VariantRow(
+        name=parts.name(variant.treatment),
+        algorithm=clean(variant.algorithm),
+        hyperparameters=clean(settings) or fmt.MISSING,
+    )
+
+
+def _omnibus(parts: Parts, omnibus: Omnibus | None) -> str:
+    if omnibus is None or omnibus.chi2 is None:
+        return ""
+    alpha = parts.analysis.comparison.parameters.alpha
+    f_test = (
+        f"; Iman and Davenport's F = {fmt.number(omnibus.f_statistic, 1)}, "
+        f"{fmt.p_equals(omnibus.f_pvalue, alpha)}"
+        if omnibus.f_statistic is not None
+        else ""
+    )
+    return (
+        f"χ²({omnibus.df}) = {fmt.number(omnibus.chi2, 1)}, "
+        f"{fmt.p_equals(omnibus.pvalue, alpha)}{f_test}, "
+        f"over {Noun(f'complete {parts.nouns.block}').count(omnibus.n_blocks)}"
+    )
+
+
+def _is_exact(facts: Mapping[str, Sequence[str]]) -> bool:
+    """Whether results do not depend on what runs side by side: unstacked runs on a CPU."""
+    return facts.get("device") == ("cpu",) and facts.get("stack", ("1",)) == ("1",)

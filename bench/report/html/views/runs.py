@@ -1,0 +1,95 @@
+"""Every run: the figure and the spread of each treatment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.analysis.results import Treatment
+from bench.report.figures.runs import runs_figure, runs_points
+from bench.report.html.parts import FigureView, Name, Parts
+from bench.report.html.views.readings import Reading, ReadingsView
+from bench.report.text import wording
+from bench.report.text.metrics import result_label
+from bench.report.text.published import luck
+from bench.report.text.sanitize import clean
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadRow:
+    """The numbers behind one row of dots."""
+
+    name: Name
+    n: str
+    min: str
+    q1: str
+    median: str
+    q3: str
+    max: str
+    iqm: str
+    published: str
+    luck: str
+
+
+@dataclass(frozen=True)
+class RunsView:
+    """The figure of every run and the numbers behind it."""
+
+    figure: FigureView
+    rows: tuple[SpreadRow, ...]
+    has_published: bool
+
+
+def runs_view(parts: Parts) -> RunsView:
+    """Every run as a dot, and the spread of each treatment."""
+    rows = tuple(_spread_row(parts, t) for t in parts.analysis.comparison.treatments)
+    return RunsView(_figure(parts), rows, any(row.published for row in rows))
+
+
+def _figure(parts: Parts) -> FigureView:
+    label = result_label(parts.analysis)
+    return parts.figure(
+        runs_figure,
+        "runs",
+        title=f"{label[:1].upper()}{label[1:]} of every run, by {parts.nouns.treatment}",
+        description=wording.runs_description(parts.analysis),
+        locate=lambda figure, layout: runs_points(parts.analysis, figure, layout),
+    )
+
+
+def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
+    """What each dot says; the dots of one seed are lit together."""
+    analysis = parts.analysis
+    rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
+    blocks = {block: i for i, block in enumerate(parts.blocks)}
+    return ReadingsView(
+        figures=(figure,),
+        readings=tuple(
+            Reading(
+                name=parts.name(s.treatment),
+                series=rows[s.treatment],
+                place=blocks[s.seed],
+                group=blocks[s.seed],
+                text=f"{parts.nouns.block} {clean(str(s.seed))}: "
+                f"{parts.metric.score_with_unit(s.value)}"
+                f"{'' if s.status == 'ok' else f' ({s.status})'}",
+            )
+            for s in analysis.scores
+        ),
+    )
+
+
+def _spread_row(parts: Parts, t: Treatment) -> SpreadRow:
+    score = parts.metric.score
+    rank = luck(parts.analysis, t.name)
+    return SpreadRow(
+        name=parts.name(t.name),
+        n=str(t.n),
+        min=score(t.min),
+        q1=score(t.q1),
+        median=score(t.median),
+        q3=score(t.q3),
+        max=score(t.max),
+        iqm=score(t.iqm),
+        published=score(rank.value) if rank else "",
+        luck=f"{rank.below} of {rank.n}" if rank else "",
+    )

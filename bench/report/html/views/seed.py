@@ -1,0 +1,162 @@
+"""What one seed would have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.analysis.results import BestShare, RankReversal, SingleSeed
+from bench.report.figures.seed import seed_figure
+from bench.report.html.parts import FigureView, Name, Parts
+from bench.report.text import format as fmt
+from bench.report.text.format import listing
+from bench.report.text.published import published_score
+from bench.report.text.sanitize import clean
+
+#: Pairs that one seed gets wrong most often are shown at once, up to this many.
+_MISLEADING_AT_ONCE = 8
+
+
+#: What counts as settled in the curve of naming.
+_SETTLED = 0.95
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """A name and a share."""
+
+    name: Name
+    share: str
+
+
+@dataclass(frozen=True)
+class MisleadingRow:
+    """A pair, who is ahead over all seeds, and how often one seed says otherwise."""
+
+    ahead: Name
+    behind: Name
+    wrong: str
+    wrong_share: str
+    tied: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedView:
+    """What one seed would have told."""
+
+    lead: str
+    sentences: tuple[str, ...]
+    figure: FigureView
+    best_shares: tuple[ShareRow, ...]
+    curve: tuple[tuple[str, str], ...]
+    misleading: tuple[MisleadingRow, ...]
+    rarely_misleading: tuple[MisleadingRow, ...]
+    n_draws: str
+
+
+def seed_view(parts: Parts) -> SeedView | None:
+    """What one seed would have told; None where nothing can be said."""
+    comparison = parts.analysis.comparison
+    told = comparison.single_seed
+    if told is None or told.n_blocks < 2:
+        return None
+    block = parts.nouns.block
+    rows = _misleading_rows(parts, told.pairs)
+    return SeedView(
+        lead=_lead(parts, told),
+        sentences=(_naming(parts, told), *_tutorial(parts)),
+        figure=parts.figure(
+            seed_figure,
+            "seed",
+            title=f"What one {block} would have told",
+            description=f"Best of all on a single {block}: "
+            f"{_best_shares_in_words(told.best_shares)}. {_naming(parts, told)}",
+        ),
+        best_shares=tuple(
+            ShareRow(parts.name(c.treatment), fmt.percent(c.share)) for c in told.best_shares
+        ),
+        curve=tuple((f"{point.n:,}", fmt.percent(point.probability)) for point in told.curve),
+        misleading=rows[:_MISLEADING_AT_ONCE],
+        rarely_misleading=rows[_MISLEADING_AT_ONCE:],
+        n_draws=f"{told.n_draws:,}",
+    )
+
+
+def _lead(parts: Parts, told: SingleSeed) -> str:
+    nouns = parts.nouns
+    winners = [best_share for best_share in told.best_shares if best_share.share > 0]
+    if len(winners) == 1:
+        return (
+            f"Any one of the {nouns.block.count(told.n_blocks)} names {clean(told.leader)} as the "
+            "best of all."
+        )
+    return (
+        f"Train every {nouns.treatment} once, with one {nouns.block}, and name the best: you name "
+        f"{_best_shares_in_words(told.best_shares)}."
+    )
+
+
+def _best_shares_in_words(best_shares: Sequence[BestShare]) -> str:
+    ordered = sorted((c for c in best_shares if c.share > 0), key=lambda c: -c.share)
+    named = [f"{clean(c.treatment)} in {fmt.percent(c.share)}" for c in ordered[:5]]
+    if len(ordered) > 5:
+        rest = sum(c.share for c in ordered[5:])
+        named.append(f"one of {len(ordered) - 5} others in {fmt.percent(rest)}")
+    return f"{listing(tuple(named))} of the cases"
+
+
+def _naming(parts: Parts, told: SingleSeed) -> str:
+    block, leader = parts.nouns.block, clean(told.leader)
+    chance = {point.n: point.probability for point in told.curve}
+    if min(chance.values()) == 1:
+        return f"One {block} would have done to name the leader, though not to show that it leads."
+    some = [n for n in (5, 10, told.n_blocks) if n in chance and n <= told.n_blocks]
+    means = ", ".join(
+        f"the mean of {n} {block.plural} in {fmt.percent(chance[n])}" for n in dict.fromkeys(some)
+    )
+    start = (
+        f"{leader}, the leader over all {told.n_blocks}, is named by one {block} in "
+        f"{fmt.percent(chance[1])} of the cases"
+    )
+    return f"{start}{', by ' if means else ''}{means}. {_settled(parts, told)}"
+
+
+def _settled(parts: Parts, told: SingleSeed) -> str:
+    block = parts.nouns.block
+    unsure = [point.n for point in told.curve if point.probability < _SETTLED]
+    if not unsure:
+        return f"One {block} would nearly always have named it."
+    if unsure[-1] == told.curve[-1].n:
+        return f"Even {told.n_blocks} {block.plural} do not settle who leads."
+    first = next(point.n for point in told.curve if point.n > unsure[-1])
+    return f"From {first} {block.plural} on its chance is at least {fmt.percent(_SETTLED)}."
+
+
+def _tutorial(parts: Parts) -> tuple[str, ...]:
+    """Whom the tutorial's own runs named, where this sweep repeats them all."""
+    treatments = parts.analysis.comparison.treatments
+    scores = {t.name: published_score(parts.analysis, t.name) for t in treatments}
+    known = {name: score for name, score in scores.items() if score is not None}
+    if len(known) < 2 or len(known) < len(treatments):
+        return ()
+    named = max(known, key=lambda name: known[name])
+    return (f"The tutorial's own runs, one each, named {clean(named)}.",)
+
+
+def _misleading_rows(parts: Parts, told: Sequence[RankReversal]) -> tuple[MisleadingRow, ...]:
+    """Pairs that one seed gets wrong at least once, the most often first."""
+    found = [wrong for wrong in told if wrong.wrong_share]
+    found.sort(key=lambda wrong: -(wrong.wrong_share or 0.0))
+    rows = []
+    for wrong in found:
+        ahead, behind = (wrong.a, wrong.b) if wrong.ahead == wrong.a else (wrong.b, wrong.a)
+        rows.append(
+            MisleadingRow(
+                parts.name(ahead),
+                parts.name(behind),
+                f"{round((wrong.wrong_share or 0.0) * wrong.n)} of {wrong.n}",
+                fmt.percent(wrong.wrong_share),
+                str(round((wrong.tied_share or 0.0) * wrong.n)),
+            )
+        )
+    return tuple(rows)

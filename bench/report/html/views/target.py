@@ -1,0 +1,118 @@
+"""Time to the target accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bench.report.figures.target import target_figure
+from bench.report.html.pairs import Mark, mark_of, verdict_words
+from bench.report.html.parts import FigureView, Name, Parts
+from bench.report.text import format as fmt
+from bench.report.text.format import count
+from bench.report.text.metrics import UPDATES
+from bench.report.text.sanitize import clean
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """How soon one optimizer reaches the target."""
+
+    name: Name
+    reached: str
+    rate: str
+    mean: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class TargetPairRow:
+    """Two optimizers' restricted times compared."""
+
+    a: Name
+    b: Name
+    mark: Mark
+    verdict: str
+    n: str
+    difference: str
+    interval: str
+    p_holm: str
+    logrank: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetView:
+    """How soon the target is reached."""
+
+    target: str
+    budget: str
+    unit: str
+    data: str
+    figure: FigureView
+    rows: tuple[TargetRow, ...]
+    pairs: tuple[TargetPairRow, ...]
+    steps: tuple[tuple[Name, tuple[tuple[str, str], ...]], ...]
+
+
+def target_view(parts: Parts) -> TargetView | None:
+    """How soon the target is reached; None where there are no evaluations."""
+    comparison = parts.analysis.comparison
+    found = comparison.time_to_target
+    if found is None:
+        return None
+    target, counted = (
+        fmt.level(found.target),
+        replace(UPDATES, unit=found.unit, difference_unit=found.unit),
+    )
+    pairs = zip(found.pairs, found.logrank, strict=True)
+    return TargetView(
+        target=target,
+        budget=f"{found.budget:,}",
+        unit=found.unit,
+        data=found.data,
+        figure=parts.figure(
+            target_figure,
+            "target",
+            title=f"Share of runs that have reached {target}, over the {found.unit}",
+            description="; ".join(
+                f"{clean(t.name)}: {t.n_reached} of {count(t.n, 'run')}, on average after "
+                f"{counted.score_with_unit(t.restricted_mean)}"
+                for t in found.treatments
+            )
+            + ".",
+        ),
+        rows=tuple(
+            TargetRow(
+                parts.name(t.name),
+                f"{t.n_reached} of {t.n}",
+                fmt.percent(t.reach_rate),
+                counted.score(t.restricted_mean),
+                counted.score_interval(t.ci_low, t.ci_high),
+            )
+            for t in found.treatments
+        ),
+        pairs=tuple(
+            TargetPairRow(
+                parts.name(p.a),
+                parts.name(p.b),
+                mark_of(p, None),
+                _sooner(verdict_words(p, None, counted)),
+                str(p.n),
+                counted.difference(p.mean_difference),
+                counted.difference_interval(p.ci_low, p.ci_high),
+                fmt.pvalue(p.pvalue_holm, comparison.level),
+                fmt.pvalue(footnote.pvalue, comparison.level),
+            )
+            for p, footnote in pairs
+        ),
+        steps=tuple(
+            (
+                parts.name(t.name),
+                tuple((f"{s.iteration:,}", fmt.percent(1 - s.waiting_share)) for s in t.steps),
+            )
+            for t in found.treatments
+        ),
+    )
+
+
+def _sooner(verdict: str) -> str:
+    return {"better": "sooner", "worse": "later"}.get(verdict, verdict)
