@@ -1,9 +1,11 @@
-"""Examples in docstrings are run: they must be true."""
+"""Examples in docstrings and documentation are run; documented commands, links and paths exist."""
 
 from __future__ import annotations
 
 import doctest
 import pkgutil
+import re
+import shlex
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -11,8 +13,13 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.cli.arguments import make_parser
 
-DOCS = Path(bench.__file__).parents[1] / "docs"
+ROOT = Path(bench.__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+COMMAND = re.compile(r"^    \.venv/bin/python scripts/(\w+)\.py([^|#\n]*)", re.M)
+COMMANDS = sorted({found for page in PAGES for found in COMMAND.findall(page.read_text())})
 MODULES = sorted(
     (
         "bench",
@@ -48,3 +55,34 @@ def test_there_are_examples() -> None:
     finder = doctest.DocTestFinder()
     found = [test for name in MODULES for test in finder.find(import_module(name)) if test.examples]
     assert len(found) > 15
+
+
+@pytest.mark.parametrize(("script", "words"), COMMANDS)
+def test_documented_commands_are_accepted(
+    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.npz").write_bytes(b"")
+    make_parser().parse_args([script, *shlex.split(words)])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+        if target.startswith("https:"):
+            continue
+        file = page.parent / target if target else page
+        assert file.is_file(), target
+        assert not anchor or anchor in anchors_of(file), f"{target}#{anchor}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_paths_exist(page: Path) -> None:
+    named = re.findall(r"`((?:bench|tests|scripts|docs|examples)/[^\s`]*)[^`]*`", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -329,9 +329,9 @@ def test_a_file_that_cannot_be_read_is_refused(
         parse_words(["sweep", "--config", file])
 
 
-def test_the_file_in_the_readme_is_right(sweep: Sweep) -> None:
-    readme = (Path(cli.__file__).parents[2] / "README.md").read_text()
-    (content,) = re.findall(r"^    # sweep\.yaml\n(?:    .+\n)+", readme, re.M)
+def test_the_documented_spec_file_is_accepted(sweep: Sweep) -> None:
+    page = (Path(cli.__file__).parents[2] / "docs" / "options.md").read_text()
+    (content,) = re.findall(r"^    # sweep\.yaml\n(?:    .+\n)+", page, re.M)
     arguments = sweep(textwrap.dedent(content))
     assert [o.text for o in arguments.optimizers] == ["sgd", "adam[lr=0.003]"]
     assert (arguments.seeds, arguments.alpha, arguments.quiet) == (20, 0.01, True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import CommandCall, CommandLine, Finished
 
+import bench
 from bench.spec.plugins import load_external
 from bench.storage.store import Store
 
@@ -116,6 +119,27 @@ def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
     changed = run_command(*command)
     assert changed.code == 2, "another source is another network"
     assert "network=mine:net@" in changed.err
+
+
+def test_the_optimizer_and_the_table_of_the_readme(run_command: CommandLine) -> None:
+    readme = (Path(bench.__file__).parents[1] / "README.md").read_text()
+    (source,) = re.findall(r"^    # mine\.py\n(?:    .+\n)+", readme, re.M)
+    (run_command.directory / "mine.py").write_text(textwrap.dedent(source))
+    (optimizers,) = re.findall(r"--name mine --optimizers '(.+)'", readme)
+    command = ("sweep", "--seeds", "2", "--name", "mine", "--optimizers", optimizers, *LENGTH)
+    finished = run_command(*command, "--dataset", "digits", "--no-report")
+    assert finished.code == 0, finished.err
+    rows = Store(run_command.directory / "results" / "mine").read_rows().to_pylist()
+    assert {row["optimizer"] for row in rows} == {"adam", "sgd", "mine:SignDescent"}
+
+    (table,) = re.findall(r"^    optimizer,seed,accuracy\n(?:    \w+,0,.+\n)+", readme, re.M)
+    table = textwrap.dedent(table)
+    (run_command.directory / "mine.csv").write_text(table + "adam,1,0.97\nsgd,1,0.96\n")
+    (options,) = re.findall(r"analyze\.py (mine\.csv .+)", readme)
+    analyzed = run_command("analyze", *options.split())
+    assert analyzed.code == 0, analyzed.err
+    assert json.loads((run_command.directory / "mine.json").read_text())["parameters"]["k"] == 2
+    assert (run_command.directory / "mine.html").exists()
 
 
 def test_an_own_optimizer_on_a_convolutional_net_and_own_images(
