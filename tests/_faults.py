@@ -1,4 +1,4 @@
-"""What goes wrong in workers: apart from the tests, which every worker would import for seconds."""
+"""Faults of workers, apart from the tests, which every worker would import for seconds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from bench.errors import StoreError
+from bench.execution import jobs
+from bench.execution.runner import _start_worker
+from bench.execution.slots import Slots, claimed_device
 from bench.spec.model import RunSpec
 from bench.storage.records import FAILED, RunRecord
 from bench.storage.store import Store
@@ -48,3 +52,29 @@ class HangingSeed(int):
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
         time.sleep(120)
         return int(self) ^ other
+
+
+def start_breaking(broken: tuple[str, ...], at_seed: int | None, parent: int, slots: Slots) -> None:
+    """Start a worker whose device fails if it is one of `broken`, at a seed or at any."""
+    _start_worker(parent, slots)
+    train = jobs.train
+
+    def train_or_break(workload: Any, optimizer: Any, seeds: Any, data: Any) -> Any:
+        if claimed_device(slots.devices) in broken and (at_seed is None or at_seed in seeds):
+            jobs.is_working = lambda _device: False
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return train(workload, optimizer, seeds, data)
+
+    jobs.train = train_or_break
+
+
+def start_without_gpus(parent: int, slots: Slots) -> None:
+    """Start a worker on pretended GPUs, whose work the CPU does."""
+    import torch
+
+    from bench.training.device_data import DeviceData
+
+    of = DeviceData.of
+    torch.cuda.get_device_name = lambda device=None: f"model of {device}"
+    DeviceData.of = lambda dataset, _device: of(dataset, torch.device("cpu"))  # type: ignore[method-assign,assignment]
+    _start_worker(parent, slots)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from _faults import start_without_gpus
 from conftest import CommandCall, resolve_all
 
 from bench.errors import UsageError
-from bench.execution import devices
+from bench.execution import devices, runner
 from bench.execution.devices import exact_numbers
 from bench.execution.environment import Machine, available_cores, describe_machine
 from bench.execution.jobs import load_data
@@ -181,11 +182,12 @@ def test_nothing_to_do_needs_one_worker(arrays: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def two_gpus(here: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pretend that there are two, which the processor does the work of."""
+    """Pretend that there are two GPUs, whose work the CPU does."""
     of = DeviceData.of
     here(cuda=2)
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 40_000_000_000)
     monkeypatch.setattr(DeviceData, "of", lambda dataset, _device: of(dataset, torch.device("cpu")))
+    monkeypatch.setattr(runner, "_start_worker", start_without_gpus)
     yield
     load_data.cache_clear()
 

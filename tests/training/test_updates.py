@@ -115,23 +115,6 @@ def test_recording_can_be_left_out(few: DeviceData) -> None:
     assert not made
 
 
-def test_a_check_can_end_a_training(few: DeviceData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.training.stack.CHECKED_EVERY", 5)
-    spec, workload = variant("sgd")
-    checks: list[int] = []
-
-    def check() -> None:
-        checks.append(1)
-        if len(checks) == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(workload, spec, [3], few, check=check)
-    (whole,) = train(workload, spec, [3], few)
-    (checked,) = train(workload, spec, [3], few, check=lambda: None)
-    assert [e.test_loss for e in checked.evaluations] == [e.test_loss for e in whole.evaluations]
-
-
 class TestTheStandIn:
     """The stand-in for CUDA graphs fails where they would, or tests with it prove nothing."""
 
