@@ -20,6 +20,7 @@ References
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,6 +41,11 @@ _AT_ONCE = 50_000
 _MOST_DIGITS = 8
 #: Rounding errors that arithmetic in float32 leaves, in units of its half spacing.
 _NOISE = (1.0, 8.0)
+#: Errors of an accuracy are looked for in error rates only where all are larger by this factor.
+_TELLING = 1000
+#: Denominators whose multiples, with their errors, cover more of the line than this are not looked
+#: for: decimals lie on a grid, which half as fine a grid seems to fit.
+_MOST_COVERED = 0.4
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,9 @@ def recover(values: FloatArray, scales: Sequence[float] = (1.0,)) -> Recovered:
     form = _format_of(known, written)
     name = form.name if form else _decimals_in_words(written)
     for scale in scales:
-        total = _total(known / scale, [e / scale for e in _errors(known, written, form)])
+        errors = [error / scale for error in _errors(known, written, form, scale)]
+        own_places = np.array([10.0 ** float(_exponent(d)) for d in written]) / scale
+        total = _total(known / scale, errors, own_places)
         if total is not None:
             counts = np.rint(known / scale * total)
             return _replaced(values, known, counts * scale / total, name, total)
@@ -157,18 +165,33 @@ def _format_of(known: FloatArray, written: Sequence[Decimal]) -> Format | None:
 
 
 def _errors(
-    known: FloatArray, written: Sequence[Decimal], form: Format | None
+    known: FloatArray, written: Sequence[Decimal], form: Format | None, scale: float
 ) -> tuple[FloatArray, ...]:
     """Rounding errors to allow, one array for each attempt."""
     float32 = FORMATS[-1]
     if form is not None and form is not float32:
         return (form.spacing(known) / 2,)
-    single = tuple(noise * float32.spacing(known) / 2 for noise in _NOISE)
+    half = float32.spacing(known) / 2
+    # an error rate, 1 - accuracy, has the rounding error of the accuracy
+    of_accuracy = float32.spacing(np.full(len(known), 0.9 * scale)) / 2
+    is_telling = known.min() > _TELLING * of_accuracy[0]
+    complement = (half + of_accuracy,) if is_telling else ()
     if form is None and _decimals_in_words(written) is not None:
-        place = 10.0 ** float(min(map(_exponent, written)))
-        # what float32 is printed as may be half a spacing from it, and it as far from the value
-        return (np.maximum(place / 2, float32.spacing(known)),)
-    return single
+        # the value is rounded to float32 first, then to what is printed
+        return tuple(
+            np.maximum(place / 2, half) + noise
+            for place in _places(written)
+            for noise in (half, *complement)
+        )
+    return (*(noise * half for noise in _NOISE), *complement)
+
+
+def _places(written: Sequence[Decimal]) -> tuple[FloatArray, FloatArray]:
+    """The last place of each number, if all have as many decimals, or as many digits."""
+    last = 10.0 ** float(min(map(_exponent, written)))
+    digits = max(len(d.as_tuple().digits) for d in written)
+    by_digits = [10.0 ** float(d.adjusted() - digits + 1) for d in written]
+    return np.full(len(written), last), np.maximum(last, by_digits)
 
 
 def _decimals_in_words(written: Sequence[Decimal]) -> str | None:
@@ -183,11 +206,17 @@ def _exponent(number: Decimal) -> int:
     return int(number.as_tuple().exponent)
 
 
-def _total(fractions: FloatArray, attempts: Sequence[FloatArray]) -> int | None:
-    """The least N of which all `fractions` are multiples of 1/N within their errors, if certain."""
+def _total(fractions: FloatArray, attempts: Sequence[FloatArray], places: FloatArray) -> int | None:
+    """The least N of which all `fractions` are multiples of 1/N within their errors, if certain.
+
+    A number proves no more than its own last place in `places` does.
+    """
     telling = fractions != np.rint(fractions)
+    if not telling.any():
+        return None
     for errors in attempts:
-        largest = _largest_certain_total(errors[telling])
+        limit = int(min(MAX_TOTAL, _MOST_COVERED / 2 / float(errors[telling].max())))
+        largest = _largest_certain_total(np.maximum(errors, places / 2)[telling], limit)
         for start in range(1, largest + 1, _AT_ONCE):
             totals = np.arange(start, min(start + _AT_ONCE, largest + 1), dtype=np.float64)
             fitting = _fitting(totals, fractions[telling], errors[telling])
@@ -206,18 +235,19 @@ def _fitting(totals: FloatArray, fractions: FloatArray, errors: FloatArray) -> F
     return totals
 
 
-def _largest_certain_total(errors: FloatArray) -> int:
-    """The largest N for which chance is ruled out.
+def _largest_certain_total(errors: FloatArray, limit: int) -> int:
+    """The largest N, at most `limit`, for which chance is ruled out.
 
-    A random value lies within its error e of a multiple of 1/N with probability 2 e N. So all m
+    A random value lies within its error e of a multiple of 1/N with probability 2 e N. So all
     values do for N times the product of these of the denominators up to N.
     """
-    m = len(errors)
-    if not m:
-        return 0
-    with np.errstate(divide="ignore", over="ignore"):  # of the smallest floats
-        log = (math.log(CHANCE) - float(np.log(2 * errors).sum())) / (m + 1)
-        return int(min(MAX_TOTAL, math.exp(min(log, 700.0)), 0.5 / errors.max()))
+
+    def is_chance(total: int) -> bool:
+        covered = np.minimum(1.0, 2 * errors * total)
+        return math.log(total) + float(np.log(covered).sum()) >= math.log(CHANCE)
+
+    with np.errstate(divide="ignore"):  # of the smallest floats
+        return bisect_left(range(1, limit + 1), True, key=is_chance)
 
 
 def _as_decimals(values: FloatArray, known: FloatArray, form: Format) -> Recovered:

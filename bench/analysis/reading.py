@@ -132,7 +132,7 @@ def _counted(
     """The accuracies as exact shares of their totals; None where these do not fit."""
     used = np.isfinite(numbers)
     n, given = totals[used], numbers[used]
-    if not len(n) or not ((n >= 1) & (n == np.rint(n))).all():
+    if not len(n) or not ((n >= 1) & (n == np.rint(n)) & np.isfinite(n)).all():
         return None
     rounded_to, errors = rounding(given)
     errors = np.maximum(errors, _AGREEMENT * scale)

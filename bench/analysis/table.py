@@ -291,6 +291,7 @@ def _refuse_infinite(
 def reading_of(table: pd.DataFrame, value: str, numbers: FloatArray) -> Reading:
     """The column as it is understood, with the counts of test images where the table has them."""
     counted = {"test_correct", "test_total"} & set(table.columns if value in COUNTED else ())
+    require_columns(table, counted)
     counts = {
         column: numbers_of(table, column)
         for column in counted

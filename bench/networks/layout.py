@@ -40,7 +40,7 @@ class FlatLayout:
     def views(self, flat: Tensor) -> list[Tensor]:
         """Return views of the parameters in `flat` (..., P), each of shape (..., \\*shape)."""
         return [
-            flat[..., start : start + shape.numel()].view(*flat.shape[:-1], *shape)
+            flat[..., start : start + shape.numel()].view((*flat.shape[:-1], *shape))
             for start, shape in self._starts()
         ]
 
@@ -53,7 +53,11 @@ class FlatLayout:
 
     def unpadded(self, flat: Tensor) -> Tensor:
         """Copy the parameters in `flat` (..., P) without padding: (..., number of weights)."""
-        return torch.cat([view.flatten(flat.ndim - 1) for view in self.views(flat)], dim=-1)
+        rows = flat.shape[:-1]
+        parts = [
+            view.reshape((*rows, view.shape[len(rows) :].numel())) for view in self.views(flat)
+        ]
+        return torch.cat(parts, dim=-1)
 
     def _starts(self) -> Iterator[tuple[int, torch.Size]]:
         start = 0

@@ -108,6 +108,25 @@ def test_rounded_accuracies_have_the_p_values_of_their_counts(
         )
 
 
+@pytest.mark.parametrize("total", [27, 360, 1797, 3333])
+@pytest.mark.parametrize(
+    "rounding",
+    [
+        lambda x: printed(x, ".6g"),
+        lambda x: printed(x, ".8f"),
+        lambda x: np.float64(np.float32(1) - np.float32(1 - x)),
+    ],
+    ids=["6 digits", "8 decimals", "1 - accuracy"],
+)
+def test_rounded_error_rates_have_the_p_values_of_their_counts(
+    rounding: Rounding, total: int
+) -> None:
+    for seed in range(3):
+        rng = np.random.default_rng([seed, total])
+        counts = rng.binomial(total, 0.08, size=(10, 2))
+        assert pair_of(rounding(counts / total), "error").pvalue == exact_p(counts)
+
+
 def test_a_fraction_times_100_in_float64_is_recognised() -> None:
     counts = np.array([[4799, 4796], [4800, 4795], [4794, 4790], [4802, 4798], [4799, 4800]])
     assert pair_of(100 * float32(counts / 5000)).pvalue == exact_p(counts)
@@ -196,6 +215,32 @@ def test_continuous_values_have_no_total() -> None:
         values = rng.lognormal(-2, 0.3, size=rng.integers(2, 30))
         for rounding in (float32, float16, lambda x: np.round(x, 5), lambda x: x):
             assert recover(rounding(values), (1.0, 100.0)).total is None
+
+
+@pytest.mark.parametrize("form", [".3g", ".4g", ".4f"])
+def test_printed_continuous_values_stay(form: str) -> None:
+    """Decimals lie on a grid, which half as fine a grid must not seem to fit."""
+    for seed in range(10):
+        errors = np.random.default_rng(seed).uniform(0.005, 0.2, size=60)
+        values = np.array([float(format(x, form)) for x in errors])
+        np.testing.assert_array_equal(recover(values, (1.0, 100.0)).values, values)
+
+
+def test_tiny_values_are_no_rounding_errors_of_0() -> None:
+    values = np.random.default_rng(16).lognormal(-12, 1, size=6)
+    np.testing.assert_array_equal(recover(values, (1.0, 100.0)).values, values)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_infinite_total_is_not_used() -> None:
+    assert pair_of([[0.97, 0.96]] * 3, test_total=np.inf).mean_difference == pytest.approx(0.01)
+
+
+def test_a_total_that_is_there_twice_is_refused() -> None:
+    table = table_of(np.array([[0.97, 0.96]] * 3)).assign(test_total=100, other=100)
+    table = table.rename(columns={"other": "test_total"})
+    with pytest.raises(TableError, match="more than one column 'test_total'"):
+        compare(table, treatment="model", block="fold", value="accuracy")
 
 
 def test_continuous_float32_losses_have_nearly_the_p_value_of_float64() -> None:

@@ -6,6 +6,7 @@ from torch import nn
 
 from bench.errors import SpecError
 from bench.networks.build import Network, make_network
+from bench.networks.layout import FlatLayout
 from bench.networks.mlp import MLP, CrossEntropyGradient
 
 
@@ -64,6 +65,14 @@ def test_every_row_and_parameter_starts_at_64_bytes(network: Network) -> None:
         assert all(map(torch.equal, views, parameters))
     weights = torch.cat([p.detach().flatten() for p in parameters])
     assert torch.equal(network.layout.unpadded(flat)[2], weights)
+
+
+def test_a_layout_has_room_for_scalars_and_for_nothing() -> None:
+    parameters = [torch.tensor(3.0), torch.empty(0, 2), torch.tensor([1.0, 2.0])]
+    layout = FlatLayout(tuple(parameter.shape for parameter in parameters))
+    flat = layout.pack(parameters)
+    assert all(map(torch.equal, layout.views(flat), parameters))
+    assert layout.unpadded(torch.stack([flat, flat])).tolist() == [[3.0, 1.0, 2.0]] * 2
 
 
 def test_the_network_of_the_tutorial() -> None:
