@@ -1,7 +1,4 @@
-"""The optimizers that can be compared, by the names used on the command line.
-
-:data:`CATALOGUE` can be read without torch; :func:`resolve` and :func:`build` need it.
-"""
+"""Create torch optimizers from their specifications."""
 
 from __future__ import annotations
 
@@ -17,33 +14,33 @@ if TYPE_CHECKING:
     import torch
 
 
-#: Classes whose fused step torch has had on CUDA all along; Adagrad's came after 2.8.
+#: Classes with a fused CUDA step in all supported versions of torch; Adagrad's came after 2.8.
 FUSED_ON_CUDA = frozenset({"SGD", "Adam", "AdamW"})
 
 
-#: Classes whose step is the same every time, so that it can be recorded, though they take no
-#: argument ``capturable``; Adagrad's is where its learning rate does not decay.
-_THE_SAME_EVERY_TIME = frozenset({"SGD", "Adagrad", "Muon"})
+#: Classes without an argument ``capturable`` whose steps can be captured, because all steps are the
+#: same operations; Adagrad only without a decay of its learning rate.
+_SAME_EVERY_STEP = frozenset({"SGD", "Adagrad", "Muon"})
 
 
-#: A class whose capturable step is another one: in float32 the rectification of RAdam is wrong by
-#: half a per cent in its first steps (torch 2.13).
+#: Classes whose capturable step gives other results: in float32 the rectification of RAdam is wrong
+#: by half a per cent in its first steps (torch 2.13).
 _INEXACT_IF_CAPTURABLE = frozenset({"RAdam"})
 
 
 class Steps(Protocol):
-    """What is asked of an optimizer: a step, with or without a closure."""
+    """Interface of an optimizer: a step, with or without a closure."""
 
     @property
     def step(self) -> Callable[..., object]:
-        """Do one update."""
+        """Function that does one update."""
 
 
-def is_recordable(spec: OptimizerSpec, device: torch.device) -> bool:
-    """Whether a step of `spec`, recorded once on `device`, is what every later step would be.
+def is_capturable(spec: OptimizerSpec, device: torch.device) -> bool:
+    """Return whether a step of `spec` can be captured once on `device` and replayed.
 
-    That is known of torch's own optimizers only: where their state is on the device, and a learning
-    rate that changes is read from there.
+    This holds only for optimizers of torch whose state is on the device, and whose learning rate,
+    if it changes, is read from the device.
     """
     if is_users(spec):
         return False
@@ -52,7 +49,7 @@ def is_recordable(spec: OptimizerSpec, device: torch.device) -> bool:
     has_flags, changes = IMPLEMENTATION_FLAGS & given.keys(), spec.schedule is not None
     if changes and has_flags:
         return False
-    if algorithm in _THE_SAME_EVERY_TIME:
+    if algorithm in _SAME_EVERY_STEP:
         if changes:
             return algorithm == "SGD" and _has_fused(algorithm, device)
         return not given.get("lr_decay")
@@ -61,26 +58,27 @@ def is_recordable(spec: OptimizerSpec, device: torch.device) -> bool:
     return "capturable" in torch_arguments(algorithm).defaults
 
 
-def build(spec: OptimizerSpec, parameter: torch.nn.Parameter, *, recordable: bool = False) -> Steps:
-    """The optimizer of `spec` over one flat parameter; `recordable`: its step will be recorded.
+def build(spec: OptimizerSpec, parameter: torch.nn.Parameter, *, capturable: bool = False) -> Steps:
+    """Create the optimizer of `spec` for one flat parameter.
 
-    torch's fused kernels are used where the class has them: on CPU they take about half the
-    time of the default for momentum SGD, Adam and Adagrad (docs/performance.md).
+    `capturable` is required if its step will be captured. torch's fused kernels are used if the
+    class has them: on the CPU they take about half the time of the default for SGD with momentum,
+    Adam and Adagrad (docs/performance.md).
     """
-    return _construct(spec, [parameter], recordable=recordable)
+    return _construct(spec, [parameter], capturable=capturable)
 
 
 def build_for_layers(
-    spec: OptimizerSpec, layers: Sequence[torch.nn.Parameter], *, recordable: bool = False
+    spec: OptimizerSpec, layers: Sequence[torch.nn.Parameter], *, capturable: bool = False
 ) -> tuple[Steps, ...]:
-    """The optimizers of `spec` over the parameters of one run, each in its own shape.
+    """Create the optimizers of `spec` for the parameters of one run, in their own shapes.
 
-    There is one, but for a class that takes matrices only: AdamW is beside it, with the same
-    learning rate and weight decay, for all other parameters.
+    This is one optimizer, except for a class that accepts only matrices. All other parameters then
+    get AdamW with the same learning rate and weight decay.
     """
     entry = _entry_of(spec)
     if entry is None or not entry.matrices_only:
-        return (_construct(spec, layers, recordable=recordable),)
+        return (_construct(spec, layers, capturable=capturable),)
     common = {k: v for k, v in spec.hyperparameters if k in ("lr", "weight_decay")}
     adamw = OptimizerSpec(
         name="adamw", algorithm="torch.optim.AdamW", hyperparameters=tuple(common.items())
@@ -88,16 +86,16 @@ def build_for_layers(
     matrices = [layer for layer in layers if layer.ndim == 2]
     others = [layer for layer in layers if layer.ndim != 2]
     return tuple(
-        _construct(s, group, recordable=recordable)
+        _construct(s, group, capturable=capturable)
         for s, group in ((spec, matrices), (adamw, others))
         if group
     )
 
 
 def set_mode(optimizer: Steps, mode: str) -> None:
-    """Call ``train()`` or ``eval()`` of an optimizer that has it, as schedule-free ones do.
+    """Call ``train()`` or ``eval()`` of an optimizer, if it has such a method.
 
-    Between the two calls they evaluate at other weights than those that they train.
+    Schedule-free optimizers evaluate at weights that differ from those that they train.
     """
     switch = getattr(optimizer, mode, None)
     if callable(switch):
@@ -105,7 +103,7 @@ def set_mode(optimizer: Steps, mode: str) -> None:
 
 
 def needs_closure(spec: OptimizerSpec) -> bool:
-    """Whether a step of `spec` is given a closure; a user's class says so in `needs_closure`."""
+    """Return whether a step of `spec` needs a closure (user classes: attribute `needs_closure`)."""
     entry = _entry_of(spec)
     if entry is not None:
         return entry.needs_closure
@@ -113,7 +111,7 @@ def needs_closure(spec: OptimizerSpec) -> bool:
 
 
 def claims_elementwise(spec: OptimizerSpec) -> bool:
-    """Whether `spec` says that it acts elementwise; a user's class does so in `elementwise`."""
+    """Return whether `spec` is declared as elementwise (user classes: attribute `elementwise`)."""
     entry = _entry_of(spec)
     if entry is not None:
         return entry.elementwise
@@ -121,7 +119,7 @@ def claims_elementwise(spec: OptimizerSpec) -> bool:
 
 
 def is_users(spec: OptimizerSpec) -> bool:
-    """Whether `spec` is of a user's module rather than of torch."""
+    """Return whether `spec` is a user-defined optimizer."""
     return is_external(spec.algorithm)
 
 
@@ -138,7 +136,7 @@ def _external(spec: OptimizerSpec) -> Callable[..., Any]:
 
 
 def _construct(
-    spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter], *, recordable: bool
+    spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter], *, capturable: bool
 ) -> Steps:
     arguments: dict[str, Any] = dict(spec.hyperparameters)
     made: Steps
@@ -150,15 +148,16 @@ def _construct(
     unset = not IMPLEMENTATION_FLAGS & arguments.keys()
     if unset and _has_fused(algorithm, parameters[0].device):
         arguments["fused"] = True
-    if recordable and "capturable" in torch_arguments(algorithm).defaults:
+    if capturable and "capturable" in torch_arguments(algorithm).defaults:
         arguments["capturable"] = True
         if unset and spec.schedule is not None and not arguments.get("fused"):
-            arguments["foreach"] = True  # else a learning rate on the device is read from Python
+            # without foreach, torch would read a learning rate on the device from Python
+            arguments["foreach"] = True
     return optimizer_class(algorithm)(list(parameters), **arguments)
 
 
 def _has_fused(algorithm: str, device: torch.device) -> bool:
-    """Whether every torch of the supported range has a fused step of this class on this device."""
+    """Return whether all supported versions of torch have a fused step for class and device."""
     if device.type == "cpu":
         return "fused" in torch_arguments(algorithm).defaults
     return device.type == "cuda" and algorithm in FUSED_ON_CUDA

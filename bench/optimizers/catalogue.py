@@ -1,4 +1,4 @@
-"""The catalogue of optimizers; it is read without torch."""
+"""Catalogue of optimizers; it does not import torch."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class CatalogueEntry:
     algorithm
         Name of the class in :mod:`torch.optim`.
     update_rule
-        The step in plain mathematics: w weights, g gradient, squares and divisions elementwise.
+        Formula of the step: w weights, g gradient, squares and divisions elementwise.
     paper
-        Where the method was published.
+        Publication of the method.
     preset
-        Arguments that differ from the class's defaults.
+        Arguments that differ from the defaults of the class.
     elementwise
-        Whether an element's step depends on no other element, so that all runs of a stack can be
-        stepped as one tensor.
+        Whether the step of an element does not depend on other elements. All runs of a stack can
+        then be updated as one tensor.
     needs_closure
-        Whether a step evaluates loss and gradient itself, more than once.
+        Whether a step evaluates loss and gradient itself, once or several times.
     matrices_only
-        Whether the class takes matrices only; AdamW steps every other parameter.
+        Whether the class accepts only matrices; AdamW updates all other parameters.
     """
 
     algorithm: str
@@ -40,7 +40,7 @@ class CatalogueEntry:
     matrices_only: bool = False
 
 
-#: Every optimizer that has a name; the tutorial's eight have its settings.
+#: All named optimizers; the eight of the tutorial have its settings.
 CATALOGUE: Mapping[str, CatalogueEntry] = {
     "sgd": CatalogueEntry(
         algorithm="SGD",
@@ -152,14 +152,14 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
 }
 
 
-#: Optimizers of torch.optim that have no place here, and why.
+#: Classes of torch.optim that are not in the catalogue, with the reason.
 EXCLUDED: Mapping[str, str] = {
     "Optimizer": "the base class of the others",
     "SparseAdam": "needs sparse gradients, which this network does not have",
 }
 
 
-#: The tutorial's eight, in its order: what is compared unless the user says otherwise.
+#: Optimizers that are compared by default: the eight of the tutorial, in its order.
 DEFAULT_OPTIMIZERS = (
     *("sgd", "momentum", "nesterov", "adam"),
     *("adagrad", "adadelta", "adamax", "rmsprop"),

@@ -1,7 +1,7 @@
-"""Whether an optimizer acts elementwise: a user's claim is tried before it is believed.
+"""Test whether an optimizer acts elementwise.
 
-What acts elementwise steps all runs of a stack and all their layers as one tensor. Of anything
-else each run has an optimizer of its own, over parameters in the shapes of the network's.
+One elementwise optimizer updates all runs of a stack, with all layers, as one tensor. For any other
+optimizer each run gets its own instance, with parameters in the shapes of the network.
 """
 
 from __future__ import annotations
@@ -24,32 +24,35 @@ from bench.spec.model import OptimizerSpec
 
 _SHAPES = ((4, 3), (4,), (2, 4), (2,))
 _SIZES = (12, 4, 8, 2)
-#: More than the five after which RAdam steps otherwise.
+#: More than five, after which RAdam changes its step.
 _STEPS = 8
-#: Gradients of many sizes: clipping, for one, is elementwise as long as nothing is clipped.
+#: Scales of the gradients: for example, a norm that is clipped at 1 acts only on large gradients.
 _SCALES = (1.0, 1e-3, 1e3, 1.0, 10.0, 1e-1, 1e2, 1.0)
 _TOLERANCE = 1e-6
 
 
 @cache
 def acts_elementwise(spec: OptimizerSpec) -> bool:
-    """Whether `spec` may step a stack as one tensor; warns where a user's claim is not true."""
+    """Return whether `spec` may update a stack as one tensor.
+
+    Warns if a user-defined optimizer is declared as elementwise but is not.
+    """
     if not claims_elementwise(spec):
         return False
     if not is_users(spec) or is_elementwise(spec):
         return True
     warnings.warn(
-        f"{spec.name} says that it is elementwise, but two runs as one tensor are not what each "
-        "is alone: every run gets an optimizer of its own",
+        f"{spec.name} is declared as elementwise, but two runs in one tensor give other results "
+        "than each alone: every run gets its own optimizer",
         stacklevel=2,
     )
     return False
 
 
 def is_elementwise(spec: OptimizerSpec) -> bool:
-    """Whether two small runs stepped as one tensor are what the layers of each are alone.
+    """Return whether updates of two small runs as one tensor equal separate updates of layers.
 
-    What needs a closure is not: two runs have two losses.
+    An optimizer with a closure is not elementwise, as each run has its own loss.
     """
     if needs_closure(spec):
         return False
@@ -61,7 +64,7 @@ def is_elementwise(spec: OptimizerSpec) -> bool:
         with GeneratorState(0).active():
             together = _stepped_as_one(spec, start, gradients)
             alone = [_stepped_alone(spec, start[k], gradients[:, k]) for k in range(2)]
-    except Exception:  # whatever a user's class objects to in a flat tensor
+    except Exception:  # a user class may reject a flat tensor with any exception
         return False
     return torch.allclose(together, torch.stack(alone), rtol=_TOLERANCE, atol=1e-12)
 

@@ -1,4 +1,4 @@
-"""An optimizer expression becomes a checked specification."""
+"""Resolve optimizer expressions to checked specifications."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def resolve(expression: OptimizerExpression) -> OptimizerSpec:
-    """Look an expression up, fill in every default, and prove that a step can be taken.
+    """Resolve an expression: add all defaults, and test one step.
 
-    Overrides that repeat a default are dropped from the name, so that one variant has one name.
+    Overrides that equal the default are omitted from the name, so each variant has one name.
 
     Raises
     ------
     SpecError
-        If the name is unknown, or a hyperparameter is unknown, missing, ill-typed or refused.
+        If the name is unknown, or a hyperparameter is unknown, missing or invalid.
     """
     if is_external(expression.name):
         return _resolve_external(expression)
@@ -37,20 +37,20 @@ def resolve(expression: OptimizerExpression) -> OptimizerSpec:
     arguments = torch_arguments(entry.algorithm).with_preset(entry.preset)
     spec = _specified(expression, expression.name, f"torch.optim.{entry.algorithm}", arguments)
     if spec.name != expression.name:
-        # a catalogue entry as it stands needs no proof, and a first step takes a second
-        try_one_step(spec, expression.text, "torch refuses these settings")
+        # entries of the catalogue without overrides are not tested: a first step takes a second
+        try_one_step(spec, expression.text, "torch rejects these settings")
     return spec
 
 
 def settings(name: str) -> Mapping[str, Literal]:
-    """What the catalogue entry `name` passes to its class, defaults included."""
+    """Return the arguments of the catalogue entry `name`, including defaults."""
     entry = CATALOGUE[name]
     defaults = torch_arguments(entry.algorithm).with_preset(entry.preset).defaults
     return {k: v for k, v in defaults.items() if k not in IMPLEMENTATION_FLAGS}
 
 
 def available() -> dict[str, CatalogueEntry]:
-    """The entries whose class the installed torch has; Muon came with torch 2.9."""
+    """Return the entries that the installed torch has; Muon requires torch 2.9."""
     import torch
 
     return {name: e for name, e in CATALOGUE.items() if hasattr(torch.optim, e.algorithm)}
@@ -64,19 +64,19 @@ def _resolve_external(expression: OptimizerExpression) -> OptimizerSpec:
     try:
         arguments = Arguments.of(value)
     except (ValueError, TypeError):
-        raise SpecError(f"{text!r}: it does not tell which hyperparameters it takes") from None
+        raise SpecError(f"{text!r}: its signature cannot be read (inspect.signature)") from None
     missing = sorted(arguments.required - expression.overrides.keys())
     if missing:
-        raise SpecError(f"{text!r}: a value is needed for {', '.join(missing)}")
+        raise SpecError(f"{text!r}: a value is required for {', '.join(missing)}")
     spec = _specified(expression, found.name.partition("@")[0], found.name, arguments)
-    try_one_step(spec, text, "it cannot do a step with these settings")
+    try_one_step(spec, text, "a step with these settings fails")
     return spec
 
 
 def _specified(
     expression: OptimizerExpression, name: str, algorithm: str, arguments: Arguments
 ) -> OptimizerSpec:
-    """The spec of an expression, with every default of `arguments`."""
+    """Return the specification of an expression, with all defaults of `arguments`."""
     overrides = {
         key: _checked(expression, key, value, arguments)
         for key, value in expression.overrides.items()
@@ -98,7 +98,7 @@ def _specified(
 def _checked(
     expression: OptimizerExpression, key: str, value: Literal, arguments: Arguments
 ) -> Literal:
-    """`value` in the type of the default of `key`, so that lr=1 and lr=1.0 are one variant."""
+    """Convert `value` to the type of the default of `key`: lr=1 and lr=1.0 are one variant."""
     if key not in arguments.names and not arguments.takes_any:
         raise SpecError(
             f"{expression.text!r}: {expression.name} has no hyperparameter {key!r}: "
@@ -127,7 +127,7 @@ def _flag(value: Literal) -> Literal:
 
 
 def _like(default: Literal, value: Literal) -> Literal:
-    """`value` if it is of the kind of `default`; the ValueError says which kind that is."""
+    """Return `value` in the type of `default`, or raise ValueError with the expected type."""
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise ValueError("True or False")

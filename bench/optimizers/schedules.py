@@ -1,10 +1,10 @@
-"""How a learning rate changes over a run: the schedules that a variant can have.
+"""Learning-rate schedules.
 
-A schedule's rates are those of a scheduler of :mod:`torch.optim.lr_scheduler`, called after every
-update; the number of updates is known, so all of them are known before the first. They are shares
-of the variant's own ``lr``, which is the highest of them.
+The rates are those of a scheduler of :mod:`torch.optim.lr_scheduler` that is called after every
+update. They are fractions of the ``lr`` of the variant, which is the highest rate. The number of
+updates is fixed, so all rates are computed before training.
 
-:data:`SCHEDULES` can be read without torch; :func:`learning_rates` needs it.
+Only :func:`learning_rates` imports torch.
 """
 
 from __future__ import annotations
@@ -25,13 +25,23 @@ if TYPE_CHECKING:
     import torch
     from torch.optim.lr_scheduler import LRScheduler
 
-#: Updates at the start in which the rate rises to the full one.
+#: Setting: number of updates at the start in which the rate increases to ``lr``.
 WARMUP = "warmup"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSetting:
-    """A number of a schedule: its default, and what is allowed, in words and as a test."""
+    """A numeric setting of a schedule.
+
+    Attributes
+    ----------
+    default
+        The default value.
+    allowed
+        Description of the allowed values, for messages.
+    holds
+        Returns whether a value is allowed.
+    """
 
     default: float
     allowed: str
@@ -70,11 +80,11 @@ class ScheduleEntry:
     Attributes
     ----------
     rule
-        The rate of update t of n, counted from 0, as a share of lr.
+        Rate of update t of n, counted from 0, as a fraction of lr.
     source
-        The class of torch.optim.lr_scheduler that gives the rates, and where it was published.
+        Class of torch.optim.lr_scheduler, and publication.
     settings
-        By their names.
+        Settings by name.
     """
 
     rule: str
@@ -143,14 +153,14 @@ SCHEDULES: Mapping[str, ScheduleEntry] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A schedule with all of its settings, in the order of their names."""
+    """A schedule with all settings, sorted by name."""
 
     name: str
     settings: tuple[tuple[str, float], ...]
 
     @property
     def text(self) -> str:
-        """How it is stored: with every setting.
+        """Stored form, with all settings.
 
         >>> parse_schedule("cosine").text
         'cosine(end_factor=0.0,warmup=0)'
@@ -159,7 +169,7 @@ class Schedule:
 
     @property
     def short(self) -> str:
-        """How it is named: with the settings that are not the default.
+        """Short form, with the settings that differ from the default.
 
         >>> parse_schedule("step(gamma=0.5,step_size=0.3)").short
         'step(gamma=0.5)'
@@ -170,12 +180,12 @@ class Schedule:
         )
 
     def warmup_updates(self, iterations: int) -> int:
-        """The updates before the full rate, in a run of so many."""
+        """Return the number of updates before the full rate in a run of `iterations` updates."""
         return _updates(dict(self.settings).get(WARMUP, 0), iterations)
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Read ``name`` or ``name(setting=value,...)``, and fill in every default.
+    """Parse ``name`` or ``name(setting=value,...)``, and add all defaults.
 
     Raises
     ------
@@ -202,9 +212,9 @@ def _checked(name: str, key: str, value: Literal, setting: ScheduleSetting) -> f
         raise SpecError(f"schedule {name!r}: {key} must be {setting.allowed}, got {value!r:.40}")
     if value == 0:  # 0, 0.0 and -0.0 are one variant
         return type(setting.default)(0)
-    # a whole number of updates is not a share of them
-    keeps = setting.allowed is _COUNT_OR_SHARE
-    return value if keeps else float(value)  # type: ignore[return-value,arg-type]
+    # not converted to float: 1 is a number of updates, 1.0 would be a fraction
+    is_unchanged = setting.allowed is _COUNT_OR_SHARE
+    return value if is_unchanged else float(value)  # type: ignore[return-value,arg-type]
 
 
 def _written(name: str, settings: Mapping[str, Literal]) -> str:
@@ -212,22 +222,22 @@ def _written(name: str, settings: Mapping[str, Literal]) -> str:
 
 
 def _updates(value: float, iterations: int) -> int:
-    """A number of updates that was given as such, or as a share of all."""
+    """Return a number of updates that is given as a number or as a fraction of `iterations`."""
     return value if isinstance(value, int) else round(value * iterations)
 
 
 @lru_cache(maxsize=8)
 def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]:
-    """The learning rate of every update, (iterations,).
+    """Compute the learning rate of every update, (iterations,).
 
     Parameters
     ----------
     text
         The schedule: see :func:`parse_schedule`.
     lr
-        The full rate.
+        The highest rate.
     iterations
-        Updates of the run, at least 1.
+        Number of updates of the run, at least 1.
 
     Raises
     ------
@@ -241,19 +251,19 @@ def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]
     rates = np.concatenate(
         [_stepped("warm-up", lr, rising, {}), _stepped(main, lr, iterations - rising, settings)]
     )
-    rates.flags.writeable = False  # it is kept for the next run
+    rates.flags.writeable = False  # cached for later runs
     return rates
 
 
 def _stepped(name: str, lr: float, n: int, settings: Mapping[str, float]) -> NDArray[np.float64]:
-    """The rates that a scheduler gives an optimizer in `n` updates."""
+    """Return the rates of `n` updates with a scheduler of torch."""
     import torch
 
     rates = np.empty(n)
     if n:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
         scheduler = _scheduler(name, optimizer, lr, n, settings)
-        optimizer.step()  # schedulers expect one before their own
+        optimizer.step()  # schedulers warn if their step is called first
         (group,) = optimizer.param_groups
         rates[0] = group["lr"]
         for update in range(1, n):
@@ -265,7 +275,7 @@ def _stepped(name: str, lr: float, n: int, settings: Mapping[str, float]) -> NDA
 def _scheduler(
     name: str, optimizer: torch.optim.Optimizer, lr: float, n: int, settings: Mapping[str, float]
 ) -> LRScheduler:
-    """The part of a schedule that has `n` updates; the warm-up is a part of its own."""
+    """Create the scheduler of one part of `n` updates: the warm-up, or the rest."""
     from torch.optim import lr_scheduler
 
     match name:
@@ -282,7 +292,7 @@ def _scheduler(
             return lr_scheduler.ExponentialLR(optimizer, settings["end_factor"] ** (1 / n))
         case "one-cycle":
             rising = settings["pct_start"]
-            if rising * n == 1:  # torch would divide by a phase without length
+            if rising * n == 1:  # torch would divide by a phase of length 0
                 rising *= 1 + 1e-9
             return lr_scheduler.OneCycleLR(
                 optimizer,

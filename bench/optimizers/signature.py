@@ -1,4 +1,4 @@
-"""Arguments that an optimizer class or factory takes."""
+"""Arguments of optimizer classes and factories."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     import torch
 
 
-#: Arguments that choose how a step is computed, not what it computes. They are left to
-#: :func:`build` unless the user sets them.
+#: Arguments that select an implementation of the same step. :func:`build` sets them unless the user
+#: does.
 IMPLEMENTATION_FLAGS = frozenset({"foreach", "fused", "capturable", "differentiable"})
 
 
 def optimizer_class(algorithm: str) -> type[torch.optim.Optimizer]:
+    """Return a class of :mod:`torch.optim`; raise SpecError if the installed torch lacks it."""
     import torch
 
     found: type[torch.optim.Optimizer] | None = getattr(torch.optim, algorithm, None)
@@ -31,18 +32,18 @@ def optimizer_class(algorithm: str) -> type[torch.optim.Optimizer]:
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What a class or factory takes besides the parameters.
+    """Arguments of a class or factory, except the parameters.
 
     Attributes
     ----------
     defaults
-        Of the arguments whose default is a literal.
+        Defaults that are literals, by argument.
     required, free
-        Names of the arguments that have no default, and of those whose default is no literal.
+        Names of the arguments without a default, and of those whose default is not a literal.
     whole
-        Names of the arguments that are declared to be whole numbers.
+        Names of the arguments that are annotated as int.
     takes_any
-        Whether it takes arguments that it does not name.
+        Whether it has ``**kwargs``.
     """
 
     defaults: Mapping[str, Literal]
@@ -53,7 +54,7 @@ class Arguments:
 
     @classmethod
     def of(cls, value: Callable[..., object], *, torchs: bool = False) -> Arguments:
-        """From the signature; in `torchs`, ints are floats unless they are declared as int."""
+        """Read the signature; for classes of torch, ints are floats unless annotated as int."""
         signature = inspect.signature(value).parameters.values()
         named = [p for p in signature if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if named and named[0].kind is not named[0].KEYWORD_ONLY:
@@ -74,16 +75,17 @@ class Arguments:
         )
 
     def with_preset(self, preset: Mapping[str, Literal]) -> Arguments:
-        """The same with other defaults."""
+        """Return the same arguments with other defaults."""
         return Arguments(defaults={**self.defaults, **preset}, whole=self.whole)
 
     @property
     def names(self) -> list[str]:
-        """Of all arguments."""
+        """Names of all arguments, sorted."""
         return sorted({*self.defaults, *self.required, *self.free})
 
 
 def torch_arguments(algorithm: str) -> Arguments:
+    """Return the arguments of a class of :mod:`torch.optim`."""
     return Arguments.of(optimizer_class(algorithm), torchs=True)
 
 
@@ -96,7 +98,7 @@ def _is_literal(value: object) -> bool:
 
 
 def _as_float(value: Literal) -> Literal:
-    """Numbers as floats: torch writes ``weight_decay: float = 0``, and 0 is 0.0."""
+    """Convert ints to floats: torch declares ``weight_decay: float = 0``."""
     if isinstance(value, tuple):
         return tuple(map(_as_float, value))
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

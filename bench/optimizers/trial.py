@@ -1,4 +1,4 @@
-"""Trial steps of an optimizer, to find mistakes before a sweep starts."""
+"""Trial steps of an optimizer, to find errors before a sweep starts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def require_learning_rate(spec: OptimizerSpec, text: str) -> None:
-    """Prove that a schedule would change what `spec` does.
+    """Check that a schedule changes the steps of `spec`.
 
     Raises
     ------
     SpecError
-        If it has no learning rate, several, or one that a step does not heed, as Rprop after its
-        first.
+        If it has no learning rate, several, or one that does not change its steps (Rprop uses it in
+        its first step only).
     """
     import torch
 
-    try:  # ASGD heeds it one step later
+    try:  # three steps, because ASGD uses a new rate one step later
         half, same = (_after_steps(spec, (1.0, factor, factor)) for factor in (0.5, 1.0))
     except SpecError as error:
         raise SpecError(f"{text!r}: {error}") from None
@@ -36,12 +36,12 @@ def require_learning_rate(spec: OptimizerSpec, text: str) -> None:
 
 
 def rate_groups(optimizers: Iterable[Steps]) -> list[dict[str, Any]]:
-    """Where `optimizers` look their learning rate up, before every step.
+    """Return the parameter groups of `optimizers`, which hold their learning rate.
 
     Raises
     ------
     SpecError
-        If there is no learning rate, or more than one: a schedule changes one.
+        If there is not exactly one learning rate.
     """
     groups = [group for o in optimizers for group in getattr(o, "param_groups", ())]
     if not groups or not all("lr" in group for group in groups):
@@ -53,7 +53,13 @@ def rate_groups(optimizers: Iterable[Steps]) -> list[dict[str, Any]]:
 
 
 def try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
-    """Whatever is objected to is the user's to read."""
+    """Test two steps from the same state.
+
+    Raises
+    ------
+    SpecError
+        If a step raises an exception (`refusal` introduces its message), or the results differ.
+    """
     import torch
 
     try:
@@ -68,9 +74,10 @@ def try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
 
 
 def _after_steps(spec: OptimizerSpec, factors: Sequence[float] = ()) -> list[torch.Tensor]:
-    """One matrix and one vector after a step, or one with each of these shares of the rate.
+    """Return one matrix and one vector after a step, or after a step for each of `factors`.
 
-    The global random generators are set to the same state at each call, and restored.
+    The learning rate of each step is multiplied by its factor. The global random generators have
+    the same state at each call, and are restored.
     """
     from bench.spec.generator_state import GeneratorState
 

@@ -1,6 +1,6 @@
-"""From an expression to a variant: an optimizer, and how its training differs from the sweep's.
+"""Resolve expressions to variants: an optimizer with its own batch size and schedule.
 
-The regimes of gradient descent are one optimizer with three batch sizes: all images, one, some.
+The regimes of gradient descent are SGD with three batch sizes: all images, one image, a batch.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from bench.spec.expressions import (
 )
 from bench.spec.model import OptimizerSpec, SweepSpec, Workload
 
-#: What is written in an expression, beside the optimizer's own hyperparameters.
+#: Keys in an expression that are not hyperparameters of the optimizer.
 BATCH_SIZE, SCHEDULE = "batch_size", "schedule"
-#: A batch of all training images.
+#: Batch size of all training images.
 ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
-    """A named way to train with an optimizer of the catalogue."""
+    """An optimizer of the catalogue with a batch size and a preset."""
 
     optimizer: str
     batch_size: int | str
@@ -39,11 +39,11 @@ class Regime:
 
 REGIMES: Mapping[str, Regime] = {
     "batch-gd": Regime(optimizer="sgd", batch_size=ALL),
-    # with one image the gradient is as noisy as can be: the step that 100 images allow diverges
+    # the gradient of one image is noisy: the learning rate for 100 images diverges
     "stochastic-gd": Regime(optimizer="sgd", batch_size=1, preset={"lr": 0.01}),
 }
 
-#: What ``--preset`` names.
+#: Variants by the names of ``--preset``.
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "source": DEFAULT_OPTIMIZERS,
     "regimes": ("batch-gd", "stochastic-gd", "sgd"),
@@ -54,19 +54,19 @@ PRESETS: Mapping[str, tuple[str, ...]] = {
 def resolve_variant(
     expression: OptimizerExpression, workload: Workload, n_images: int
 ) -> OptimizerSpec:
-    """Look an expression up, and fill in every default.
+    """Resolve an expression, and add all defaults.
 
     Parameters
     ----------
     workload
-        The sweep's: a variant that has its batch size has none of its own.
+        Workload of the sweep. The batch size of a variant is None if it equals that of the sweep.
     n_images
-        Training images, the largest batch there can be.
+        Number of training images, the largest batch size.
 
     Raises
     ------
     SpecError
-        If the name is unknown, or a setting is unknown, ill-typed, or refused by torch.
+        If the name is unknown, or a setting is unknown, invalid, or rejected by torch.
     """
     given = dict(expression.overrides)
     schedule = given.pop(SCHEDULE, None)
@@ -75,12 +75,12 @@ def resolve_variant(
 
 
 def refuse_endless_warmups(spec: SweepSpec) -> None:
-    """Refuse a sweep in which a schedule's warm-up takes the whole run.
+    """Check that the warm-up of each schedule is shorter than the run.
 
     Raises
     ------
     SpecError
-        Naming the variant.
+        If it is not; the message names the variant.
     """
     for optimizer in spec.optimizers:
         if optimizer.schedule is not None:
@@ -108,7 +108,7 @@ def _unscheduled(
 def _of_regime(expression: OptimizerExpression, regime: Regime) -> OptimizerSpec:
     if BATCH_SIZE in expression.overrides:
         raise SpecError(
-            f"{expression.text!r}: {expression.name} has a batch size of its own: write "
+            f"{expression.text!r}: {expression.name} has a fixed batch size: write "
             f"{regime.optimizer}[{BATCH_SIZE}=...] for another"
         )
     before = {**settings(regime.optimizer), **regime.preset}
@@ -146,6 +146,6 @@ def _scheduled(spec: OptimizerSpec, schedule: Literal, text: str) -> OptimizerSp
 
 
 def _named(spec: OptimizerSpec, key: str, value: Literal) -> OptimizerSpec:
-    """The same with `key` in its name."""
+    """Return `spec` with `key` in its name."""
     (plain,) = parse_optimizers(spec.name)
     return replace(spec, name=variant_name(plain.name, {**plain.overrides, key: value}))

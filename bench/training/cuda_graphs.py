@@ -1,7 +1,7 @@
-"""Updates that are recorded once and then replayed, so that Python is out of the loop: CUDA graphs.
+"""Capture updates as CUDA graphs, which are replayed without Python code.
 
-What a recorded step reads and writes must stay where it is, and nothing may be decided in Python
-that changes from step to step: whatever does is a tensor on the device.
+A captured step always reads and writes the same memory. Values that change from step to step must
+be tensors on the device, as Python values are fixed at capture.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ import torch
 if TYPE_CHECKING:
     from torch.cuda.graphs import _POOL_HANDLE  # type: ignore[attr-defined]
 
-#: One thread of a process may record at a time.
+#: Only one thread of a process may capture at a time.
 RECORDING = threading.Lock()
 _own = threading.local()
 _refused: set[torch.device] = set()
 
 
-class Recording(Protocol):
-    """A recorded step."""
+class CapturedStep(Protocol):
+    """Interface of a captured step: a CUDA graph."""
 
     def replay(self) -> None:
-        """Do the step, on the stream on which it was recorded."""
+        """Do the step, on the stream on which it was captured."""
 
     def reset(self) -> None:
-        """Let go of the memory that is kept for it."""
+        """Free the memory of the graph."""
 
 
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
-    """A stream of this thread for what is done on `device` in the block; nothing on a processor.
+    """Use a separate CUDA stream of this thread for `device` in the block; no effect on the CPU.
 
-    Graphs can be recorded on such a stream only, and jobs beside each other need not wait.
+    Graphs can be captured only on a stream that is not the default. Jobs on separate streams also
+    do not wait for each other.
     """
     if device.type != "cuda":
         yield
@@ -51,7 +52,7 @@ def own_stream(device: torch.device) -> Iterator[None]:
 
 
 def _new_stream(device: torch.device) -> torch.cuda.Stream:
-    """A stream on which this thread did its first product, for which cuBLAS makes what it keeps."""
+    """Create a stream and do a matrix product on it, so that cuBLAS allocates its workspace."""
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     with torch.cuda.device(device), torch.cuda.stream(stream):
         factor = torch.ones(1, 1, 1, device=device)
@@ -60,33 +61,33 @@ def _new_stream(device: torch.device) -> torch.cuda.Stream:
     return stream
 
 
-def can_record(device: torch.device) -> bool:
-    """Whether steps on `device` can be recorded, on the current stream."""
+def can_capture(device: torch.device) -> bool:
+    """Return whether steps on `device` can be captured on the current stream."""
     if device.type != "cuda" or device in _refused:
         return False
     return torch.cuda.current_stream(device) != torch.cuda.default_stream(device)
 
 
-def record(step: Callable[[], object], device: torch.device) -> Recording:
-    """Record what `step` does on `device`, without doing it.
+def capture(step: Callable[[], object], device: torch.device) -> CapturedStep:
+    """Capture the operations of `step` on `device` without doing them.
 
-    It must have been done before on the same stream, so that kernels are loaded and whatever is
-    made at the first time is there.
+    The step must have run on the same stream before, so that kernels are loaded and buffers of the
+    first step exist.
 
     Raises
     ------
     torch.OutOfMemoryError
-        If there is no room for what the step makes in between, all of which is kept.
+        If there is not enough memory for the intermediate results, which the graph keeps.
     RuntimeError
-        If something in it cannot be recorded. What a failed recording leaves in torch's allocator
-        is not to be relied upon: nothing more is recorded on this device.
+        If the step cannot be captured. The state of torch's allocator is then not reliable, so
+        later captures on this device fail too.
     """
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     with RECORDING:
         if device in _refused:
-            raise RuntimeError("an earlier recording failed")
+            raise RuntimeError("an earlier capture failed")
         torch.cuda.synchronize(device)
-        torch.cuda.empty_cache()  # a recording has memory of its own, and cannot ask for this
+        torch.cuda.empty_cache()  # the graph has its own memory pool and cannot use cached blocks
         try:
             _capture(step, graph, device, pool)
         except torch.OutOfMemoryError:
@@ -107,14 +108,14 @@ def _capture(
         graph.capture_begin(pool=pool, capture_error_mode="thread_local")
         step()
     except BaseException:
-        with suppress(RuntimeError):  # which would say only that there was an error before
+        with suppress(RuntimeError):  # would hide the first error
             _end(graph, device, pool)
         raise
     _end(graph, device, pool)
 
 
 def _end(graph: torch.cuda.CUDAGraph, device: torch.device, pool: _POOL_HANDLE) -> None:
-    """End a recording; where that fails, the allocator may not have heard that it ended."""
+    """End a capture; if that fails, tell torch's allocator that the capture has ended."""
     try:
         graph.capture_end()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A dataset as training reads it: tensors on the device that trains."""
+"""Dataset as tensors on the device that trains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DeviceData:
 
     @classmethod
     def of(cls, dataset: Dataset, device: torch.device) -> DeviceData:
-        """Wrap the arrays on CPU without a copy of the images; copy them to other devices."""
+        """Copy the arrays to `device`; on the CPU, wrap the images without a copy."""
         data = cls(
             train_images=torch.from_numpy(dataset.train_images).to(device),
             train_labels=torch.from_numpy(dataset.train_labels).to(device, torch.int64),
@@ -36,25 +36,26 @@ class DeviceData:
             image_shape=dataset.image_shape,
             n_classes=dataset.n_classes,
         )
-        if device.type == "cuda":  # other streams than this one will read it
+        if device.type == "cuda":  # other CUDA streams will read the data
             _on_device(data.scale, torch.get_default_dtype(), data.device)
             torch.cuda.synchronize(device)
         return data
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.train_images.device
 
     @property
     def scale(self) -> int:
-        """What pixels are divided by: bytes by 255, while floats are taken as they are."""
+        """Divisor of the pixels: 255 for bytes, 1 for floats."""
         return 255 if self.train_images.dtype == torch.uint8 else 1
 
     def to_pixels(self, images: Tensor, pixels: Tensor) -> None:
-        """Fill `pixels` from `images`, (n, D) both: byte / 255; floats are taken as they are."""
+        """Write `images` divided by :attr:`scale` to `pixels`, both (n, D)."""
         scale = self.scale
-        if self.device.type == "cuda":  # one kernel; a number would be multiplied by its inverse
+        if self.device.type == "cuda":
+            # one kernel; for a Python number torch would multiply by its inverse, which rounds
             torch.div(images, _on_device(scale, pixels.dtype, pixels.device), out=pixels)
         else:
             pixels.copy_(images).div_(scale)

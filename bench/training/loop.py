@@ -1,4 +1,4 @@
-"""The updates of a stack: take a batch of every run, its gradient, and a step."""
+"""Update loop of a stack: gather a batch for each run, compute its gradient, and do a step."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.errors import first_line
-from bench.training.cuda_graphs import Recording, record
+from bench.training.cuda_graphs import CapturedStep, capture
 from bench.training.device_data import DeviceData
 from bench.training.steppers import ChangingRates
 
-#: So many updates are done one by one before the next one is recorded: they make the optimizer's
-#: state, and load the kernels.
+#: Updates before one is captured: they create the state of the optimizer and load the kernels.
 WARM_UP = 3
 
-#: What follows a gradient; it is given the classes of the batch, (K, B, 1).
+#: Function called after the gradient with the classes of the batch, (K, B, 1).
 Step = Callable[[Tensor], object]
 
 
 class Batches:
-    """A batch, or a chunk of one, of every run of a stack: its pixels, and its gradient.
+    """Batches of all runs of a stack: gathers pixels and computes gradients.
 
     Parameters
     ----------
     data
-        Where the images are.
+        The dataset.
     chunk
-        Images of a run at a time; a larger batch is taken in chunks of this size.
+        Images per run in one computation; larger batches are split into chunks of this size.
     gradient, compute
-        The gradient (K, P), and what overwrites it: :attr:`bench.networks.module.Runs.gradient`.
+        The gradient (K, P), and the function that overwrites it:
+        :attr:`bench.networks.module.Runs.gradient`.
 
     Attributes
     ----------
@@ -57,20 +57,20 @@ class Batches:
         self.images = self._pixels.view(stack, chunk, n_pixels)
 
     def take_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
-        """Gradient and mean log-likelihood (K,) of the images in `rows` (K * B)."""
+        """Compute the gradient and the `mean` log-likelihood (K,) of the images `rows` (K * B)."""
         if len(rows) == len(self._bytes):
             self._take(rows, classes, mean)
         else:
             self._accumulate(rows, classes, mean)
 
     def _take(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
-        # gathering bytes and converting the batch moves a quarter of what float rows would
+        # bytes are gathered, then converted: a quarter of the memory traffic of float rows
         torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
         self._data.to_pixels(self._bytes, self._pixels)
         self._compute(self.images, classes, mean)
 
     def _accumulate(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
-        """The same in chunks, so that memory does not grow with the batch."""
+        """Compute the same in chunks, so that memory does not grow with the batch."""
         stack, chunk = self.images.shape[:2]
         total = torch.zeros_like(self._gradient)
         mean.zero_()
@@ -85,16 +85,16 @@ class Batches:
 
 
 class UpdatesInPython:
-    """Updates that Python starts one by one.
+    """Updates that Python launches one by one.
 
     Parameters
     ----------
     data, batches
-        Where the images are, and what takes the gradient of a batch.
+        The dataset, and the computation of gradients.
     order
         Indices of the images of every update, int32 (iterations, K * B).
     steps
-        What follows the gradient, in this order.
+        Functions that are called after the gradient, in this order.
     """
 
     def __init__(
@@ -108,12 +108,12 @@ class UpdatesInPython:
         self._like = batches.images
 
     def __call__(self, start: int, end: int) -> NDArray[np.float64]:
-        """Do the updates `start` + 1 to `end`: the losses before each, (K, end - start)."""
+        """Do the updates `start` + 1 to `end`; return the loss before each, (K, end - start)."""
         n = end - start
         order = self._order[start:end]
         labels = self._labels[order].view(n, self._stack, -1, 1)
         log_likelihood, steps = self._like.new_empty(n, self._stack), self._steps
-        # one call makes all the views that the loop needs: indexing would make them one by one
+        # unbind creates all views in one call, which is faster than indexing
         for rows, classes, mean in zip(
             order.unbind(), labels.unbind(), log_likelihood.unbind(), strict=True
         ):
@@ -123,22 +123,24 @@ class UpdatesInPython:
         return _losses(log_likelihood)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is nothing to free."""
 
 
-class RecordedUpdates:
-    """Updates that are recorded once and replayed: the place in the order is on the device too.
+class CapturedUpdates:
+    """Updates that are captured once and then replayed.
+
+    The position in the order of the images is a tensor on the device.
 
     Parameters
     ----------
     data, batches, order
         As for :class:`UpdatesInPython`.
-    recorded
-        Steps that are recorded with the gradient.
+    captured
+        Steps that are captured together with the gradient.
     after
-        Steps that Python starts after every replay; they are given no classes.
+        Steps that Python launches after every replay; they must not use the classes.
     changing
-        The learning rates of the recorded steps; None where they do not change.
+        Learning rates of the captured steps; None if they do not change.
     """
 
     def __init__(
@@ -146,7 +148,7 @@ class RecordedUpdates:
         data: DeviceData,
         batches: Batches,
         order: Tensor,
-        recorded: Sequence[Step] = (),
+        captured: Sequence[Step] = (),
         after: Sequence[Step] = (),
         changing: ChangingRates | None = None,
     ) -> None:
@@ -158,9 +160,9 @@ class RecordedUpdates:
         self._position = torch.zeros(1, dtype=torch.int64, device=data.device)
         self._mean = like.new_empty(stack)
         self._log_likelihood = like.new_empty(len(order), stack)
-        self._recorded, self._after = recorded, after
+        self._captured, self._after = captured, after
         self._done = 0
-        self._recording: Recording | None = None
+        self._graph: CapturedStep | None = None
         self._is_refused = False
         self._rates, self._rate = like.new_empty(0), like.new_empty(1)
         if changing is not None:
@@ -168,7 +170,7 @@ class RecordedUpdates:
             changing.set(self._rate[0])
 
     def __call__(self, start: int, end: int) -> NDArray[np.float64]:
-        """Do the updates `start` + 1 to `end`: the losses before each, (K, end - start)."""
+        """Do the updates `start` + 1 to `end`; return the loss before each, (K, end - start)."""
         for _ in range(start, end):
             self._next()
             for step in self._after:
@@ -176,46 +178,46 @@ class RecordedUpdates:
         return _losses(self._log_likelihood[start:end])
 
     def close(self) -> None:
-        """Let go of the memory that is kept for the recording."""
-        if self._recording is not None:
-            self._recording.reset()
+        """Free the memory of the graph."""
+        if self._graph is not None:
+            self._graph.reset()
 
     def _next(self) -> None:
-        if self._recording is None and self._done == WARM_UP and not self._is_refused:
-            self._record()
-        if self._recording is None:
+        if self._graph is None and self._done == WARM_UP and not self._is_refused:
+            self._try_capture()
+        if self._graph is None:
             self._update()
         else:
-            self._recording.replay()
+            self._graph.replay()
         self._done += 1
 
-    def _record(self) -> None:
+    def _try_capture(self) -> None:
         try:
-            self._recording = record(self._update, self._device)
+            self._graph = capture(self._update, self._device)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             self._is_refused = True
             warnings.warn(
-                f"updates on {self._device} cannot be recorded ({first_line(error)}): they are "
-                "started one by one, which is slower",
+                f"updates on {self._device} cannot be captured ({first_line(error)}): they are "
+                "launched one by one, which is slower",
                 stacklevel=2,
             )
 
     def _update(self) -> None:
-        """One update at the position on the device, which moves on by one."""
+        """Do the update at the position on the device, and increase the position by one."""
         rows = self._order.index_select(0, self._position).view(-1)
         classes = self._labels.index_select(0, rows).view(len(self._mean), -1, 1)
         if len(self._rates):
             torch.index_select(self._rates, 0, self._position, out=self._rate)
         self._take_gradient(rows, classes, self._mean)
-        for step in self._recorded:
+        for step in self._captured:
             step(classes)
         self._log_likelihood.index_copy_(0, self._position, self._mean.view(1, -1))
         self._position.add_(1)
 
 
 def _losses(log_likelihood: Tensor) -> NDArray[np.float64]:
-    """From (n, K) to (K, n)."""
+    """Convert log-likelihoods (n, K) to losses (K, n)."""
     losses: NDArray[np.float64] = -log_likelihood.T.cpu().double().numpy()
     return losses

@@ -1,8 +1,8 @@
-"""What the seed of a run decides: its initial weights, and the order of its images.
+"""Initial weights and order of the images, which follow from the seed of a run.
 
-Each comes from a random stream of its own, derived from the seed alone, and so is the same whatever
-the optimizer, the device, and the runs beside it. A third stream is for networks that draw random
-numbers while they train (:mod:`bench.networks.module`).
+Each has a separate generator seed, derived from the seed of the run alone. They do not depend on
+the optimizer, the device or the other runs of a stack. Two more generator seeds are for networks
+(:mod:`bench.networks.module`) and optimizers that draw random numbers in training.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _LATEST = threading.RLock()
 
 @dataclass(frozen=True)
 class Starts:
-    """Where the runs of a stack start.
+    """Initial states of the runs of a stack.
 
     Attributes
     ----------
     modules
-        A freshly initialised one for each run.
+        A newly initialised module for each run.
     weights
-        Their trained parameters in the network's layout, (K, P).
+        Their trained parameters in the layout of the network, (K, P).
     sha256
         Hash of the weights of each run.
     """
@@ -47,12 +47,12 @@ class Starts:
 
 @dataclass(frozen=True)
 class Orders:
-    """Which images the runs of a stack take.
+    """Order of the images in the runs of a stack.
 
     Attributes
     ----------
     rows
-        Their indices, int32 (iterations, K * B): one row holds those of one update of all runs.
+        Indices of the images, int32 (iterations, K * B): one row for one update of all runs.
     sha256
         Hash of the order of each run.
     """
@@ -62,10 +62,10 @@ class Orders:
 
 
 def starts(network: Network, seeds: Sequence[int]) -> Starts:
-    """Where the runs of these seeds start.
+    """Return the initial states of the runs with these seeds.
 
-    The optimizers of a sweep start alike: of a stack, the latest result is kept for the next one,
-    unless training changes the modules.
+    They are the same for all optimizers of a sweep. The latest result for a stack is therefore
+    cached, unless training changes the modules.
     """
     if len(seeds) == 1 or not isinstance(network, MLP):
         return _starts(network, tuple(seeds), torch.get_default_dtype())
@@ -83,7 +83,7 @@ def _starts(network: Network, seeds: tuple[int, ...], _default_dtype: torch.dtyp
 
 
 def orders(n_images: int, batch_size: int, iterations: int, seeds: Sequence[int]) -> Orders:
-    """Which of `n_images` the runs of these seeds take; of a stack, the latest result is kept."""
+    """Return the order of the images for these seeds; the latest result for a stack is cached."""
     if len(seeds) == 1:
         return _orders(n_images, batch_size, iterations, tuple(seeds))
     with _LATEST:
@@ -100,29 +100,29 @@ _latest_orders = lru_cache(maxsize=1)(_orders)
 
 
 def initial_module(network: Network, seed: int) -> nn.Module:
-    """`network` with its own initialisation, by default torch's, from the weight stream of `seed`.
+    """Return a new module of `network`, initialised with random numbers derived from `seed`.
 
-    A user's network may draw from the global generators of torch (on the CPU only), numpy and
+    A user-defined network may draw from the global generators of torch (on the CPU only), numpy and
     Python.
     """
-    with GeneratorState(stream_seed("weights", seed)).active():
+    with GeneratorState(derived_seed("weights", seed)).active():
         return network.module()
 
 
 def initial_weights(network: Network, seed: int) -> Tensor:
-    """The weights of :func:`initial_module` that are trained, (n_parameters,), without padding."""
+    """Return the trained weights of :func:`initial_module`, (n_parameters,), without padding."""
     return flatten(initial_module(network, seed))
 
 
 def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Tensor:
-    """Indices of the images of every update, int32 (iterations, batch_size).
+    """Return the indices of the images of every update, int32 (iterations, batch_size).
 
-    Every epoch is a new permutation from the order stream of `seed`. Where the batch size does
-    not divide the number of images, the remainder of an epoch is left out, so that every update
-    averages over the same number of images.
+    Every epoch is a new permutation derived from `seed`. If the batch size does not divide the
+    number of images, the remainder of each epoch is omitted, so that every update uses the same
+    number of images.
     """
     per_epoch = n_images // batch_size
-    generator = torch.Generator().manual_seed(stream_seed("order", seed))
+    generator = torch.Generator().manual_seed(derived_seed("order", seed))
     epochs = [
         torch.randperm(n_images, generator=generator, dtype=torch.int32)[: per_epoch * batch_size]
         for _ in range(math.ceil(iterations / per_epoch))
@@ -130,17 +130,17 @@ def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Te
     return torch.cat(epochs).view(-1, batch_size)[:iterations].contiguous()
 
 
-def stream_seed(purpose: str, seed: int) -> int:
-    """The seed of one random stream of a run.
+def derived_seed(purpose: str, seed: int) -> int:
+    """Return the generator seed of a run for one purpose, such as ``"weights"``.
 
-    torch's CPU generator keeps 32 bits of its seed, so a longer hash would let two seeds collide
-    unnoticed. XOR with a constant of the purpose is one-to-one on 32 bits.
+    torch's CPU generator uses 32 bits of its seed, so with a longer hash two seeds could collide.
+    XOR with a constant for the purpose is one-to-one on 32 bits.
     """
     return seed ^ int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
 
 
 def weights_sha256(module: nn.Module) -> str:
-    """Of the weights that are trained, followed by those that are not, if there are any."""
+    """Return the SHA-256 of the trained weights, followed by the other weights if there are any."""
     digest = hashlib.sha256(flatten(module).numpy().tobytes())
     for parameter in module.parameters():
         if not parameter.requires_grad:
@@ -150,4 +150,5 @@ def weights_sha256(module: nn.Module) -> str:
 
 
 def order_sha256(order: Tensor) -> str:
+    """Return the SHA-256 of the indices."""
     return hashlib.sha256(order.contiguous().numpy().tobytes()).hexdigest()

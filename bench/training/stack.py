@@ -1,10 +1,11 @@
 """Train a stack of runs that differ only in their seed.
 
-The workload is the tutorial's: pixels are byte / 255, cross entropy, one optimizer step per batch,
-a fresh permutation of the training images in every epoch. A seed gives four random streams: one
-for the initial weights, one for the order of the images, one for networks that draw random numbers
-while they train, and one for optimizers that do. Which optimizer it is enters none of them, so runs
-of one seed are paired, and the hashes in :class:`TrainedRun` prove it.
+The workload is that of the tutorial: pixels are byte / 255, the loss is cross entropy, each batch
+is followed by one optimizer step, and every epoch is a new permutation of the training images.
+
+Four generator seeds are derived from the seed of a run: for the initial weights, the order of the
+images, and random numbers that the network and the optimizer draw in training. They do not depend
+on the optimizer, so runs of one seed are paired. The hashes in :class:`TrainedRun` verify this.
 """
 
 from __future__ import annotations
@@ -23,31 +24,31 @@ from torch import Tensor, nn
 
 from bench.networks.build import Network, make_network
 from bench.networks.mlp import MLP
-from bench.optimizers.build import build, is_recordable, is_users, needs_closure
+from bench.optimizers.build import build, is_capturable, is_users, needs_closure
 from bench.optimizers.elementwise import acts_elementwise
 from bench.optimizers.schedules import learning_rates
 from bench.optimizers.trial import rate_groups
 from bench.spec.generator_state import GeneratorState
 from bench.spec.model import OptimizerSpec, Workload
-from bench.training.cuda_graphs import can_record, own_stream
+from bench.training.cuda_graphs import can_capture, own_stream
 from bench.training.device_data import DeviceData
-from bench.training.loop import Batches, RecordedUpdates, Step, UpdatesInPython
-from bench.training.seeding import orders, starts, stream_seed
+from bench.training.loop import Batches, CapturedUpdates, Step, UpdatesInPython
+from bench.training.seeding import derived_seed, orders, starts
 from bench.training.steppers import ChangingRates, FlatRuns, LayeredRun, Stepper
 
-#: Test images per forward pass: large enough for the product, small enough for the cache.
+#: Test images per forward pass: large for efficient products, but small enough for the CPU cache.
 EVALUATION_CHUNK = 500
-#: A larger batch is taken in chunks of at most so many images ...
+#: Largest chunk of a batch, in images.
 MOST_AT_ONCE = 2000
-#: ... unless it can only be divided into many that are smaller than this.
+#: Smallest chunk; a batch without a divisor in this range is not split.
 LEAST_AT_ONCE = 100
-#: Of a schedule, the learning rates of so many updates are kept, evenly spaced.
+#: Largest number of learning rates of a schedule that are stored, evenly spaced.
 MOST_RATES = 101
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One run after some of its updates.
+    """Evaluation of one run after some of its updates.
 
     Attributes
     ----------
@@ -56,11 +57,11 @@ class Evaluation:
     correct
         Whether each test image is classified correctly, bool (n_test,).
     test_loss
-        Mean cross entropy on the test images in nats; None where not finite.
+        Mean cross entropy on the test images in nats; None if not finite.
     train_loss
-        Mean loss over the updates since the previous evaluation in nats; None where not finite.
+        Mean loss over the updates since the previous evaluation in nats; None if not finite.
     train_seconds
-        Seconds of training so far, evaluations left out, shared out over the stack.
+        Seconds of training so far without evaluations, divided by the number of runs in the stack.
     """
 
     iteration: int
@@ -71,30 +72,31 @@ class Evaluation:
 
     @property
     def test_accuracy(self) -> float:
-        """Share of the test images that are classified correctly."""
+        """Fraction of the test images that are classified correctly."""
         return int(self.correct.sum()) / len(self.correct)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """One run of a stack, finished.
+    """A finished run of a stack.
 
     Attributes
     ----------
     seed
         The seed of the run.
     initial_weights_sha256, data_order_sha256
-        Hashes of what the seed decided: float32 weights, and int32 indices of all images used.
+        Hashes of the initial float32 weights and of the int32 indices of all images used.
     evaluations
-        In the order of their iterations; a diverged run ends with the one at which it was found.
+        In the order of their iterations. A diverged run ends with the evaluation at which the
+        divergence was found.
     diverged_at
-        The first update, counted from 1, whose loss was not finite or after which the test loss
-        was not; None if there was none.
+        First update, counted from 1, whose loss was not finite or after which the test loss was
+        not; None if there was none.
     train_seconds, eval_seconds
         Wall time of this run's stack, divided by the number of runs in it.
     learning_rates
-        (update, learning rate) of :data:`MOST_RATES` updates, or of all where there are fewer, up
-        to the last that was done; None without a schedule.
+        (update, learning rate) of up to :data:`MOST_RATES` updates that were done; None without a
+        schedule.
     """
 
     seed: int
@@ -150,10 +152,11 @@ def try_network(workload: Workload, data: DeviceData) -> None:
 
 
 def bytes_per_run(workload: Workload, optimizer: OptimizerSpec, data: DeviceData) -> int:
-    """Memory that each run of a stack needs on a device, roughly and rather too much.
+    """Estimate the memory that each run of a stack needs on a device; an upper estimate.
 
-    Weights, gradient, up to four of their size that an optimizer keeps, and as many for a moment;
-    a batch as bytes and floats; the order of the images; activations of an evaluation.
+    It includes weights and gradient, up to four tensors of their size for the state of an optimizer
+    and four temporary ones, a batch as bytes and floats, the order of the images, and the
+    activations of an evaluation.
     """
     chunk = _chunk_of(workload, optimizer)
     network = make_network(workload.network, data.image_shape, data.n_classes, batch_size=chunk)
@@ -165,7 +168,7 @@ def bytes_per_run(workload: Workload, optimizer: OptimizerSpec, data: DeviceData
 
 @dataclass
 class _Progress:
-    """What is known of one run of a stack while it trains."""
+    """State of one run of a stack during training."""
 
     seed: int
     weights_sha256: str
@@ -177,12 +180,12 @@ class _Progress:
 class Stack:
     """K runs in training, and buffers for a batch of each.
 
-    One optimizer steps all their parameters where it acts elementwise; else each run has its own.
+    An elementwise optimizer updates the parameters of all runs. Otherwise each run has its own.
 
     Attributes
     ----------
     parameters
-        The current weights in the network's layout, (K, P): one row for each seed.
+        The current weights in the layout of the network, (K, P): one row for each seed.
     """
 
     def __init__(
@@ -210,40 +213,40 @@ class Stack:
         parameter.grad = torch.zeros_like(parameter)
         self.parameters = parameter.detach()
         self._gradients = parameter.grad
-        noise = [stream_seed("network", seed) for seed in seeds]
+        noise = [derived_seed("network", seed) for seed in seeds]
         runs = network.runs(start.modules, noise, self.parameters, self._gradients, chunk)
         self._logits = runs.logits
         batches = Batches(data, chunk, self._gradients, runs.gradient)
         self._images = batches.images
-        # autograd is not recorded, nor what calls back into Python
+        # autograd and closures, which call back into Python, are not captured
         is_recorded = is_recorded and isinstance(network, MLP) and not needs_closure(optimizer)
-        is_recorded = is_recorded and can_record(data.device)
-        recordable = is_recorded and is_recordable(optimizer, data.device)
+        is_recorded = is_recorded and can_capture(data.device)
+        capturable = is_recorded and is_capturable(optimizer, data.device)
         if acts_elementwise(optimizer):
-            self._steppers = [self._flat_stepper(optimizer, parameter, recordable)]
+            self._steppers = [self._flat_stepper(optimizer, parameter, capturable)]
         else:
             self._steppers = [
-                self._layered_stepper(optimizer, network, k, module, noise[k], recordable)
+                self._layered_stepper(optimizer, network, k, module, noise[k], capturable)
                 for k, module in enumerate(start.modules)
             ]
         changing = self._changing_rates(optimizer, iterations)
         self._rates = changing.rates if changing else None
         steps: list[Step] = [stepper.step for stepper in self._steppers]
-        if changing and not recordable:
+        if changing and not capturable:
             steps.insert(0, changing.setter())
-        self._updates: UpdatesInPython | RecordedUpdates
+        self._updates: UpdatesInPython | CapturedUpdates
         if not is_recorded:
             self._updates = UpdatesInPython(data, batches, order.rows, steps)
-        elif recordable:
-            self._updates = RecordedUpdates(data, batches, order.rows, steps, changing=changing)
+        elif capturable:
+            self._updates = CapturedUpdates(data, batches, order.rows, steps, changing=changing)
         else:
-            self._updates = RecordedUpdates(data, batches, order.rows, after=steps)
+            self._updates = CapturedUpdates(data, batches, order.rows, after=steps)
         self._train_seconds = time.perf_counter() - started
         self._eval_seconds = 0.0
 
     @property
     def all_diverged(self) -> bool:
-        """Whether further updates would be of no use."""
+        """Whether all runs have diverged, so that training can stop."""
         return all(run.diverged_at is not None for run in self._runs)
 
     @torch.no_grad()
@@ -272,7 +275,7 @@ class Stack:
                     run.diverged_at = _first_not_finite([*losses[i], test_loss[i]], start, end)
 
     def finish(self) -> tuple[TrainedRun, ...]:
-        """The runs, in the order of the seeds; at least one evaluation must have been made."""
+        """Return the runs in the order of the seeds; requires at least one evaluation."""
         return tuple(
             TrainedRun(
                 seed=run.seed,
@@ -289,7 +292,7 @@ class Stack:
 
     @contextmanager
     def _evaluated(self) -> Iterator[None]:
-        """The weights that are evaluated in place, where an optimizer trains others."""
+        """Set optimizers to evaluation mode in the block; some then change the weights."""
         for stepper in self._steppers:
             stepper.set_mode("eval")
         yield
@@ -297,21 +300,23 @@ class Stack:
             stepper.set_mode("train")
 
     def close(self) -> None:
-        """Let go of what is kept on the device beside tensors."""
+        """Free the memory of a captured graph."""
         self._updates.close()
 
     def _flat_stepper(
-        self, optimizer: OptimizerSpec, parameter: nn.Parameter, recordable: bool
+        self, optimizer: OptimizerSpec, parameter: nn.Parameter, capturable: bool
     ) -> Stepper:
-        """What follows the gradient of all runs, where one step serves them."""
-        if is_users(optimizer):  # which may do what a run with layers copes with: all are one layer
+        """Return the step of an elementwise optimizer, which updates all runs."""
+        if is_users(optimizer):
+            # LayeredRun with one layer: a user-defined optimizer may replace tensors, or set
+            # gradients to None
             weights, gradients = self.parameters.view(-1), self._gradients.view(-1)
-            return LayeredRun(optimizer, [weights], [gradients], self._optimizer_stream(0))
-        return FlatRuns(build(optimizer, parameter, recordable=recordable))
+            return LayeredRun(optimizer, [weights], [gradients], self._optimizer_generators(0))
+        return FlatRuns(build(optimizer, parameter, capturable=capturable))
 
-    def _optimizer_stream(self, k: int) -> GeneratorState:
-        """What the optimizer of run `k` draws its random numbers from."""
-        return GeneratorState(stream_seed("optimizer", self._runs[k].seed), self._data.device)
+    def _optimizer_generators(self, k: int) -> GeneratorState:
+        """Return the state of the random generators for the optimizer of run `k`."""
+        return GeneratorState(derived_seed("optimizer", self._runs[k].seed), self._data.device)
 
     def _changing_rates(self, optimizer: OptimizerSpec, iterations: int) -> ChangingRates | None:
         if optimizer.schedule is None:
@@ -327,9 +332,9 @@ class Stack:
         k: int,
         module: nn.Module,
         noise: int,
-        recordable: bool,
+        capturable: bool,
     ) -> Stepper:
-        """What follows the gradient of run `k`, whose optimizer sees its layers."""
+        """Return the step of run `k`, whose optimizer has a parameter for each weight and bias."""
         one = slice(k, k + 1)
         images, parameters, gradient = self._images[one], self.parameters[one], self._gradients[one]
         evaluate: Callable[[Tensor], Tensor] | None = None
@@ -345,13 +350,13 @@ class Stack:
             optimizer,
             network.layout.views(parameters[0]),
             network.layout.views(gradient[0]),
-            self._optimizer_stream(k),
+            self._optimizer_generators(k),
             evaluate,
-            recordable=recordable,
+            capturable=capturable,
         )
 
     def _evaluate(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Correctness of every test image (K, n_test), and mean test losses (K,)."""
+        """Return the correctness of every test image (K, n_test), and mean test losses (K,)."""
         stack, images, labels = len(self._runs), self._data.test_images, self._data.test_labels
         correct, losses = [], []
         for chunk, truth in zip(
@@ -359,7 +364,7 @@ class Stack:
             torch.split(labels, EVALUATION_CHUNK),
             strict=True,
         ):
-            # a copy, also of floats: they are mapped from a file that all workers share
+            # a copy, also of floats, as the images are mapped from a file that all workers share
             pixels = self.parameters.new_empty(chunk.shape)
             self._data.to_pixels(chunk, pixels)
             logits = self._logits(pixels.expand(stack, -1, -1))
@@ -367,7 +372,7 @@ class Stack:
             log_probability = logits.log_softmax(-1)
             target = truth.expand(stack, -1).unsqueeze(-1)
             likelihood = log_probability.gather(-1, target)
-            if likelihood.device.type == "mps":  # which has no float64
+            if likelihood.device.type == "mps":  # has no float64
                 likelihood = likelihood.cpu()
             losses.append(-likelihood.sum(dim=(1, 2), dtype=torch.float64))
         mean = torch.stack(losses).sum(0) / len(images)
@@ -375,12 +380,15 @@ class Stack:
 
 
 def _chunk_of(workload: Workload, optimizer: OptimizerSpec) -> int:
-    """Images of a run at a time; a closure needs the whole batch."""
+    """Return the number of images in a chunk; a closure needs the whole batch."""
     return workload.batch_size if needs_closure(optimizer) else _chunk(workload.batch_size)
 
 
 def _chunk(batch_size: int) -> int:
-    """The largest part of a batch, at most :data:`MOST_AT_ONCE`, that divides it."""
+    """Return the largest divisor of a batch size that is at most :data:`MOST_AT_ONCE`.
+
+    If it is less than :data:`LEAST_AT_ONCE`, return the batch size itself.
+    """
     sizes = range(1, min(batch_size, MOST_AT_ONCE) + 1)
     largest = next(size for size in reversed(sizes) if batch_size % size == 0)
     return largest if largest >= min(LEAST_AT_ONCE, batch_size) else batch_size
@@ -389,7 +397,7 @@ def _chunk(batch_size: int) -> int:
 def _sampled(
     rates: NDArray[np.float64] | None, updates: int
 ) -> tuple[tuple[int, float], ...] | None:
-    """Some of the learning rates of the first `updates`, with the number of each update."""
+    """Return evenly spaced learning rates of the first `updates`, with their update numbers."""
     if rates is None:
         return None
     places = np.unique(np.linspace(0, len(rates) - 1, MOST_RATES).round().astype(int))
@@ -397,7 +405,7 @@ def _sampled(
 
 
 def _first_not_finite(losses: Sequence[float], start: int, end: int) -> int | None:
-    """The update of the first loss that is not finite; the last loss is that after `end`."""
+    """Return the update of the first loss that is not finite; the last loss is that after `end`."""
     bad = np.flatnonzero(~np.isfinite(losses))
     return min(start + int(bad[0]) + 1, end) if len(bad) else None
 

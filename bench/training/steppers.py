@@ -1,4 +1,4 @@
-"""What follows a gradient: the optimizer's step over all runs of a stack, or over one of them."""
+"""Optimizer steps over all runs of a stack, or over one run."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from bench.spec.model import OptimizerSpec
 
 
 class Stepper(Protocol):
-    """What follows a gradient."""
+    """Interface of the step after a gradient."""
 
     @property
     def optimizers(self) -> tuple[Steps, ...]:
-        """What does the steps."""
+        """The optimizers that do the step."""
 
     def step(self, labels: Tensor, /) -> object:
-        """Do one update; `labels` (K, B, 1) are those of the batch."""
+        """Do one update; `labels` (K, B, 1) are the classes of the batch."""
 
     def set_mode(self, mode: str, /) -> None:
-        """Before (``eval``) and after (``train``) an evaluation."""
+        """Set the mode before (``eval``) and after (``train``) an evaluation."""
 
 
 class FlatRuns:
-    """All runs of a stack as one parameter, whose optimizer acts elementwise."""
+    """Step of an elementwise optimizer over all runs of a stack as one parameter."""
 
     def __init__(self, optimizer: Steps) -> None:
         self.optimizers = (optimizer,)
@@ -43,24 +43,27 @@ class FlatRuns:
         self._step()
 
     def set_mode(self, mode: str) -> None:
-        """torch's own optimizers have no modes."""
+        """Do nothing: optimizers of torch have no modes."""
 
 
 class LayeredRun:
-    """One run whose optimizer sees its layers one by one: views into its rows of the stack.
+    """Step over one run whose optimizer has a parameter for each weight and bias.
+
+    The parameters are views into the rows of the stack.
 
     Parameters
     ----------
     optimizer
-        What it is trained with.
+        The variant.
     values, gradients
         The weights of each layer and their gradients, in the shapes of the layers.
-    stream
-        What the optimizer of a user draws its random numbers from.
+    generators
+        State of the random generators for a user-defined optimizer.
     evaluate
-        Overwrites the gradient of this run on its batch with these classes; gives the loss.
-    recordable
-        Whether its step will be recorded.
+        Overwrites the gradient of this run for its current batch with these classes, and returns
+        the loss.
+    capturable
+        Whether the step will be captured.
     """
 
     def __init__(
@@ -68,52 +71,53 @@ class LayeredRun:
         optimizer: OptimizerSpec,
         values: Sequence[Tensor],
         gradients: Sequence[Tensor],
-        stream: GeneratorState,
+        generators: GeneratorState,
         evaluate: Callable[[Tensor], Tensor] | None = None,
         *,
-        recordable: bool = False,
+        capturable: bool = False,
     ) -> None:
         self._values, self._gradients = values, gradients
         self._layers = [torch.nn.Parameter(value) for value in self._values]
         self._evaluate = evaluate
-        # torch's optimizers draw no random numbers
-        self._stream = stream if is_users(optimizer) else None
-        self._attach()
-        with self._drawn():
-            self.optimizers = build_for_layers(optimizer, self._layers, recordable=recordable)
+        # optimizers of torch draw no random numbers
+        self._generators = generators if is_users(optimizer) else None
+        self._attach_gradients()
+        with self._active_generators():
+            self.optimizers = build_for_layers(optimizer, self._layers, capturable=capturable)
 
     def step(self, labels: Tensor) -> None:
-        self._attach()
-        with self._drawn():
+        self._attach_gradients()
+        with self._active_generators():
             for optimizer in self.optimizers:
                 if self._evaluate is None:
                     optimizer.step()
                 else:
                     optimizer.step(partial(self._closure, self._evaluate, labels))
-        self._take_over()
+        self._copy_replaced()
 
     def set_mode(self, mode: str) -> None:
-        with self._drawn(keep=False):  # the number of evaluations must not change the updates
+        # without keep, as the number of evaluations must not change the updates
+        with self._active_generators(keep=False):
             for optimizer in self.optimizers:
                 set_mode(optimizer, mode)
-        self._take_over()
+        self._copy_replaced()
 
-    def _drawn(self, *, keep: bool = True) -> AbstractContextManager[None]:
-        return nullcontext() if self._stream is None else self._stream.active(keep=keep)
+    def _active_generators(self, *, keep: bool = True) -> AbstractContextManager[None]:
+        return nullcontext() if self._generators is None else self._generators.active(keep=keep)
 
     def _closure(self, evaluate: Callable[[Tensor], Tensor], labels: Tensor) -> Tensor:
-        self._take_over()
+        self._copy_replaced()
         loss = evaluate(labels)
-        self._attach()
+        self._attach_gradients()
         return loss
 
-    def _attach(self) -> None:
-        """An optimizer may have set its gradients to None."""
+    def _attach_gradients(self) -> None:
+        """Attach the gradients again, as an optimizer may have set them to None."""
         for layer, gradient in zip(self._layers, self._gradients, strict=True):
             layer.grad = gradient
 
-    def _take_over(self) -> None:
-        """An optimizer may have put other tensors in the place of these views."""
+    def _copy_replaced(self) -> None:
+        """Copy weights back into the views, if an optimizer has replaced the tensors."""
         for layer, value in zip(self._layers, self._values, strict=True):
             if layer.data_ptr() != value.data_ptr():
                 value.copy_(layer.detach())
@@ -122,13 +126,13 @@ class LayeredRun:
 
 @dataclass(frozen=True)
 class ChangingRates:
-    """The learning rate of every update, and where optimizers look theirs up."""
+    """The learning rate of every update, and the parameter groups that hold the current one."""
 
     rates: NDArray[np.float64]
     groups: Sequence[dict[str, Any]]
 
     def setter(self) -> Callable[[Tensor], None]:
-        """What stands before each step in Python: it sets the learning rate of the next update."""
+        """Return a function that sets the rate of the next update; call it before each step."""
         upcoming = iter(self.rates.tolist())
 
         def set_rate(_labels: Tensor) -> None:
@@ -137,6 +141,6 @@ class ChangingRates:
         return set_rate
 
     def set(self, rate: float | Tensor) -> None:
-        """Let the optimizers step with this rate; a tensor may change its value later."""
+        """Set the rate of the optimizers; a tensor may change its value later."""
         for group in self.groups:
             group["lr"] = rate

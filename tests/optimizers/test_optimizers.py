@@ -42,7 +42,7 @@ def test_the_catalogue_holds_the_tutorials_eight_settings() -> None:
         ("adam[betas=[0.9,0.99]]", "adam[betas=(0.9,0.99)]"),
     ],
 )
-def test_one_variant_has_one_name(text: str, name: str) -> None:
+def test_canonical_names_of_variants(text: str, name: str) -> None:
     spec = resolve_one(text)
     assert spec.name == name
     assert resolve_one(spec.name) == spec
@@ -65,27 +65,27 @@ def test_one_variant_has_one_name(text: str, name: str) -> None:
         ("adam[betas=(0.9,0.99,0.999)]", r"betas must be a tuple of 2"),
         ("adam[betas=(0.9,x)]", r"betas in .* got '\(0.9,x\)'"),
         ("adam[betas=(0.9,'x')]", r"betas must be a number"),
-        ("sgd[lr=-1]", r"torch refuses these settings: Invalid learning rate"),
-        ("nesterov[momentum=0]", r"torch refuses these settings: Nesterov"),
-        ("sgd[fused=True,foreach=True]", r"torch refuses these settings"),
+        ("sgd[lr=-1]", r"torch rejects these settings: Invalid learning rate"),
+        ("nesterov[momentum=0]", r"torch rejects these settings: Nesterov"),
+        ("sgd[fused=True,foreach=True]", r"torch rejects these settings"),
     ],
 )
-def test_variants_that_are_refused(text: str, message: str) -> None:
+def test_invalid_variants(text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
         resolve_one(text)
     assert "\n" not in str(caught.value)
 
 
-def test_the_same_variant_under_two_names_is_refused() -> None:
+def test_the_same_variant_with_two_names_is_an_error() -> None:
     with pytest.raises(SpecError, match=r"'momentum' and 'sgd\[momentum=0.9\]' are both"):
         SweepSpec(name="x", optimizers=resolve_all("momentum,sgd[momentum=0.9]"), seeds=(0,))
 
 
-def test_two_variants_of_one_optimizer_stand_side_by_side() -> None:
+def test_two_variants_of_one_optimizer() -> None:
     assert names(resolve_all("adam,adam[lr=0.01]")) == ["adam", "adam[lr=0.01]"]
 
 
 @pytest.mark.parametrize("text", ["sgd[fused=False]", "adam[foreach=True]"])
-def test_the_user_may_choose_the_implementation(text: str) -> None:
+def test_the_user_can_choose_the_implementation(text: str) -> None:
     built = build(resolve_one(text), torch.nn.Parameter(torch.zeros(1)))
     assert built.defaults["fused"] in (None, False)

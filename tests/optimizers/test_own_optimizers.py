@@ -1,4 +1,4 @@
-"""Every optimizer of the catalogue, and users' own, under the same rules."""
+"""Optimizers of the catalogue and user-defined optimizers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BRIEF = Workload(iterations=20, eval_every=20)
 OWN = [f"_lion:{name}" for name in ("Lion", "sgd_like", "Extragradient[lr=0.1]", "Rebinding")]
 
 
-def test_every_optimizer_of_torch_is_here_or_excluded_for_a_reason() -> None:
+def test_every_optimizer_of_torch_is_in_the_catalogue_or_excluded() -> None:
     public = {
         name
         for name in vars(torch.optim)
@@ -42,12 +42,12 @@ def test_every_optimizer_of_torch_is_here_or_excluded_for_a_reason() -> None:
 
 
 @pytest.mark.parametrize("name", available())
-def test_the_catalogue_says_what_the_probe_finds(name: str) -> None:
+def test_elementwise_flags_of_the_catalogue(name: str) -> None:
     assert is_elementwise(resolve_one(name)) == CATALOGUE[name].elementwise
 
 
 @pytest.mark.parametrize("name", [*available(), *OWN])
-def test_what_holds_for_every_optimizer(name: str, mnist: DeviceData) -> None:
+def test_a_stack_equals_single_runs_for_every_optimizer(name: str, mnist: DeviceData) -> None:
     spec = resolve_one(name)
     workload = Workload(iterations=3) if name == "lbfgs" else BRIEF  # each of 20 iterations
     together, again = (train(workload, spec, [1, 2], mnist) for _ in range(2))
@@ -57,14 +57,14 @@ def test_what_holds_for_every_optimizer(name: str, mnist: DeviceData) -> None:
     assert together[0].data_order_sha256 == plain.data_order_sha256
     for run, same, single in zip(together, again, alone, strict=True):
         assert numbers(run) == numbers(same)
-        # batched products round otherwise; sign steps and line searches make more of that
+        # batched products round differently; sign steps and line searches amplify this
         assert numbers(run) == pytest.approx(numbers(single), rel=0.02)
         assert all(map(math.isfinite, numbers(run)))
         assert run.diverged_at is None
 
 
 def test_every_optimizer_is_resumed(tmp_path: Path) -> None:
-    """What is stored of each is found again; only the new seed is trained."""
+    """Stored runs are found, and only the new seed is trained."""
     names = ",".join([*available(), *OWN])
     words = ["sweep", "--optimizers", names, "--iterations", "2", "--eval-every", "2", "-j", "1"]
     places = ["--name", "all", "--results", str(tmp_path), "--no-report", "--quiet"]
@@ -96,21 +96,21 @@ def test_the_first_loss_is_that_before_the_update(mnist: DeviceData) -> None:
 
 
 @pytest.mark.parametrize("name", ["_lion:sgd_like", "_lion:Rebinding"])
-def test_layers_one_by_one_are_the_same_as_all_at_once(name: str, mnist: DeviceData) -> None:
+def test_separate_layers_equal_the_flat_tensor(name: str, mnist: DeviceData) -> None:
     flat, layered = (Stack(BRIEF, resolve_one(n), [1, 2], mnist) for n in ("sgd", name))
     for stack in (flat, layered):
         stack.advance(0, 20)
     torch.testing.assert_close(flat.parameters, layered.parameters, rtol=0, atol=1e-7)
 
 
-def test_making_a_stack_leaves_torchs_generator_alone(mnist: DeviceData) -> None:
+def test_creating_a_stack_does_not_change_the_torch_generator(mnist: DeviceData) -> None:
     before = torch.get_rng_state()
     Stack(BRIEF, resolve_one("adafactor"), [1], mnist)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_random_numbers_of_an_optimizer_belong_to_its_run(mnist: DeviceData) -> None:
-    """Alone, in a stack, and after other draws: the same numbers, and others for each seed."""
+def test_random_numbers_of_an_optimizer_depend_on_its_seed_only(mnist: DeviceData) -> None:
+    """They are the same alone, in a stack, and after other draws, but differ between seeds."""
     spec = resolve_one("_lion:Dropped")
     before = torch.get_rng_state()
     workload = Workload(network="lenet", iterations=20, eval_every=20)  # a stack is exact
@@ -127,11 +127,11 @@ def test_random_numbers_of_an_optimizer_belong_to_its_run(mnist: DeviceData) -> 
 
 
 def test_an_optimizer_that_draws_random_numbers_is_not_elementwise() -> None:
-    with pytest.warns(UserWarning, match=r"_lion:DroppedFlat says that it is elementwise, but"):
+    with pytest.warns(UserWarning, match=r"_lion:DroppedFlat is declared as elementwise, but"):
         assert not acts_elementwise(resolve_one("_lion:DroppedFlat"))
 
 
-def test_random_numbers_without_a_seed_are_refused() -> None:
+def test_unseeded_random_numbers_are_an_error() -> None:
     message = (
         r"'_lion:Unseeded': two steps from the same state differ: random numbers must come from "
         r"the global generator of torch, numpy or Python, or from one with a fixed seed"
@@ -140,16 +140,16 @@ def test_random_numbers_without_a_seed_are_refused() -> None:
         resolve_one("_lion:Unseeded")
 
 
-def test_a_claim_is_believed_only_where_it_is_true() -> None:
+def test_the_elementwise_attribute_is_verified() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert acts_elementwise(resolve_one("_lion:Lion"))
-        assert not acts_elementwise(resolve_one("_lion:sgd_like"))  # claims nothing
-    with pytest.warns(UserWarning, match=r"_lion:Normalised says that it is elementwise, but"):
+        assert not acts_elementwise(resolve_one("_lion:sgd_like"))  # has no such attribute
+    with pytest.warns(UserWarning, match=r"_lion:Normalised is declared as elementwise, but"):
         assert not acts_elementwise(resolve_one("_lion:Normalised"))
 
 
-def test_a_users_optimizer_is_stored_with_its_defaults_and_its_source() -> None:
+def test_a_user_optimizer_is_stored_with_defaults_and_source_hash() -> None:
     spec = resolve_one("_lion:Lion[lr=0.01,weight_decay=0]")
     assert spec.name == "_lion:Lion[lr=0.01]"
     assert spec.algorithm.startswith("_lion:Lion@")
@@ -168,42 +168,42 @@ def test_a_users_optimizer_is_stored_with_its_defaults_and_its_source() -> None:
         ("_lion:Lion[params=1]", "has no hyperparameter 'params'"),
         ("_lion:Lion@0123456789ab", "the source has changed"),
         ("_lion:Lyon", "_lion has no 'Lyon': did you mean Lion?"),
-        ("_lion:Extragradient", "a value is needed for lr"),
+        ("_lion:Extragradient", "a value is required for lr"),
         ("_lion:Lion[rescale=3,betas=(1,2,3)]", "betas must be a tuple of 2"),
-        ("_lion:exits", "it cannot do a step with these settings: first"),
-        ("_lion:stepless", "it cannot do a step with these settings: object has no step()"),
+        ("_lion:exits", "a step with these settings fails: first"),
+        ("_lion:stepless", "a step with these settings fails: object has no step()"),
         ("_lion:NUMBER", "an optimizer must be a class or a factory, got 3"),
         ("lbfgs[max_iter=2.5]", "max_iter must be a whole number"),
-        ("lbfgs[line_search_fn=x]", "torch refuses these settings"),
+        ("lbfgs[line_search_fn=x]", "torch rejects these settings"),
         ("adam@0123456789ab", "unknown optimizer 'adam@0123456789ab'"),
     ],
 )
-def test_what_cannot_be_used_is_one_line(text: str, message: str) -> None:
+def test_invalid_user_optimizers(text: str, message: str) -> None:
     with pytest.raises(SpecError) as raised:
         resolve_one(text)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_whole_numbers_stay_whole() -> None:
+def test_integers_stay_integers() -> None:
     spec = resolve_one("lbfgs[max_iter=4.0]")
     assert spec.name == "lbfgs[max_iter=4]"
     assert type(dict(spec.hyperparameters)["history_size"]) is int
 
 
-def test_a_third_partys_lion(mnist: DeviceData) -> None:
+def test_lion_of_a_third_party(mnist: DeviceData) -> None:
     theirs, ours = (
         Stack(BRIEF, resolve_one(name), [1, 2], mnist)
         for name in ("pytorch_optimizer:Lion[lr=0.001,weight_decay=0]", "_lion:Lion")
     )
     for stack in (theirs, ours):
         stack.advance(0, 20)
-    # a sign of what is almost 0 may be another: two steps apart
+    # values near 0 may differ in sign, which makes a difference of two steps
     assert ((theirs.parameters - ours.parameters).abs() > 1e-6).float().mean() < 0.01
 
 
-def test_an_optimizer_is_evaluated_where_it_says(mnist: DeviceData) -> None:
-    """train() and eval(), as schedule-free optimizers have them."""
+def test_evaluation_calls_eval_and_train(mnist: DeviceData) -> None:
+    """Schedule-free optimizers have methods train() and eval()."""
     workload = Workload(iterations=20, eval_every=5)
     plain, averaged = (
         Stack(workload, resolve_one(name), [1, 2], mnist) for name in ("sgd", "_lion:Averaged")
@@ -228,8 +228,8 @@ def test_optimizers_of_a_third_party_train(name: str, mnist: DeviceData) -> None
     assert all(run.evaluations[-1].test_accuracy > 0.7 for run in runs)
 
 
-def test_what_needs_the_graph_of_the_gradient_is_refused() -> None:
-    with pytest.raises(SpecError, match="cannot do a step with these settings: element 0 of ten"):
+def test_an_optimizer_that_needs_autograd_is_an_error() -> None:
+    with pytest.raises(SpecError, match="a step with these settings fails: element 0 of ten"):
         resolve_one("pytorch_optimizer:SophiaH")
 
 

@@ -1,4 +1,4 @@
-"""Learning rates that change: the same as torch's schedulers give, recorded, and drawn."""
+"""Learning-rate schedules: equality with torch's schedulers, stored rates, and figures."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_every_schedule_has_an_oracle() -> None:
 @pytest.mark.parametrize("text", ORACLES)
 # of torch's own SequentialLR
 @pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
-def test_rates_are_those_of_torchs_schedulers(text: str) -> None:
+def test_rates_equal_those_of_torch_schedulers(text: str) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.05)
     scheduler, expected = ORACLES[text](optimizer), []
     for _ in range(N):
@@ -130,7 +130,7 @@ COSINE = "cosine(end_factor=0.0,warmup=0)"
         ),
     ],
 )
-def test_a_variant_has_one_name(text: str, name: str, schedule: str | None) -> None:
+def test_canonical_names_of_variants(text: str, name: str, schedule: str | None) -> None:
     found = variant(text)
     assert (found.name, found.schedule) == (name, schedule)
     assert variant(found.name) == found, "a name is an expression"
@@ -173,7 +173,7 @@ def variant(text: str) -> OptimizerSpec:
         ("_lion:two_rates[schedule=cosine]", "needs one learning rate, got 0.1, 0.2"),
     ],
 )
-def test_wrong_schedules_get_one_line(text: str, message: str) -> None:
+def test_invalid_schedules(text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
         variant(text)
     assert "\n" not in str(caught.value)
@@ -185,7 +185,7 @@ def test_every_optimizer_with_a_learning_rate_can_have_a_schedule(name: str) -> 
     assert variant(f"{name}[schedule=linear]").schedule == "linear(end_factor=0.0,warmup=0)"
 
 
-def test_a_warm_up_leaves_something_to_train() -> None:
+def test_a_warm_up_must_be_shorter_than_the_run() -> None:
     optimizers = (variant("sgd[schedule=cosine(warmup=50)]"),)
     spec = SweepSpec(name="x", optimizers=optimizers, seeds=(0,), workload=Workload(iterations=51))
     refuse_endless_warmups(spec)
@@ -199,12 +199,10 @@ def test_a_warm_up_leaves_something_to_train() -> None:
 
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("name", ["momentum", "adam", "muon"])
-def test_a_scheduled_run_is_a_plain_torch_loop_with_a_scheduler(
-    name: str, mnist: DeviceData
-) -> None:
+def test_a_scheduled_run_equals_a_plain_torch_loop(name: str, mnist: DeviceData) -> None:
     spec, updates = variant(f"{name}[schedule=one-cycle]"), 40
     stack = Stack(Workload(iterations=updates), spec, [3, 5], mnist)
-    for start, end in ((0, 15), (15, 40)):  # evaluations do not disturb the schedule
+    for start, end in ((0, 15), (15, 40)):  # evaluations do not change the schedule
         stack.advance(start, end)
 
     model = MLP((784, 100, 10)).module()
@@ -258,7 +256,7 @@ def test_a_schedule_changes_neither_weights_nor_order(mnist: DeviceData) -> None
     assert plain.evaluations[-1].test_loss != scheduled.evaluations[-1].test_loss
 
 
-def test_what_is_recorded_is_what_was_used(mnist: DeviceData) -> None:
+def test_stored_rates_are_those_that_were_used(mnist: DeviceData) -> None:
     used: list[float] = []
     workload = Workload(iterations=250, eval_every=250)
     stack = Stack(workload, variant("_lion:Lion[lr=0.001,schedule=linear]"), [1], mnist)
@@ -274,7 +272,7 @@ def test_what_is_recorded_is_what_was_used(mnist: DeviceData) -> None:
     assert len(set(used)) == 250
 
 
-def test_a_diverged_run_records_the_rates_up_to_its_end(tmp_path: Path, arrays: Path) -> None:
+def test_a_diverged_run_stores_the_rates_up_to_its_end(tmp_path: Path, arrays: Path) -> None:
     workload = Workload(iterations=200, eval_every=20)
     run = RunSpec(workload=workload, optimizer=variant("sgd[lr=1e30,schedule=cosine]"), seed=0)
     store = Store(tmp_path / "x")
@@ -295,7 +293,7 @@ SCHEDULED = replace(
 )
 
 
-def test_a_schedule_is_another_run() -> None:
+def test_a_schedule_changes_the_key() -> None:
     renamed = replace(SCHEDULED, optimizer=replace(SCHEDULED.optimizer, schedule=None))
     assert SCHEDULED.key != renamed.key
 
@@ -305,8 +303,8 @@ def test_a_schedule_is_another_run() -> None:
     [
         ({}, None),
         ({"schedule": None}, "there are learning rates, though no schedule"),
-        ({"learning_rates": None}, "must be there, and as many"),
-        ({"learning_rates": [0.1]}, "must be there, and as many"),
+        ({"learning_rates": None}, "must be lists of equal length"),
+        ({"learning_rates": [0.1]}, "must be lists of equal length"),
         ({"learning_rate_iterations": [2, 1]}, "must ascend from 1 to the last update"),
         ({"learning_rate_iterations": [0, 1]}, "must ascend from 1 to the last update"),
         ({"learning_rate_iterations": [1, 3001]}, "must ascend from 1 to the last update"),
@@ -315,7 +313,7 @@ def test_a_schedule_is_another_run() -> None:
         ({"learning_rates": [0.1, None]}, "learning_rates must be finite"),
     ],
 )
-def test_rates_that_cannot_be_are_found(changes: dict[str, object], message: str | None) -> None:
+def test_inconsistent_rates_are_found(changes: dict[str, object], message: str | None) -> None:
     rates = {"learning_rate_iterations": [1, 3000], "learning_rates": [0.1, 0.0]}
     row = vars(record(SCHEDULED, **{"schedule": "cosine", **rates, **changes}))
     found = contradiction(row)
@@ -327,7 +325,7 @@ def test_rows_of_an_earlier_version_have_no_schedule() -> None:
     assert set(rows["schedule"].to_pylist()) == {None}
 
 
-# ---------------------------------------------------------------- the whole way
+# ---------------------------------------------------------------- sweep and report
 
 
 OPTIMIZERS = "sgd,sgd[schedule=cosine(warmup=5)],adam[schedule=step(step_size=10)]"
@@ -383,7 +381,7 @@ def test_without_a_schedule_there_is_no_such_section() -> None:
     assert 'id="rates"' not in render(analysis)
 
 
-def test_the_check_looks_at_the_learning_rates(
+def test_the_check_includes_the_learning_rates(
     swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.html"

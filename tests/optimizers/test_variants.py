@@ -1,4 +1,4 @@
-"""Variants with a batch size of their own: the regimes of gradient descent, and anybody's."""
+"""Variants with their own batch size, including the regimes of gradient descent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def variant(text: str, workload: Workload | None = None) -> OptimizerSpec:
         ("stochastic-gd[lr=0.01]", "stochastic-gd", 1, 0.01),
     ],
 )
-def test_a_variant_has_one_name(text: str, name: str, batch_size: int | None, lr: float) -> None:
+def test_names_of_variants(text: str, name: str, batch_size: int | None, lr: float) -> None:
     found = variant(text)
     assert (found.name, found.batch_size) == (name, batch_size)
     assert dict(found.hyperparameters)["lr"] == lr
@@ -47,12 +47,12 @@ def test_a_variant_has_one_name(text: str, name: str, batch_size: int | None, lr
         ("sgd[batch_size=60001]", "the training images, or all, got 60001"),
         ("sgd[batch_size=True]", "or all, got True"),
         ("sgd[batch_size=some]", "or all, got 'some'"),
-        ("batch-gd[batch_size=5]", "batch-gd has a batch size of its own: write sgd[batch_size="),
+        ("batch-gd[batch_size=5]", "batch-gd has a fixed batch size: write sgd[batch_size="),
         ("stochastic-gd[rate=1]", "has no hyperparameter 'rate'"),
         ("stochastic-gt", "unknown optimizer 'stochastic-gt'"),
     ],
 )
-def test_a_wrong_one_is_refused(text: str, message: str) -> None:
+def test_invalid_variants(text: str, message: str) -> None:
     with pytest.raises(SpecError) as raised:
         variant(text)
     assert message in str(raised.value)
@@ -63,7 +63,7 @@ def sweep(budget: str) -> SweepSpec:
     return SweepSpec(name="x", optimizers=optimizers, seeds=(0, 1), budget=budget)
 
 
-def test_every_regime_sees_the_same_images() -> None:
+def test_every_regime_uses_the_same_number_of_images() -> None:
     spec = sweep("epochs")
     by_name = {run.optimizer.name: run.workload for run in spec.plan()}
     assert {name: (w.batch_size, w.iterations) for name, w in by_name.items()} == {
@@ -76,12 +76,12 @@ def test_every_regime_sees_the_same_images() -> None:
     assert by_name["batch-gd"].eval_iterations == (1, 2, 3, 4, 5)
 
 
-def test_every_regime_has_the_same_updates_where_asked() -> None:
+def test_every_regime_has_the_same_updates_with_budget_iterations() -> None:
     assert {run.workload.iterations for run in sweep("iterations").plan()} == {3000}
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_the_budget_is_found_again_from_the_runs(budget: str) -> None:
+def test_the_budget_follows_from_the_runs(budget: str) -> None:
     spec = sweep(budget)
     assert common_budget([run.workload for run in spec.plan()][::-1]) in (
         (spec.workload, budget),
@@ -94,6 +94,6 @@ def test_runs_of_two_budgets_have_none_in_common() -> None:
     assert common_budget([Workload(), Workload(batch_size=50, iterations=3001)]) is None
 
 
-def test_an_unknown_budget_is_refused() -> None:
+def test_an_unknown_budget_is_an_error() -> None:
     with pytest.raises(SpecError, match="budget must be epochs or iterations, got 'images'"):
         sweep("images")

@@ -1,4 +1,4 @@
-"""On a GPU of CUDA: what the other tests can only show with a stand-in on the processor."""
+"""Tests on a CUDA GPU; other tests emulate CUDA graphs on the CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.cli import main
 from bench.execution import devices
 from bench.execution.devices import exact_numbers
 from bench.execution.jobs import load_data
-from bench.optimizers.build import is_recordable
+from bench.optimizers.build import is_capturable
 from bench.optimizers.resolve import available
 from bench.optimizers.variants import resolve_variant
 from bench.spec.expressions import parse_optimizers
@@ -30,11 +30,11 @@ pytestmark = [
 
 GPU = "cuda:0"
 SHORT = Workload(iterations=120, eval_every=50)
-#: L-BFGS takes twenty iterations an update. On the processor, another order of the images in each
-#: batch made its losses 3 per cent others after two updates, and quite others after twenty.
+#: L-BFGS takes twenty iterations per update. On the CPU, another order of the images in each batch
+#: changed its losses by 3 per cent after two updates, and much more after twenty.
 TWO_UPDATES = Workload(iterations=2, eval_every=1)
-#: Losses of one run after some updates, on another device or in another stack: float32 adds in
-#: another order, and what divides gradients near 0 by their own size makes more of it.
+#: Tolerance of losses after some updates, on another device or in another stack: float32 sums have
+#: another order, and optimizers that divide gradients near 0 by their size amplify the difference.
 TOLERANCE = {"muon": 0.05, "rmsprop": 0.02, "lbfgs": 0.2, "rprop": 0.02, "nadam": 0.01}
 SCHEDULED = tuple(f"{name}[schedule=cosine]" for name in ("sgd", "adam", "adadelta", "adagrad"))
 
@@ -64,7 +64,7 @@ def bits(run: TrainedRun) -> list[object]:
 
 
 @pytest.mark.parametrize("text", [*available(), *SCHEDULED])
-def test_a_stack_gives_what_each_run_gives_alone_and_on_the_processor(
+def test_runs_in_a_stack_equal_single_runs_and_runs_on_the_cpu(
     text: str, on_gpu: DeviceData, mnist: DeviceData
 ) -> None:
     spec, tolerance = variant(text), TOLERANCE.get(text, 2e-3)
@@ -80,14 +80,14 @@ def test_a_stack_gives_what_each_run_gives_alone_and_on_the_processor(
 
 
 @pytest.mark.parametrize("text", [*available(), *SCHEDULED, "sgd[batch_size=4000]"])
-def test_replayed_updates_are_those_of_python(text: str, on_gpu: DeviceData) -> None:
-    """To the bit where the very same kernels are used; the state of some is on the device."""
+def test_replayed_updates_equal_those_in_python(text: str, on_gpu: DeviceData) -> None:
+    """Bit-identical if the same kernels are used; the state of some optimizers is on the device."""
     spec = variant(text)
     workload = Workload(iterations=20, eval_every=8) if text == "lbfgs" else SHORT
     replayed = train(workload, spec, [3, 1], on_gpu)
     plain = train(workload, spec, [3, 1], on_gpu, is_recorded=False)
     for a, b in zip(replayed, plain, strict=True):
-        tolerance = TOLERANCE.get(text, 2e-3) if is_recordable(spec, on_gpu.device) else 1e-6
+        tolerance = TOLERANCE.get(text, 2e-3) if is_capturable(spec, on_gpu.device) else 1e-6
         np.testing.assert_allclose(losses(a), losses(b), rtol=tolerance, atol=1e-3)
 
 
@@ -97,7 +97,7 @@ def test_the_same_stack_twice_is_the_same_bit_for_bit(text: str, on_gpu: DeviceD
     assert [bits(run) for run in once] == [bits(run) for run in again]
 
 
-def test_pixels_are_those_of_the_processor(on_gpu: DeviceData, mnist: DeviceData) -> None:
+def test_pixels_equal_those_on_the_cpu(on_gpu: DeviceData, mnist: DeviceData) -> None:
     images = mnist.train_images[:500]
     here, there = torch.empty(images.shape), torch.empty(images.shape, device=GPU)
     mnist.to_pixels(images, here)
@@ -140,7 +140,7 @@ def test_the_same_command_gives_the_same_rows(tmp_path: Path) -> None:
     assert set(rows[0]["stack"].to_pylist()) == {6}
 
 
-def test_memory_that_runs_out_halves_the_stack(tmp_path: Path, mnist: DeviceData) -> None:
+def test_out_of_memory_halves_the_stack(tmp_path: Path, mnist: DeviceData) -> None:
     sgd = variant("sgd")
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
@@ -159,8 +159,8 @@ def test_memory_that_runs_out_halves_the_stack(tmp_path: Path, mnist: DeviceData
 
 
 @pytest.mark.slow
-def test_accuracies_cannot_be_told_from_the_processors(tmp_path: Path) -> None:
-    """As the project itself would say it: equivalent, within its margin, over twenty seeds."""
+def test_accuracies_are_equivalent_to_those_of_the_cpu(tmp_path: Path) -> None:
+    """The verdict of the project over twenty seeds is equivalent within its margin."""
     spec = bench.specify(optimizers="sgd,adam", seeds=20)
     for device in ("cpu", "cuda"):
         bench.sweep(spec, results=tmp_path / device, device=device)

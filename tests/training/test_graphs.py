@@ -1,4 +1,4 @@
-"""What surrounds a recording, with a stand-in for torch's graph: here is no GPU to record on."""
+"""Capture of CUDA graphs and its errors, with a fake torch.cuda, as no GPU is required."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.training import cuda_graphs as graphs
-from bench.training.cuda_graphs import RECORDING, record
+from bench.training.cuda_graphs import RECORDING, capture
 
 GPU = torch.device("cuda", 0)
 POOL = (0, 7)
@@ -21,7 +21,7 @@ AFTERWARDS = RuntimeError("operation failed due to a previous error during captu
 
 @dataclass
 class FakeCuda:
-    """What was asked of CUDA, in this order; the calls in `fails` raise."""
+    """Calls of CUDA in their order; the calls in `fails` raise."""
 
     fails: dict[str, BaseException] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -80,15 +80,15 @@ START = ["wait", "empty", "begin"]
             True,
         ),
         ({"end": AFTERWARDS}, AFTERWARDS, [*START, "step", "end", "stop", "release"], True),
-        # the allocator had heard of the end: nothing is to be released twice
+        # the allocator has ended the capture: the pool must not be released twice
         (
-            {"end": AFTERWARDS, "stop": RuntimeError("not recording")},
+            {"end": AFTERWARDS, "stop": RuntimeError("not capturing")},
             AFTERWARDS,
             [*START, "step", "end", "stop"],
             True,
         ),
         (
-            {"begin": REFUSED, "end": AFTERWARDS, "stop": RuntimeError("not recording")},
+            {"begin": REFUSED, "end": AFTERWARDS, "stop": RuntimeError("not capturing")},
             REFUSED,
             [*START, "end", "stop"],
             True,
@@ -97,7 +97,7 @@ START = ["wait", "empty", "begin"]
         ({"step": STOPPED}, STOPPED, [*START, "step", "end"], False),
     ],
 )
-def test_a_recording_leaves_the_allocator_as_it_was(
+def test_a_capture_restores_the_allocator(
     cuda: FakeCuda,
     fails: dict[str, BaseException],
     raised: BaseException | None,
@@ -106,22 +106,22 @@ def test_a_recording_leaves_the_allocator_as_it_was(
 ) -> None:
     cuda.fails = fails
     if raised is None:
-        assert record(cuda.step, GPU) is cuda
+        assert capture(cuda.step, GPU) is cuda
     else:
         with pytest.raises(type(raised)) as caught:
-            record(cuda.step, GPU)
+            capture(cuda.step, GPU)
         assert caught.value is raised
     assert cuda.calls == calls
     assert (GPU in graphs._refused) == is_refused
 
 
-def test_nothing_more_is_recorded_where_that_failed(cuda: FakeCuda) -> None:
-    """Also for a stack that was in its warm-up then."""
+def test_a_failed_capture_is_the_last_one_on_its_device(cuda: FakeCuda) -> None:
+    """This includes stacks that were in their warm-up at that time."""
     cuda.fails = {"step": REFUSED}
     with pytest.raises(RuntimeError):
-        record(cuda.step, GPU)
+        capture(cuda.step, GPU)
     cuda.fails, n = {}, len(cuda.calls)
-    with pytest.raises(RuntimeError, match="an earlier recording failed"):
-        record(cuda.step, GPU)
+    with pytest.raises(RuntimeError, match="an earlier capture failed"):
+        capture(cuda.step, GPU)
     assert len(cuda.calls) == n
-    assert not graphs.can_record(GPU)
+    assert not graphs.can_capture(GPU)

@@ -15,7 +15,7 @@ from bench.networks.mlp import MLP
 from bench.optimizers.resolve import available
 from bench.spec.model import OptimizerSpec, Workload
 from bench.training.device_data import DeviceData
-from bench.training.seeding import data_order, initial_weights, stream_seed
+from bench.training.seeding import data_order, derived_seed, initial_weights
 from bench.training.stack import Stack, _chunk, train
 
 SHORT = Workload(iterations=120, eval_every=50)
@@ -28,8 +28,8 @@ def default_dtype(request: pytest.FixtureRequest) -> Iterator[torch.dtype]:
     torch.set_default_dtype(torch.float32)
 
 
-#: In float32 RMSprop divides gradients that are mere rounding errors by their own size.
-#: Muon rounds to bfloat16; without a line search, L-BFGS makes more of every rounding error.
+#: In float32 RMSprop divides gradients that are rounding errors by their own size.
+#: Muon rounds to bfloat16; without a line search, L-BFGS amplifies rounding errors.
 FLOAT32_TOLERANCE = {"rmsprop": 1e-4, "muon": 1e-3, "lbfgs": 1e-3}
 
 
@@ -61,7 +61,7 @@ def plain_update(
 
 @pytest.mark.parametrize("default_dtype", [torch.float64, torch.float32], indirect=True)
 @pytest.mark.parametrize("name", available())
-def test_the_engine_is_a_plain_torch_loop(
+def test_the_engine_equals_a_plain_torch_loop(
     name: str, default_dtype: torch.dtype, mnist: DeviceData
 ) -> None:
     """Weights after 50 updates equal those of autograd, a DataLoader and torch's defaults."""
@@ -89,7 +89,7 @@ def test_the_engine_is_a_plain_torch_loop(
     torch.testing.assert_close(weights, flatten(model), rtol=0, atol=tolerance)
 
 
-def test_evaluation_counts_what_the_module_predicts(mnist: DeviceData) -> None:
+def test_evaluation_equals_predictions_of_the_module(mnist: DeviceData) -> None:
     stack = Stack(Workload(iterations=30), resolve_one("adam"), [1], mnist)
     stack.advance(0, 30)
     (run,) = stack.finish()
@@ -105,7 +105,7 @@ def test_evaluation_counts_what_the_module_predicts(mnist: DeviceData) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
-def test_a_stack_gives_what_each_run_gives_alone(name: str, mnist: DeviceData) -> None:
+def test_runs_in_a_stack_equal_single_runs(name: str, mnist: DeviceData) -> None:
     together = train(SHORT, resolve_one(name), [3, 1, 2], mnist)
     for run in together:
         (alone,) = train(SHORT, resolve_one(name), [run.seed], mnist)
@@ -135,7 +135,7 @@ def test_runs_of_a_seed_are_paired_and_seeds_differ(mnist: DeviceData) -> None:
         assert sgd_0 != sgd_1
 
 
-def test_initial_weights_leave_torchs_generator_alone() -> None:
+def test_initial_weights_do_not_change_the_torch_generator() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -150,17 +150,17 @@ def test_every_epoch_is_a_permutation() -> None:
     order = data_order(n_images=60, batch_size=7, iterations=20, seed=1)
     assert order.shape == (20, 7)
     for epoch in (order[:8], order[8:16]):
-        assert len(epoch.unique()) == 56  # 8 batches of 7; the remaining 4 are left out
+        assert len(epoch.unique()) == 56  # 8 batches of 7; the remaining 4 are omitted
     assert not torch.equal(order[:8], order[8:16])
     torch.testing.assert_close(data_order(60, 7, 12, 1), order[:12])
 
 
-def test_no_two_seeds_share_a_stream() -> None:
+def test_generator_seeds_are_unique() -> None:
     seeds = [*range(1000), 2**31, 2**32 - 1]
     for purpose in ("weights", "order"):
-        streams = {stream_seed(purpose, seed) for seed in seeds}
-        assert len(streams) == len(seeds)
-        assert max(streams) < 2**32
+        generator_seeds = {derived_seed(purpose, seed) for seed in seeds}
+        assert len(generator_seeds) == len(seeds)
+        assert max(generator_seeds) < 2**32
 
 
 def test_divergence_is_found_and_ends_the_run(mnist: DeviceData) -> None:
@@ -174,7 +174,7 @@ def test_divergence_is_found_and_ends_the_run(mnist: DeviceData) -> None:
     assert last.test_accuracy < 0.2
 
 
-def test_a_diverged_run_does_not_disturb_its_stack(mnist: DeviceData) -> None:
+def test_a_diverged_run_does_not_affect_its_stack(mnist: DeviceData) -> None:
     stack = Stack(SHORT, resolve_one("momentum"), [0, 1], mnist)
     stack.parameters[0] = torch.nan
     for start, end in ((0, 50), (50, 100), (100, 120)):
@@ -208,7 +208,7 @@ def test_accuracy_after_the_full_budget(
     assert [e.iteration for e in run.evaluations] == [500, 1000, 1500, 2000, 2500, 3000]
 
 
-def test_a_batch_in_chunks_is_the_batch_as_a_whole(
+def test_a_batch_in_chunks_equals_the_whole_batch(
     mnist: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workload = Workload(batch_size=300, iterations=6, eval_every=3)

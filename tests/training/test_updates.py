@@ -1,3 +1,5 @@
+"""Captured and replayed updates equal those that Python launches one by one."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from _recorder import graphs_on_the_processor, record
+from _cpu_graphs import capture, cpu_graphs
 
-from bench.optimizers.build import is_recordable
+from bench.optimizers.build import is_capturable
 from bench.optimizers.resolve import available
 from bench.optimizers.variants import resolve_variant
 from bench.spec.expressions import parse_optimizers
@@ -17,23 +19,23 @@ from bench.training.device_data import DeviceData
 from bench.training.stack import Stack, train
 
 BASE = Workload(iterations=30, eval_every=12)
-#: What is stepped by Python after every replay, and why it cannot be recorded.
-NOT_RECORDED = {
-    "radam": "its recorded form is another computation",
+#: Optimizers whose step Python launches after every replay, and why it cannot be captured.
+NOT_CAPTURED = {
+    "radam": "its capturable form is another computation",
     "adafactor": "reads values of the device",
     "lbfgs": "calls back into Python",
     "adagrad[lr_decay=0.1]": "counts its steps in Python",
     "adagrad[schedule=cosine]": "looks its rate up in Python",
     "muon[schedule=cosine]": "looks its rate up in Python",
-    "radam[schedule=cosine]": "its recorded form is another computation",
+    "radam[schedule=cosine]": "its capturable form is another computation",
     "adadelta[schedule=cosine,foreach=False]": "the user chose the implementation",
 }
-RECORDED = (
-    *(name for name in available() if name not in NOT_RECORDED),
+CAPTURED = (
+    *(name for name in available() if name not in NOT_CAPTURED),
     *(
         f"{name}[schedule=cosine]"
         for name in available()
-        if f"{name}[schedule=cosine]" not in NOT_RECORDED and name not in ("rprop", *NOT_RECORDED)
+        if f"{name}[schedule=cosine]" not in NOT_CAPTURED and name not in ("rprop", *NOT_CAPTURED)
     ),
     "adam[foreach=True]",
     "sgd[batch_size=4000]",  # in chunks
@@ -47,7 +49,7 @@ TOLERANCE = {
 
 @pytest.fixture(scope="module")
 def few(mnist: DeviceData) -> DeviceData:
-    """With some test images: what is looked at is the training."""
+    """MNIST with few test images."""
     images, labels = mnist.test_images[:300], mnist.test_labels[:300]
     return replace(mnist, test_images=images, test_labels=labels)
 
@@ -58,14 +60,14 @@ def variant(text: str) -> tuple[OptimizerSpec, Workload]:
     return spec, replace(BASE, batch_size=spec.batch_size or BASE.batch_size)
 
 
-@pytest.mark.parametrize("text", [*RECORDED, *NOT_RECORDED])
-def test_replayed_updates_are_those_of_python(text: str, few: DeviceData) -> None:
-    """Over evaluations, one of them within the warm-up's reach; on the processor, as strict."""
+@pytest.mark.parametrize("text", [*CAPTURED, *NOT_CAPTURED])
+def test_replayed_updates_equal_those_in_python(text: str, few: DeviceData) -> None:
+    """On the CPU, with evaluations during and after the warm-up."""
     spec, workload = variant(text)
-    assert is_recordable(spec, torch.device("cpu")) == (text in RECORDED)
+    assert is_capturable(spec, torch.device("cpu")) == (text in CAPTURED)
     intervals = ((0, 2), (2, 4)) if text == "lbfgs" else ((0, 2), (2, 12), (12, 30))
     plain = Stack(workload, spec, [3, 1], few)
-    with graphs_on_the_processor() as made:
+    with cpu_graphs() as made:
         replayed = Stack(workload, spec, [3, 1], few)
         for start, end in intervals:
             plain.advance(start, end)
@@ -79,27 +81,27 @@ def test_replayed_updates_are_those_of_python(text: str, few: DeviceData) -> Non
         np.testing.assert_allclose(losses[1], losses[0], rtol=0, atol=1e-4)
 
 
-def test_what_cannot_be_recorded_is_done_in_python_and_said(
+def test_updates_that_cannot_be_captured_run_in_python_with_a_warning(
     few: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, workload = variant("adam")
     (plain,) = train(workload, spec, [3], few)
-    with graphs_on_the_processor():
-        monkeypatch.setattr("bench.training.loop.record", fail)
-        with pytest.warns(UserWarning, match=r"cannot be recorded \(no more graphs\): .* slower"):
+    with cpu_graphs():
+        monkeypatch.setattr("bench.training.loop.capture", fail)
+        with pytest.warns(UserWarning, match=r"cannot be captured \(no more graphs\): .* slower"):
             (run,) = train(workload, spec, [3], few)
     assert run.evaluations[-1].test_loss == plain.evaluations[-1].test_loss
 
 
-def test_memory_that_runs_out_while_recording_is_for_the_stack_to_heed(
+def test_out_of_memory_in_a_capture_is_raised(
     few: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill(_step: Callable[[], object], _device: torch.device) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     spec, workload = variant("adam")
-    with graphs_on_the_processor():
-        monkeypatch.setattr("bench.training.loop.record", fill)
+    with cpu_graphs():
+        monkeypatch.setattr("bench.training.loop.capture", fill)
         with pytest.raises(torch.OutOfMemoryError):
             train(workload, spec, [3], few)
 
@@ -108,32 +110,32 @@ def fail(_step: Callable[[], object], _device: torch.device) -> None:
     raise RuntimeError("no more graphs\nand a long story")
 
 
-def test_recording_can_be_left_out(few: DeviceData) -> None:
+def test_capture_can_be_disabled(few: DeviceData) -> None:
     spec, workload = variant("sgd")
-    with graphs_on_the_processor() as made:
+    with cpu_graphs() as made:
         train(workload, spec, [3], few, is_recorded=False)
     assert not made
 
 
-class TestTheStandIn:
-    """The stand-in for CUDA graphs fails where they would, or tests with it prove nothing."""
+class TestCPUGraphs:
+    """The emulation fails where CUDA graphs fail."""
 
-    def test_a_number_of_python_stays_what_it_was(self) -> None:
+    def test_a_python_number_keeps_its_value(self) -> None:
         total, counter = torch.zeros(1), iter(range(10))
-        graph = record(lambda: total.add_(next(counter)), torch.device("cpu"))
+        graph = capture(lambda: total.add_(next(counter)), torch.device("cpu"))
         assert total.item() == 0
         next(counter)
         for _ in range(3):
             graph.replay()
         assert total.item() == 0
 
-    def test_reading_a_value_is_refused(self) -> None:
+    def test_reading_a_value_is_an_error(self) -> None:
         with pytest.raises(RuntimeError, match="reads from the device"):
-            record(lambda: torch.ones(1).item(), torch.device("cpu"))
+            capture(lambda: torch.ones(1).item(), torch.device("cpu"))
 
-    def test_fresh_tensors_keep_their_place(self) -> None:
+    def test_new_tensors_keep_their_memory(self) -> None:
         source, target = torch.ones(2), torch.zeros(2)
-        graph = record(lambda: target.add_((source * 2).view(2, 1)[:, 0]), torch.device("cpu"))
+        graph = capture(lambda: target.add_((source * 2).view(2, 1)[:, 0]), torch.device("cpu"))
         source.fill_(3)
         graph.replay()
         assert target.tolist() == [6, 6]

@@ -1,8 +1,8 @@
-"""A stand-in for CUDA graphs on the processor, as strict: what cannot be recorded there fails here.
+"""CUDA graphs emulated on the CPU: a step that a GPU cannot capture fails here too.
 
-Recording does not do the step, as on a GPU: what it writes is put back. A replay does the recorded
-operations again with the very same tensors and numbers, and never enters Python's own code: a
-number that Python changes from step to step stays what it was when it was recorded.
+As on a GPU, a capture does not change tensors: they are restored at its end. A replay repeats the
+captured operations with the same tensors and numbers. It does not run the Python code of the step,
+so a Python number keeps its value at capture.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 _OPTIMIZERS = ("adadelta", "adam", "adamax", "asgd", "nadam", "radam", "rmsprop", "rprop")
-#: They read a value of the device, or its shape depends on one: CUDA refuses to record that.
+#: Operations that read a value from the device, or whose shape depends on one: CUDA cannot capture
+#: them.
 _READING = ("_local_scalar_dense", "nonzero", "item", "_to_copy_to_host")
 
 
-class ProcessorGraph(TorchDispatchMode):
-    """Operations of a step, in the order in which they were done."""
+class CPUGraph(TorchDispatchMode):
+    """Operations of a step in their order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class ProcessorGraph(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket.__name__ in _READING:
-            raise RuntimeError(f"{func} reads from the device while a graph is recorded")
+            raise RuntimeError(f"{func} reads from the device while a graph is captured")
         kwargs = kwargs or {}
         for argument, value in zip(func._schema.arguments, args, strict=False):
             self._save(argument, value)
@@ -60,9 +61,9 @@ class ProcessorGraph(TorchDispatchMode):
 
     @torch.no_grad()
     def replay(self) -> None:
-        for func, args, kwargs, recorded in self._calls:
+        for func, args, kwargs, captured in self._calls:
             result = func(*args, **kwargs)
-            for old, new in zip(tree_flatten(recorded)[0], tree_flatten(result)[0], strict=True):
+            for old, new in zip(tree_flatten(captured)[0], tree_flatten(result)[0], strict=True):
                 if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
@@ -70,8 +71,8 @@ class ProcessorGraph(TorchDispatchMode):
         self._calls.clear()
 
 
-def record(step: Callable[[], object], _device: torch.device) -> ProcessorGraph:
-    graph = ProcessorGraph()
+def capture(step: Callable[[], object], _device: torch.device) -> CPUGraph:
+    graph = CPUGraph()
     with graph:
         step()
     graph.restore()
@@ -79,17 +80,17 @@ def record(step: Callable[[], object], _device: torch.device) -> ProcessorGraph:
 
 
 @contextmanager
-def graphs_on_the_processor() -> Iterator[list[ProcessorGraph]]:
-    """Inside, stacks on the processor are recorded and replayed; yields what was recorded."""
-    made: list[ProcessorGraph] = []
+def cpu_graphs() -> Iterator[list[CPUGraph]]:
+    """Capture and replay stacks on the CPU in the block; yield the list of captured graphs."""
+    made: list[CPUGraph] = []
 
-    def remember(step: Callable[[], object], device: torch.device) -> ProcessorGraph:
-        made.append(record(step, device))
+    def remember(step: Callable[[], object], device: torch.device) -> CPUGraph:
+        made.append(capture(step, device))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.training.stack.can_record", lambda _device: True)
-        patch.setattr("bench.training.loop.record", remember)
+        patch.setattr("bench.training.stack.can_capture", lambda _device: True)
+        patch.setattr("bench.training.loop.capture", remember)
         for module in _OPTIMIZERS:
             patch.setattr(
                 sys.modules[f"torch.optim.{module}"],
