@@ -1,4 +1,4 @@
-"""Which rows may be compared with each other."""
+"""Check that rows may be in one sweep."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 
 
 def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
-    """The specification that a stored row states.
+    """Return the specification in a stored row.
 
     Raises
     ------
     SpecError
-        If its hyperparameters or its workload are not valid.
+        If the hyperparameters or the workload are invalid.
     """
     return RunSpec(
         workload=Workload(**{column: row[column] for column in vars(Workload())}),
@@ -44,23 +44,23 @@ def check_uniform(
     *,
     mix_devices: bool = False,
 ) -> None:
-    """Refuse to put runs together with rows that they do not belong with.
+    """Check that new runs agree with stored rows in :data:`UNIFORM_COLUMNS`.
 
     Parameters
     ----------
     rows
         The stored rows.
     expected
-        What the new runs have in each of :data:`UNIFORM_COLUMNS`.
+        Values of the new runs by column.
     directory, advice
-        Where the rows are, and what to do about it, for the message.
+        Directory of the rows, and advice for the user, for the message.
     mix_devices
-        Whether they may be of different devices, and so of different builds of one torch version.
+        Whether devices may differ, and with them the builds of one torch version.
 
     Raises
     ------
     MixedRunsError
-        Naming the first column that differs and both values.
+        If a column differs; the message names the first one and both values.
     """
     for column in UNIFORM_COLUMNS:
         if column == "device" and mix_devices:
@@ -76,21 +76,23 @@ def check_uniform(
 
 
 def comparable(column: str, value: object, *, mix_devices: bool = False) -> object:
-    """What must agree between the runs of a sweep, of a value in one of :data:`UNIFORM_COLUMNS`."""
+    """Return the part of a value in :data:`UNIFORM_COLUMNS` that must agree within a sweep."""
     if column == "tf32":
-        return bool(value)  # null where there is no such thing
+        return bool(value)  # null for devices without TF32
     if column == "torch_version" and mix_devices:
-        return str(value).partition("+")[0]  # without the build, such as +cpu
+        return str(value).partition("+")[0]  # omit the build, such as +cpu
     return value
 
 
 def one_budget(rows: pa.Table, where: Path | str) -> tuple[Workload, str]:
-    """The workload and the budget that all rows share: see :func:`bench.spec.model.common_budget`.
+    """Return the common workload and budget of all rows.
+
+    See :func:`bench.spec.model.common_budget`.
 
     Raises
     ------
     MixedRunsError
-        If a variant was trained in two ways, or the variants were not given the same budget.
+        If a variant has two workloads, or the variants do not have the same budget.
     """
     columns = ["optimizer", *vars(Workload())]
     found = rows.group_by(columns, use_threads=False).aggregate([]).to_pylist()

@@ -1,7 +1,7 @@
-"""Is a stored row true to itself? What was measured twice must agree, and nothing be out of range.
+"""Check the consistency of stored rows: redundant values must agree, and values be in range.
 
-A file may be whole and still be edited or copied together. Whatever a row says in two ways (its
-accuracy and its count, the count and the bits of the images) is compared before it is used.
+A valid file may still have been edited or assembled from other files. Values that a row holds in
+two forms (accuracy and count, count and bits of the images) are compared before the row is used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, STATUSES
 
-#: No run starts outside these years.
+#: Allowed years of the start of a run.
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 
 _EVALUATIONS = ("eval_test_accuracy", "eval_test_loss", "eval_train_loss", "eval_train_seconds")
@@ -23,12 +23,12 @@ _MEASURED = (
 
 
 def contradiction(row: Mapping[str, Any]) -> str | None:
-    """What is wrong with a row, None where it holds together.
+    """Return a description of the first inconsistency in a row, or None.
 
     Parameters
     ----------
     row
-        The values of a row by the names of :class:`bench.storage.records.RunRecord`.
+        Values of the row by the names of :class:`bench.storage.records.RunRecord`.
     """
     return next(_contradictions(row), None)
 
@@ -80,7 +80,7 @@ def _wrong_evaluations(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _ascend(at: Sequence[int]) -> bool:
-    """Whether these updates, counted from 1, are in order."""
+    """Return whether the updates ascend from 1 or more."""
     return None not in at and all(a < b for a, b in zip([0, *at], at, strict=False))
 
 
@@ -91,7 +91,7 @@ def _wrong_rates(row: Mapping[str, Any]) -> Iterator[str]:
             yield "there are learning rates, though no schedule"
         return
     if at is None or rates is None or len(at) != len(rates):
-        yield "learning_rate_iterations and learning_rates must be there, and as many"
+        yield "learning_rate_iterations and learning_rates must be lists of equal length"
         return
     if not at or not _ascend(at) or at[-1] > row["eval_iterations"][-1]:
         yield f"learning_rate_iterations must ascend from 1 to the last update, got {at[:8]}"

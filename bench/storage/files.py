@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes, and checks of output paths."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from pathlib import Path
 
 from bench.errors import StoreError, UsageError
 
-#: What a sweep declares beside its rows.
+#: Files in the directory of a sweep that are not rows.
 DECLARATIONS = ("spec.json", "sweep.yaml", "looks.json")
-#: Endings that no file of rows has.
+#: Suffixes of output files, which may be written next to rows.
 HARMLESS = (".html", ".json", ".md", ".tex")
-#: What :func:`write_atomically` calls its temporary files.
+#: Names of the temporary files of :func:`write_atomically`.
 _TEMPORARY = re.compile(r"\..+\.\d+(-\d+)?\.tmp")
 
 
 def write_atomically(content: bytes, file: Path) -> None:
-    """Replace `file` by `content`: temporary file beside it, fsync, rename, fsync of the directory.
+    """Write `content` to `file` atomically.
 
-    Missing directories above `file` are made. Of a symbolic link the target is replaced; what is
-    there and is not a regular file (a directory, a device) is refused.
+    Steps: temporary file in the same directory, fsync, rename, fsync of the directory. Missing
+    parent directories are created. The target of a symbolic link is replaced. A path that is not a
+    regular file (a directory, a device) is rejected.
 
     Raises
     ------
     StoreError
-        If the file cannot be written; nothing is left behind.
+        If the file cannot be written. The temporary file is removed.
     """
     file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():
         raise StoreError(f"cannot write {file}: it is not a regular file")
-    # of this thread alone: a run's watchdog may write the same row as the run itself
+    # unique per thread, as the watchdog of a run may write the same row as the run itself
     temporary = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,17 +48,17 @@ def write_atomically(content: bytes, file: Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot write {file}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # what stands in the way of writing may stand in the way here too
+        with suppress(OSError):  # the cause of a failed write may make this fail too
             temporary.unlink(missing_ok=True)
 
 
 def require_output(file: Path, what: str, inputs: Path | None = None) -> None:
-    """Prove, before hours of work, that `what` may be written to `file`.
+    """Check, before hours of training, that `what` can be written to `file`.
 
     Parameters
     ----------
     inputs
-        A file that is read, or a directory of such: what belongs to them is not overwritten.
+        Input file or directory, which must not be overwritten.
 
     Raises
     ------
@@ -75,18 +76,18 @@ def _is_input(file: Path, inputs: Path) -> bool:
     target, source = Path(os.path.realpath(file)), Path(os.path.realpath(inputs))
     if target == source or (target.name in DECLARATIONS and target.exists()):
         return True
-    # a page or a comparison beside the rows does no harm
+    # output files may be written into the directory of the rows
     harmless = target.suffix in HARMLESS and target.name not in DECLARATIONS
     return target.is_relative_to(source) and not harmless
 
 
 def require_writable(directory: Path, what: str) -> None:
-    """Make `directory`, and prove that `what` can be written to it: better now than after hours.
+    """Create `directory`, and check that `what` can be written to it.
 
     Raises
     ------
     UsageError
-        If not.
+        If it cannot be created or written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -98,17 +99,17 @@ def require_writable(directory: Path, what: str) -> None:
         ) from error
 
 
-#: What a file system says that cannot sync: then its own promise is all there is.
+#: Errors of file systems without fsync. They are ignored: there is no alternative.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 def remove_temporaries(directory: Path) -> None:
-    """Remove what :func:`write_atomically` left in `directory` when its process was killed.
+    """Remove temporary files of :func:`write_atomically` that a killed process left.
 
-    Nobody may be writing there.
+    No other process may write to `directory`.
     """
     for file in directory.glob(".*.tmp"):
-        if _TEMPORARY.fullmatch(file.name):  # others are the user's own
+        if _TEMPORARY.fullmatch(file.name):  # other files belong to the user
             with suppress(OSError):
                 file.unlink()
 
@@ -122,7 +123,7 @@ def _sync(descriptor: int) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make a rename durable; not every system can open a directory."""
+    """Make a rename durable; some systems cannot open a directory."""
     with suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
         try:

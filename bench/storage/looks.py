@@ -1,13 +1,15 @@
-"""The looks at a sweep: which seeds had been seen whenever its results were judged.
+"""Looks at a sweep: the sets of seeds for which verdicts were shown.
 
 results/<sweep>/looks.json
     {"looks": [{"seeds": "0-19", "missing": 0, "at": "2026-11-23T09:34:00+00:00"}]}
 
-Whoever adds seeds until something is significant finds something too often. So every set of seeds
-that verdicts were shown for is written down once, and later looks judge at a stricter level
-(:mod:`bench.analysis.stats.sequential`). Showing the same runs again is the same look; the same
-seeds with fewer runs missing are another one. Other optimizers with the same seeds are not: which
-ones are compared must not depend on the verdicts either, but no ledger can tell why one was added.
+If seeds are added until a difference is significant, false positives become too frequent. Every
+set of seeds with verdicts is therefore stored once, and later looks are tested at a stricter level
+(:mod:`bench.analysis.stats.sequential`).
+
+Showing the same runs again is the same look. The same seeds with fewer missing runs are a new look.
+Other optimizers with the same seeds are not a new look: the choice of optimizers must not depend on
+verdicts either, but the file cannot show why an optimizer was added.
 """
 
 from __future__ import annotations
@@ -25,7 +27,17 @@ from bench.storage.files import write_atomically
 
 @dataclass(frozen=True, kw_only=True)
 class TakenLook:
-    """One look: the seeds it saw, ascending, how many planned runs it lacked, and when it was."""
+    """One look.
+
+    Attributes
+    ----------
+    seeds
+        The seeds, ascending.
+    missing
+        Number of planned runs that were missing.
+    at
+        Date and time.
+    """
 
     seeds: tuple[int, ...]
     missing: int
@@ -34,17 +46,17 @@ class TakenLook:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The file that holds the looks at one sweep."""
+    """The file with the looks at one sweep."""
 
     file: Path
 
     def read(self) -> tuple[TakenLook, ...]:
-        """All looks in the order in which they were taken; none where there is no file.
+        """Return all looks in their order; none if there is no file.
 
         Raises
         ------
         StoreError
-            If the file cannot be read, or is not one of these.
+            If the file cannot be read, or is not a list of looks.
         """
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
@@ -70,12 +82,12 @@ class Ledger:
             SpecError,
         ) as error:
             raise StoreError(
-                f"{self.file} is not a list of looks: {error!r} (it says how often the results "
-                "were judged: restore it, or start a sweep under another --name)"
+                f"{self.file} is not a list of looks: {error!r} (the number of looks sets the "
+                "significance level: restore the file, or start a sweep with another --name)"
             ) from error
 
     def with_look(self, now: TakenLook) -> tuple[TakenLook, ...]:
-        """The looks up to the one that saw the same as `now`, which is new if there was none."""
+        """Return the looks up to the one with the runs of `now`, which is appended if it is new."""
         looks = self.read()
         for number, look in enumerate(looks, start=1):
             if (look.seeds, look.missing) == (now.seeds, now.missing):
@@ -83,7 +95,7 @@ class Ledger:
         return (*looks, now)
 
     def record(self, looks: Sequence[TakenLook]) -> None:
-        """Write down what :meth:`with_look` returned, where there is anything new in it.
+        """Write the result of :meth:`with_look`, if it contains a new look.
 
         Raises
         ------

@@ -1,7 +1,7 @@
-"""One row per run: every column's name, Arrow type, unit and meaning, in one place.
+"""Schema of the rows, one per run: names, Arrow types, units and descriptions of the columns.
 
-:class:`RunRecord` is the row as Python values; :data:`SCHEMA` is the same as an Arrow schema, with
-each column's description in its metadata, so that a parquet file explains itself.
+:class:`RunRecord` holds a row as Python values. :data:`SCHEMA` is the Arrow schema, with the
+description of each column in its metadata, and therefore in every parquet file.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-#: Raised when a column changes its name, type or meaning.
+#: Increased when a column changes its name, type or meaning.
 SCHEMA_VERSION = 1
 
-#: No run takes longer than this (30 years).
+#: Largest duration of a run in seconds: 30 years.
 MAX_SECONDS = 1e9
 
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
@@ -27,13 +27,13 @@ def _column(arrow_type: pa.DataType, description: str) -> Any:
 
 
 def _measured(arrow_type: pa.DataType, description: str) -> Any:
-    """A column that is None where a run failed before it could be measured."""
+    """Define a column that is None if a run failed before it was measured."""
     return field(default=None, metadata={"arrow": arrow_type, "description": description})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One finished run. What a failed run could not measure is None."""
+    """Row of one finished run. Values that a failed run did not measure are None."""
 
     run_key: str = _column(pa.string(), "SHA-256 of the run's specification, in hexadecimal")
     # the run's specification
@@ -119,7 +119,7 @@ class RunRecord:
     schema_version: int = _column(pa.int64(), "version of this table's layout")
 
 
-#: Columns that came after the first rows were written: rows without them have null there.
+#: Columns that were added later: they are null in older rows.
 LATER_COLUMNS = frozenset(
     {"schedule", "learning_rate_iterations", "learning_rates", "tf32", "stack"}
 )
@@ -135,5 +135,5 @@ SCHEMA = pa.schema(
         for f in fields(RunRecord)
     ]
 )
-#: What makes a table one of stored runs.
+#: Columns that a table of stored runs has.
 REQUIRED_COLUMNS = frozenset(SCHEMA.names) - LATER_COLUMNS

@@ -1,4 +1,4 @@
-"""Parquet files of rows."""
+"""Read and write parquet files of rows."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from bench.storage.records import LATER_COLUMNS, SCHEMA, SCHEMA_VERSION
 _ROWS_IN_GROUP = 64
 
 
-#: Errors that say nothing about what is in a file.
+#: Errors that do not depend on the content of a file.
 _UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def is_unreachable(error: BaseException | None) -> bool:
-    """Whether a file could not be read for a reason that lies outside it."""
+    """Return whether a file could not be read for a reason other than its content."""
     return isinstance(error, MemoryError) or getattr(error, "errno", None) in _UNREACHABLE
 
 
 def read_rows(file: Path) -> pa.Table:
-    """The rows of one file, in the columns and types of the schema.
+    """Read the rows of one file, with the columns and types of the schema.
 
     Raises
     ------
     StoreError
-        If the file is not a parquet file of this layout.
+        If the file is not a parquet file with this schema, or a row was altered.
     """
     try:
-        # not read_table, which would look for more in the names of directories, and takes longer
+        # not read_table, which is slower and adds columns for directories named key=value
         with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as opened:
             is_large = opened.num_row_groups > 1
             rows = in_schema(opened.read(use_threads=is_large))
@@ -43,14 +43,14 @@ def read_rows(file: Path) -> pa.Table:
         return rows
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        advice = " (the sweep's command sets a damaged file aside and does its runs again)"
+        advice = " (the sweep command moves damaged files to quarantine/ and repeats their runs)"
         raise StoreError(
             f"cannot read the runs in {file}: {reason}{'' if is_unreachable(error) else advice}"
         ) from error
 
 
 def in_schema(rows: pa.Table) -> pa.Table:
-    """The columns of the schema; rows that were written before a column was there hold null."""
+    """Convert rows to the schema; columns that older rows lack are null."""
     for name in LATER_COLUMNS.difference(rows.column_names):
         rows = rows.append_column(name, pa.nulls(len(rows), SCHEMA.field(name).type))
     rows = rows.select(SCHEMA.names)
@@ -58,8 +58,12 @@ def in_schema(rows: pa.Table) -> pa.Table:
 
 
 def refuse_altered(rows: pa.Table) -> None:
-    """A row's key is the hash of its own specification, and what it says twice agrees; else
-    somebody changed it.
+    """Check that the key of each row is the hash of its specification, and that it is consistent.
+
+    Raises
+    ------
+    ValueError
+        If a row was altered, is present twice, or has another schema version.
     """
     for version in rows["schema_version"].unique().to_pylist():
         if version != SCHEMA_VERSION:
@@ -68,16 +72,16 @@ def refuse_altered(rows: pa.Table) -> None:
     for row in rows.to_pylist():
         name = f"{row['optimizer']} seed {row['seed']}"
         if run_spec_of(row).key != row["run_key"]:
-            raise ValueError(f"the row of {name} is not the run that its key names")
+            raise ValueError(f"the key of {name} does not match its specification")
         if row["run_key"] in seen:
-            raise ValueError(f"{name} is there twice")
+            raise ValueError(f"there are two rows of {name}")
         seen.add(row["run_key"])
         if wrong := contradiction(row):
-            raise ValueError(f"the row of {name} contradicts itself: {wrong}")
+            raise ValueError(f"the row of {name} is inconsistent: {wrong}")
 
 
 def write_rows(rows: pa.Table, file: Path) -> None:
-    """Write rows as one parquet file, whole or not at all.
+    """Write rows to one parquet file atomically.
 
     Raises
     ------
@@ -85,12 +89,12 @@ def write_rows(rows: pa.Table, file: Path) -> None:
         If the file cannot be written.
     """
     sink = pa.BufferOutputStream()
-    # a flipped bit costs a small group of rows, and is noticed
+    # small row groups with checksums: a flipped bit is detected, and damages one group only
     pq.write_table(
         rows,
         sink,
         row_group_size=_ROWS_IN_GROUP,
         write_page_checksum=True,
-        use_dictionary=False,  # pages of dictionaries have checksums that nobody verifies
+        use_dictionary=False,  # Arrow does not verify the checksums of dictionary pages
     )
     write_atomically(sink.getvalue().to_pybytes(), file)

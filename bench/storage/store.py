@@ -1,15 +1,16 @@
-"""Rows on disk: one parquet file per run, written whole or not at all.
+"""Results directory of a sweep: parquet files that are written atomically.
 
-results/<sweep>/spec.json                      what was declared
-results/<sweep>/sweep.yaml                     the same, as options of the sweep command
-results/<sweep>/looks.json                     when its results were judged (bench.storage.looks)
+results/<sweep>/spec.json                      the declaration
+results/<sweep>/sweep.yaml                     the same as options of the sweep command
+results/<sweep>/looks.json                     looks at the results (bench.storage.looks)
 results/<sweep>/runs/<variant>-seed0007.parquet    one row, until the sweep ends
-results/<sweep>/runs.parquet                   all rows, from the end of the sweep on
-results/<sweep>/quarantine/                    files that were damaged, and set aside
-results/<sweep>/.running/                      marks of the runs under way (bench.execution.runner)
+results/<sweep>/runs.parquet                   all rows, after the end of the sweep
+results/<sweep>/quarantine/                    damaged files
+results/<sweep>/.running/                      markers of active runs (bench.execution.runner)
 
-While a sweep goes on, every run is a file of its own: whoever is killed, whatever is full, the
-others stay. When it ends they are put together, since ten thousand files take long to read.
+During a sweep each run has a separate file, so a killed process or a full disk does not affect
+other runs. At the end the rows are merged into one file, because ten thousand files are slow to
+read.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-#: The column that :func:`load_runs` adds: the path of the file that holds a row.
+#: Column that :func:`load_runs` adds: the path of the file of a row.
 FILE_COLUMN = "run_file"
 
 
@@ -84,11 +85,11 @@ class Store:
         return self.directory / ".running"
 
     def run_file(self, run: RunSpec) -> Path:
-        """Where the row of `run` is stored."""
+        """Return the file for the row of `run`."""
         return self.runs_directory / f"{file_stem(run.optimizer.name)}-seed{run.seed:04d}.parquet"
 
     def create(self) -> None:
-        """Make the directory, and prove that rows can be written to it.
+        """Create the directory, and check that rows can be written to it.
 
         Raises
         ------
@@ -98,7 +99,7 @@ class Store:
         require_writable(self.runs_directory, "results")
 
     def write_run(self, run: RunSpec, record: RunRecord) -> None:
-        """Write one row; at any interruption the file is there whole or not at all.
+        """Write one row atomically.
 
         Raises
         ------
@@ -116,12 +117,12 @@ class Store:
         write_atomically(text.encode(), self.options_file)
 
     def read_spec(self) -> SweepSpec | None:
-        """The stored declaration; None where there is none.
+        """Return the stored declaration, or None if there is none.
 
         Raises
         ------
         SpecError
-            If the file does not hold one.
+            If the file is not a declaration.
         StoreError
             If the file cannot be read.
         """
@@ -135,7 +136,7 @@ class Store:
             raise SpecError(f"{self.spec_file}: {error}") from error
 
     def read_rows(self) -> pa.Table:
-        """All stored rows; a row in a file of its own replaces the same run in `runs.parquet`.
+        """Return all stored rows; a separate file of a run replaces its row in `runs.parquet`.
 
         Raises
         ------
@@ -147,9 +148,9 @@ class Store:
         return pa.concat_tables([SCHEMA.empty_table(), *self.read_files().values()])
 
     def read_files(self) -> dict[Path, pa.Table]:
-        """The same, file by file.
+        """Return the rows by file; see :meth:`read_rows`.
 
-        A sweep may end meanwhile and put its files together: so they are read before the one file.
+        A sweep may end and merge its files at the same time, so `runs.parquet` is read last.
         """
         single: dict[Path, pa.Table] = {}
         misnamed: StoreError | None = None
@@ -177,12 +178,12 @@ class Store:
             names = os.listdir(self.runs_directory)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:  # glob would find nothing in a directory that may not be read
+        except OSError as error:  # glob would ignore a directory without read permission
             raise StoreError(f"cannot read {self.runs_directory}: {error.strerror}") from error
         return [self.runs_directory / name for name in sorted(names) if name.endswith(".parquet")]
 
     def _read_run(self, file: Path) -> pa.Table:
-        """The rows of a file of one run, which is found by its name: that must be its own."""
+        """Read the file of one run, and check that its name is that of the run."""
         rows = read_rows(file)
         for row in rows.select(_SPEC_COLUMNS).to_pylist():
             own = self.run_file(run_spec_of(row)).name
@@ -191,25 +192,26 @@ class Store:
         return rows
 
     def tidy(self) -> None:
-        """Remove what a killed sweep left behind; nobody else may be writing."""
+        """Remove files that a killed sweep left; no other process may write to the directory."""
         for directory in (self.directory, self.runs_directory):
             remove_temporaries(directory)
         shutil.rmtree(self.begun_directory, ignore_errors=True)
 
     def set_aside_damaged(self, spec: SweepSpec | None = None) -> tuple[Damage, ...]:
-        """Move every file that cannot be trusted to `quarantine/`, so that its runs are done again.
+        """Move damaged files to `quarantine/`, so that their runs are repeated.
 
-        Of a damaged `runs.parquet` the rows that are sound are kept. Nobody else may be writing.
+        Valid rows of a damaged `runs.parquet` are kept. No other process may write to the
+        directory.
 
         Parameters
         ----------
         spec
-            The sweep, where it is known: a file with runs of another workload does not belong here.
+            Specification of the sweep, if known: files with runs of another workload are moved too.
 
         Raises
         ------
         StoreError
-            If a file cannot be moved, or not be opened for a reason that lies outside it.
+            If a file cannot be moved, or cannot be opened for a reason other than its content.
         """
         found = []
         for file in self._run_files():
@@ -227,10 +229,10 @@ class Store:
             except StoreError as error:
                 if is_unreachable(error.__cause__):
                     raise
-                sound = _sound_rows(self.rows_file)
+                valid = _valid_rows(self.rows_file)
                 found.append(self._set_aside(self.rows_file, str(error)))
-                if len(sound):
-                    write_rows(sound, self.rows_file)
+                if len(valid):
+                    write_rows(valid, self.rows_file)
         return tuple(found)
 
     def _set_aside(self, file: Path, reason: str) -> Damage:
@@ -243,11 +245,12 @@ class Store:
             self.quarantine_directory.mkdir(parents=True, exist_ok=True)
             file.rename(target)
         except OSError as error:
-            raise StoreError(f"cannot set {file} aside: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise StoreError(f"cannot move {file} to {target}: {reason}") from error
         return Damage(file=file, target=target, reason=reason)
 
     def compact(self) -> None:
-        """Put all rows into one file; at any interruption each of them is in at least one.
+        """Merge all rows into one file; an interruption loses no row.
 
         Raises
         ------
@@ -263,11 +266,11 @@ class Store:
         )
         write_rows(rows, self.rows_file)
         if not read_rows(self.rows_file).equals(rows):
-            raise StoreError(f"{self.rows_file} does not hold what was written to it")
+            raise StoreError(f"{self.rows_file} differs from the rows that were written to it")
         try:
             for file in single:
                 file.unlink()
-            with suppress(OSError):  # something else may be in it
+            with suppress(OSError):  # the directory may contain other files
                 self.runs_directory.rmdir()
         except OSError as error:
             raise StoreError(f"cannot remove {file}: {error.strerror or error}") from error
@@ -275,7 +278,15 @@ class Store:
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """A file that was set aside: where it was, where it is, and what is wrong with it."""
+    """A damaged file that was moved.
+
+    Attributes
+    ----------
+    file, target
+        Old and new path.
+    reason
+        Description of the damage.
+    """
 
     file: Path
     target: Path
@@ -283,15 +294,15 @@ class Damage:
 
 
 class _MisnamedError(StoreError):
-    """A run in a file that has the name of another."""
+    """The name of a file is not that of its run."""
 
     def __init__(self, file: Path, own: str, rows: pa.Table) -> None:
-        super().__init__(f"{file} holds the run of {own}: give it that name again")
+        super().__init__(f"{file} holds the run of {own}: rename it to that name")
         self.rows = rows
 
 
 def _other_workload(rows: pa.Table, spec: SweepSpec | None) -> str:
-    """What is different about a file's workload; empty where it belongs here."""
+    """Return a description of a workload that differs from that of the sweep, or an empty text."""
     if spec is None:
         return ""
     for row in rows.select([*vars(Workload())]).to_pylist():
@@ -301,9 +312,9 @@ def _other_workload(rows: pa.Table, spec: SweepSpec | None) -> str:
     return ""
 
 
-def _sound_rows(file: Path) -> pa.Table:
-    """The rows of a damaged file that are whole and true to themselves."""
-    sound: dict[str, pa.Table] = {}
+def _valid_rows(file: Path) -> pa.Table:
+    """Return the rows of a damaged file that can be read and are consistent."""
+    valid: dict[str, pa.Table] = {}
     try:
         source = pq.ParquetFile(file, page_checksum_verification=True)
         groups = source.num_row_groups
@@ -318,8 +329,8 @@ def _sound_rows(file: Path) -> pa.Table:
             row = group.slice(place, 1)
             with suppress(ValueError, SpecError):
                 refuse_altered(row)
-                sound.setdefault(row["run_key"][0].as_py(), row)
-    return pa.concat_tables([SCHEMA.empty_table(), *sound.values()])
+                valid.setdefault(row["run_key"][0].as_py(), row)
+    return pa.concat_tables([SCHEMA.empty_table(), *valid.values()])
 
 
 def _refuse_copies(single: Mapping[Path, pa.Table]) -> None:
@@ -332,13 +343,13 @@ def _refuse_copies(single: Mapping[Path, pa.Table]) -> None:
 
 
 def finished_keys(rows: pa.Table) -> set[str]:
-    """Keys of the runs that need not be done again: a failed run is tried again."""
+    """Return the keys of the runs that are complete; failed runs are repeated."""
     pairs = zip(rows["run_key"].to_pylist(), rows["status"].to_pylist(), strict=True)
     return {key for key, status in pairs if status != FAILED}
 
 
 def load_runs(path: Path | str) -> pd.DataFrame:
-    """The rows of a sweep's directory, or of one parquet file, as a table.
+    """Load the rows of the directory of a sweep, or of one parquet file.
 
     The columns are those of :class:`bench.storage.records.RunRecord`, and :data:`FILE_COLUMN`.
 
@@ -361,7 +372,7 @@ def load_runs(path: Path | str) -> pd.DataFrame:
 
 
 def file_stem(variant: str, longest: int = 60) -> str:
-    """A file name for a variant that is safe everywhere, and different for different variants.
+    """Return a file name for a variant: valid on every system, and unique per variant.
 
     >>> file_stem("adam")
     'adam'

@@ -1,1 +1,1 @@
-"""Results of any origin, read from files as one table."""
+"""Read results of any program from files, as one table."""

@@ -1,8 +1,8 @@
-"""Read CSV and TSV files as text: a header, and rows with as many cells as the header.
+"""Read CSV and TSV files as text: a header, and rows with the same number of cells.
 
-Blank lines are skipped, and so are comments: lines that begin with ``#``. Two kinds of such lines
-are not comments: a header whose first name follows the ``#``, and rows of a file whose first column
-holds values such as ``#1``.
+Blank lines and comments, which begin with ``#``, are skipped. Two kinds of lines with ``#`` are not
+comments: a header whose first name follows the ``#``, and rows whose first column holds values such
+as ``#1``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from threading import Lock
 from bench.errors import TableError
 
 COMMENT = "#"
-#: Python's limit for a cell is 131,072 characters; a cell can hold a list of evaluations.
+#: Largest cell: a list of evaluations can exceed the default of Python, 131,072 characters.
 _LONGEST_CELL = 2**31 - 1
 _LIMIT_LOCK = Lock()
 
@@ -30,9 +30,9 @@ class TextTable:
     Attributes
     ----------
     header
-        The names of the columns.
+        Names of the columns.
     rows
-        The cells of each row, as many as there are columns.
+        Cells of each row, one per column.
     comments
         Line numbers of the comments that were skipped, from 1.
     header_line
@@ -55,12 +55,12 @@ class _Record:
 
     @property
     def is_marked(self) -> bool:
-        """Whether it begins with the sign of a comment, outside quotes."""
+        """Whether it begins with ``#`` outside quotes."""
         return self.text.lstrip(" ").startswith(COMMENT)
 
     @property
     def unmarked(self) -> tuple[str, ...]:
-        """The cells without that sign."""
+        """The cells without ``#``."""
         return (self.cells[0].lstrip(COMMENT).strip(), *self.cells[1:])
 
     @property
@@ -81,11 +81,12 @@ def read_delimited(
     Parameters
     ----------
     file, separator
-        A text file in UTF-8, and what separates its cells.
+        A text file in UTF-8, and the separator of its cells.
     names
-        Columns that are going to be used: they tell a header that begins with ``#`` from a comment.
+        Required columns; they distinguish a header that begins with ``#`` from a comment.
     numeric
-        Those of `names` that hold numbers: they tell a row that begins with ``#`` from a comment.
+        Columns of `names` with numbers; they distinguish a row that begins with ``#`` from a
+        comment.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def read_delimited(
     is_whole = _has(header.cells, names) or not header.is_marked
     columns = header.cells if is_whole else header.unmarked
     rows: list[_Record] = []
-    if _has(columns, names):  # else that is what is wrong, and no row matters
+    if _has(columns, names):  # otherwise the caller reports the missing columns
         numbers = [columns.index(name) for name in numeric]
         rows, more = _split_comments(file, records[place + 1 :], len(columns), numbers)
         comments += more
@@ -122,12 +123,12 @@ def read_delimited(
 
 
 def _records(file: Path, text: str, separator: str) -> Iterator[_Record]:
-    """Yield all rows, comments and blank lines; a quoted cell may go on over several lines."""
+    """Yield all rows, comments and blank lines; a quoted cell may span several lines."""
     lines = iter(io.StringIO(text, newline=""))
     number = 1
     for first in lines:
         taken = [first]
-        # a quote in a comment opens nothing
+        # a quote in a comment does not open a cell
         more = () if first.lstrip(" ").startswith(COMMENT) else _noted(lines, taken)
         reader = csv.reader(chain([first], more), delimiter=separator, skipinitialspace=True)
         cells = tuple(cell.strip() for cell in next(reader, ()))
@@ -139,7 +140,7 @@ def _records(file: Path, text: str, separator: str) -> Iterator[_Record]:
 
 
 def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
-    """Yield lines, and note those that were taken."""
+    """Yield lines, and append them to `taken`."""
     for line in lines:
         taken.append(line)
         yield line
@@ -156,9 +157,9 @@ def _has_open_quote(lines: Sequence[str], separator: str) -> bool:
 
 
 def _place_of_header(file: Path, records: Sequence[_Record], names: Sequence[str]) -> int:
-    """Return the place of the first line that is no comment.
+    """Return the index of the header: the first line that is not a comment.
 
-    Where that lacks a column, and a comment above it has all of them, the comment is the header.
+    If that line lacks a column and a comment above it has all of them, the comment is the header.
     """
     first = next((i for i, record in enumerate(records) if not record.is_marked), len(records))
     if first == len(records) or not _has(records[first].cells, names):
@@ -179,9 +180,9 @@ def _split_comments(
 ) -> tuple[list[_Record], list[_Record]]:
     """Return the rows and the comments.
 
-    A line that begins with ``#`` can be a row if it has all cells, and numbers where there must be
-    some. It is a row if all rows of the file begin so, and a comment if its first cell without the
-    sign is that of another row: then it is a row that somebody took out.
+    A line that begins with ``#`` can be a row if it has all cells, and numbers in the `numeric`
+    columns. It is a row if all rows of the file begin with ``#``. It is a comment, a disabled row,
+    if its first cell without ``#`` is that of another row.
     """
     plain = [record for record in records if not record.is_marked]
     marked = [record for record in records if record.is_marked]

@@ -1,7 +1,7 @@
-"""Read results of any origin as one long table: CSV, TSV or parquet files, or directories of them.
+"""Read results of any program as one long table: CSV, TSV or parquet files, or directories.
 
-A sweep's own directory is read by :mod:`bench.storage.store`. Files from elsewhere need only the
-columns that are asked for. Each row holds the path of its file, for messages.
+Directories of sweeps are read by :mod:`bench.storage.store`. Other files need only the requested
+columns. Each row holds the path of its file, for messages.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
-#: Columns of a sweep that hold a list, which a CSV file has as JSON.
+#: Columns of a sweep that hold a list, which is JSON in a CSV file.
 LISTS = tuple(f.name for f in SCHEMA if pa.types.is_list(f.type))
 #: Columns of a sweep that hold bytes.
 BYTES = tuple(f.name for f in SCHEMA if pa.types.is_binary(f.type))
@@ -50,7 +50,7 @@ def read_tables(
     ignored: Sequence[str] = (),
     note: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Return the rows of all files, one after the other, with their path in column ``run_file``.
+    """Return the concatenated rows of all files, with the path of the file in ``run_file``.
 
     In text files the results (the `required` columns that are neither `treatment` nor `block`) and
     statuses keep the words nan and inf as text.
@@ -58,25 +58,24 @@ def read_tables(
     Parameters
     ----------
     paths
-        Files that end in .csv, .tsv or .parquet, or directories that hold some.
+        Files that end in .csv, .tsv or .parquet, or directories of such files.
     treatment, block
-        The columns of names: whatever stands there is text, "NA" and "1e3" too.
+        Columns of names, whose cells are always text, including "NA" and "1e3".
     required
         Columns that every file must have.
     ignored
-        Columns that are left out.
+        Columns to omit.
     note
-        Called with each sentence on lines that were skipped, or on cells that may mean something
-        else.
+        Called with each message on skipped lines and ambiguous cells.
 
     Raises
     ------
     UsageError
-        If there is nothing at a path, or nothing that can be read.
+        If a path does not exist or contains no table.
     TableError
-        If a file is no table, has no rows, or lacks a column.
+        If a file is not a table, has no rows, or lacks a column.
     StoreError
-        If a sweep's directory holds a damaged row.
+        If the directory of a sweep has a damaged row.
     """
     import pandas as pd
 
@@ -91,7 +90,7 @@ def read_tables(
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether `path` is the directory of a sweep, or a file of its rows."""
+    """Return whether `path` is the directory of a sweep, or a file of its rows."""
     if path.is_dir():
         store = Store(path)
         is_declared = store.spec_file.exists() or store.runs_directory.exists()
@@ -105,15 +104,18 @@ def _parquet_columns(path: Path) -> set[str]:
     try:
         return set(pq.read_schema(path).names)
     except (OSError, ValueError, pa.ArrowException):
-        return set()  # reading the whole file will say what is wrong
+        return set()  # reading the whole file reports the error
 
 
 def _refuse_mixture(table: pd.DataFrame) -> None:
-    """Rows of sweeps must be of one workload, device and torch; of others, who knows."""
+    """Check that rows of sweeps have one workload, device and version of torch.
+
+    Tables of other programs are not checked, as they lack these columns.
+    """
     if not set(table.columns) >= REQUIRED_COLUMNS:
         return
     for column in UNIFORM_COLUMNS:
-        if column not in table:  # it came later
+        if column not in table:  # a column that older files lack
             continue
         found = table[column].map(partial(comparable, column), na_action="ignore").dropna().unique()
         if len(found) > 1:
@@ -129,7 +131,7 @@ def _refuse_mixture(table: pd.DataFrame) -> None:
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
-        # others write a table as a directory of that name
+        # some programs write a table as a directory of that name
         files = [part for file in found for part in (_files(file) if file.is_dir() else [file])]
         if not files:
             raise UsageError(f"{path} holds no table: expected files ending in {_endings()}")
@@ -137,7 +139,7 @@ def _files(path: Path) -> list[Path]:
     if not path.exists():
         raise UsageError(f"no results at {path}: expected a directory or a file ({_endings()})")
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"cannot tell what {path} is: its name must end in {_endings()}")
+        raise UsageError(f"unknown type of file {path}: its name must end in {_endings()}")
     return [path]
 
 
@@ -147,7 +149,7 @@ def _endings() -> str:
 
 @dataclass(kw_only=True)
 class _Reader:
-    """Reads files with the same question, and collects what is to be said about them."""
+    """Reads files for one comparison, and collects notes about them."""
 
     treatment: str
     block: str
@@ -175,12 +177,12 @@ class _Reader:
             return
         for file in _files(path):
             table = self._checked(self._read(file), file)
-            # as objects: so whole numbers of any size stay as they are beside those of other files
+            # objects, because concatenation could otherwise convert large integers to floats
             block = table[self.block].astype(object)
             yield table.assign(**{self.block: block, FILE_COLUMN: str(file)})
 
     def refuse_unknown(self) -> None:
-        """Raise TableError if a column that is to be left out is in no file."""
+        """Raise TableError if a column of `ignored` is in no file."""
         for column in self.ignored:
             if column not in self.columns:
                 raise TableError(
@@ -189,7 +191,7 @@ class _Reader:
                 )
 
     def notes(self) -> Iterator[str]:
-        """Yield the sentences."""
+        """Yield the notes, one sentence each."""
         if n := sum(map(len, self.comments.values())):
             file, lines = next(iter(self.comments.items()))
             more = f" in {len(self.comments)} files" if len(self.comments) > 1 else ""
@@ -212,7 +214,7 @@ class _Reader:
                 return self._read_parquet(file)
             return self._read_text(file)
         except OSError as error:
-            if error.strerror is None:  # not the system's: damage that pyarrow found
+            if error.strerror is None:  # raised by pyarrow for a damaged file
                 raise TableError(f"{file} is not a table: {first_line(error)}") from error
             raise StoreError(f"cannot read {file}: {error.strerror}") from error
         except (ValueError, csv.Error, pa.ArrowException) as error:
@@ -234,9 +236,9 @@ class _Reader:
         return pd.DataFrame({name: self._typed(name, column) for name, column in kept.items()})
 
     def _typed(self, name: str, column: Sequence[str]) -> pd.Series:
-        """Numbers where a whole column holds numbers.
+        """Convert a column to numbers if all its cells are numbers.
 
-        Names of treatments and blocks stay text, even "NA" or a seed of twenty digits.
+        Names of treatments and blocks stay text, including "NA" and a seed of twenty digits.
         """
         import pandas as pd
 
@@ -253,11 +255,11 @@ class _Reader:
         return cells.map(_as_list) if name in LISTS else cells
 
     def _read_parquet(self, file: Path) -> pd.DataFrame:
-        """Read the file's own columns; what pandas stored beside them is not used."""
+        """Read the columns of the file; the metadata of pandas is not used."""
         import pandas as pd
         import pyarrow.parquet as pq
 
-        # not read_table, which adds columns for directories that are named key=value
+        # not read_table, which adds columns for directories named key=value
         try:
             with pq.ParquetFile(file) as opened:
                 table = opened.read()
@@ -320,9 +322,10 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _as_pandas(column: pa.ChunkedArray) -> pd.Series | None:
-    """Return a column as pandas holds it; binary columns of text in UTF-8 as text.
+    """Convert a column to pandas, and binary columns to text if they are UTF-8.
 
-    None where text within lists or dictionaries is not UTF-8. Other text that is not stays bytes.
+    Text that is not UTF-8 stays bytes. Return None if such text is within lists or
+    dictionaries.
     """
     kind = column.type
     try:
@@ -330,7 +333,7 @@ def _as_pandas(column: pa.ChunkedArray) -> pd.Series | None:
             column, kind = column.cast(kind.value_type), kind.value_type
         if _is_binary(kind):
             column = column.cast(pa.string())
-        column.validate(full=True)  # pandas looks at text only when it is used
+        column.validate(full=True)  # pandas decodes text only when it is used
         return column.to_pandas()
     except (pa.ArrowException, ValueError):
         is_flat = _is_binary(kind) or _is_text(kind)
@@ -338,7 +341,7 @@ def _as_pandas(column: pa.ChunkedArray) -> pd.Series | None:
 
 
 def _as_list(cell: Any) -> Any:
-    """The numbers of a JSON list, NaN where it holds null; any other cell as it is."""
+    """Parse a JSON list of numbers, with NaN for null; return any other cell unchanged."""
     try:
         items = json.loads(cell)
         return [_number(item) for item in items] if isinstance(items, list) else cell
@@ -349,5 +352,5 @@ def _as_list(cell: Any) -> Any:
 def _number(item: Any) -> int | float:
     if item is None:
         return math.nan
-    # JSON has no infinity: it stands there as text
+    # JSON has no infinity: it is written as text
     return item if isinstance(item, int | float) else float(item)

@@ -1,4 +1,4 @@
-"""The ledger of looks: what was seen is written down once, and judged more strictly later."""
+"""The file of looks: each set of seeds is stored once, and later looks use a stricter level."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_same_seeds_are_the_same_look(book: Ledger) -> None:
     assert book.read() == ()
     first = book.with_look(look(range(3)))
     assert first == (look(range(3)),)
-    assert book.read() == ()  # asking is not looking
+    assert book.read() == ()  # with_look does not write
     book.record(first)
     assert book.with_look(look(range(3), LATER)) == first
 
@@ -50,7 +50,7 @@ def test_other_seeds_are_another_look_and_an_old_one_keeps_its_number(book: Ledg
     assert [taken.seeds for taken in book.read()] == [(0, 1, 2), (0, 1, 2, 3, 4, 5)]
     assert book.with_look(look(range(3), LATER)) == both[:1]
     book.record(both[:1])
-    assert book.read() == both  # nothing is forgotten
+    assert book.read() == both  # later looks are kept
 
 
 def test_the_same_seeds_with_fewer_runs_missing_are_another_look(book: Ledger) -> None:
@@ -75,7 +75,7 @@ def test_the_same_seeds_with_fewer_runs_missing_are_another_look(book: Ledger) -
         "\xff",
     ],
 )
-def test_a_damaged_ledger_is_refused_by_name(book: Ledger, content: str) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(book: Ledger, content: str) -> None:
     book.file.write_text(content, encoding="latin-1")
     with pytest.raises(StoreError, match=r"looks\.json is not a list of looks") as caught:
         book.read()
@@ -83,7 +83,7 @@ def test_a_damaged_ledger_is_refused_by_name(book: Ledger, content: str) -> None
 
 
 class Here:
-    """Commands in this process, in a directory of their own: faster than processes."""
+    """Run commands in this process, which is faster, in a separate directory."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -110,7 +110,7 @@ def here(
 
 
 def test_adding_seeds_after_a_look_costs_level(here: Here) -> None:
-    here("sweep", *FAST, "--seeds", "3", "--quiet", "--no-report")  # nobody sees a verdict: no look
+    here("sweep", *FAST, "--seeds", "3", "--quiet", "--no-report")  # no verdict is shown: no look
     assert not Path("results/x/looks.json").exists()
     here("sweep", *FAST, "--seeds", "3")
     here("sweep", *FAST, "--seeds", "3", "--no-report")
@@ -119,7 +119,7 @@ def test_adding_seeds_after_a_look_costs_level(here: Here) -> None:
     assert here.levels("results/x") == [(1, 3, 0.05), (2, 4, 0.008333)]
     warnings = here.comparison("results/x")["warnings"]
     assert "Look 2 at these results was not declared" in str(warnings)
-    here("sweep", *FAST, "--seeds", "3", "--no-report")  # the first look once more
+    here("sweep", *FAST, "--seeds", "3", "--no-report")  # the first look again
     assert here.levels("results/x") == [(1, 3, 0.05)]
     shutil.copy("results/x/runs.parquet", "rows.parquet")
     alone = here.comparison("rows.parquet")["looks"]  # rows alone keep no ledger
@@ -148,7 +148,7 @@ def test_only_a_verdict_that_is_shown_is_a_look(here: Here) -> None:
     assert here.levels("rows.parquet") == [(1, 3, 0.05)]  # elsewhere there is no ledger
 
 
-def test_what_is_shown_is_what_is_written_down(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_look_that_is_shown_is_stored(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     here("sweep", *FAST, "--seeds", "2", "--quiet", "--no-report")
     ticks = (NOW + timedelta(hours=tick) for tick in itertools.count())
 
@@ -164,7 +164,7 @@ def test_what_is_shown_is_what_is_written_down(here: Here, monkeypatch: pytest.M
     assert shown["at"] == written["at"] == NOW.isoformat()
 
 
-def test_a_secondary_metric_is_judged_at_the_level_that_is_asked_for(here: Here) -> None:
+def test_a_secondary_metric_uses_the_requested_level(here: Here) -> None:
     here("sweep", *FAST, "--seeds", "3", "--no-report")
     answer = json.loads(
         here("analyze", "results/x", "--value", "test_loss", "--alpha", "0.01", "--json", "-")
@@ -175,7 +175,7 @@ def test_a_secondary_metric_is_judged_at_the_level_that_is_asked_for(here: Here)
     assert "Judged with alpha 0.01, which is not what was declared" in str(answer["warnings"])
 
 
-def test_the_ledger_is_no_place_for_output(here: Here) -> None:
+def test_output_must_not_overwrite_the_file_of_looks(here: Here) -> None:
     here("sweep", *FAST, "--seeds", "2", "--no-report")
     error = here("analyze", "results/x/runs.parquet", "--json", "results/x/looks.json", code=2)
     assert "cannot write the JSON to results/x/looks.json" in error
@@ -186,9 +186,9 @@ def test_a_ledger_that_cannot_be_written_is_a_warning(call_command: CommandCall)
     assert call_command("analyze", ledger.parent).code == 0
     again = call_command("analyze", ledger.parent)
     assert again.code == 0
-    assert again.err == ""  # the look is known already
+    assert again.err == ""  # the look is already stored
     if os.geteuid() == 0:
-        return  # root may write anywhere
+        return  # root can write to read-only directories
     ledger.unlink()
     ledger.parent.chmod(0o555)
     try:

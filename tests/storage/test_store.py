@@ -27,14 +27,14 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
+def test_a_row_is_read_as_written(store: Store) -> None:
     store.write_run(RUN, record())
     assert store.run_file(RUN).name == "sgd-seed0007.parquet"
     (row,) = store.read_rows().to_pylist()
     assert RunRecord(**row) == record()
 
 
-def test_a_parquet_file_explains_its_columns(store: Store) -> None:
+def test_a_parquet_file_describes_its_columns(store: Store) -> None:
     store.write_run(RUN, record())
     schema = pq.read_schema(store.run_file(RUN))
     assert schema.field("test_loss").metadata[b"description"].endswith(b"nats")
@@ -83,7 +83,7 @@ def test_an_unreadable_row_is_named(store: Store, content: bytes | None) -> None
         file.write_bytes(content)
     with pytest.raises(
         StoreError,
-        match=r"cannot read the runs in .*bad-seed0000\.parquet: .* sets a damaged file aside",
+        match=r"cannot read the runs in .*bad-seed0000\.parquet:.* moves damaged files to ",
     ):
         store.read_rows()
 
@@ -96,7 +96,7 @@ def test_failed_runs_are_not_finished() -> None:
 
 
 @pytest.mark.parametrize("column", UNIFORM_COLUMNS)
-def test_runs_that_do_not_belong_together_are_refused(column: str) -> None:
+def test_mixed_runs_are_an_error(column: str) -> None:
     rows = pa.Table.from_pylist([vars(record())], schema=SCHEMA)
     expected = vars(record())
     check_uniform(rows, expected, Path("results/x"), "do this")
@@ -117,7 +117,7 @@ def test_the_declaration_is_stored(store: Store) -> None:
             store.read_spec()
 
 
-def test_a_renamed_row_is_refused_by_its_own_name(store: Store) -> None:
+def test_a_renamed_file_is_an_error(store: Store) -> None:
     store.write_run(RUN, record())
     store.run_file(RUN).rename(store.runs_directory / "sgd-seed0003.parquet")
     with pytest.raises(StoreError, match=r"sgd-seed0003\.parquet holds the run of sgd-seed0007"):
@@ -127,7 +127,7 @@ def test_a_renamed_row_is_refused_by_its_own_name(store: Store) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"iterations": 7}, "the row of sgd seed 7 is not the run that its key names"),
+        ({"iterations": 7}, "the key of sgd seed 7 does not match its specification"),
         ({"optimizer": "adam"}, "the row of adam seed 7 is not the run"),
         ({"schema_version": 99}, "schema version 99, this program reads 1"),
         ({"hyperparameters": "[1]"}, "not the hyperparameters of 'sgd'"),
@@ -135,13 +135,13 @@ def test_a_renamed_row_is_refused_by_its_own_name(store: Store) -> None:
         ({"hyperparameters": '{"lr": NaN}'}, "not the hyperparameters of 'sgd'"),
     ],
 )
-def test_an_altered_row_is_refused(store: Store, changes: dict[str, object], message: str) -> None:
+def test_an_altered_row_is_an_error(store: Store, changes: dict[str, object], message: str) -> None:
     store.write_run(RUN, record(**changes))
     with pytest.raises(StoreError, match=message):
         store.read_rows()
 
 
-def test_a_link_keeps_pointing_and_a_device_is_refused(tmp_path: Path) -> None:
+def test_writing_to_links_and_devices(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     write_atomically(b"new", tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
@@ -152,7 +152,7 @@ def test_a_link_keeps_pointing_and_a_device_is_refused(tmp_path: Path) -> None:
             write_atomically(b"new", file)
 
 
-def test_a_copied_row_is_refused_naming_both_files(store: Store) -> None:
+def test_a_copied_file_is_an_error_that_names_both(store: Store) -> None:
     store.write_run(RUN, record())
     copy = store.runs_directory / "zzz.parquet"
     copy.write_bytes(store.run_file(RUN).read_bytes())
@@ -160,7 +160,7 @@ def test_a_copied_row_is_refused_naming_both_files(store: Store) -> None:
         store.read_rows()
 
 
-def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write results to .*file/sweep/runs: Not a direc"):
         Store(tmp_path / "file" / "sweep").create()
@@ -193,32 +193,32 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_a_row_that_contradicts_itself_is_refused(store: Store, name: str) -> None:
+def test_an_inconsistent_row_is_an_error(store: Store, name: str) -> None:
     changes, message = CONTRADICTIONS[name]
     store.write_run(RUN, record(**changes))
     with pytest.raises(StoreError) as caught:
         store.read_rows()
-    assert f"{store.run_file(RUN)}: the row of sgd seed 7 contradicts itself" in str(caught.value)
+    assert f"{store.run_file(RUN)}: the row of sgd seed 7 is inconsistent" in str(caught.value)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_what_a_failed_run_could_not_measure_is_no_contradiction(store: Store) -> None:
+def test_nulls_of_a_failed_run_are_consistent(store: Store) -> None:
     store.write_run(RUN, record(status=FAILED, error="x", **dict.fromkeys(outcome(0))))
     assert len(store.read_rows()) == 1
 
 
-def test_a_run_twice_in_one_file_is_refused(store: Store) -> None:
+def test_two_rows_of_a_run_in_one_file_are_an_error(store: Store) -> None:
     rows = pa.Table.from_pylist([vars(record())] * 2, schema=SCHEMA)
     pq.write_table(rows, store.run_file(RUN))
-    with pytest.raises(StoreError, match=r"sgd seed 7 is there twice"):
+    with pytest.raises(StoreError, match=r"there are two rows of sgd seed 7"):
         store.read_rows()
 
 
 @pytest.mark.parametrize(
     "name", ["spec.json", "sweep.yaml", "looks.json", "runs.parquet", "runs/x.csv"]
 )
-def test_results_are_never_overwritten_by_what_is_made_of_them(store: Store, name: str) -> None:
+def test_output_must_not_overwrite_results(store: Store, name: str) -> None:
     with pytest.raises(UsageError, match=r"belongs to the results in "):
         require_output(store.directory / name, "the report", store.directory)
     require_output(store.directory / "report.html", "the report", store.directory)
@@ -241,7 +241,7 @@ def test_no_rows_is_an_error(store: Store) -> None:
     "variant",
     ["adam[lr=0.003]", "a/../../b", "x" * 300, "naïve", "a b", 'quo"te', ".hidden", "adam-"],
 )
-def test_file_names_are_safe_and_different(variant: str) -> None:
+def test_file_names_are_valid_and_unique(variant: str) -> None:
     stem = file_stem(variant)
     assert stem.isascii()
     assert not set(stem) & set('/\\[]()"* ')

@@ -1,4 +1,4 @@
-"""Damaged files are noticed, named and set aside; rows put together are never lost."""
+"""Damaged files are detected, named and moved to quarantine; merging files loses no rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DECLARED = SweepSpec(name="x", optimizers=(RUN.optimizer,), seeds=(7, 8))
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Store:
-    """Two sound rows."""
+    """Two valid rows."""
     sweep = Store(tmp_path / "sweep")
     sweep.create()
     for run in (RUN, OTHER):
@@ -48,7 +48,7 @@ def _truncate(file: Path) -> None:
 def _flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     in_its_page = [match.start() for match in re.finditer(b"torch.optim", content)][2]
-    content[in_its_page] ^= 4  # before it are the extremes in the page's header
+    content[in_its_page] ^= 4  # after the minimum and maximum in the header of the page
     file.write_bytes(content)
 
 
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_named_and_set_aside(sweep: Store, kind: str) -> None:
     damage, reason = DAMAGES[kind]
     file = sweep.run_file(RUN)
     damage(file)
-    if kind != "another sweep's":  # which readers find by its workload
+    if kind != "another sweep's":  # found by its workload, not on reading
         with pytest.raises((StoreError, store.MixedRunsError)):
             sweep.read_rows()
     (found,) = sweep.set_aside_damaged(DECLARED)
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_named_and_set_aside(sweep: Store, kind: str) -> None:
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
 @pytest.mark.parametrize("compacted", [False, True], ids=["one run", "all rows"])
-def test_what_cannot_be_opened_now_is_not_damaged(
+def test_a_file_that_cannot_be_opened_is_not_damaged(
     sweep: Store, number: int, compacted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if compacted:
@@ -137,7 +137,7 @@ def test_what_cannot_be_opened_now_is_not_damaged(
     assert len(sweep.read_rows()) == 2
 
 
-def test_runs_that_may_not_be_listed_are_not_overlooked(
+def test_a_directory_that_cannot_be_listed_is_an_error(
     sweep: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_directory: Path) -> None:
@@ -149,15 +149,15 @@ def test_runs_that_may_not_be_listed_are_not_overlooked(
         sweep.read_rows()
 
 
-def test_files_that_are_set_aside_do_not_replace_each_other(sweep: Store) -> None:
+def test_quarantined_files_do_not_replace_each_other(sweep: Store) -> None:
     for expected in ("sgd-seed0007.parquet", "sgd-seed0007-2.parquet", "sgd-seed0007-3.parquet"):
         sweep.run_file(RUN).write_text(expected)
         (found,) = sweep.set_aside_damaged()
         assert (found.target.name, found.target.read_text()) == (expected, expected)
 
 
-def test_any_flipped_bit_is_noticed_or_harmless(sweep: Store) -> None:
-    """Half of a file is metadata that repeats itself or is not used; the rest has checksums."""
+def test_any_flipped_bit_is_detected_or_harmless(sweep: Store) -> None:
+    """Half of a file is redundant or unused metadata; the rest has checksums."""
     file = sweep.run_file(RUN)
     content, rows = file.read_bytes(), read_rows(file)
     flips = random.Random(0).sample(range(8 * len(content)), 400)
@@ -177,7 +177,7 @@ def many(n: int) -> tuple[RunSpec, ...]:
     return tuple(replace(RUN, seed=seed) for seed in range(n))
 
 
-def test_rows_are_put_together_and_stay_the_same(sweep: Store) -> None:
+def test_merging_files_does_not_change_rows(sweep: Store) -> None:
     sweep.compact()
     assert not sweep.runs_directory.exists()
     assert sweep.read_rows()["seed"].to_pylist() == [7, 8]
@@ -192,7 +192,7 @@ def test_rows_are_put_together_and_stay_the_same(sweep: Store) -> None:
 
 
 @pytest.mark.parametrize("at", ["write", "check", "first", "second"])
-def test_an_interruption_while_putting_together_loses_nothing(
+def test_an_interrupted_merge_loses_no_rows(
     sweep: Store, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = sweep.read_rows()
@@ -235,7 +235,7 @@ def _only_once(interrupt: Callable[..., None], after: int) -> Callable[[Path], p
     return read
 
 
-def test_of_a_damaged_file_of_all_rows_the_sound_ones_stay(
+def test_valid_rows_of_a_damaged_file_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.storage.rows._ROWS_IN_GROUP", 10)
@@ -255,7 +255,7 @@ def test_of_a_damaged_file_of_all_rows_the_sound_ones_stay(
     assert kept == [*range(10), *range(20, 40)], "a group of ten rows is done again"
 
 
-def test_what_a_killed_sweep_left_is_removed(sweep: Store) -> None:
+def test_files_of_a_killed_sweep_are_removed(sweep: Store) -> None:
     left = [sweep.directory / ".spec.json.77.tmp", sweep.runs_directory / ".x.parquet.1.tmp"]
     left.append(sweep.directory / ".looks.json.77-140213.tmp")
     own = sweep.directory / ".notes.tmp"
@@ -270,7 +270,7 @@ def test_what_a_killed_sweep_left_is_removed(sweep: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", ["EINVAL", "ENOTSUP", "ENOSYS"])
-def test_a_file_system_that_cannot_sync_is_written_to(
+def test_a_file_system_without_fsync(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.os, "fsync", _refusing(getattr(errno, kind)))
@@ -278,7 +278,7 @@ def test_a_file_system_that_cannot_sync_is_written_to(
     assert (tmp_path / "x").read_bytes() == b"new"
 
 
-def test_a_sync_that_fails_is_an_error_that_names_the_file(
+def test_a_failed_fsync_is_an_error_that_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x").write_bytes(b"old")
@@ -289,10 +289,10 @@ def test_a_sync_that_fails_is_an_error_that_names_the_file(
     assert (tmp_path / "x").read_bytes() == b"old"
 
 
-def test_two_threads_may_write_the_same_file(
+def test_two_threads_can_write_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a run does whose watchdog gives it up at the moment in which it ends."""
+    """The watchdog of a run may write its row when the run ends."""
     file = tmp_path / "x"
     fsync, others = os.fsync, [threading.Thread(target=write_atomically, args=(b"other", file))]
 
@@ -316,7 +316,7 @@ def _refusing(number: int) -> Callable[[int], None]:
     return fsync
 
 
-def test_rows_of_the_first_version_stay_readable() -> None:
+def test_rows_of_the_first_version_can_be_read() -> None:
     rows = read_rows(FIXTURES / "runs-v1.parquet").to_pylist()
     assert [(r["optimizer"], r["seed"], r["status"]) for r in rows] == [
         ("adam", 0, "ok"),

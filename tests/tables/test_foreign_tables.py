@@ -22,7 +22,7 @@ QUESTION = ("--value", "accuracy", "--json", "-")
 
 
 def read(file: Path, **options: object) -> tuple[pd.DataFrame, list[str]]:
-    """The table of a file, and the notes on it."""
+    """Return the table of a file, and the notes on it."""
     notes: list[str] = []
     table = read_tables(
         [file],
@@ -35,7 +35,7 @@ def read(file: Path, **options: object) -> tuple[pd.DataFrame, list[str]]:
     return table, notes
 
 
-#: Text of a file; the first column and the seeds that are read; what the note says.
+#: Text of a file; the first column and the seeds; the note.
 COMMENTS = {
     "none": (HEAD + "a,0,.5\nb,0,.6\n", "a0 b0", ""),
     "blank lines": (HEAD + "\na,0,.5\n   \n,,\r\nb,0,.6\n\n", "a0 b0", ""),
@@ -94,7 +94,7 @@ COMMENTS = {
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv"])
 @pytest.mark.parametrize("name", COMMENTS)
-def test_comments_and_blank_lines_are_no_rows(
+def test_comments_and_blank_lines_are_skipped(
     name: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -141,7 +141,7 @@ RAGGED = {
 
 
 @pytest.mark.parametrize("name", RAGGED)
-def test_a_ragged_row_is_named_with_its_line(name: str, call_command: CommandCall) -> None:
+def test_an_error_names_the_line(name: str, call_command: CommandCall) -> None:
     text, message = RAGGED[name]
     (call_command.directory / "x.csv").write_text(text)
     finished = call_command("analyze", "x.csv", *QUESTION)
@@ -157,7 +157,7 @@ NO_TEXT = [b"\xff\xfe"] + [b"x"] * 5
 
 
 def broken_strings() -> pa.Array:
-    """Strings by their type, but not in UTF-8."""
+    """Return an array of strings that are not in UTF-8."""
     cells = pa.array(NO_TEXT, pa.binary())
     return pa.Array.from_buffers(pa.string(), len(cells), cells.buffers())
 
@@ -176,7 +176,7 @@ BINARY = {
 
 
 @pytest.mark.parametrize("column", BINARY)
-def test_bytes_in_a_column_that_is_used_are_refused(column: str, call_command: CommandCall) -> None:
+def test_bytes_in_a_required_column_are_an_error(column: str, call_command: CommandCall) -> None:
     table = {**{name: pa.array(cells) for name, cells in TEXT.items()}, column: BINARY[column]}
     pq.write_table(pa.table(table), call_command.directory / "x.parquet")
     finished = call_command("analyze", "x.parquet", *QUESTION)
@@ -188,7 +188,7 @@ def test_bytes_in_a_column_that_is_used_are_refused(column: str, call_command: C
         assert ignored.code == 0
 
 
-def test_bytes_that_are_not_used_or_are_text_do_no_harm(call_command: CommandCall) -> None:
+def test_bytes_that_are_unused_or_text_are_read(call_command: CommandCall) -> None:
     table = {name: pa.array(cells) for name, cells in TEXT.items()}
     table |= {
         "optimizer": pa.array([b"a", b"b"] * 3),
@@ -203,7 +203,7 @@ def test_bytes_that_are_not_used_or_are_text_do_no_harm(call_command: CommandCal
     assert [t["name"] for t in json.loads(finished.out)["treatments"]] == ["a", "b"]
 
 
-def test_a_column_name_that_is_not_text_is_refused(call_command: CommandCall) -> None:
+def test_a_column_name_that_is_not_text_is_an_error(call_command: CommandCall) -> None:
     names = [*TEXT, b"\xff"]
     table = pa.table([*map(pa.array, TEXT.values()), pa.array([1] * 6)], names=names)
     pq.write_table(table, call_command.directory / "x.parquet")
@@ -213,7 +213,7 @@ def test_a_column_name_that_is_not_text_is_refused(call_command: CommandCall) ->
 
 
 @pytest.mark.parametrize("folder", ["seed=3", "optimizer=zz", "accuracy=1", "note=x/seed=a"])
-def test_names_of_folders_are_no_columns(folder: str, tmp_path: Path) -> None:
+def test_names_of_folders_are_not_columns(folder: str, tmp_path: Path) -> None:
     file = tmp_path / folder / "runs.parquet"
     file.parent.mkdir(parents=True)
     pq.write_table(pa.table(TEXT), file)
@@ -295,12 +295,12 @@ def test_columns_of_sweeps_can_be_ignored(call_command: CommandCall) -> None:
     assert "--ignore-column git_commit" in compared.out
 
 
-#: Losses of beta on twelve seeds, of which four are lost.
+#: Losses of beta on twelve seeds, of which four diverged.
 LOST = [None if seed % 3 == 0 else 0.27 + 0.003 * seed for seed in range(12)]
 
 
 def write_losses(file: Path, spelled: str, status: str | None = None) -> None:
-    """alpha against beta, which lost four of twelve runs."""
+    """Write runs of alpha and beta; four of the twelve runs of beta diverged."""
     lines = ["optimizer,seed,val_loss" + (",status" if status else "")]
     for seed, loss in enumerate(LOST):
         own = f",{status if loss is None else 'ok'}" if status else ""
@@ -309,7 +309,7 @@ def write_losses(file: Path, spelled: str, status: str | None = None) -> None:
     file.write_text("\n".join(lines))
 
 
-#: How a lost run is spelled; the options; whether it counts as diverged; what the note says.
+#: Cell of a diverged run; options; whether it counts as diverged; the note.
 SPELLED = [
     ("nan", (), True, "4 of 24 cells of column 'val_loss' are nan or inf: read as diverged"),
     ("NaN", (), True, "(--nan missing: as no result)"),
@@ -325,7 +325,7 @@ SPELLED = [
 
 
 @pytest.mark.parametrize(("spelled", "options", "is_diverged", "note"), SPELLED)
-def test_a_cell_that_spells_nan_is_a_run_that_diverged(
+def test_a_nan_cell_is_a_diverged_run(
     spelled: str,
     options: tuple[str, ...],
     is_diverged: bool,
@@ -372,7 +372,7 @@ NO_NUMBERS = [[b"\xff"], ["x"], [[1]], b"\xff", {"a": 1}]
 
 
 @pytest.mark.parametrize("column", [*LISTS, "eval_train_seconds"])
-def test_lists_that_hold_no_numbers_are_refused_or_left_out(
+def test_lists_without_numbers_are_an_error_or_omitted(
     column: str, call_command: CommandCall
 ) -> None:
     for cell in NO_NUMBERS:
@@ -386,7 +386,7 @@ def test_lists_that_hold_no_numbers_are_refused_or_left_out(
             assert finished.err.endswith("in row 1 of x.parquet\n")
 
 
-def test_a_directory_may_hold_tables_that_are_directories(tmp_path: Path) -> None:
+def test_a_directory_of_tables_that_are_directories(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").mkdir()
     pq.write_table(pa.table(TEXT), tmp_path / "a.parquet" / "part-0.parquet")
     (tmp_path / "b.csv").write_text(HEAD + "c,0,.5\n")
@@ -400,7 +400,7 @@ def test_a_long_cell_is_read(tmp_path: Path) -> None:
     assert len(table["note"][0]) == 200_000
 
 
-def test_a_column_to_ignore_may_be_there_twice(tmp_path: Path) -> None:
+def test_an_ignored_column_may_be_duplicated(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("optimizer,seed,accuracy,x,x\na,0,.5,1,2\n")
     with pytest.raises(TableError, match="more than one column 'x'"):
         read(tmp_path / "x.csv")

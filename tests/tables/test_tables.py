@@ -1,4 +1,4 @@
-"""Anybody's table: what is read, what is refused, and that the answer is that of compare()."""
+"""Tables of any program: valid ones, errors, and agreement with compare()."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("cell", "read"), LISTS, ids=[cell[:12] for cell, _ in LISTS])
-def test_lists_of_evaluations_come_back_from_csv(cell: str, read: object, tmp_path: Path) -> None:
+def test_lists_of_evaluations_are_read_from_csv(cell: str, read: object, tmp_path: Path) -> None:
     table = TABLE.iloc[:1].assign(eval_test_loss=cell, note=cell)
     table.to_csv(tmp_path / "x.csv", index=False)
     found = read_tables(
@@ -97,7 +97,7 @@ def test_lists_of_evaluations_come_back_from_csv(cell: str, read: object, tmp_pa
     assert not isinstance(found["note"][0], list)
 
 
-def test_names_stay_text_and_nothing_is_nothing(tmp_path: Path) -> None:
+def test_names_stay_text_and_empty_cells_are_null(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text("optimizer,seed,accuracy,note\nNA,0,.5,\n1e3,0,,x\nNA,1,NaN,\n 1e3 ,1,.25,y\n")
     table = read_tables([file], treatment="optimizer", block="seed", required=REQUIRED)
@@ -157,7 +157,7 @@ BAD = {
     "ragged": ("a.csv", "optimizer,seed,accuracy\na,0,1,2,3\n", "a.csv, line 2 has too many"),
     "binary": ("a.csv", "\xff\xfe\x00", "a.csv is not a table: "),
     "not parquet": ("a.parquet", TEXT, "a.parquet is not a table: "),
-    "ending": ("a.json", "{}", "cannot tell what a.json is: its name must end in .csv, .tsv"),
+    "ending": ("a.json", "{}", "unknown type of file a.json: its name must end in .csv, .tsv"),
     "no value": (
         "a.csv",
         "optimizer,seed,accuracy\na,0,\nb,0,\n",
@@ -167,7 +167,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_table_gets_one_clear_line_and_exit_2(
+def test_an_invalid_table_is_an_error_of_one_line(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -182,7 +182,7 @@ def test_a_bad_table_gets_one_clear_line_and_exit_2(
     assert not Path("out.json").exists()
 
 
-def test_what_pandas_noted_in_a_parquet_file_is_not_trusted(tmp_path: Path) -> None:
+def test_pandas_metadata_of_a_parquet_file_is_not_used(tmp_path: Path) -> None:
     table = pa.Table.from_pandas(TABLE).replace_schema_metadata({b"pandas": b"[]"})
     pq.write_table(table, tmp_path / "x.parquet")
     read = read_tables(
@@ -209,7 +209,7 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize(("options", "message"), QUESTIONS)
-def test_a_bad_question_gets_one_clear_line(
+def test_an_invalid_request_is_an_error_of_one_line(
     options: tuple[str, ...],
     message: str,
     tmp_path: Path,
@@ -222,7 +222,7 @@ def test_a_bad_question_gets_one_clear_line(
     assert message in capsys.readouterr().err
 
 
-def test_seeds_of_several_files_meet_whatever_else_is_there(tmp_path: Path) -> None:
+def test_seeds_of_several_files_are_paired(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("optimizer,seed,accuracy\na,0,1\na,18446744073709551617,2\n")
     (tmp_path / "b.csv").write_text(
         "optimizer,seed,accuracy\nb,0,1\nb,x,1\nb,18446744073709551617,2\n"
@@ -235,7 +235,7 @@ def test_seeds_of_several_files_meet_whatever_else_is_there(tmp_path: Path) -> N
     assert compare(table, value="accuracy").parameters.n_blocks == 4
 
 
-def test_markup_and_escapes_in_column_names_stay_inert(call_command: CommandCall) -> None:
+def test_markup_and_escapes_in_column_names_are_escaped(call_command: CommandCall) -> None:
     names = ["[red]x[/foo]", "s\x1b[2J", "v\x1b[1m_<b>"]
     renamed = TABLE.rename(columns=dict(zip(REQUIRED, names, strict=True)))
     renamed.to_csv(call_command.directory / "x.csv", index=False)
@@ -251,7 +251,7 @@ def test_markup_and_escapes_in_column_names_stay_inert(call_command: CommandCall
     assert "<b>" not in page
 
 
-def test_a_directory_without_tables_is_refused(
+def test_a_directory_without_tables_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -260,7 +260,7 @@ def test_a_directory_without_tables_is_refused(
     assert "empty holds no table: expected files ending in .csv" in capsys.readouterr().err
 
 
-def test_analyze_answers_for_anybodys_table(call_command: CommandCall) -> None:
+def test_analyze_any_table(call_command: CommandCall) -> None:
     TABLE.rename(columns={"optimizer": "model", "seed": "fold", "accuracy": "rmse"}).to_csv(
         call_command.directory / "mine.csv", index=False
     )
@@ -274,7 +274,7 @@ def test_analyze_answers_for_anybodys_table(call_command: CommandCall) -> None:
     expected = compare(TABLE, value="accuracy", direction="lower", margin=0.03)
     renamed = to_dict(expected)
     renamed["parameters"] |= {"treatment": "model", "block": "fold", "value": "rmse"}
-    renamed["warnings"] = found["warnings"]  # they speak of the columns by name
+    renamed["warnings"] = found["warnings"]  # they contain names of columns
     assert found == renamed
     page = (call_command.directory / "out.html").read_text()
     assert "What one fold would have told you" in page
@@ -289,7 +289,7 @@ def test_another_column_of_a_sweep_is_secondary(call_command: CommandCall) -> No
     assert "warning: test_loss is not the metric that was declared before the runs" in finished.out
 
 
-def test_sweeps_of_different_workloads_are_not_thrown_together(call_command: CommandCall) -> None:
+def test_sweeps_of_different_workloads_are_an_error(call_command: CommandCall) -> None:
     fast = ("--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1", "--no-report")
     assert call_command("sweep", *fast, "--iterations", "20", "--name", "other").code == 0
     mixed = call_command("analyze", "results/other", three_seeds(call_command.directory))
@@ -297,7 +297,7 @@ def test_sweeps_of_different_workloads_are_not_thrown_together(call_command: Com
     assert "holds runs with iterations=20 and iterations=3000" in mixed.err
 
 
-def test_names_with_markup_and_escapes_do_no_harm(call_command: CommandCall) -> None:
+def test_names_with_markup_and_escapes(call_command: CommandCall) -> None:
     hostile = TABLE.replace({"adam": "<script>alert(1)</script>", "sgd": "\x1b[2J=cmd()"})
     pq.write_table(pa.Table.from_pandas(hostile), call_command.directory / "x.parquet")
     finished = call_command("analyze", "x.parquet", "--value", "accuracy", "--html", "x.html")
