@@ -253,7 +253,7 @@ class TestSweep:
     ) -> None:
         spec = bench.specify(**{**FAST, "optimizers": mine})
         with pytest.raises(
-            TrainingError, match=r"every run in .*fast failed: .* \(the first: ValueError: gives up"
+            TrainingError, match=r"every run in .*fast failed: .*; ValueError: gives up \(.* seed 0"
         ):
             fast_sweep(spec, tmp_path / "results")
         assert len(bench.load_runs(tmp_path / "results" / "fast")) == 2

@@ -21,7 +21,7 @@ from bench.cli.options import (
     add_results,
     repeated_options,
 )
-from bench.errors import TrainingError, UsageError
+from bench.errors import UsageError
 from bench.storage.files import require_output, write_atomically
 
 if TYPE_CHECKING:
@@ -143,12 +143,11 @@ def _compare(arguments: Namespace) -> SweepChange:
 
 
 def _open(path: Path) -> StoredSweep:
-    from bench.storage.records import FAILED
     from bench.sweeps.load import open_sweep
+    from bench.sweeps.rows import refuse_all_failed
 
     stored = open_sweep(path)
-    if set(stored.rows["status"].to_pylist()) == {FAILED}:
-        raise TrainingError(f"every run in {path} failed: there is nothing to compare")
+    refuse_all_failed(stored.rows, path)
     return stored
 
 

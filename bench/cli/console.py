@@ -9,35 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from bench.cli.printing import printable
 from bench.cli.terminal import Column, FittedTable, new_console
-from bench.errors import last_line
 from bench.spec.expressions import format_seeds
-from bench.spec.model import RunSpec, SweepSpec
-from bench.storage.records import FAILED
+from bench.spec.model import SweepSpec
+from bench.sweeps.rows import failure_reasons
 from bench.words import count
 
 if TYPE_CHECKING:
     from bench.analysis import Pair, SweepAnalysis, SweepChange
     from bench.execution.resources import Placement
     from bench.report.text.format import Metric
+    from bench.sweeps.resume import SweepStatus
     from bench.sweeps.run import Estimate
 
 #: Dry runs list at most this many runs one by one.
 MAX_LISTED = 400
 
 
-def print_start(
-    spec: SweepSpec, n_planned: int, n_missing: int, layout: Placement, level: float
-) -> None:
-    """What is about to happen, and whether it can show anything, before the first run."""
-    done = n_planned - n_missing
+def print_start(spec: SweepSpec, status: SweepStatus, placement: Placement, level: float) -> None:
+    """Print what will be trained, and a note if there are too few seeds for any significance."""
+    n_planned = len(status.planned)
+    done = n_planned - len(status.missing)
     already = f", {done} done already" if done else ""
     print(
         f"sweep {spec.name}: {_optimizers(spec)} x {count(len(spec.seeds), 'seed')} = "
-        f"{count(n_planned, 'run')}{already}; {_described(layout)}",
+        f"{count(n_planned, 'run')}{already}; {_described(placement)}",
         flush=True,
     )
     needed = seeds_that_holm_needs(spec, level)
@@ -49,30 +47,28 @@ def print_start(
         )
 
 
-def _described(layout: Placement) -> str:
+def _described(placement: Placement) -> str:
     """What trains, and how."""
-    parts = [count(layout.n_devices, "GPU" if layout.slots else "worker")]
-    if layout.n_jobs > layout.n_devices:
-        parts.append(f"{layout.n_jobs} jobs at a time")
-    if layout.stack > 1:
-        parts.append(f"stacks of up to {layout.stack} seeds")
+    parts = [count(placement.n_devices, "GPU" if placement.slots else "worker")]
+    if placement.n_jobs > placement.n_devices:
+        parts.append(f"{placement.n_jobs} jobs at a time")
+    if placement.stack > 1:
+        parts.append(f"stacks of up to {placement.stack} seeds")
     return ", ".join(parts)
 
 
-def print_dry_run(
-    spec: SweepSpec, missing: Sequence[RunSpec], likely: Estimate, level: float
-) -> None:
-    """The plan, the estimated time, and how many seeds the tests need."""
-    keys = {run.key for run in missing}
-    planned = spec.plan()
+def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, level: float) -> None:
+    """Print the plan, the estimated time, and how many seeds the tests need."""
+    keys = {run.key for run in status.missing}
+    planned = status.planned
     for run in planned[:MAX_LISTED]:
         state = "to do" if run.key in keys else "done "
         print(f"{state}  {run.optimizer.name}  seed {run.seed}")
     if len(planned) > MAX_LISTED:
         print(f"... and {len(planned) - MAX_LISTED} more")
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
-    print(f"runs:   {len(planned)}, of which {len(planned) - len(missing)} are done")
-    print(f"time:   about {duration(likely.seconds)} with {_described(likely.layout)}")
+    print(f"runs:   {len(planned)}, of which {len(planned) - len(keys)} are done")
+    print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
     needed = seeds_that_holm_needs(spec, level)
     if needed:
         judgement = "enough" if len(spec.seeds) >= needed else "too few"
@@ -98,15 +94,9 @@ def _level(spec: SweepSpec, level: float) -> str:
 
 
 def print_failures(rows: pa.Table) -> None:
-    """Why runs failed, each reason once, on standard error."""
-    failed = rows.filter(pc.equal(rows["status"], FAILED)).select(["optimizer", "seed", "error"])
-    by_reason: dict[str, list[str]] = {}
-    for run in failed.to_pylist():
-        who = f"{run['optimizer']} seed {run['seed']}"
-        by_reason.setdefault(last_line(run["error"] or "no error"), []).append(who)
-    for reason, runs in by_reason.items():
-        more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
-        print(printable(f"failed: {reason} ({', '.join(runs[:3])}{more})"), file=sys.stderr)
+    """Print why runs failed, each reason once, on standard error."""
+    for reason in failure_reasons(rows):
+        print(printable(f"failed: {reason}"), file=sys.stderr)
 
 
 def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bench.cli import console, overview
 from bench.cli.config import naming_file
 from bench.cli.printing import printable
-from bench.cli.progress import show_progress
+from bench.cli.progress import Display, show_progress
 from bench.cli.sweep import make_spec
-from bench.errors import TrainingError
 from bench.execution.resources import choose_hardware
 from bench.spec.model import SweepSpec
 from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
-from bench.storage.store import Damage, Store
+from bench.storage.store import Damage, Store, joined
 from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import refuse_foreign
 from bench.sweeps.resume import find_missing
-from bench.sweeps.run import BegunSweep, begin_sweep, describe_damage, estimate
+from bench.sweeps.run import SweepEvent, SweepStarted, describe_damage, estimate, run_sweep
 
 if TYPE_CHECKING:
     from bench.sweeps.load import StoredSweep
@@ -36,7 +36,7 @@ def execute(arguments: Namespace) -> int:
         whole = overview.overall(specs, arguments)
     if arguments.dry_run:
         for spec in specs:
-            _dry_run(spec, _conditions(spec, arguments))
+            _dry_run(spec, _sweep_options(spec, arguments))
         return 0
     if len(specs) > 1:
         overview.check(whole, arguments)
@@ -46,7 +46,7 @@ def execute(arguments: Namespace) -> int:
     return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
 
 
-def _conditions(spec: SweepSpec, arguments: Namespace) -> SweepOptions:
+def _sweep_options(spec: SweepSpec, arguments: Namespace) -> SweepOptions:
     return SweepOptions(
         store=Store(arguments.results / spec.name),
         hardware=choose_hardware(
@@ -66,44 +66,43 @@ def _conditions(spec: SweepSpec, arguments: Namespace) -> SweepOptions:
 
 
 def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
-    """Train what is missing of a sweep and show it."""
-    conditions = _conditions(spec, arguments)
-    refuse_foreign(conditions.store.options_file)  # before the directory of reports is made
+    """Train the missing runs of a sweep, write its report, and print the conclusion."""
+    options = _sweep_options(spec, arguments)
+    refuse_foreign(options.store.options_file)  # before the directory of reports is made
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
-    with begin_sweep(spec, conditions, _print_damage) as begun:
-        _train(spec, begun, quiet=arguments.quiet)
-    return _conclude(spec, conditions.store, arguments)
+    with _progress(spec, options) as on_event:
+        files = run_sweep(spec, options, on_event=on_event, on_damage=_print_damage)
+    from bench.sweeps.load import select_planned
+
+    stored = select_planned(joined(files), spec, options.store)
+    console.print_failures(stored.rows)
+    if not (arguments.quiet and arguments.no_report):
+        _show(stored, spec, arguments)
+    return stored
 
 
 def _print_damage(damage: Damage) -> None:
     print(printable(describe_damage(damage)), file=sys.stderr)
 
 
-def _train(spec: SweepSpec, begun: BegunSweep, *, quiet: bool) -> None:
-    todo = begun.todo
-    if not todo.missing:
-        return
-    with closing(begun.train()) as events:
-        if not quiet:  # while the workers start
-            level = _upcoming_level(spec, begun.context.store)
-            console.print_start(spec, len(todo.planned), len(todo.missing), begun.layout, level)
-        with show_progress(spec, todo.done, len(todo.missing), quiet=quiet) as progress:
-            for event in events:
-                progress.add(event)
+@contextmanager
+def _progress(spec: SweepSpec, options: SweepOptions) -> Iterator[Callable[[SweepEvent], None]]:
+    """Show the events of a sweep as they are passed to the function that this yields."""
+    with ExitStack() as stack:
+        display: Display | None = None
 
+        def on_event(event: SweepEvent) -> None:
+            nonlocal display
+            if isinstance(event, SweepStarted):
+                if not options.quiet:
+                    level = _upcoming_level(spec, options.store)
+                    console.print_start(spec, event.status, event.placement, level)
+                display = stack.enter_context(show_progress(spec, event.status, options.quiet))
+            elif display is not None:
+                display.add(event)
 
-def _conclude(spec: SweepSpec, store: Store, arguments: Namespace) -> StoredSweep:
-    """Analyse what is stored of the sweep, write the report, print the answer."""
-    from bench.sweeps.load import select_planned
-
-    stored = select_planned(store.read_rows(), spec, store)
-    console.print_failures(stored.rows)
-    if set(stored.rows["status"].to_pylist()) == {FAILED}:
-        raise TrainingError("every run failed: there is nothing to compare")
-    if not (arguments.quiet and arguments.no_report):  # then nobody looks
-        _show(stored, spec, arguments)
-    return stored
+        yield on_event
 
 
 def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
@@ -122,7 +121,7 @@ def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
 
 
 def _upcoming_level(spec: SweepSpec, store: Store) -> float:
-    """The level at which the look at this sweep will judge."""
+    """The level at which the next look at this sweep is tested."""
     from bench.analysis.stats.sequential import look_level
 
     whole = TakenLook(seeds=tuple(sorted(spec.seeds)), missing=0, at=datetime.now(UTC))
@@ -130,8 +129,8 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 
 
-def _dry_run(spec: SweepSpec, conditions: SweepOptions) -> None:
-    todo = find_missing(spec, conditions)
-    likely = estimate(spec, todo, conditions)
-    level = _upcoming_level(spec, conditions.store)
-    console.print_dry_run(spec, todo.missing, likely, level)
+def _dry_run(spec: SweepSpec, options: SweepOptions) -> None:
+    status = find_missing(spec, options)
+    estimated = estimate(spec, status, options)
+    level = _upcoming_level(spec, options.store)
+    console.print_dry_run(spec, status, estimated, level)

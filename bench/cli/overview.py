@@ -52,12 +52,12 @@ def check(whole: SweepSpec, arguments: Namespace) -> None:
 
 def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Namespace) -> None:
     """Compare the optimizers over the datasets, write the page, print the answer."""
-    means, epochs = sweeps[0].means, arguments.epochs
+    execution, epochs = sweeps[0].execution, arguments.epochs
     left_out = () if arguments.name else ("name",)  # each sweep has a default of its own
-    text = options_text(whole, means, epochs=epochs, left_out=left_out)
+    text = options_text(whole, execution, epochs=epochs, left_out=left_out)
     Store(arguments.results / whole.name).write_options(text)
     labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
-    command = command_line(whole, means, epochs=epochs)
+    command = command_line(whole, execution, epochs=epochs)
     analysis, path = _analyse(whole, labelled, command), None
     if not arguments.no_report:
         from bench import report

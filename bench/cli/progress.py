@@ -19,6 +19,7 @@ from bench.cli.terminal import Column, FittedTable, new_console
 from bench.execution.jobs import RunEvent
 from bench.spec.model import SweepSpec
 from bench.storage.records import FAILED
+from bench.sweeps.resume import SweepStatus
 
 SECONDS_BETWEEN_LINES = 5.0
 REFRESHES_PER_SECOND = 2.0
@@ -32,22 +33,20 @@ class Display(Protocol):
 
 
 @contextmanager
-def show_progress(spec: SweepSpec, done: pa.Table, total: int, *, quiet: bool) -> Iterator[Display]:
-    """The display that suits where the output goes, for `total` runs beside those already done."""
+def show_progress(spec: SweepSpec, status: SweepStatus, quiet: bool) -> Iterator[Display]:
+    """Show the progress of the missing runs in a way that suits the output."""
     console = new_console()
-    tally = ProgressCounts(total)
+    tally = ProgressCounts(len(status.missing))
     if quiet:
         yield tally
     elif console.is_terminal:
-        table = LiveTable(tally, spec, done)
+        table = LiveTable(tally, spec, status.done)
         with Live(
             get_renderable=table.render, console=console, refresh_per_second=REFRESHES_PER_SECOND
         ):
             yield table
     else:
-        lines = Lines(tally)
-        yield lines
-        lines.print()
+        yield Lines(tally)
 
 
 class ProgressCounts:
@@ -71,16 +70,17 @@ class ProgressCounts:
 
 
 class Lines:
-    """One plain line every few seconds, for logs and pipes."""
+    """One plain line every few seconds and one at the end, for logs and pipes."""
 
     def __init__(self, tally: ProgressCounts) -> None:
         self._tally = tally
         self._printed_at = time.monotonic()
 
     def add(self, event: RunEvent) -> None:
-        """Count one finished run, and print a line if the last one is old enough."""
+        """Count one finished run, and print the counts if it is time."""
         self._tally.add(event)
-        if time.monotonic() - self._printed_at >= SECONDS_BETWEEN_LINES:
+        is_due = time.monotonic() - self._printed_at >= SECONDS_BETWEEN_LINES
+        if is_due or self._tally.done == self._tally.total:
             self.print()
 
     def print(self) -> None:

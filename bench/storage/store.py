@@ -145,7 +145,7 @@ class Store:
         MixedRunsError
             If two files hold the same run.
         """
-        return pa.concat_tables([SCHEMA.empty_table(), *self.read_files().values()])
+        return joined(self.read_files())
 
     def read_files(self) -> dict[Path, pa.Table]:
         """Return the rows by file; see :meth:`read_rows`.
@@ -165,13 +165,9 @@ class Store:
         _refuse_copies(single)
         if misnamed is not None:
             raise misnamed
-        many = self.rows_file
-        if not many.is_file():
+        if not self.rows_file.is_file():
             return single
-        rows = read_rows(many)
-        keys = [key for table in single.values() for key in table["run_key"].to_pylist()]
-        replaced = pc.is_in(rows["run_key"], pa.array(keys, pa.string()))
-        return {many: rows.filter(pc.invert(replaced)), **single}
+        return {self.rows_file: _not_replaced(read_rows(self.rows_file), single), **single}
 
     def _run_files(self) -> list[Path]:
         try:
@@ -197,43 +193,48 @@ class Store:
             remove_temporaries(directory)
         shutil.rmtree(self.begun_directory, ignore_errors=True)
 
-    def set_aside_damaged(self, spec: SweepSpec | None = None) -> tuple[Damage, ...]:
-        """Move damaged files to `quarantine/`, so that their runs are repeated.
+    def repair(self, spec: SweepSpec | None = None) -> Repair:
+        """Move damaged files to `quarantine/`, so that their runs are repeated; read the rest.
 
-        Valid rows of a damaged `runs.parquet` are kept. No other process may write to the
-        directory.
+        The sound rows of a damaged `runs.parquet` are kept. No other process may be writing.
 
         Parameters
         ----------
         spec
-            Specification of the sweep, if known: files with runs of another workload are moved too.
+            The sweep, where it is known: a file with runs of another workload counts as damaged.
 
         Raises
         ------
         StoreError
-            If a file cannot be moved, or cannot be opened for a reason other than its content.
+            If a file cannot be moved, or cannot be opened for a reason outside it.
+        MixedRunsError
+            If two files hold the same run.
         """
-        found = []
+        damage: list[Damage] = []
+        single: dict[Path, pa.Table] = {}
         for file in self._run_files():
             try:
-                reason = _other_workload(self._read_run(file), spec)
+                rows = self._read_run(file)
+                reason = _other_workload(rows, spec)
             except StoreError as error:
-                if is_unreachable(error.__cause__):
-                    raise
-                reason = str(error)
+                reason = _reason_inside(error)
             if reason:
-                found.append(self._set_aside(file, reason))
-        if os.path.lexists(self.rows_file):
-            try:
-                read_rows(self.rows_file)
-            except StoreError as error:
-                if is_unreachable(error.__cause__):
-                    raise
-                valid = _valid_rows(self.rows_file)
-                found.append(self._set_aside(self.rows_file, str(error)))
-                if len(valid):
-                    write_rows(valid, self.rows_file)
-        return tuple(found)
+                damage.append(self._set_aside(file, reason))
+            else:
+                single[file] = rows
+        _refuse_copies(single)
+        if not os.path.lexists(self.rows_file):
+            return Repair(files=single, damage=tuple(damage))
+        try:
+            rows = read_rows(self.rows_file)
+        except StoreError as error:
+            reason = _reason_inside(error)
+            rows = _valid_rows(self.rows_file)
+            damage.append(self._set_aside(self.rows_file, reason))
+            if len(rows):
+                write_rows(rows, self.rows_file)
+        files = {self.rows_file: _not_replaced(rows, single), **single}
+        return Repair(files=files, damage=tuple(damage))
 
     def _set_aside(self, file: Path, reason: str) -> Damage:
         target = self.quarantine_directory / file.name
@@ -245,12 +246,12 @@ class Store:
             self.quarantine_directory.mkdir(parents=True, exist_ok=True)
             file.rename(target)
         except OSError as error:
-            reason = error.strerror or error
-            raise StoreError(f"cannot move {file} to {target}: {reason}") from error
+            why = error.strerror or error
+            raise StoreError(f"cannot move {file} to {target}: {why}") from error
         return Damage(file=file, target=target, reason=reason)
 
-    def compact(self) -> None:
-        """Merge all rows into one file; an interruption loses no row.
+    def compact(self) -> Mapping[Path, pa.Table]:
+        """Put all rows into one file and return it; interrupted, every row is in at least one.
 
         Raises
         ------
@@ -260,13 +261,13 @@ class Store:
         files = self.read_files()
         single = [file for file in files if file != self.rows_file]
         if not single:
-            return
+            return files
         rows = pa.concat_tables(files.values()).sort_by(
             [("optimizer", "ascending"), ("seed", "ascending")]
         )
         write_rows(rows, self.rows_file)
-        if not read_rows(self.rows_file).equals(rows):
-            raise StoreError(f"{self.rows_file} differs from the rows that were written to it")
+        if not read_rows(self.rows_file, check=False).equals(rows):
+            raise StoreError(f"{self.rows_file} does not hold what was written to it")
         try:
             for file in single:
                 file.unlink()
@@ -274,6 +275,7 @@ class Store:
                 self.runs_directory.rmdir()
         except OSError as error:
             raise StoreError(f"cannot remove {file}: {error.strerror or error}") from error
+        return {self.rows_file: rows}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,12 +295,27 @@ class Damage:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """The rows of the sound files by their files, and the files that were set aside."""
+
+    files: Mapping[Path, pa.Table]
+    damage: tuple[Damage, ...]
+
+
 class _MisnamedError(StoreError):
     """The name of a file is not that of its run."""
 
     def __init__(self, file: Path, own: str, rows: pa.Table) -> None:
         super().__init__(f"{file} holds the run of {own}: rename it to that name")
         self.rows = rows
+
+
+def _reason_inside(error: StoreError) -> str:
+    """The message of an error about the content of a file; other errors are raised again."""
+    if is_unreachable(error.__cause__):
+        raise error
+    return str(error)
 
 
 def _other_workload(rows: pa.Table, spec: SweepSpec | None) -> str:
@@ -333,6 +350,12 @@ def _valid_rows(file: Path) -> pa.Table:
     return pa.concat_tables([SCHEMA.empty_table(), *valid.values()])
 
 
+def _not_replaced(rows: pa.Table, single: Mapping[Path, pa.Table]) -> pa.Table:
+    """The rows of `runs.parquet` whose runs have no files of their own."""
+    keys = [key for table in single.values() for key in table["run_key"].to_pylist()]
+    return rows.filter(pc.invert(pc.is_in(rows["run_key"], pa.array(keys, pa.string()))))
+
+
 def _refuse_copies(single: Mapping[Path, pa.Table]) -> None:
     seen: dict[str, Path] = {}
     for file, table in single.items():
@@ -346,6 +369,11 @@ def finished_keys(rows: pa.Table) -> set[str]:
     """Return the keys of the runs that are complete; failed runs are repeated."""
     pairs = zip(rows["run_key"].to_pylist(), rows["status"].to_pylist(), strict=True)
     return {key for key, status in pairs if status != FAILED}
+
+
+def joined(files: Mapping[Path, pa.Table]) -> pa.Table:
+    """The rows of several files as one table."""
+    return pa.concat_tables([SCHEMA.empty_table(), *files.values()])
 
 
 def load_runs(path: Path | str) -> pd.DataFrame:
@@ -364,6 +392,11 @@ def load_runs(path: Path | str) -> pd.DataFrame:
     files = {path: read_rows(path)} if path.is_file() else Store(path).read_files()
     if not any(map(len, files.values())):
         raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")
+    return runs_table(files)
+
+
+def runs_table(files: Mapping[Path, pa.Table]) -> pd.DataFrame:
+    """The rows of several files as a table with :data:`FILE_COLUMN`."""
     named = (
         rows.append_column(FILE_COLUMN, pa.array([str(file)] * len(rows), pa.string()))
         for file, rows in files.items()

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
-from bench.errors import StoreError, TrainingError, UsageError
+from bench.errors import StoreError, UsageError
 from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
 from bench.storage.compatibility import check_uniform, one_budget, run_spec_of
@@ -24,6 +24,7 @@ from bench.storage.records import FAILED
 from bench.storage.rows import read_rows
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line
+from bench.sweeps.rows import planned_rows, refuse_all_failed
 from bench.words import count
 
 
@@ -55,11 +56,11 @@ class StoredSweep:
     @property
     def command(self) -> str:
         """The command line that does this sweep again."""
-        return command_line(self.spec, self.means)
+        return command_line(self.spec, self.execution)
 
     @property
-    def means(self) -> ExecutionOptions:
-        """With what the stored runs were trained."""
+    def execution(self) -> ExecutionOptions:
+        """How the stored runs were trained."""
         devices = self.rows["device"].unique().to_pylist()
         stack = pc.max(self.rows["stack"]).as_py()
         return ExecutionOptions(
@@ -126,13 +127,12 @@ def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
 
 def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:
     """Split stored rows by whether the sweep's plan has them."""
-    keys = pa.array([run.key for run in spec.plan()])
-    planned = rows.filter(pc.is_in(rows["run_key"], keys))
+    planned = planned_rows(rows, spec)
     return StoredSweep(
         store=store,
         spec=spec,
         rows=planned,
-        n_missing=len(keys) - len(planned),
+        n_missing=len(spec.optimizers) * len(spec.seeds) - len(planned),
         n_other=len(rows) - len(planned),
     )
 
@@ -206,8 +206,7 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
         If every run failed.
     """
     spec, rows = stored.spec, stored.rows
-    if set(rows["status"].to_pylist()) == {FAILED}:
-        raise TrainingError("every run failed: there is nothing to compare")
+    refuse_all_failed(rows, stored.store.directory if stored.store else spec.name)
     analysis = analyse_sweep(
         rows.to_pandas(),
         name=spec.name,
@@ -254,7 +253,7 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
             f"Not part of this comparison: {count(stored.n_other, 'other stored run')} of this "
             "sweep's directory (other optimizers or seeds)."
         )
-    if stored.means.mix_devices:
+    if stored.execution.mix_devices:
         notes.append(_on_mixed_devices(stored.rows))
     return tuple(notes)
 

@@ -1,4 +1,4 @@
-"""Where and how the runs of a sweep are made."""
+"""Options of the execution of a sweep."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from bench.storage.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
-    """Where and how the runs of a sweep are made.
+    """Where the rows of a sweep are stored, and how its runs are trained.
 
     Attributes
     ----------
     store, hardware
-        Where the rows go, and what trains them (:func:`bench.execution.resources.choose_hardware`).
+        Directory of the rows, and the devices that train
+        (:func:`bench.execution.resources.choose_hardware`).
     mix_devices
-        Whether stored runs may be of another kind of device.
+        Whether runs from different kinds of device are allowed.
     data_dir
         Cache of the unpacked dataset; None for the default.
     timeout
-        Seconds after which a run is recorded as failed, at most
-        :data:`bench.spec.options.MAX_TIMEOUT`; None for no limit.
+        Seconds after which a run is recorded as failed; None for no limit.
     force
-        Whether stored runs are done again.
+        Whether stored runs are repeated.
     quiet
-        Without the progress of downloads.
+        Whether the progress of downloads is hidden.
     """
 
     store: Store
@@ -52,8 +52,8 @@ class SweepOptions:
             )
 
     @property
-    def means(self) -> ExecutionOptions:
-        """What of this the spec file of the sweep declares."""
+    def execution(self) -> ExecutionOptions:
+        """The part of the options that the spec file of the sweep declares."""
         machine = self.hardware.machine
         return ExecutionOptions(
             device=machine.device,

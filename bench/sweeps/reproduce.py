@@ -38,9 +38,9 @@ class DeclaredSetting:
 
 
 def declared_settings(
-    spec: SweepSpec, means: ExecutionOptions, *, epochs: int | None = None
+    spec: SweepSpec, execution: ExecutionOptions, *, epochs: int | None = None
 ) -> dict[str, DeclaredSetting]:
-    """The options that declare this sweep with these means, by their names without dashes.
+    """The options that declare this sweep in this way, by their names without dashes.
 
     `epochs` stand in the place of the iterations, where datasets of several sizes share them.
     """
@@ -67,11 +67,11 @@ def declared_settings(
     found["looks"] = DeclaredSetting(
         value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks
     )
-    found["device"] = DeclaredSetting(value=means.device, default="auto")
-    if means.stack is not None:
-        found["stack"] = DeclaredSetting(value=means.stack)
-    found["tf32"] = DeclaredSetting(value=means.tf32, default=False)
-    found["mix_devices"] = DeclaredSetting(value=means.mix_devices, default=False)
+    found["device"] = DeclaredSetting(value=execution.device, default="auto")
+    if execution.stack is not None:
+        found["stack"] = DeclaredSetting(value=execution.stack)
+    found["tf32"] = DeclaredSetting(value=execution.tf32, default=False)
+    found["mix_devices"] = DeclaredSetting(value=execution.mix_devices, default=False)
     return {option.replace("_", "-"): setting for option, setting in found.items()}
 
 
@@ -81,10 +81,10 @@ def _seed_setting(seeds: tuple[int, ...]) -> dict[str, DeclaredSetting]:
     return {"seed_list": DeclaredSetting(value=format_seeds(seeds))}
 
 
-def command_line(spec: SweepSpec, means: ExecutionOptions, *, epochs: int | None = None) -> str:
-    """The shortest command line that does this sweep again with these means."""
+def command_line(spec: SweepSpec, execution: ExecutionOptions, *, epochs: int | None = None) -> str:
+    """The shortest command line that does this sweep again with these execution."""
     words = ["python", "scripts/sweep.py"]
-    for option, setting in declared_settings(spec, means, epochs=epochs).items():
+    for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if (value := setting.value) == setting.default:
             continue
         words.append(f"--{option}")
@@ -95,14 +95,14 @@ def command_line(spec: SweepSpec, means: ExecutionOptions, *, epochs: int | None
 
 def options_text(
     spec: SweepSpec,
-    means: ExecutionOptions,
+    execution: ExecutionOptions,
     *,
     epochs: int | None = None,
     left_out: Collection[str] = (),
 ) -> str:
-    """The spec file that declares this sweep with these means, defaults included."""
+    """The spec file that declares this sweep in this way, defaults included."""
     lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]
-    for option, setting in declared_settings(spec, means, epochs=epochs).items():
+    for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if option in left_out:
             continue
         if isinstance(setting.value, tuple):

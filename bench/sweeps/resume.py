@@ -18,14 +18,14 @@ from bench.sweeps.reproduce import ANY_NUMBER
 
 @dataclass(frozen=True, kw_only=True)
 class SweepStatus:
-    """A sweep's plan against what is stored.
+    """The plan of a sweep compared with the stored rows.
 
     Attributes
     ----------
     planned, missing
-        All runs of the sweep, and those that are still to be done.
+        All runs of the sweep, and those that have no result yet.
     done
-        The stored rows of planned runs that need not be done again.
+        The stored rows of the planned runs that are finished.
     """
 
     planned: tuple[RunSpec, ...]
@@ -33,8 +33,15 @@ class SweepStatus:
     done: pa.Table
 
 
-def find_missing(spec: SweepSpec, conditions: SweepOptions) -> SweepStatus:
+def find_missing(
+    spec: SweepSpec, options: SweepOptions, rows: pa.Table | None = None
+) -> SweepStatus:
     """Compare the plan with the stored rows.
+
+    Parameters
+    ----------
+    rows
+        The stored rows; None: read them.
 
     Raises
     ------
@@ -42,12 +49,13 @@ def find_missing(spec: SweepSpec, conditions: SweepOptions) -> SweepStatus:
         If the stored rows are of another workload, device or torch version, or were declared to be
         judged in another way.
     """
-    planned, store, force = spec.plan(), conditions.store, conditions.force
-    rows = store.read_rows()
+    planned, store, force = spec.plan(), options.store, options.force
+    if rows is None:
+        rows = store.read_rows()
     keys = [run.key for run in planned]
     belongs = pc.is_in(rows["run_key"], pa.array(keys))
     kept = rows.filter(pc.invert(belongs)) if force else rows
-    _refuse_other_workload(kept, spec, conditions)
+    _refuse_other_workload(kept, spec, options)
     if not force:
         _refuse_other_meaning(rows, planned, store)
     if len(rows) and (stored := store.read_spec()) is not None:
@@ -62,12 +70,12 @@ def find_missing(spec: SweepSpec, conditions: SweepOptions) -> SweepStatus:
     )
 
 
-def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, conditions: SweepOptions) -> None:
-    store = conditions.store
-    settings = {**vars(spec.workload), **vars(conditions.hardware.machine)}
+def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, options: SweepOptions) -> None:
+    store = options.store
+    settings = {**vars(spec.workload), **vars(options.hardware.machine)}
     advice = "give this sweep another --name"
     expected = {column: settings[column] for column in UNIFORM_COLUMNS}
-    check_uniform(rows, expected, store.directory, advice, mix_devices=conditions.mix_devices)
+    check_uniform(rows, expected, store.directory, advice, mix_devices=options.mix_devices)
     own = {optimizer.name: spec.workload_of(optimizer) for optimizer in spec.optimizers}
     for row in (
         rows.select(["optimizer", *BUDGET_COLUMNS])

@@ -1,10 +1,10 @@
-"""Run what is missing of a sweep, with its directory locked."""
+"""Train the missing runs of a sweep, with its directory locked."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,17 +15,17 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from bench.datasets import cache as datasets
-from bench.errors import StoreError, TrainingError, UsageError, last_line
+from bench.errors import StoreError, UsageError
 from bench.execution.jobs import RunContext, RunEvent, estimate_seconds, load_data
 from bench.execution.resources import Placement, choose_hardware, lay_out
-from bench.execution.runner import run_plan, stop_workers, uses_workers
+from bench.execution.runner import run_plan, stop_workers
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.plugins import is_external
-from bench.storage.records import FAILED
-from bench.storage.store import Damage, Store, load_runs
+from bench.storage.store import Damage, Repair, Store, joined, runs_table
 from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
+from bench.sweeps.rows import planned_rows, refuse_all_failed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,7 @@ def sweep(
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name} must be True or False, got {value!r:.80}")
-    conditions = SweepOptions(
+    options = SweepOptions(
         store=Store(Path(results) / spec.name),
         hardware=choose_hardware(
             device, n_jobs, gpus=gpus, jobs_per_gpu=jobs_per_gpu, stack=stack, tf32=tf32
@@ -130,30 +130,31 @@ def sweep(
         force=force,
         quiet=quiet,
     )
-    with _threads_restored(), begin_sweep(spec, conditions, _warn_of_damage) as begun:
-        _train(begun, quiet=quiet)
-    return _planned_runs(spec, conditions.store)
+    on_event = _ignore if quiet else _ProgressLines()
+    with _threads_restored():
+        runs = runs_table(run_sweep(spec, options, on_event=on_event, on_damage=_warn_of_damage))
+    planned = {run.key for run in spec.plan()}
+    return runs[runs["run_key"].isin(planned)].reset_index(drop=True)
 
 
-def _train(begun: BegunSweep, *, quiet: bool) -> None:
-    total = len(begun.todo.missing)
-    if not total:
-        return
-    with closing(begun.train()) as events:
-        for done, _ in enumerate(events, start=1):
-            if not quiet and done * _LINES // total > (done - 1) * _LINES // total:
-                print(f"{done}/{total} runs", flush=True)
+class _ProgressLines:
+    """Prints how many runs have ended, at most :data:`_LINES` times."""
+
+    def __init__(self) -> None:
+        self._total = self._done = 0
+
+    def __call__(self, event: SweepEvent) -> None:
+        if isinstance(event, SweepStarted):
+            self._total = len(event.status.missing)
+            return
+        before = self._done * _LINES // self._total
+        self._done += 1
+        if self._done * _LINES // self._total > before:
+            print(f"{self._done}/{self._total} runs", flush=True)
 
 
-def _planned_runs(spec: SweepSpec, store: Store) -> pd.DataFrame:
-    runs = load_runs(store.directory)
-    runs = runs[runs["run_key"].isin([run.key for run in spec.plan()])].reset_index(drop=True)
-    if set(runs["status"]) == {FAILED}:
-        raise TrainingError(
-            f"every run in {store.directory} failed: there is nothing to compare (the first: "
-            f"{last_line(runs['error'][0] or 'no error')})"
-        )
-    return runs
+def _ignore(_event: SweepEvent) -> None:
+    pass
 
 
 def _warn_of_damage(damage: Damage) -> None:
@@ -175,70 +176,91 @@ def _threads_restored() -> Iterator[None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BegunSweep:
-    """A sweep whose directory is locked for this process, with the runs it still needs."""
+class SweepStarted:
+    """Event before the first run ends: what is missing, and how it is placed on the machine."""
 
-    todo: SweepStatus
-    context: RunContext
-    layout: Placement
-
-    def train(self) -> Generator[RunEvent]:
-        """Train the missing runs; yields an event for each finished run."""
-        return run_plan(self.todo.missing, self.context)
+    status: SweepStatus
+    placement: Placement
 
 
-@contextmanager
-def begin_sweep(
-    spec: SweepSpec, conditions: SweepOptions, on_damage: Callable[[Damage], None]
-) -> Iterator[BegunSweep]:
-    """A sweep to be trained in the block; after it, workers are stopped and rows put together.
+#: What :func:`run_sweep` reports: one start, where runs are missing, then every run that ends.
+SweepEvent = SweepStarted | RunEvent
+
+
+def run_sweep(
+    spec: SweepSpec,
+    options: SweepOptions,
+    *,
+    on_event: Callable[[SweepEvent], None],
+    on_damage: Callable[[Damage], None],
+) -> Mapping[Path, pa.Table]:
+    """Train the missing runs of a sweep, and return all rows of its directory by their files.
 
     Parameters
     ----------
+    on_event
+        Called with :class:`SweepStarted` if runs are missing, then with each run that ends.
     on_damage
-        Called for every stored file that was set aside, whose runs are done again.
+        Called for every damaged file that was set aside; its runs are repeated.
 
     Raises
     ------
     UsageError
         If the results cannot be written, or another sweep is writing to them.
     MixedRunsError
-        If the stored rows are of another workload, device or torch version, or were declared to be
-        judged in another way.
+        If the stored rows have another workload, device, torch version or declaration.
     DataError
-        If the dataset cannot be had.
+        If the dataset cannot be loaded.
     SpecError
         If a trial of a user's network fails.
     StoreError
         If a stored file cannot be read, written or moved.
+    TrainingError
+        If every run of the sweep failed.
     """
-    store = conditions.store
+    store = options.store
     refuse_foreign(store.options_file)
-    dataset = spec.workload.dataset
-    arrays = datasets.prepare(dataset, conditions.data_dir, quiet=conditions.quiet)
-    _try_network(spec.workload, arrays, conditions.hardware.devices[0])
+    arrays = datasets.prepare(spec.workload.dataset, options.data_dir, quiet=options.quiet)
+    _try_network(spec.workload, arrays, options.hardware.devices[0])
     store.create()
     with _locked(store):
         store.tidy()
-        for damage in _set_damaged_aside(spec, store):
+        repair = _repair(spec, store)
+        for damage in repair.damage:
             on_damage(damage)
-        todo = find_missing(spec, conditions)
+        status = find_missing(spec, options, joined(repair.files))
         store.write_spec(spec)
-        store.write_options(options_text(spec, conditions.means))
-        layout = lay_out(todo.missing, conditions.hardware, arrays)
-        context = RunContext(
-            arrays=arrays,
-            machine=replace(conditions.hardware.machine, n_jobs=layout.n_jobs),
-            store=store,
-            device=conditions.hardware.devices[0],
-            stack=layout.stack,
-            slots=layout.slots,
-            timeout=conditions.timeout,
-        )
-        yield BegunSweep(todo=todo, context=context, layout=layout)
-        if todo.missing and not layout.slots and uses_workers(context):
-            stop_workers()
-        _compact(store)
+        store.write_options(options_text(spec, options.execution))
+        if status.missing:
+            _train(status, options, arrays, on_event)
+        is_compact = not status.missing and set(repair.files) <= {store.rows_file}
+        files = repair.files if is_compact else _compact(store)
+    refuse_all_failed(planned_rows(joined(files), spec), store.directory)
+    return files
+
+
+def _train(
+    status: SweepStatus,
+    options: SweepOptions,
+    arrays: Path,
+    on_event: Callable[[SweepEvent], None],
+) -> None:
+    placement = lay_out(status.missing, options.hardware, arrays)
+    context = RunContext(
+        arrays=arrays,
+        machine=replace(options.hardware.machine, n_jobs=placement.n_jobs),
+        store=options.store,
+        device=options.hardware.devices[0],
+        stack=placement.stack,
+        slots=placement.slots,
+        timeout=options.timeout,
+    )
+    with closing(run_plan(status.missing, context)) as events:  # this starts the workers
+        on_event(SweepStarted(status=status, placement=placement))
+        for event in events:
+            on_event(event)
+    if placement.n_jobs > 1 and not placement.slots:
+        stop_workers()
 
 
 def _try_network(workload: Workload, arrays: Path, device: str) -> None:
@@ -249,20 +271,24 @@ def _try_network(workload: Workload, arrays: Path, device: str) -> None:
         try_network(workload, load_data(arrays, device))
 
 
-def _compact(store: Store) -> None:
-    """Put the rows into one file where there is room for it: they are as true in many."""
+def _compact(store: Store) -> Mapping[Path, pa.Table]:
+    """Put the rows into one file; where that fails, such as on a full disk, they stay in many."""
     try:
-        store.compact()
+        return store.compact()
     except StoreError as error:
         warnings.warn(f"every row stays in a file of its own: {error}", stacklevel=2)
+        return store.read_files()
 
 
-def _set_damaged_aside(spec: SweepSpec, store: Store) -> tuple[Damage, ...]:
-    """Put what cannot be trusted where nobody reads it."""
+def _repair(spec: SweepSpec, store: Store) -> Repair:
+    """Set damaged files aside, and those with runs of another workload.
+
+    If the stored declaration has another workload, its rows are not damaged: find_missing refuses
+    them.
+    """
     declared = store.read_spec()
-    # where the workload itself was changed, all rows are of another: that is refused, not damage
     is_same = declared and (declared.workload, declared.budget) == (spec.workload, spec.budget)
-    return store.set_aside_damaged(spec if is_same else None)
+    return store.repair(spec if is_same else None)
 
 
 def describe_damage(damage: Damage) -> str:
@@ -275,22 +301,22 @@ class Estimate:
     """What a sweep is likely to take: seconds in all, on what does it."""
 
     seconds: float
-    layout: Placement
+    placement: Placement
 
 
-def estimate(spec: SweepSpec, todo: SweepStatus, conditions: SweepOptions) -> Estimate:
+def estimate(spec: SweepSpec, status: SweepStatus, options: SweepOptions) -> Estimate:
     """What the missing runs are likely to take: as stored ones took, or else as a try does."""
-    if not todo.missing:
-        return Estimate(seconds=0.0, layout=Placement(n_jobs=1, stack=1))
-    seconds = _stored_seconds(todo.done)
-    arrays = datasets.prepare(spec.workload.dataset, conditions.data_dir)
-    layout = lay_out(todo.missing, conditions.hardware, arrays)
-    data = load_data(arrays, conditions.hardware.devices[0])
+    if not status.missing:
+        return Estimate(seconds=0.0, placement=Placement(n_jobs=1, stack=1))
+    seconds = _stored_seconds(status.done)
+    arrays = datasets.prepare(spec.workload.dataset, options.data_dir)
+    placement = lay_out(status.missing, options.hardware, arrays)
+    data = load_data(arrays, options.hardware.devices[0])
     for optimizer in (o for o in spec.optimizers if o.name not in seconds):
         workload = spec.workload_of(optimizer)
-        seconds.update(estimate_seconds(workload, [optimizer], data, layout.stack))
-    total = sum(seconds[run.optimizer.name] for run in todo.missing)
-    return Estimate(seconds=total / layout.n_devices, layout=layout)
+        seconds.update(estimate_seconds(workload, [optimizer], data, placement.stack))
+    total = sum(seconds[run.optimizer.name] for run in status.missing)
+    return Estimate(seconds=total / placement.n_devices, placement=placement)
 
 
 def _stored_seconds(done: pa.Table) -> dict[str, float]:

@@ -421,7 +421,7 @@ def test_why_every_run_failed_is_said_once(
     error = capsys.readouterr().err
     assert error.count("RuntimeError: the optimizer exploded") == 1
     assert "(adam seed 0, adam seed 1, sgd seed 0 and 1 more)" in error
-    assert "every run failed: there is nothing to compare" in error
+    assert "every run in results/x failed: there is nothing to compare; RuntimeError" in error
     assert len(Store(tmp_path / "results" / "x").read_rows()) == 4
 
 
@@ -488,16 +488,16 @@ def test_a_name_that_now_means_something_else_is_refused(
     spec = make_spec(make_parser().parse_args(["sweep", *SMALL_SWEEP, "--name", "small"]))
     other = replace(spec.optimizers[0], hyperparameters=(("lr", 0.2),))
     spec = replace(spec, optimizers=(other, *spec.optimizers[1:]))
-    conditions = SweepOptions(
+    options = SweepOptions(
         store=Store(Path("results/small")), hardware=choose_hardware("cpu", n_jobs=2)
     )
     with pytest.raises(
         MixedRunsError, match=r"sgd seed 0 as torch.optim.SGD with .*\"lr\":0.1.* \{\"lr\":0.2"
     ):
-        find_missing(spec, conditions)
-    todo = find_missing(spec, replace(conditions, force=True))
-    assert len(todo.missing) == len(todo.planned)
-    assert len(todo.done) == 0  # what is done again does not count as done
+        find_missing(spec, options)
+    status = find_missing(spec, replace(options, force=True))
+    assert len(status.missing) == len(status.planned)
+    assert len(status.done) == 0  # what is done again does not count as done
 
 
 def test_the_time_of_a_variant_that_diverges_at_once_can_be_estimated(

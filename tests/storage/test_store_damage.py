@@ -108,13 +108,13 @@ def test_a_damaged_file_is_named_and_set_aside(sweep: Store, kind: str) -> None:
     if kind != "another sweep's":  # found by its workload, not on reading
         with pytest.raises((StoreError, store.MixedRunsError)):
             sweep.read_rows()
-    (found,) = sweep.set_aside_damaged(DECLARED)
+    (found,) = sweep.repair(DECLARED).damage
     assert found.file == file
     assert found.target == sweep.quarantine_directory / file.name
     assert reason in found.reason
     assert os.path.lexists(found.target)
     assert sweep.read_rows()["seed"].to_pylist() == [8]
-    assert sweep.set_aside_damaged(DECLARED) == ()
+    assert sweep.repair(DECLARED).damage == ()
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_opened_is_not_damaged(
     with monkeypatch.context() as patch:
         patch.setattr(store.pq, "ParquetFile", refuse)
         with pytest.raises(StoreError, match=f"cannot read the runs in .*{os.strerror(number)}$"):
-            sweep.set_aside_damaged(DECLARED)
+            sweep.repair(DECLARED)
     assert sorted(sweep.directory.rglob("*")) == before
     assert len(sweep.read_rows()) == 2
 
@@ -152,7 +152,7 @@ def test_a_directory_that_cannot_be_listed_is_an_error(
 def test_quarantined_files_do_not_replace_each_other(sweep: Store) -> None:
     for expected in ("sgd-seed0007.parquet", "sgd-seed0007-2.parquet", "sgd-seed0007-3.parquet"):
         sweep.run_file(RUN).write_text(expected)
-        (found,) = sweep.set_aside_damaged()
+        (found,) = sweep.repair().damage
         assert (found.target.name, found.target.read_text()) == (expected, expected)
 
 
@@ -222,15 +222,15 @@ def test_an_interrupted_merge_loses_no_rows(
     assert sweep.read_rows().sort_by("seed").equals(rows.sort_by("seed"))
 
 
-def _only_once(interrupt: Callable[..., None], after: int) -> Callable[[Path], pa.Table]:
+def _only_once(interrupt: Callable[..., None], after: int) -> Callable[..., pa.Table]:
     left = after
 
-    def read(file: Path) -> pa.Table:
+    def read(file: Path, *, check: bool = True) -> pa.Table:
         nonlocal left
         left -= 1
         if left < 0:
             interrupt()
-        return read_rows(file)
+        return read_rows(file, check=check)
 
     return read
 
@@ -249,7 +249,7 @@ def test_valid_rows_of_a_damaged_file_are_kept(
     sweep.rows_file.write_bytes(content)
     with pytest.raises(StoreError):
         sweep.read_rows()
-    (found,) = sweep.set_aside_damaged()
+    (found,) = sweep.repair().damage
     assert found.target == sweep.quarantine_directory / "runs.parquet"
     kept = sweep.read_rows()["seed"].to_pylist()
     assert kept == [*range(10), *range(20, 40)], "a group of ten rows is done again"
