@@ -21,6 +21,8 @@ from PIL import Image
 
 from bench.analysis import to_json
 from bench.analysis.results import Pair
+from bench.report import NARROW, WIDE, Layout, forest_figure
+from bench.report.figures.svg import inline_svg
 from bench.report.text.sanitize import clean
 
 pytestmark = pytest.mark.browser
@@ -362,18 +364,99 @@ def test_learning_curves_are_chosen_by_keyboard(opened: Opened) -> None:
         assert shown_variants(page, "curves") == [shown], key
 
 
+DRAWN = """plot => ({
+  texts: [...plot.querySelectorAll('text')].map(e => [e.textContent, e.getAttribute('x'),
+    e.getAttribute('y'), e.getAttribute('text-anchor'), e.classList[0]]),
+  lines: [...plot.querySelectorAll('[data-part=interval] path')].map(e => [
+    e.parentElement.dataset.optimizer, e.getAttribute('stroke'), e.getAttribute('stroke-width'),
+    ...e.getAttribute('d').match(/-?[\\d.]+/g)]),
+  markers: [...plot.querySelectorAll('[data-part=difference], [data-part=name]')].map(e => {
+    const box = e.getBBox();
+    return [e.dataset.optimizer, e.dataset.part, box.x + box.width / 2, box.y + box.height / 2];
+  }),
+  size: [[plot.viewBox.baseVal.width, plot.viewBox.baseVal.height]],
+})"""
+
+
+def rounded(drawn: dict[str, Any]) -> dict[str, Any]:
+    """What is drawn in any order, with whole pixels."""
+
+    def value(item: Any) -> str:
+        try:
+            return f"{float(item) + 0.01:.0f}"
+        except ValueError:
+            return str(item)
+
+    return {part: sorted([value(v) for v in item] for item in drawn[part]) for part in drawn}
+
+
 @BOTH
-def test_each_reference_is_shown_alone(opened: Opened) -> None:
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_script_draws_the_figure_of_matplotlib(opened: Opened, layout: Layout) -> None:
+    page, names = opened.page, opened.report.names
+    page.set_viewport_size({"width": 500 if layout.narrow else 1400, "height": 900})
+    for place in (1, len(names) - 1):
+        page.get_by_role("combobox", name="Differences to").select_option(str(place))
+        script = page.locator("[data-figure=forest] .plot:visible").evaluate(DRAWN)
+        figure = forest_figure(opened.report.analysis, layout, reference=names[place])
+        svg = inline_svg(figure, prefix="expected", title="", description="")
+        matplotlib = page.evaluate(
+            f"""svg => {{
+              const box = document.createElement('div');
+              box.innerHTML = svg;
+              document.querySelector('main').append(box);
+              const drawn = ({DRAWN})(box.firstChild);
+              box.remove();
+              return drawn;
+            }}""",
+            svg,
+        )
+        assert rounded(script) == rounded(matplotlib)
+    page.set_viewport_size({"width": 1400, "height": 900})
+
+
+@BOTH
+def test_each_reference_can_be_drawn(opened: Opened) -> None:
     page, names = opened.page, opened.report.names
     choice = page.get_by_role("combobox", name="Differences to")
     assert choice.locator("option").all_text_contents() == [clean(n) for n in names]
+    plot = page.locator("[data-figure=forest] .plot:visible")
+    first = plot.inner_html()
     for place in reversed(range(len(names))):
         choice.select_option(str(place))
-        assert shown_variants(page, "forest") == [str(place)]
-        assert title_of(page, "forest") == f"Mean differences to {clean(names[place])}"
+        check_reference(page, names, place)
+    assert plot.inner_html() == first, "the first drawing comes back"
     choice.focus()
     page.keyboard.press("ArrowDown")
-    assert shown_variants(page, "forest") == ["1"]
+    check_reference(page, names, 1)
+
+
+def check_reference(page: Any, names: list[str], place: int) -> None:
+    """The figure, its title and its description are those of this reference."""
+    title = f"Mean differences to {clean(names[place])}"
+    plot = page.locator("[data-figure=forest] .plot:visible")
+    assert plot.count() == 1
+    assert plot.get_attribute("aria-label") == title
+    assert plot.locator("title").text_content() == title
+    described = page.evaluate(
+        "id => document.getElementById(id).textContent", plot.get_attribute("aria-describedby")
+    )
+    assert described.count(";") >= min(len(names) - 1, 8) - 1
+    rows = plot.locator("[data-part=label]").evaluate_all(
+        "all => all.map(e => e.dataset.optimizer)"
+    )
+    indices = page.evaluate("report.data().treatments.map(t => String(t.index))")
+    assert rows == [index for i, index in enumerate(indices) if i != place]
+
+
+def test_a_highlight_stays_when_the_reference_changes(opened: Opened) -> None:
+    page = opened.page
+    page.locator(".sortable button.choose").nth(2).click()
+    page.get_by_role("combobox", name="Differences to").select_option("1")
+    lit = page.locator("[data-figure=forest] .plot:visible .chosen")
+    index = page.evaluate("String(report.data().treatments[2].index)")
+    assert lit.count() >= 3
+    assert set(lit.evaluate_all("all => all.map(e => e.dataset.optimizer)")) == {index}
 
 
 def test_what_was_chosen_is_shown_after_coming_back(opened: Opened) -> None:
@@ -383,7 +466,7 @@ def test_what_was_chosen_is_shown_after_coming_back(opened: Opened) -> None:
     page.reload(wait_until="load")
     place = page.get_by_role("combobox", name="Differences to").input_value()
     spacing = page.locator("[data-figure=curves] [name=curves-spacing]:checked").input_value()
-    assert shown_variants(page, "forest") == [place]
+    check_reference(page, opened.report.names, int(place))
     assert shown_variants(page, "curves") == [f"updates-{spacing}"]
 
 

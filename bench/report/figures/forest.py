@@ -1,14 +1,19 @@
-"""Everybody's mean difference to one reference, with intervals: a forest plot."""
+"""A forest plot: the mean difference of every treatment to one reference, with intervals.
+
+The page holds the plot for the leader. ``html/static/reference.js`` redraws it for another
+reference in the same layout, from the :class:`Frame` and the :class:`ForestData` defined here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.results import Pair, SweepAnalysis
+from bench.analysis.results import Comparison, Pair, SweepAnalysis
 from bench.report.figures.canvas import (
     WIDE,
     Layout,
@@ -25,14 +30,49 @@ from bench.report.figures.canvas import (
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
 from bench.report.html.pairs import flip, mark_of, seen_from
-from bench.report.text.format import Metric
+from bench.report.text.format import MINUS, Metric
 from bench.report.text.metrics import metric_of
 from bench.report.text.sanitize import clean, elide, isolated
 
-_ROW, _NARROW_ROW = 40.0, 62.0
-_TOP, _BOTTOM = 46.0, 58.0
-#: Beyond this many times the middle size, a difference is written at the edge.
+#: Differences larger than this many times the median difference are written at the edge.
 _FAR = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """Where a layout puts the parts of the plot, in pixels from its upper left corner.
+
+    Attributes
+    ----------
+    width
+        Width of the plot.
+    left, right, top
+        Edges of the area of the intervals.
+    row, foot
+        Height of a row, and of the labels below the last one.
+    shift
+        How far the interval of a row lies below the middle of the row.
+    head
+        Distance of the name from the upper edge of the row.
+    """
+
+    width: int
+    left: float
+    right: float
+    top: float
+    row: float
+    foot: float
+    shift: float
+    head: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForestData:
+    """The differences to one reference and the scale on which they are drawn."""
+
+    reference: str
+    pairs: tuple[Pair, ...]
+    shown: Range
 
 
 def forest_figure(
@@ -42,53 +82,103 @@ def forest_figure(
     *,
     reference: str | None = None,
 ) -> Figure:
-    """The mean difference of every other treatment to `reference`, by default the leader.
+    """Draw the mean difference of every other treatment to `reference`, by default the leader.
 
-    Thick: the t interval; thin: the simultaneous interval. The equivalence margin is shaded where
-    one was declared.
+    Thick lines are t intervals and thin lines simultaneous intervals. The equivalence margin is
+    shaded if one was declared.
 
     Raises
     ------
     ValueError
-        If `reference` is not one of the treatments, or there is no other.
+        If `reference` is not one of the treatments, or there is no other treatment.
     """
     comparison = analysis.comparison
-    reference = comparison.treatments[0].name if reference is None else reference
+    data = forest_data(comparison, reference or comparison.treatments[0].name)
+    styles, frame = styles or styles_of(analysis), frame_of(comparison, layout)
+    bottom = frame.top + frame.row * len(data.pairs)
+    with figure_style():
+        figure = new_figure(layout.width, bottom + frame.foot)
+        axes = add_axes(figure, frame.left, frame.top, frame.right, bottom)
+        _prepare(axes, comparison, data, layout)
+        for place, pair in enumerate(data.pairs):
+            style = styles[pair.a]
+            y = place + frame.shift / frame.row
+            _draw_difference(axes, y, pair, style, data.shown, metric_of(comparison))
+            top = frame.top + frame.row * place + frame.head
+            _label(figure, layout, top, pair, style)
+            _numbers(figure, layout, top, pair, comparison)
+        _key(figure, layout, data.reference)
+    return figure
+
+
+def forest_data(comparison: Comparison, reference: str) -> ForestData:
+    """Collect the differences to `reference` and choose the scale.
+
+    Raises
+    ------
+    ValueError
+        If `reference` is not one of the treatments, or there is no other treatment.
+    """
     pairs = differences_to(comparison.pairs, reference)
     if not pairs:
         known = ", ".join(t.name for t in comparison.treatments)
         raise ValueError(f"reference must be one of several treatments ({known}), got {reference}")
-    styles = styles or styles_of(analysis)
-    row = _NARROW_ROW if layout.narrow else _ROW
-    bottom = _TOP + row * len(pairs)
-    with figure_style():
-        figure = new_figure(layout.width, bottom + _BOTTOM)
-        left, right = (8.0, 12.0) if layout.narrow else (_names_width(pairs), 210.0)
-        axes = add_axes(figure, left, _TOP, layout.width - right, bottom)
-        shown = _shown(pairs, comparison.parameters.margin)
-        _prepare(axes, analysis, shown, len(pairs), 4 if layout.narrow else 8)
-        middle = 0.22 if layout.narrow else 0.0
-        for place, pair in enumerate(pairs):
-            style = styles[pair.a]
-            _draw_difference(axes, place + middle, pair, style, shown, metric_of(comparison))
-            top = _TOP + row * place + (14.0 if layout.narrow else row / 2)
-            _label(figure, layout, top, pair, style)
-            _numbers(figure, layout, top, pair, analysis)
-        _key(figure, layout, reference)
-    return figure
+    shown = _shown(pairs, comparison.parameters.margin)
+    return ForestData(reference=reference, pairs=pairs, shown=shown)
+
+
+def frame_of(comparison: Comparison, layout: Layout) -> Frame:
+    """Lay the plot out; the frame is the same for every reference."""
+    if layout.narrow:
+        left, right, row, shift, head = 8.0, layout.width - 12.0, 62.0, 0.22 * 62.0, 14.0
+    else:
+        longest = max(len(row_name(t.name)) for t in comparison.treatments)
+        left, right, row, shift, head = 40.0 + 7.8 * longest, layout.width - 210.0, 40.0, 0.0, 20.0
+    return Frame(
+        width=layout.width,
+        left=left,
+        right=right,
+        top=46.0,
+        row=row,
+        foot=58.0,
+        shift=shift,
+        head=head,
+    )
+
+
+def forest_ticks(comparison: Comparison, shown: Range, layout: Layout) -> dict[float, str]:
+    """Choose the places of ticks within `shown` and their texts."""
+    factor = metric_of(comparison).factor
+    places = round_ticks(shown.low, shown.high, 4 if layout.narrow else 8, factor)
+    return {place: text.replace("-", MINUS) for place, text in places.items()}
+
+
+def axis_label(metric: Metric) -> str:
+    """The label of the axis, with the unit if there is one."""
+    unit = f", {metric.difference_unit}" if metric.difference_unit else ""
+    return f"mean difference{unit}"
+
+
+def row_label(name: str, layout: Layout) -> str:
+    """A treatment's name as the heading of its row."""
+    return elide(clean(name), 20) if layout.narrow else row_name(name)
+
+
+def key_text(reference: str, layout: Layout) -> str:
+    """Explain the lines of the plot."""
+    name = isolated(elide(clean(reference), 14 if layout.narrow else 26))
+    if layout.narrow:
+        return f"minus {name}; thin: simultaneous"
+    return f"difference to {name}; thick: interval of one pair, thin: of all pairs together"
 
 
 def differences_to(pairs: Sequence[Pair], reference: str) -> tuple[Pair, ...]:
-    """Every other treatment against `reference`, in the order of the pairs."""
+    """Return the pairs of every other treatment minus `reference`, in the order of `pairs`."""
     return tuple(flip(pair) for pair in seen_from(tuple(pairs), reference))
 
 
-def _names_width(pairs: Sequence[Pair]) -> float:
-    return 40.0 + 7.8 * max(len(row_name(p.a)) for p in pairs)
-
-
 def _shown(pairs: Sequence[Pair], margin: float | None) -> Range:
-    """Zero, the margin, and every interval but those of differences far larger than most."""
+    """Choose a range with zero, the margin and all intervals but those of far differences."""
     sizes = [abs(p.mean_difference) for p in pairs if p.mean_difference]
     far = _FAR * max(median(sizes), margin or 0.0) if sizes else 0.0
     ends = [0.0, -(margin or 0.0), margin or 0.0]
@@ -102,16 +192,15 @@ def _shown(pairs: Sequence[Pair], margin: float | None) -> Range:
     return Range(low - room, high + room)
 
 
-def _prepare(axes: Axes, analysis: SweepAnalysis, shown: Range, rows: int, ticks: int) -> None:
-    metric, margin = metric_of(analysis.comparison), analysis.comparison.parameters.margin
-    axes.set_xlim(shown.low, shown.high)
-    axes.set_ylim(rows - 0.5, -0.5)
-    places = round_ticks(shown.low, shown.high, ticks, metric.factor)
-    axes.set_xticks(list(places), [text.replace("-", "−") for text in places.values()])
+def _prepare(axes: Axes, comparison: Comparison, data: ForestData, layout: Layout) -> None:
+    margin = comparison.parameters.margin
+    axes.set_xlim(data.shown.low, data.shown.high)
+    axes.set_ylim(len(data.pairs) - 0.5, -0.5)
+    ticks = forest_ticks(comparison, data.shown, layout)
+    axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_yticks([])
     axes.tick_params(length=0, pad=8)
-    unit = f", {metric.difference_unit}" if metric.difference_unit else ""
-    axes.set_xlabel(f"mean difference{unit}", labelpad=8)
+    axes.set_xlabel(axis_label(metric_of(comparison)), labelpad=8)
     axes.xaxis.grid(True)
     axes.yaxis.grid(False)
     if margin is not None:
@@ -151,13 +240,13 @@ def _label(figure: Figure, layout: Layout, y: float, pair: Pair, style: Style) -
     canvas = canvas_of(figure)
     draw_marker(canvas, 12.0, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
     gid = optimizer_gid(style.index, "label")
-    name = elide(clean(pair.a), 20) if layout.narrow else row_name(pair.a)
-    canvas.text(26.0, y, name, va="center_baseline", fontweight="bold", gid=gid)
+    canvas.text(
+        26.0, y, row_label(pair.a, layout), va="center_baseline", fontweight="bold", gid=gid
+    )
 
 
-def _numbers(figure: Figure, layout: Layout, y: float, pair: Pair, analysis: SweepAnalysis) -> None:
-    metric, margin = metric_of(analysis.comparison), analysis.comparison.parameters.margin
-    mark = mark_of(pair, margin)
+def _numbers(figure: Figure, layout: Layout, y: float, pair: Pair, comparison: Comparison) -> None:
+    metric, mark = metric_of(comparison), mark_of(pair, comparison.parameters.margin)
     words = pair.verdict if layout.narrow else f"{mark.sign} {pair.verdict}"
     x = layout.width - 12.0
     difference = metric.difference(pair.mean_difference)
@@ -183,10 +272,4 @@ def _key(figure: Figure, layout: Layout, reference: str) -> None:
     x, y = 10.0, 18.0
     canvas.plot([x, x + 30], [y, y], color=MUTED, linewidth=1.2)
     canvas.plot([x + 6, x + 24], [y, y], color=MUTED, linewidth=4.0, solid_capstyle="butt")
-    name = isolated(elide(clean(reference), 14 if layout.narrow else 26))
-    text = (
-        f"minus {name}; thin: simultaneous"
-        if layout.narrow
-        else f"difference to {name}; thick: interval of one pair, thin: of all pairs together"
-    )
-    canvas.text(x + 40, y, text, va="center_baseline", color=MUTED)
+    canvas.text(x + 40, y, key_text(reference, layout), va="center_baseline", color=MUTED)

@@ -44,6 +44,8 @@ DARK = (
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", ">", "<", "p")
 
 
+#: Half the width of the symbols of :func:`marker_paths`.
+SYMBOL_EXTENT = 0.9
 _SIZES = {"o": 1.0, "s": 0.95, "D": 0.9, "P": 1.25, "X": 1.2, "p": 1.1}
 _TRIANGLE = 1.15
 
@@ -59,6 +61,11 @@ class Style:
     def size(self, diameter: float) -> float:
         """The marker's size at which it looks as large as a circle of `diameter`."""
         return diameter * _SIZES.get(self.marker, _TRIANGLE)
+
+    @property
+    def extent(self) -> float:
+        """Half the width of the marker, as a share of the diameter given to :meth:`size`."""
+        return self.size(1.0) * _largest_coordinate(_path_of(self.marker))
 
     @property
     def colour(self) -> str:
@@ -105,9 +112,8 @@ def marker_name(marker: str) -> str:
 
 
 def _svg_path(marker: str) -> str:
-    style = MarkerStyle(marker)
-    path = style.get_path().transformed(style.get_transform())
-    scale = 0.9 / float(np.abs(path.vertices).max())
+    path = _path_of(marker)
+    scale = SYMBOL_EXTENT / _largest_coordinate(path)
     commands = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
     words: list[str] = []
     for vertices, code in path.iter_segments(curves=True, simplify=False):
@@ -117,6 +123,15 @@ def _svg_path(marker: str) -> str:
         points = np.reshape(vertices, (-1, 2)) * [scale, -scale]
         words.append(commands[code] + " ".join(_coordinate(v) for v in points.ravel()))
     return "".join(words)
+
+
+def _path_of(marker: str) -> Path:
+    style = MarkerStyle(marker)
+    return style.get_path().transformed(style.get_transform())
+
+
+def _largest_coordinate(path: Path) -> float:
+    return float(np.abs(path.vertices).max())
 
 
 def _coordinate(value: float) -> str:

@@ -15,6 +15,7 @@ from bench.analysis import to_dict
 from bench.report.formats.csv import rows_csv
 from bench.report.html.parts import FigureView, Parts, Points
 from bench.report.html.views.readings import Reading, ReadingsView
+from bench.report.html.views.reference import reference_data
 from bench.report.text.sanitize import clean
 
 
@@ -37,6 +38,7 @@ def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
         "blocks": [clean(str(block)) for block in parts.blocks],
         "scores": [[values.get((t.name, block)) for block in parts.blocks] for t in treatments],
         "readings": [_readings(view) for view in readings],
+        "reference": reference_data(parts),
         "analysis": to_dict(analysis.comparison),
         "csv": rows_csv(analysis),
     }

@@ -25,6 +25,7 @@ from bench.storage.files import write_atomically
 SCRIPTS = (
     "page.js",
     "choices.js",
+    "reference.js",
     "highlight.js",
     "readings.js",
     "pairs.js",

@@ -91,6 +91,10 @@ class Parts:
         """`name` as it is shown everywhere."""
         return name_view(name, self._styles[name])
 
+    def style(self, name: str) -> Style:
+        """Colour and marker of `name`."""
+        return self._styles[name]
+
     def figure(
         self,
         draw: Draw,

@@ -27,7 +27,9 @@
     copy.insertBefore(
       report.make("rect", { width, height, fill: "#ffffff" }), copy.querySelector("desc, title").nextSibling,
     );
-    const name = plot.closest("[data-drawing]").dataset.drawing.replace(/-(wide|narrow)$/, "");
+    const drawing = plot.closest("[data-drawing]").dataset.drawing.replace(/-(wide|narrow)$/, "");
+    const reference = figure.querySelector("[data-reference]");
+    const name = reference ? `${drawing}-${reference.value}` : drawing;
     return { text: new XMLSerializer().serializeToString(copy), width, height, name };
   };
 

@@ -7,13 +7,17 @@
   const nameOf = (index) =>
     report.data().treatments.find((t) => String(t.index) === index)?.name ?? "";
 
+  const mark = (within = document) => {
+    for (const element of report.all("[data-optimizer]", within)) {
+      element.classList.toggle("chosen", element.dataset.optimizer === chosen);
+    }
+  };
+
   const choose = (index) => {
     chosen = index === chosen ? null : index;
     if (chosen !== null) origin = document.activeElement;
     root.toggleAttribute("data-chosen", chosen !== null);
-    for (const element of report.all("[data-optimizer]")) {
-      element.classList.toggle("chosen", element.dataset.optimizer === chosen);
-    }
+    mark();
     for (const button of report.all("button.choose")) {
       button.setAttribute("aria-pressed", String(button.dataset.choose === chosen));
     }
@@ -61,4 +65,5 @@
   });
 
   report.on("choose", (index) => choose(String(index)));
+  report.on("redraw", mark);
 })();

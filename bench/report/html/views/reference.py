@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from matplotlib.figure import Figure
-
-from bench.analysis.results import Pair, SweepAnalysis
-from bench.report.figures.canvas import Layout
-from bench.report.figures.forest import differences_to, forest_figure
-from bench.report.figures.styles import Style
+from bench.report.figures.canvas import NARROW, WIDE
+from bench.report.figures.forest import (
+    axis_label,
+    differences_to,
+    forest_data,
+    forest_figure,
+    forest_ticks,
+    frame_of,
+    key_text,
+    row_label,
+)
+from bench.report.figures.styles import SYMBOL_EXTENT
+from bench.report.figures.svg import GRID, INK, MUTED, PAPER
 from bench.report.html.pairs import Mark, mark_of
-from bench.report.html.parts import Choice, FigureView, Name, Parts, Variants
+from bench.report.html.parts import FigureView, Name, Parts
 from bench.report.text import wording
 from bench.report.text.lines import PairLine, pair_line
 from bench.report.text.sanitize import clean
+
+_LAYOUTS = (("wide", WIDE), ("narrow", NARROW))
 
 
 @dataclass(frozen=True)
@@ -29,61 +38,91 @@ class ReferenceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceView:
-    """Differences to a chosen reference; the rows are those to the leader."""
+    """Differences to the leader as a figure and as rows.
+
+    `options` are the references that the script of the page can choose: (index, name).
+    """
 
     leader: Name
-    drawings: Variants
+    figure: FigureView
+    options: tuple[tuple[str, str], ...]
     rows: tuple[ReferenceRow, ...]
 
 
 def reference_view(parts: Parts) -> ReferenceView | None:
-    """Differences to the leader or any other treatment; None where there is no other."""
+    """Differences to the leader; None where there is no other treatment."""
     comparison = parts.analysis.comparison
     if not comparison.pairs:
         return None
-    treatments = comparison.treatments
-
-    def figure(place: int, reference: str) -> FigureView:
-        def draw(analysis: SweepAnalysis, layout: Layout, styles: Mapping[str, Style]) -> Figure:
-            return forest_figure(analysis, layout, styles, reference=reference)
-
-        return parts.figure(
-            draw,
-            f"forest-{place}",
-            title=f"Mean differences to {reference}",
-            description=_differences_in_words(parts, reference),
-        )
-
+    treatments, leader = comparison.treatments, comparison.treatments[0].name
     return ReferenceView(
-        leader=parts.name(treatments[0].name),
-        drawings=Variants(
-            name="forest",
-            choices=(
-                Choice(
-                    name="reference",
-                    label="Differences to",
-                    options=tuple((str(i), clean(t.name)) for i, t in enumerate(treatments)),
-                ),
-            ),
-            figures=tuple((str(i), figure(i, t.name)) for i, t in enumerate(treatments)),
+        leader=parts.name(leader),
+        figure=parts.figure(
+            forest_figure, "forest", title=_title(leader), description=_description(parts, leader)
         ),
+        options=tuple((str(i), clean(t.name)) for i, t in enumerate(treatments)),
         rows=tuple(
-            _reference_row(parts, pair)
-            for pair in differences_to(comparison.pairs, treatments[0].name)
+            ReferenceRow(
+                name=parts.name(pair.a),
+                mark=mark_of(pair, comparison.parameters.margin),
+                cells=pair_line(pair, comparison),
+            )
+            for pair in differences_to(comparison.pairs, leader)
         ),
     )
 
 
-def _differences_in_words(parts: Parts, reference: str) -> str:
-    pairs = differences_to(parts.analysis.comparison.pairs, reference)[: wording.MANY]
-    said = (f"{p.a} {parts.metric.difference(p.mean_difference)}, {p.verdict}" for p in pairs)
-    return f"{'; '.join(said)}."
+def reference_data(parts: Parts) -> dict[str, Any] | None:
+    """Everything that the script needs to redraw the figure for another reference, as JSON.
 
-
-def _reference_row(parts: Parts, pair: Pair) -> ReferenceRow:
+    Each row holds the index of the treatment, the mean difference, the ends of the t interval and
+    of the simultaneous interval, the formatted difference, and the sign and word of the verdict.
+    """
     comparison = parts.analysis.comparison
-    return ReferenceRow(
-        name=parts.name(pair.a),
-        mark=mark_of(pair, comparison.parameters.margin),
-        cells=pair_line(pair, comparison),
-    )
+    if not comparison.pairs:
+        return None
+    names = [t.name for t in comparison.treatments]
+    styles = [parts.style(name) for name in names]
+    return {
+        "label": axis_label(parts.metric),
+        "colours": {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER},
+        "markers": [[style.colour, style.extent / SYMBOL_EXTENT] for style in styles],
+        "frames": {kind: asdict(frame_of(comparison, layout)) for kind, layout in _LAYOUTS},
+        "names": {kind: [row_label(name, layout) for name in names] for kind, layout in _LAYOUTS},
+        "references": [_reference(parts, name) for name in names],
+    }
+
+
+def _reference(parts: Parts, reference: str) -> dict[str, Any]:
+    comparison = parts.analysis.comparison
+    data = forest_data(comparison, reference)
+    places = {t.name: i for i, t in enumerate(comparison.treatments)}
+    margin = comparison.parameters.margin
+    return {
+        "title": clean(_title(reference)),
+        "description": clean(_description(parts, reference)),
+        "range": [data.shown.low, data.shown.high],
+        "ticks": {
+            kind: list(forest_ticks(comparison, data.shown, layout).items())
+            for kind, layout in _LAYOUTS
+        },
+        "keys": {kind: key_text(reference, layout) for kind, layout in _LAYOUTS},
+        "rows": [
+            [
+                *(places[p.a], p.mean_difference, p.ci_low, p.ci_high),
+                *(p.simultaneous_ci_low, p.simultaneous_ci_high),
+                *(parts.metric.difference(p.mean_difference), mark_of(p, margin).sign, p.verdict),
+            ]
+            for p in data.pairs
+        ],
+    }
+
+
+def _title(reference: str) -> str:
+    return f"Mean differences to {reference}"
+
+
+def _description(parts: Parts, reference: str) -> str:
+    pairs = differences_to(parts.analysis.comparison.pairs, reference)[: wording.MANY]
+    texts = (f"{p.a} {parts.metric.difference(p.mean_difference)}, {p.verdict}" for p in pairs)
+    return f"{'; '.join(texts)}."
