@@ -1,4 +1,4 @@
-"""What a reader must know before reading the numbers, as plain sentences."""
+"""Warnings about the results of a comparison, as sentences for the reader."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ def cautions(
     power: Power,
     looks: tuple[Look, ...],
 ) -> tuple[str, ...]:
-    """All warnings, the most important first.
+    """Return all warnings, the most important first.
 
-    First what limits every verdict (too few blocks, earlier looks), then what limits some of them
-    (runs that diverged, failed or are missing), then what an average would hide (outliers,
-    constants).
+    Warnings that concern all verdicts (too few blocks, earlier looks) come first. Warnings about
+    single treatments follow: diverged, failed and missing runs, outliers, constant results.
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     n_family = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
@@ -49,10 +48,18 @@ def cautions(
 
 @dataclass(frozen=True, kw_only=True)
 class _Runs:
-    """The runs of one treatment, and what a sentence about them needs to know.
+    """Runs of one treatment.
 
-    `converged` has shape (n_converged,); `blocks` counts all blocks, `complete` those in which no
-    treatment is missing; `fractions` says whether the scores are accuracies as fractions.
+    Attributes
+    ----------
+    converged
+        Values of the runs that did not diverge, shape (n_converged,).
+    sign
+        +1 where higher is better, -1 where lower is.
+    blocks, complete
+        Number of all blocks, and of the blocks in which no treatment is missing.
+    fractions
+        Whether the scores are accuracies as fractions.
     """
 
     treatment: Treatment
@@ -79,7 +86,7 @@ class _Runs:
         )
 
     def score(self, value: float) -> str:
-        """A score for a sentence: an accuracy in per cent, as everywhere else on the page."""
+        """Return a score as text; an accuracy is in per cent, as in the rest of the report."""
         return f"{100 * value:.2f} %" if self.fractions else f"{value:.6g}"
 
 
@@ -94,13 +101,13 @@ def _too_few_blocks(
     needed = f"Holm's method over {family} needs {power.seeds_to_reject}"
     if common < 2:
         yield (
-            f"Nothing can be tested: no pair has more than {count(common, block)} in "
-            f"common, and one run says nothing about the spread of its kind; {needed}."
+            f"No pair can be tested: no pair has more than {count(common, block)} in common, and "
+            f"the variation between runs cannot be estimated from one run; {needed}."
         )
     elif common < power.seeds_to_reject:
         yield (
             f"No difference can be significant with {count(common, block)}: the "
-            f"smallest attainable p is {smallest_pvalue(common):.3g}, and {needed}."
+            f"smallest attainable p-value is {smallest_pvalue(common):.3g}, and {needed}."
         )
 
 
@@ -109,10 +116,10 @@ def _overspent(parameters: Parameters, looks: tuple[Look, ...]) -> Iterator[str]
     if now.spent > parameters.alpha * (1 + 1e-9):
         alpha = _percent(parameters.alpha)
         yield (
-            f"Look {now.look} at these results was not declared: it judges at "
-            f"{_percent(now.level)} instead of {alpha}, and over all looks the chance of a false "
-            f"better or worse may still reach {_percent(now.spent)}. A new sweep can declare its "
-            f"looks with --looks, which keeps it at {alpha}."
+            f"Look {now.look} at these results was not declared: its level is "
+            f"{_percent(now.level)} instead of {alpha}, and the probability of any false 'better' "
+            f"or 'worse' over all looks can still reach {_percent(now.spent)}. To keep it at "
+            f"{alpha}, declare the number of looks of a new sweep with --looks."
         )
 
 
@@ -130,18 +137,17 @@ def _diverged(runs: _Runs) -> Iterator[str]:
     if not t.n_diverged:
         return
     start = f"{t.name}: {t.n_diverged} of {count(t.n + t.n_failed, 'run')} diverged"
-    them = "it" if t.n_diverged == 1 else "them"
-    with_them = (
+    of_all = (
         f"{'it ranks' if t.n_diverged == 1 else 'they rank'} worst in {runs.parameters.value}, and "
-        f"a mean with {them} is undefined"
+        "the mean of all runs is undefined"
         if t.mean is None
-        else f"the mean with {them} is {runs.score(t.mean)}"
+        else f"the mean of all runs is {runs.score(t.mean)}"
     )
     if len(converged):
         mean = runs.score(converged.mean())
-        yield f"{start}: the mean of the {len(converged)} that converged is {mean}; {with_them}."
+        yield f"{start}: the mean of the {len(converged)} that converged is {mean}; {of_all}."
     else:
-        yield f"{start}: none converged; {with_them}."
+        yield f"{start}: none converged; {of_all}."
 
 
 def _missing(runs: _Runs) -> Iterator[str]:
@@ -149,7 +155,7 @@ def _missing(runs: _Runs) -> Iterator[str]:
     reasons = [f"{failed} failed"] if failed else []
     reasons += [f"{absent - failed} missing"] if absent > failed else []
     if reasons:
-        friedman = f", Friedman's test the {runs.complete} that all have"
+        friedman = f", and Friedman's test uses the {runs.complete} that all have"
         yield (
             f"{runs.treatment.name}: {' and '.join(reasons)} of {count(runs.blocks, 'run')}; each "
             f"of its pairs uses the {plural(spoken(runs.parameters.block))} that both sides have"
@@ -161,11 +167,11 @@ def _outliers(runs: _Runs) -> Iterator[str]:
     n = count_outliers(runs.converged, runs.sign)
     if n:
         side, quartile = ("below", "first") if runs.sign > 0 else ("above", "third")
-        verb, them = ("lies", "it") if n == 1 else ("lie", "them")
+        verb, them = ("is an outlier", "it") if n == 1 else ("are outliers", "them")
         yield (
-            f"{runs.treatment.name}: {n} of {count(len(runs.converged), 'run')} {verb} far {side} "
-            f"the others (more than three interquartile ranges {side} the {quartile} quartile); "
-            f"the median and the interquartile mean hide {them}."
+            f"{runs.treatment.name}: {n} of {count(len(runs.converged), 'run')} {verb} (more than "
+            f"three interquartile ranges {side} the {quartile} quartile); the median and the "
+            f"interquartile mean hardly depend on {them}."
         )
 
 

@@ -223,7 +223,7 @@ def _places(blocks: Sequence[Block]) -> list[int]:
 
 
 def _unpaired(table: pd.DataFrame) -> list[str]:
-    """A warning where runs of one seed did not share what a seed fixes."""
+    """Return warnings about runs of one seed with different initial weights or data orders."""
     warnings = []
     for column, meaning in PAIRING.items():
         if column not in table.columns:
@@ -232,14 +232,14 @@ def _unpaired(table: pd.DataFrame) -> list[str]:
         if differing.any():
             seeds = ", ".join(map(str, differing.index[differing][:5]))
             warnings.append(
-                f"Not paired: the {meaning} differs between runs of {differing.sum()} of "
-                f"{len(differing)} seeds ({seeds}), so that a seed is not the same for all."
+                f"Not paired: runs of the same seed differ in the {meaning} on {differing.sum()} "
+                f"of {len(differing)} seeds ({seeds})."
             )
     return warnings
 
 
 def _same_weights(table: pd.DataFrame) -> list[str]:
-    """A warning where the initial weights do not depend on the seed."""
+    """Return a warning where the initial weights do not depend on the seed."""
     if "initial_weights_sha256" not in table.columns:
         return []
     known = table[["seed", "initial_weights_sha256"]].dropna()
@@ -247,8 +247,8 @@ def _same_weights(table: pd.DataFrame) -> list[str]:
     if n_seeds < 2 or known["initial_weights_sha256"].nunique() > 1:
         return []
     return [
-        f"All {n_seeds} seeds start from the same weights: the spread over seeds covers the order "
-        "of the images, but not the initialisation of the network."
+        f"All {n_seeds} seeds have the same initial weights: the variation between seeds does not "
+        "include the initialisation of the network."
     ]
 
 

@@ -178,8 +178,8 @@ def test_one_seed() -> None:
         assert p.mean_difference == pytest.approx(0.01 if p.a != "x" or p.b != "z" else 0.02)
     assert {t.std for t in comparison.treatments} == {None}
     assert comparison.warnings == (
-        "Nothing can be tested: no pair has more than 1 seed in common, and one run says nothing "
-        "about the spread of its kind; Holm's method over 3 pairs needs 7.",
+        "No pair can be tested: no pair has more than 1 seed in common, and the variation between "
+        "runs cannot be estimated from one run; Holm's method over 3 pairs needs 7.",
     )
     assert comparison.power.smallest_pvalue is comparison.power.minimum_detectable_dz is None
 
@@ -191,8 +191,8 @@ def test_below_the_attainable_minimum_everything_is_shown_under_a_banner() -> No
     assert {p.verdict for p in comparison.pairs} <= {"inconclusive", "equivalent"}
     assert all(p.pvalue is not None and p.seeds_needed >= 11 for p in comparison.pairs)
     assert comparison.warnings[0] == (
-        "No difference can be significant with 10 seeds: the smallest attainable p is 0.00195, "
-        "and Holm's method over 28 pairs needs 11."
+        "No difference can be significant with 10 seeds: the smallest attainable p-value is "
+        "0.00195, and Holm's method over 28 pairs needs 11."
     )
     enough = {name: [*column, column[0]] for name, column in columns.items()}
     assert compare(long(enough)).pairs[0].verdict == "better"
@@ -236,7 +236,7 @@ class TestDiverged:
         assert x.mean == pytest.approx(np.mean(self.columns["x"]) / TOTAL)
         assert comparison.warnings[0] == (
             "x: 1 of 20 runs diverged: the mean of the 19 that converged is "
-            f"{np.mean(self.columns['x'][1:]) / TOTAL * 100:.2f} %; the mean with it is "
+            f"{np.mean(self.columns['x'][1:]) / TOTAL * 100:.2f} %; the mean of all runs is "
             f"{x.mean * 100:.2f} %."
         )
 
@@ -253,7 +253,7 @@ class TestDiverged:
         assert pair.n == 20
         assert (pair.a, pair.b) == ("y", "x")  # without a mean, last
         assert (pair.win_rate, pair.a12) == (1 / 20, pytest.approx((20 + 19 / 2) / 400))
-        assert "a mean with it is undefined" in comparison.warnings[0]
+        assert "the mean of all runs is undefined" in comparison.warnings[0]
 
     def test_a_diverged_loss_outweighs_whatever_the_others_gain(self) -> None:
         table = pd.DataFrame(
@@ -300,9 +300,9 @@ class TestFailed:
     def test_it_is_said(self) -> None:
         assert compare(self.table()).warnings == (
             "o1: 1 missing of 20 runs; each of its pairs uses the seeds that both sides have, "
-            "Friedman's test the 18 that all have.",
+            "and Friedman's test uses the 18 that all have.",
             "o0: 1 failed of 20 runs; each of its pairs uses the seeds that both sides have, "
-            "Friedman's test the 18 that all have.",
+            "and Friedman's test uses the 18 that all have.",
         )
 
     def test_a_pair_equals_the_comparison_of_its_common_seeds(self) -> None:
@@ -362,16 +362,16 @@ def test_constant_columns_are_pointed_out() -> None:
 
 def test_outliers_are_pointed_out_on_the_bad_side_alone() -> None:
     table = long_table({"x": [0.05, 0.06, *np.linspace(0.97, 0.98, 18)]})
-    end = "; the median and the interquartile mean hide them."
+    end = "; the median and the interquartile mean hardly depend on them."
     assert compare(table).warnings == (
-        "x: 2 of 20 runs lie far below the others (more than three interquartile ranges below the "
-        f"first quartile){end}",
+        "x: 2 of 20 runs are outliers (more than three interquartile ranges below the first "
+        f"quartile){end}",
     )
     assert compare(table, direction="lower").warnings == ()
     mirrored = table.assign(test_loss=1 - table["test_accuracy"])
     assert compare(mirrored, value="test_loss").warnings == (
-        "x: 2 of 20 runs lie far above the others (more than three interquartile ranges above the "
-        f"third quartile){end}",
+        "x: 2 of 20 runs are outliers (more than three interquartile ranges above the third "
+        f"quartile){end}",
     )
 
 

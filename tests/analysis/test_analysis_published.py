@@ -233,8 +233,8 @@ class TestCollapsedSeed:
         assert count_outliers(self.accuracy, -1) == 0
         warnings = compare(long_table({"x": self.accuracy})).warnings
         assert warnings == (
-            "x: 1 of 20 runs lies far below the others (more than three interquartile ranges "
-            "below the first quartile); the median and the interquartile mean hide it.",
+            "x: 1 of 20 runs is an outlier (more than three interquartile ranges below the first "
+            "quartile); the median and the interquartile mean hardly depend on it.",
         )
 
 
@@ -272,14 +272,14 @@ class TestDegenerate:
         (pair,) = comparison.pairs
         assert pair.pvalue == self.expected["n2"]["p_signflip"]
         assert self.expected["n2"]["verdict"].startswith(f"{pair.verdict}:")
-        assert "smallest attainable p is 0.5" in comparison.warnings[0]
+        assert "smallest attainable p-value is 0.5" in comparison.warnings[0]
 
     def test_n5_all_positive(self) -> None:
         comparison = compare(long_table({key: self.data["n5_all_positive"][key] for key in "xy"}))
         (pair,) = comparison.pairs
         assert pair.pvalue == self.expected["n5_all_positive"]["p_signflip"]
         assert self.expected["n5_all_positive"]["verdict"].startswith(f"{pair.verdict};")
-        assert "smallest attainable p is 0.0625" in comparison.warnings[0]
+        assert "smallest attainable p-value is 0.0625" in comparison.warnings[0]
         assert pair.seeds_needed >= 6
 
     def test_nan_diverged(self) -> None:

@@ -184,8 +184,8 @@ def test_too_few_seeds_for_the_level_are_pointed_out() -> None:
     alone, second = of_two()
     assert not any("No difference can be significant" in w for w in alone.warnings)
     assert second.warnings[0] == (
-        "No difference can be significant with 6 seeds: the smallest attainable p is 0.0312, and "
-        "Holm's method over 1 pair needs 7."
+        "No difference can be significant with 6 seeds: the smallest attainable p-value is 0.0312, "
+        "and Holm's method over 1 pair needs 7."
     )
 
 
@@ -248,21 +248,23 @@ def overspent(looks: tuple[Look, ...], alpha: float = 0.05) -> list[str]:
             2,
             1,
             0.05,
-            "Look 2 at these results was not declared: it judges at 0.833 % instead of 5 %, and "
-            "over all looks the chance of a false better or worse may still reach 5.83 %. A new "
-            "sweep can declare its looks with --looks, which keeps it at 5 %.",
+            "Look 2 at these results was not declared: its level is 0.833 % instead of 5 %, and "
+            "the probability of any false 'better' or 'worse' over all looks can still reach "
+            "5.83 %. To keep it at 5 %, declare the number of looks of a new sweep with --looks.",
         ),
         (
             4,
             2,
             0.01,
-            "Look 4 at these results was not declared: it judges at 0.05 % instead of 1 %, and "
-            "over all looks the chance of a false better or worse may still reach 1.13 %. A new "
-            "sweep can declare its looks with --looks, which keeps it at 1 %.",
+            "Look 4 at these results was not declared: its level is 0.05 % instead of 1 %, and "
+            "the probability of any false 'better' or 'worse' over all looks can still reach "
+            "1.13 %. To keep it at 1 %, declare the number of looks of a new sweep with --looks.",
         ),
     ],
 )
-def test_an_undeclared_look_is_said(taken: int, planned: int, alpha: float, message: str) -> None:
+def test_undeclared_look_gives_a_warning(
+    taken: int, planned: int, alpha: float, message: str
+) -> None:
     looks = look_levels([(6, None)] * taken, alpha, planned=planned)
     assert overspent(looks, alpha) == [message]
 

@@ -295,8 +295,7 @@ class TestSweep:
     def test_a_broken_pairing_is_the_first_warning(self) -> None:
         rows = [*ROWS[1:], record("sgd", 0, 9570, data_order_sha256="another")]
         assert analyse(rows).comparison.warnings[0] == (
-            "Not paired: the order of the data differs between runs of 1 of 4 seeds (0), "
-            "so that a seed is not the same for all."
+            "Not paired: runs of the same seed differ in the order of the data on 1 of 4 seeds (0)."
         )
         assert "Not paired" not in " ".join(self.analysis.comparison.warnings)
 

@@ -181,7 +181,7 @@ def test_seeds_that_stand_for_something_else(
     after = edited(before, "after.parquet", columns(initial_weights_sha256="0"))
     assert run(before, after) == 0
     out = capsys.readouterr().out
-    assert "The runs are not paired: a seed does not stand for the same initial weights" in out
+    assert "The runs are not paired: runs of the same seed differ in their initial weights" in out
     assert re.search(r"^adam +3 and 3 +", out, re.MULTILINE)
     assert "ended exactly alike" not in out
 
@@ -191,7 +191,7 @@ def test_another_workload(before: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(before, after) == 0
     out = capsys.readouterr().out
     assert "differs:   batch size (images): 100 before, 50 after" in out
-    assert "this comparison is about the workload" in out
+    assert "the effect of the workload cannot be separated" in out
 
 
 def test_what_before_declared_judges(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +218,7 @@ def test_runs_that_are_missing_or_no_part_of_the_plan_are_told(
     out = capsys.readouterr().out
     assert "no change can be significant" not in out
     assert "warning: After: 2 of 24 planned runs are not stored yet" in out
-    assert "Fewer than 3 common seeds, and so not testable: adam." in out
+    assert "Not testable, with fewer than 3 common seeds: adam." in out
     assert "one sweep is a copy of the other" in out
 
 

@@ -171,7 +171,7 @@ def test_a_secondary_metric_uses_the_requested_level(here: Here) -> None:
     )
     assert answer["parameters"]["alpha"] == 0.01
     assert [look["level"] for look in answer["looks"]] == [0.01]
-    assert "was not declared: it judges" not in str(answer["warnings"])
+    assert "was not declared: its level" not in str(answer["warnings"])
     assert "Judged with alpha 0.01, which is not what was declared" in str(answer["warnings"])
 
 

@@ -1,4 +1,4 @@
-"""What a reader must know before reading how two sweeps differ, as plain sentences."""
+"""Warnings about the comparison of two sweeps, as sentences for the reader."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import seeds_to_reject
 from bench.words import count
 
-#: At most this many optimizers are named in a sentence.
+#: Largest number of optimizers that are named in a sentence.
 _MANY = 4
 _REASONS: dict[Obstacle, str] = {
     "workload": "their workloads differ",
     "seeds": "no optimizer has a result for one seed in both",
-    "initial weights": "a seed does not stand for the same initial weights in both",
-    "order of the data": "a seed does not stand for the same order of the data in both",
+    "initial weights": "runs of the same seed differ in their initial weights",
+    "order of the data": "runs of the same seed differ in the order of the data",
 }
 
 
 def change_cautions(found: SweepChange, *, is_copy: bool) -> tuple[str, ...]:
-    """All warnings, the most important first.
+    """Return all warnings, the most important first.
 
-    First what the comparison is about, then what limits every verdict, then what limits some.
+    Warnings about the whole comparison come first, then those about all verdicts, then those about
+    single optimizers.
 
     Parameters
     ----------
     found
         The comparison without its warnings.
     is_copy
-        Whether both sweeps hold the very same runs.
+        Whether one sweep is a copy of the other.
     """
     copied = (
         "All common runs started in the same microsecond before and after: one sweep is a copy of "
@@ -58,8 +59,8 @@ def _other_workload(found: SweepChange) -> Iterator[str]:
         if f.optimizer is None and f.column in WORKLOAD
     ]
     yield (
-        f"The workloads differ ({'; '.join(differing)}): this comparison is about the workload, "
-        "and cannot tell its effect from that of anything else."
+        f"The workloads differ ({'; '.join(differing)}): the effect of the workload cannot be "
+        "separated from other effects."
     )
 
 
@@ -68,8 +69,8 @@ def _other_hyperparameters(found: SweepChange) -> Iterator[str]:
     if names:
         verb = "is not the same optimizer" if len(names) == 1 else "are not the same optimizers"
         yield (
-            f"{_listed(names)} {verb} before and after: the class or the hyperparameters behind "
-            "the name differ, and their effect cannot be told from that of anything else."
+            f"{_listed(names)} {verb} before and after: the class or the hyperparameters differ, "
+            "and their effect cannot be separated from other effects."
         )
 
 
@@ -78,12 +79,12 @@ def _not_paired(found: SweepChange) -> Iterator[str]:
         return
     yield (
         f"The runs are not paired: {_REASONS[found.obstacle]}. The sweeps are compared as "
-        "independent samples, which finds only larger changes."
+        "independent samples, which detects only larger changes."
     )
 
 
 def _too_few_seeds(found: SweepChange) -> Iterator[str]:
-    """Independent samples have no such bound: Welch's p-value can be as small as it likes."""
+    """Warn where no p-value can be small enough; Welch's p-value has no smallest value."""
     if found.obstacle is not None or all(
         c.is_alike or c.verdict == "identical" for c in found.changes
     ):
@@ -109,15 +110,15 @@ def _left_out(found: SweepChange) -> Iterator[str]:
     ]
     if few:
         what = "common seeds" if found.obstacle is None else "runs in each sweep"
-        yield f"Fewer than {MIN_BLOCKS_FOR_VERDICT} {what}, and so not testable: {_listed(few)}."
+        yield f"Not testable, with fewer than {MIN_BLOCKS_FOR_VERDICT} {what}: {_listed(few)}."
 
 
 def _newly_failed(changes: Sequence[Change]) -> Iterator[str]:
     for c in changes:
         if c.n_newly_failed:
             yield (
-                f"{c.optimizer}: {count(c.n_newly_failed, 'run')} failed after of a seed that has "
-                "a result before: what failed is missing from every number here."
+                f"{c.optimizer}: {count(c.n_newly_failed, 'run')} failed after on a seed with a "
+                "result before; failed runs are left out of all numbers."
             )
 
 
@@ -126,7 +127,7 @@ def _diverged(changes: Sequence[Change]) -> Iterator[str]:
         if c.n_diverged_before or c.n_diverged_after:
             yield (
                 f"{c.optimizer}: {count(c.n_diverged_before, 'run')} diverged before and "
-                f"{c.n_diverged_after} after; they count with the accuracy that they ended with."
+                f"{c.n_diverged_after} after; they count with their final accuracy."
             )
 
 
