@@ -1,7 +1,7 @@
-"""Tables of runs in, named results out: which optimizers truly differ?
+"""Statistical comparison of optimizers from a table of runs.
 
-Runs with the same seed are paired: they start from the same weights and see the same data in the
-same order. The unit of every test is therefore the seed, and the procedure
+Runs with the same seed are paired: they have the same initial weights and the same order of the
+data. The unit of every test is therefore the seed. The procedure
 (:mod:`bench.analysis.comparison`) is fixed before the data are seen.
 
 >>> import pandas as pd
@@ -17,15 +17,15 @@ same order. The unit of every test is therefore the seed, and the procedure
 >>> f"{pair.a} is {pair.verdict} than {pair.b} by {pair.mean_difference:.4f}, {pair.pvalue_holm=}"
 'adam is better than sgd by 0.0148, pair.pvalue_holm=0.03125'
 
-Any long table will do: name its columns, and say which values are better.
+Any long table can be compared: give the names of its columns, and which values are better.
 
 >>> compare(runs.rename(columns={"test_accuracy": "score"}), value="score", direction="lower",
 ...         margin=0.01).treatments[0].name
 'sgd'
 
-Two sweeps are set against each other, optimizer by optimizer, with :func:`compare_sweeps`.
+:func:`compare_sweeps` compares two sweeps, optimizer by optimizer.
 
-This package reads no file, draws nothing, and imports neither torch nor matplotlib.
+This package reads no files, draws no figures, and imports neither torch nor matplotlib.
 """
 
 from bench.analysis.change.compare import compare_sweeps

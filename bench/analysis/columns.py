@@ -1,4 +1,4 @@
-"""Columns of a table of runs: names, cells and numbers, checked before they are used."""
+"""Validation of the columns of a table of runs: names, cells and numbers."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from bench.errors import TableError
 #: The store's column with the path of the file that a row was read from, for messages.
 FILE_COLUMN = "run_file"
 
-#: Sums of squares of larger numbers would overflow.
+#: Largest accepted number: sums of squares of larger numbers could overflow.
 LARGEST = 1e150
 
-#: Text that stands for a missing number, in lower case.
+#: Text that marks a missing number, in lower case.
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "null", "none"})
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def prepared(table: object) -> pd.DataFrame:
-    """Return a copy of a table whose rows are numbered from 0 and whose column names are text.
+    """Return a copy of a table with rows numbered from 0 and column names as text.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def prepared(table: object) -> pd.DataFrame:
             f"{table.columns.nlevels} such as {brief(table.columns[-1])}: flatten them with "
             "table.columns = ['_'.join(map(str, c)).strip('_') for c in table.columns]"
         )
-    copied = table.copy()  # in one block: pandas warns of each insertion into a hundred
+    copied = table.copy()  # in one block: pandas warns of insertions into fragmented tables
     copied.index = pd.RangeIndex(len(copied))
     copied.columns = pd.Index([str(name) for name in copied.columns], dtype=object)
     sparse = copied.dtypes[[isinstance(kind, pd.SparseDtype) for kind in copied.dtypes]]
@@ -54,12 +54,12 @@ def prepared(table: object) -> pd.DataFrame:
 
 
 def column_name(role: str, name: object) -> str:
-    """Return the name of the column that plays a role: text, or a whole number as text.
+    """Return the name of a column as text; `role` is the parameter, for messages.
 
     Raises
     ------
     TableError
-        If it is neither.
+        If the name is neither text nor a whole number.
     """
     if isinstance(name, str) or (isinstance(name, Integral) and not isinstance(name, bool)):
         return str(name)
@@ -72,7 +72,7 @@ def brief(value: object) -> str:
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Raise TableError for the first of `columns` that the table does not have."""
+    """Raise TableError for the first of `columns` that is missing or occurs more than once."""
     for column in columns:
         if list(table.columns).count(column) > 1:
             raise TableError(f"the table has more than one column {column!r}")
@@ -84,7 +84,7 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str]) -> None:
 
 
 def where(table: pd.DataFrame, row: int) -> str:
-    """The place of a row, for messages: its file, its number there counted from 1, or both."""
+    """Return the location of a row for messages: file, row number counted from 1, or both."""
     if FILE_COLUMN not in table.columns:
         return f"row {row + 1}"
     files = table[FILE_COLUMN].map(str)
@@ -95,14 +95,14 @@ def where(table: pd.DataFrame, row: int) -> str:
 
 
 def is_list(cell: object) -> bool:
-    """Whether a cell holds several values, one for each evaluation."""
+    """Return whether a cell holds several values, one for each evaluation."""
     return isinstance(cell, list | tuple | np.ndarray)
 
 
 def refuse_nested_and_bytes(table: pd.DataFrame, column: str) -> None:
-    """Raise TableError for the first cell that holds several values, or bytes, or half a character.
+    """Raise TableError for the first cell with several values, bytes, or a lone surrogate.
 
-    The last is half of a surrogate pair, which cannot be written in UTF-8.
+    Text with a lone surrogate cannot be written in UTF-8.
     """
     if pd.api.types.is_numeric_dtype(table[column].dtype):
         return
@@ -141,7 +141,10 @@ def filled(table: pd.DataFrame, column: str, advice: str = "") -> list[object]:
 
 
 def refuse_odd_lists(table: pd.DataFrame, column: str, *, has_gaps: bool) -> None:
-    """Raise TableError for the first list that holds something else than numbers, or a gap."""
+    """Raise TableError for the first list with an item that is not a number.
+
+    With `has_gaps`, missing items are allowed.
+    """
     for row, cell in enumerate(table[column].tolist()):
         for item in cell if is_list(cell) else ():
             is_gap = item is None or (isinstance(item, Real) and not _is_finite(item))
@@ -160,9 +163,9 @@ def _is_finite(number: Real) -> bool:
 
 
 def numbers_of(table: pd.DataFrame, value: str) -> FloatArray:
-    """Return a column as floats, shape (n,), NaN where it is empty.
+    """Return a column as floats, shape (n,), with NaN for empty cells.
 
-    Text that spells a number counts as that number, one of :data:`MISSING` as an empty cell.
+    Text of a number is converted; text in :data:`MISSING` is an empty cell.
 
     Raises
     ------
@@ -210,9 +213,9 @@ def _number(cell: object) -> float:
 
 
 def spelled_not_finite(cells: pd.Series) -> NDArray[np.bool_]:
-    """Return where a column holds an infinite number, or text that spells nan or inf, shape (n,).
+    """Return a mask, shape (n,), of infinite numbers and of the texts nan and inf.
 
-    A float NaN is not among them: pandas has no other sign for a missing number.
+    A float NaN is not included, because pandas uses it for missing numbers.
     """
     if pd.api.types.is_numeric_dtype(cells.dtype):
         return np.array(np.isinf(cells.to_numpy(dtype=np.float64, na_value=np.nan)))

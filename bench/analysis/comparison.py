@@ -1,23 +1,28 @@
-"""Which treatments differ: the whole procedure, from a table of runs to verdicts.
+"""Comparison of treatments: the procedure from a table of runs to verdicts.
 
-The procedure is fixed before the data are seen; no test is chosen by looking at them:
+The procedure is fixed before the data are seen; no test is chosen from the data:
 
 1. read the values (:mod:`bench.analysis.reading`), and pair the runs by block
    (:mod:`bench.analysis.table`);
-2. describe each treatment (:mod:`~bench.analysis.stats.descriptives`);
-3. rank within blocks, for Friedman's test as context (:mod:`~bench.analysis.stats.omnibus`);
+2. compute descriptive statistics of each treatment
+   (:mod:`~bench.analysis.stats.descriptives`);
+3. rank within blocks and compute Friedman's test, for information
+   (:mod:`~bench.analysis.stats.omnibus`);
 4. test every pair by the exact sign-flip permutation test
-(:mod:`~bench.analysis.stats.permutation`); 5. adjust over all pairs by Holm's method
-(:mod:`~bench.analysis.stats.multiplicity`); 6. measure effects
-(:mod:`~bench.analysis.stats.effects`); 7. test for equivalence, in a Holm family of its own
-(:mod:`~bench.analysis.stats.equivalence`); 8. say what this number of seeds can show at all
-(:mod:`~bench.analysis.stats.power`); 9. say what a single seed would have told
-(:mod:`~bench.analysis.single_seed`); 10. widen the intervals to new test images
-(:mod:`~bench.analysis.scope`); 11. compare how soon the target is reached
-(:mod:`~bench.analysis.target`); 12. compare training times, for a sweep
-(:mod:`~bench.analysis.timing`); 13. judge at what is left of alpha where the results were looked at
-before
-    (:mod:`~bench.analysis.stats.sequential`).
+   (:mod:`~bench.analysis.stats.permutation`);
+5. adjust the p-values of all pairs by Holm's step-down method
+   (:mod:`~bench.analysis.stats.multiplicity`);
+6. compute effect sizes (:mod:`~bench.analysis.stats.effects`);
+7. test for equivalence by two one-sided tests, in a separate Holm family
+   (:mod:`~bench.analysis.stats.equivalence`);
+8. compute the power at this number of seeds (:mod:`~bench.analysis.stats.power`);
+9. compute how often a single seed is misleading (:mod:`~bench.analysis.single_seed`);
+10. compute intervals over new test images (:mod:`~bench.analysis.scope`);
+11. compare the times to the target (:mod:`~bench.analysis.target`);
+12. compare training times, for a sweep (:mod:`~bench.analysis.timing`).
+
+Where the results were looked at before, the verdicts use the level of this look
+(:mod:`~bench.analysis.stats.sequential`).
 """
 
 from __future__ import annotations
@@ -44,7 +49,7 @@ from bench.analysis.table import PairedTable, default_margin, pair_up
 from bench.analysis.target import time_to_target
 from bench.errors import SpecError
 
-#: Of smaller levels neither quantiles nor powers can be computed.
+#: Smallest level: for smaller ones, quantiles and power cannot be computed.
 LEAST_ALPHA = 1e-9
 
 
@@ -60,34 +65,34 @@ def compare(
     target: float = 0.95,
     looks: Sequence[Look] = (),
 ) -> Comparison:
-    """Compare treatments that were measured on the same blocks.
+    """Compare treatments that were run on the same blocks.
 
     Parameters
     ----------
     table
-        One row per run. Besides the three columns named below, `status` (``ok``, ``diverged``,
-        ``failed``, or a word of another tool: see :mod:`bench.analysis.outcomes`) and, for
-        `test_accuracy`, the counts `test_correct` and `test_total`, the bits `correct_bits`, and
-        the lists `eval_iterations` and `eval_test_accuracy` with their budget `iterations` are used
-        where present: see :class:`bench.storage.records.RunRecord`.
+        One row per run, with the three columns named below. Optional columns: `status` (``ok``,
+        ``diverged``, ``failed``, or a word of another tool: see :mod:`bench.analysis.outcomes`);
+        for `test_accuracy` also the counts `test_correct` and `test_total`, the bits
+        `correct_bits`, and the lists `eval_iterations` and `eval_test_accuracy` with the budget
+        `iterations`: see :class:`bench.storage.records.RunRecord`.
     treatment, block, value
-        Columns that name the treatment, pair the runs, and hold the number to compare. A missing
-        number (None, NaN) is a run without a result; an infinite one, or the text nan, is a run
-        that diverged and ranks worst.
+        Names of the columns with the treatment, the block that pairs the runs, and the number to
+        compare. A missing number (None, NaN) is a run without a result. An infinite number, or the
+        text nan, is a diverged run; it ranks worst.
     direction
-        Whether ``"higher"`` or ``"lower"`` values are better. May be left out for accuracies,
-        losses and seconds.
+        Whether ``"higher"`` or ``"lower"`` values are better. Optional for accuracies, losses and
+        seconds.
     alpha
         Family-wise error rate over all pairs.
     margin
-        Differences inside plus or minus this, in the unit of `value`, do not matter in practice.
-        By default 0.2 percentage points for an accuracy; None, and the default for other columns,
-        tests no equivalence.
+        Equivalence margin in the unit of `value`: smaller differences do not matter in practice.
+        The default is 0.2 percentage points for an accuracy, and None for other columns. None means
+        no equivalence tests.
     target
-        The accuracy, as a fraction, whose first reaching is compared as a secondary metric.
+        Accuracy as a fraction: the time to reach it is compared as a secondary metric.
     looks
-        All looks at these results, this one last, as :func:`bench.analysis.look_levels` makes
-        them. By default this is the first and only one, at level `alpha`.
+        All looks at these results, the current one last, from :func:`bench.analysis.look_levels`.
+        By default there is only one look, at level `alpha`.
 
     Returns
     -------
@@ -103,11 +108,11 @@ def compare(
 
     Notes
     -----
-    A pair is `better` or `worse` where Holm's p-value is at most the level of the look; else
-    `equivalent` where that of the equivalence test is; else `inconclusive`. It is `identical` where
-    at least two blocks are common and all differences are zero, and `not testable` where fewer than
-    three are.
-    Fewer blocks than Holm needs leave a pair `inconclusive`, with a warning.
+    A pair is `better` or `worse` where Holm's p-value is at most the level of the look. Otherwise
+    it is `equivalent` where Holm's p-value of the equivalence test is at most the level, and
+    `inconclusive` where it is not. A pair with at least two common blocks and only zero differences
+    is `identical`; any other pair with fewer than three common blocks is `not testable`. With fewer
+    blocks than Holm's method needs, pairs are `inconclusive` and there is a warning.
 
     Examples
     --------
@@ -164,14 +169,14 @@ def _checked_looks(looks: object) -> tuple[Look, ...]:
 
 
 def check_alpha(alpha: float) -> None:
-    """Raise SpecError for a family-wise level that cannot be used."""
+    """Raise SpecError unless `alpha` is a family-wise level from :data:`LEAST_ALPHA` to below 1."""
     _check_level("alpha", alpha)
     if alpha < LEAST_ALPHA:
         raise SpecError(f"alpha must be at least {LEAST_ALPHA:g}, got {alpha!r}")
 
 
 def check_margin(margin: float | None) -> None:
-    """Raise SpecError for an equivalence margin that is none."""
+    """Raise SpecError unless `margin` is positive and finite, or None."""
     if margin is not None and not (_is_number(margin) and 0 < margin < math.inf):
         raise SpecError(f"margin must be positive and finite, or None, got {brief(margin)}")
 

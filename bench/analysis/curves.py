@@ -1,7 +1,7 @@
-"""How each treatment learned: the mean over seeds at every evaluation, with a pointwise interval.
+"""Learning curves: the mean over seeds at every evaluation, with a pointwise interval.
 
-A run that diverged ends early. It is in the band up to its end and left out after it, so a band
-may rest on fewer runs to the right; the number is kept for every point.
+A diverged run ends early. It counts up to its last evaluation and not after it, so that later
+points may be means over fewer runs. The number of runs is stored for every point.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ BATCH_SIZE_COLUMN = "batch_size"
 def learning_curves(
     table: pd.DataFrame, treatments: Sequence[str], *, alpha: float = 0.05
 ) -> tuple[LearningCurve, ...]:
-    """One curve per treatment that was evaluated at all, in the order of `treatments`.
+    """Return one curve per treatment that has evaluations, in the order of `treatments`.
 
     Parameters
     ----------
     table
-        One row per run with `optimizer` and the list columns :data:`CURVE_COLUMNS`; a run that
-        has none holds null there. Where the column :data:`SECONDS_COLUMN` is there, curves have
-        seconds.
+        One row per run with `optimizer` and the list columns :data:`CURVE_COLUMNS`, null for a run
+        without evaluations. The column :data:`SECONDS_COLUMN` is optional; without it, curves have
+        no seconds.
     treatments
-        Names to draw.
+        Names of the treatments.
     alpha
         The pointwise t intervals have level 1 - `alpha`.
 
@@ -71,7 +71,7 @@ def _learning_curve(name: str, evaluated: pd.DataFrame, alpha: float) -> Learnin
 
 
 def _batch_size(evaluated: pd.DataFrame) -> int | None:
-    """That of all runs; None where it is not stored, or is not one."""
+    """Return the batch size of the runs; None where it is not stored or differs between runs."""
     if BATCH_SIZE_COLUMN not in evaluated.columns:
         return None
     found = pd.to_numeric(evaluated[BATCH_SIZE_COLUMN], errors="coerce").unique()
@@ -98,7 +98,7 @@ def _band(at: pd.Series, series: pd.Series, iterations: Sequence[int], alpha: fl
 
 
 def _at_evaluations(at: pd.Series, series: pd.Series) -> defaultdict[int, list[float]]:
-    """The finite values of all runs, by the number of updates before the evaluation."""
+    """Return the finite values of all runs, by the number of updates before the evaluation."""
     values: defaultdict[int, list[float]] = defaultdict(list)
     for run_at, run in zip(at, series, strict=True):
         for iteration, value in zip(run_at, run if is_list(run) else (), strict=False):

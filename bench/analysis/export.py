@@ -1,4 +1,4 @@
-"""Results as strict JSON: what is undefined is null, and there is no NaN."""
+"""Conversion of results to strict JSON: undefined values are null, and there is no NaN."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 from bench.analysis.results import OMIT_EMPTY
 
-#: What a terminal obeys, or shows as nothing or in another order: escaped in JSON.
+#: Control characters, invisible characters and bidirectional controls: they are escaped in JSON.
 _INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def to_dict(result: object) -> Any:
-    """A result dataclass as dicts, lists, text, numbers and None.
+    """Convert a result dataclass to dicts, lists, text, numbers and None.
 
-    A number that is not finite becomes None, a time its ISO 8601 text.
+    A number that is not finite becomes None; a time becomes ISO 8601 text.
 
     Raises
     ------
     TypeError
-        If something else is inside.
+        If the result holds a value of another type.
     """
     if is_dataclass(result) and not isinstance(result, type):
         named = {
@@ -49,6 +49,6 @@ def _is_left_out(attribute: Field[Any], result: object) -> bool:
 
 
 def to_json(result: object, *, indent: int | None = 2) -> str:
-    """A result dataclass as JSON text, ending in a newline."""
+    """Convert a result dataclass to JSON text that ends in a newline."""
     text = json.dumps(to_dict(result), indent=indent, ensure_ascii=False, allow_nan=False)
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"

@@ -1,4 +1,4 @@
-"""All treatments, described and put in order."""
+"""Descriptive statistics of all treatments, in order from best to worst."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.analysis.table import PairedTable
 
 
 def leaderboard(paired: PairedTable, alpha: float) -> tuple[Treatment, ...]:
-    """All treatments, best mean first; then those whose mean is undefined; without a run last.
+    """Return all treatments: best mean first, then undefined means, treatments without a run last.
 
-    A mean is undefined where a run has no value, because it diverged. The smaller the share of such
-    runs, the better; then the median decides.
+    A mean is undefined where a run diverged and has no value. Such treatments are ordered by the
+    share of these runs, then by the median.
 
-    Intervals have level 1 - `alpha`; ranks are within the blocks that are complete.
+    Intervals have level 1 - `alpha`; ranks are within complete blocks.
     """
     ranks = block_ranks(paired.complete, paired.sign)
     mean_ranks = ranks.mean(axis=0).tolist() if len(ranks) else [None] * ranks.shape[1]
@@ -35,9 +35,9 @@ def leaderboard(paired: PairedTable, alpha: float) -> tuple[Treatment, ...]:
     ]
     runs = {name: paired.runs_of(i) for i, name in enumerate(paired.treatments)}
 
-    def badness(t: Treatment) -> tuple[bool, float, float, float, str]:
+    def sort_key(t: Treatment) -> tuple[bool, float, float, float, str]:
         mean, median = (math.inf if x is None else -paired.sign * x for x in (t.mean, t.median))
         without_value = float(np.isinf(runs[t.name]).mean()) if t.n else 0.0
         return t.n == 0, mean, without_value, median, t.name
 
-    return tuple(sorted(treatments, key=badness))
+    return tuple(sorted(treatments, key=sort_key))

@@ -1,6 +1,6 @@
-"""How results show themselves in a notebook: plain HTML tables, without style, script or figures.
+"""HTML representation of results in notebooks: plain tables without style, script or figures.
 
-Whatever a name holds stays text: everything is escaped, and mathematics between dollars is not set.
+All text is escaped, and mathematics between dollar signs is not rendered.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeGuard
 
 MISSING = "–"
-#: Of longer tables the first rows are shown, and of longer texts the beginning.
+#: Longer tables and texts are cut.
 MAX_ROWS = 60
 MAX_CHARACTERS = 300
 
 
 class NotebookRepr:
-    """Gives a result dataclass a representation in notebooks.
+    """Base class of result dataclasses with an HTML representation for notebooks.
 
-    Plain fields are one table; a field of results is one with a row for each. Of the latter the
-    first stands open and the others are folded, unless the class names those that come `first`.
+    Plain fields form one table. Each field of results is a table with one row per result. The
+    first of these tables is open and the others are folded, unless the class parameter `first`
+    names the fields that are open and come first.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class NotebookRepr:
         cls._first = first
 
     def _repr_html_(self) -> str:
-        # the classes keep notebooks from setting what stands between dollars
+        # these classes disable MathJax, which would render text between dollar signs
         return f'<div class="tex2jax_ignore mathjax_ignore">{self._html(type(self).__name__)}</div>'
 
     def _html(self, caption: str) -> str:
@@ -46,7 +47,7 @@ class NotebookRepr:
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """An HTML table with a head; of a long one the first rows, and a word on the others."""
+    """Return an HTML table with a head; a long table is cut, with a note."""
     head = "".join(f'<th scope="col">{_escaped(column)}</th>' for column in columns)
     body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows[:MAX_ROWS])
     note = f"<p>The first {MAX_ROWS} of {len(rows):,} rows.</p>" if len(rows) > MAX_ROWS else ""
@@ -103,7 +104,7 @@ def _folded(name: str, value: object) -> str:
 
 
 def _facts(caption: str, values: Mapping[str, object]) -> str:
-    """Plain values, one below the other."""
+    """Return a table of plain values, one row each."""
     rows = "".join(
         f'<tr><th scope="row">{_escaped(_words(name))}</th><td>{_text(name, value)}</td></tr>'
         for name, value in values.items()
@@ -117,7 +118,7 @@ def _cells(columns: Sequence[str], row: Sequence[object]) -> str:
 
 
 def _text(name: str, value: object) -> str:
-    """One value as escaped text; a name that is written from right to left stays in its place."""
+    """Return a value as escaped text; ``bdi`` isolates names that are written right to left."""
     text = _escaped(_printed(name, value))
     return f"<bdi>{text}</bdi>" if isinstance(value, str) else text
 
@@ -137,14 +138,14 @@ def _printed(name: str, value: object) -> str:
 
 
 def _joined(name: str, item: object) -> str:
-    """An item of a tuple; a pair such as a hyperparameter and its value with a space between."""
+    """Return an item of a tuple as text; the parts of a nested tuple are separated by a space."""
     if not isinstance(item, tuple):
         return _printed(name, item)
     return " ".join(_printed(name, part) for part in item)
 
 
 def _number(name: str, value: float) -> str:
-    """Six significant digits; four of a p-value, which is never shown as 0."""
+    """Return a number with six significant digits; a p-value with four, and never as 0."""
     if not name.startswith("pvalue"):
         return f"{value:.6g}"
     return "< 0.001" if value < 0.001 else f"{value:.4g}"
@@ -155,7 +156,7 @@ def _words(name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`text` for HTML, without control characters, and cut where it is very long."""
+    """Return `text` escaped for HTML, without control characters, cut to MAX_CHARACTERS."""
     if len(text) > MAX_CHARACTERS:
         text = text[: MAX_CHARACTERS - 1] + "…"
     visible = (c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -164,5 +165,5 @@ def _escaped(text: str) -> str:
 
 def _fields(result: object) -> tuple[Any, ...]:
     if not is_dataclass(result):
-        raise TypeError(f"only dataclasses show themselves, got a {type(result).__name__}")
+        raise TypeError(f"a result must be a dataclass, got a {type(result).__name__}")
     return fields(result)

@@ -1,9 +1,9 @@
-"""How each run ended: status words of other tools, and results that are nan or inf.
+"""Reading of run statuses of other tools, and of results that are nan or inf.
 
-Status words are read as ``ok``, ``diverged`` or ``failed``. A run that another tool reports as
-unfinished has no final result, and counts as failed. A result that is spelled nan or inf, or is an
-infinite number, belongs to a run that diverged: leaving it out would favour the treatment that lost
-the run. A float NaN counts as missing, because pandas marks missing numbers so.
+Status words are converted to ``ok``, ``diverged`` or ``failed``. A run that another tool reports as
+unfinished has no final result and counts as failed. An infinite result, or the text nan or inf,
+marks a diverged run: leaving out these runs would favour the treatment that diverged. A float NaN
+counts as missing, because pandas uses it for missing numbers.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from bench.errors import TableError
 from bench.storage.records import DIVERGED, FAILED, OK, STATUSES
 
 STATUS = "status"
-#: What a result that is nan or inf can be read as.
+#: Interpretations of a result that is nan or inf.
 NanReading = Literal["diverged", "missing"]
 
-#: Words for a status, in lower case with single spaces: those of MLflow, Weights & Biases, Optuna,
-#: Slurm, SageMaker, Kubernetes and others.
+#: Status words of MLflow, Weights & Biases, Optuna, Slurm, SageMaker, Kubernetes and others, in
+#: lower case with single spaces.
 WORDS: Mapping[str, tuple[str, ...]] = {
     OK: (
         *("ok", "okay", "success", "successful", "succeeded", "finished", "complete"),
@@ -62,14 +62,15 @@ _SLURM_CANCELLED = re.compile(r"cancelled( by [0-9]+|\+)")
 
 @dataclass(frozen=True)
 class Outcomes:
-    """A table whose results and statuses are read.
+    """Table with converted results and statuses.
 
     Attributes
     ----------
     table
-        The runs: `value` as numbers, `status` in this program's words where there is any.
+        The runs: the results as numbers, and `status` as ``ok``, ``diverged`` or ``failed`` where
+        the table has that column.
     notes
-        Sentences on how cells were read, for whoever gave the table.
+        Sentences for the user on how cells were read.
     """
 
     table: pd.DataFrame
@@ -77,22 +78,22 @@ class Outcomes:
 
 
 def read_outcomes(table: pd.DataFrame, value: str, nan: NanReading = "diverged") -> Outcomes:
-    """Read statuses and results of any tool; a table that was read already stays as it is.
+    """Convert the statuses and results of a table; a converted table is returned unchanged.
 
     Parameters
     ----------
     table
         One row per run.
     value
-        The column of results.
+        Name of the column of results.
     nan
-        Whether runs whose result is nan or inf diverged, or have no result. It does not concern
-        runs that the column `status` says diverged or failed.
+        Whether runs with the result nan or inf diverged or have no result. It does not apply to
+        runs with the status diverged or failed.
 
     Raises
     ------
     TableError
-        If there is no column `value`, a status is not known, or a result is not a number.
+        If there is no column `value`, a status is unknown, or a result is not a number.
     """
     table = prepared(table)
     require_columns(table, [value])
@@ -142,7 +143,7 @@ def _status(cell: object) -> str | None:
 
 
 def _normal(word: str) -> str:
-    """Return a word in lower case, without the name of an enumeration and Slurm's additions."""
+    """Return a status word in lower case, without an enumeration's name and Slurm's suffixes."""
     plain = re.sub(r"[\s_-]+", " ", word.rpartition(".")[2]).strip().lower()
     return "cancelled" if _SLURM_CANCELLED.fullmatch(plain) else plain
 

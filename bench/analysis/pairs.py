@@ -1,4 +1,4 @@
-"""Every pair of treatments: tested, adjusted, measured and judged."""
+"""Pairwise comparison of treatments: tests, adjusted p-values, effect sizes and verdicts."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from bench.analysis.stats.student import t_interval, t_pvalue
 from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 from bench.analysis.table import PairedTable, sign_of
 
-#: With two blocks the sign-flip p is 1/2 or 1, whatever the sizes of the differences: it only
-#: tells whether both signs agree. From three on, the measurements have a say.
+#: With two blocks the p-value of the sign-flip test is 1/2 or 1: it depends only on whether both
+#: signs agree. With three or more it also depends on the sizes of the differences.
 MIN_BLOCKS_FOR_VERDICT = 3
 
 
 def compare_pairs(
     paired: PairedTable, order: Sequence[str], parameters: Parameters, level: float
 ) -> tuple[Pair, ...]:
-    """Every unordered pair once, the first of `order` first: one Holm family.
+    """Compare every unordered pair of treatments once; all pairs form one Holm family.
 
     Parameters
     ----------
     paired
         One value per (block, treatment).
     order
-        The names of the treatments, best first.
+        Names of the treatments, best first: the order of the pairs.
     parameters
-        Intervals have level 1 - alpha; the margin is that of the equivalence tests.
+        Declared settings: intervals have level 1 - alpha; `margin` is that of the equivalence
+        tests.
     level
-        The family-wise level at which the pairs are judged.
+        Family-wise level of the verdicts.
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     names = list(combinations(order, 2))
     common = [paired.common(column[a], column[b]) for a, b in names]
-    n_tested = max(1, sum(len(x) > 1 for x, _ in common))  # one block tests nothing
+    n_tested = max(1, sum(len(x) > 1 for x, _ in common))  # no test with one block
     pairs = [
         measure_pair(
             both,
@@ -72,20 +73,20 @@ def measure_pair(
     single_level: float,
     error: float = 0.0,
 ) -> Pair:
-    """Everything about a pair that does not depend on the other pairs; not yet judged.
+    """Compute all results of a pair that do not depend on the other pairs.
 
-    Its verdict is what it would be called if its difference were significant.
+    The verdict of the result is the one for a significant difference, see :func:`decide_verdict`.
 
     Parameters
     ----------
     names
-        Of a and of b.
+        Names of a and b.
     values
-        Of a and of b over their common blocks, each of shape (n,), without NaN.
+        Values of a and b over their common blocks, each of shape (n,), without NaN.
     total
         Where the values are counts divided by `total`, that number; else None.
     parameters
-        The interval has level 1 - alpha; margin and direction are used too.
+        Declared settings: alpha, margin and direction are used.
     single_level
         The simultaneous interval has level 1 - `single_level`.
     error
@@ -127,19 +128,19 @@ def measure_pair(
 
 
 def _nominal_verdict(d: Differences, sign: int) -> Verdict:
-    """What a pair would be called if its difference were significant."""
+    """Return the verdict of a pair if its difference were significant."""
     if d.n < 2:
         return "not testable"
     if d.all_zero:
         return "identical"
     if d.n < MIN_BLOCKS_FOR_VERDICT:
         return "not testable"
-    leanings: dict[int, Verdict] = {1: "better", 0: "inconclusive", -1: "worse"}
-    return leanings[sign * d.sign]
+    by_sign: dict[int, Verdict] = {1: "better", 0: "inconclusive", -1: "worse"}
+    return by_sign[sign * d.sign]
 
 
 def _judge(pair: Pair, level: float, n_tested: int) -> Pair:
-    """The pair with its verdict, now that both of its adjusted p-values are known."""
+    """Return the pair with its verdict from the adjusted p-values, and the seeds it needs."""
     verdict = decide_verdict(pair.verdict, pair.pvalue_holm, pair.pvalue_equivalence_holm, level)
     if verdict != "inconclusive":
         return replace(pair, verdict=verdict)
@@ -150,21 +151,21 @@ def _judge(pair: Pair, level: float, n_tested: int) -> Pair:
 
 
 def decide_verdict(
-    leaning: Verdict, pvalue_holm: float | None, pvalue_equivalence_holm: float | None, level: float
+    nominal: Verdict, pvalue_holm: float | None, pvalue_equivalence_holm: float | None, level: float
 ) -> Verdict:
-    """The verdict, from what it would be if the difference were significant and from whether it is.
+    """Return the verdict from the adjusted p-values.
 
     Parameters
     ----------
-    leaning
-        The verdict of :func:`measure_pair`.
+    nominal
+        Verdict if the difference were significant, as in the result of :func:`measure_pair`.
     pvalue_holm, pvalue_equivalence_holm
-        Holm's p-values of the difference and of the equivalence.
+        Holm's adjusted p-values of the test of a difference and of the equivalence test.
     level
-        The family-wise level.
+        Family-wise level.
     """
-    if leaning in ("identical", "not testable") or _at_most(pvalue_holm, level):
-        return leaning
+    if nominal in ("identical", "not testable") or _at_most(pvalue_holm, level):
+        return nominal
     return "equivalent" if _at_most(pvalue_equivalence_holm, level) else "inconclusive"
 
 

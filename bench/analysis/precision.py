@@ -1,15 +1,15 @@
-r"""Which numbers rounded values stand for.
+r"""Recovery of exact values from rounded values.
 
 A file may hold ``95.9800033569336``, which is 95.98 in float32, for 4799 of 5000 images.
-Differences of such values are off by their rounding errors, so that equal gaps no longer tie.
-Therefore values are read as what they were rounded from, where that is certain:
+Differences of such values contain rounding errors, and equal differences are no longer equal.
+Rounded values are therefore replaced by exact values, where these can be identified with certainty:
 
-1. as multiples of :math:`1/N`, where all of them lie within their rounding error of a multiple and
-   chance does not explain that: among random values, the expected number of such :math:`N` is below
+1. multiples of :math:`1/N`, where all values lie within their rounding error of a multiple and
+   this is not a coincidence: for random values, the expected number of such :math:`N` is below
    :data:`CHANCE`;
-2. else, where all of them are float16, bfloat16 or float32 numbers, as the shortest decimals that
-   these stand for; unless they are also multiples of a power of two that is coarser than the last
-   decimal, and so need no rounding to explain them.
+2. else, where all values are float16, bfloat16 or float32 numbers, the shortest decimals that are
+   rounded to these numbers; but not where all values are multiples of a power of two that is at
+   least as large as the last decimal place: such values are exact in binary.
 
 References
 ----------
@@ -29,17 +29,17 @@ import numpy as np
 
 from bench.analysis.stats.rounding import FloatArray
 
-#: A reading is accepted where random values would allow it with a smaller probability than this.
+#: Largest accepted probability that random values fit the same multiples by chance.
 CHANCE = 1e-6
-#: That all values are numbers of a binary format needs less proof: the error it can cause is small.
+#: The same for a binary format. It is larger, because a wrong format causes a small error only.
 _CHANCE_OF_FORMAT = 1e-4
-#: Larger denominators are not looked for.
+#: Largest denominator that is tried.
 MAX_TOTAL = 2_000_000
-#: Denominators tried at once.
+#: Number of denominators in one vectorised step.
 _AT_ONCE = 50_000
-#: Values printed with more significant digits than this are not taken for rounded decimals.
+#: Largest number of significant digits of values that are regarded as rounded decimals.
 _MOST_DIGITS = 8
-#: Rounding errors that arithmetic in float32 leaves, in units of its half spacing.
+#: Rounding errors of float32 arithmetic, in units of half the spacing of float32 numbers.
 _NOISE = (1.0, 8.0)
 #: Errors of an accuracy are looked for in error rates only where all are larger by this factor.
 _TELLING = 1000
@@ -50,20 +50,20 @@ _MOST_COVERED = 0.4
 
 @dataclass(frozen=True)
 class Format:
-    """A binary floating-point format: significant bits, and its largest finite number."""
+    """Binary floating-point format: number of significant bits, and largest finite number."""
 
     name: str
     bits: int
     largest: float
 
     def nearest(self, x: FloatArray) -> FloatArray:
-        """The numbers of this format nearest to `x`; infinite beyond its range."""
+        """Return the numbers of this format nearest to `x`; infinite beyond its range."""
         fraction, exponent = np.frexp(x)
         rounded = np.ldexp(np.rint(np.ldexp(fraction, self.bits)), exponent - self.bits)
         return np.asarray(np.where(np.abs(rounded) <= self.largest, rounded, np.inf))
 
     def spacing(self, x: FloatArray) -> FloatArray:
-        """The distance between neighbours of this format around `x`."""
+        """Return the distance between neighbouring numbers of this format around `x`."""
         return np.asarray(np.ldexp(1.0, np.frexp(x)[1] - self.bits))
 
 
@@ -77,20 +77,19 @@ FORMATS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Recovered:
-    """Values as what they stand for.
+    """Recovered values.
 
     Attributes
     ----------
     values
-        Shape (n,), in the order given; NaN and infinities stay.
+        Shape (n,), in the order given; NaN and infinities are unchanged.
     rounded_to
-        What the values given are rounded to, such as ``"float32"``; None where they are read as
-        they are.
+        Precision of the given values, such as ``"float32"``; None where they are unchanged.
     total
-        Where they are read as multiples of ``scale / total``, that number.
+        Where the values are multiples of ``scale / total``, that number.
     error
-        Relative rounding error that is left in `values`: 0 where they are read as multiples or as
-        decimals of fewer digits than the format has.
+        Relative rounding error that remains in `values`: 0 for multiples, and for decimals with
+        fewer digits than the format.
     """
 
     values: FloatArray
@@ -100,14 +99,14 @@ class Recovered:
 
 
 def recover(values: FloatArray, scales: Sequence[float] = (1.0,)) -> Recovered:
-    """Read values as what they were rounded from; as they are where that is not certain.
+    """Replace rounded values by exact values, or return them unchanged where these are uncertain.
 
     Parameters
     ----------
     values
         Shape (n,).
     scales
-        What a count is divided by its total and multiplied with: 1 for fractions, 100 for per cent.
+        Value of a perfect accuracy: 1 for fractions, 100 for per cent. All are tried in turn.
 
     Examples
     --------
@@ -116,7 +115,7 @@ def recover(values: FloatArray, scales: Sequence[float] = (1.0,)) -> Recovered:
     """
     known = np.unique(np.abs(values[np.isfinite(values)]))
     known = known[known > 0]
-    if (known == np.rint(known)).all():  # nothing to read in whole numbers, or in none
+    if (known == np.rint(known)).all():  # no values, or only whole numbers: nothing to recover
         return Recovered(values=values)
     written = [Decimal(repr(x)).normalize() for x in known.tolist()]
     form = _format_of(known, written)
@@ -134,9 +133,9 @@ def recover(values: FloatArray, scales: Sequence[float] = (1.0,)) -> Recovered:
 
 
 def rounding(values: FloatArray) -> tuple[str | None, FloatArray]:
-    """What finite `values` are rounded to, None where to no less than float64; and their errors.
+    """Return the precision that finite `values` are rounded to, and bounds of their errors.
 
-    Errors are bounds, shape (n,).
+    The precision is None for float64. The bounds have shape (n,).
     """
     known = np.unique(np.abs(values))
     known = known[known > 0]
@@ -150,7 +149,7 @@ def rounding(values: FloatArray) -> tuple[str | None, FloatArray]:
 
 
 def _format_of(known: FloatArray, written: Sequence[Decimal]) -> Format | None:
-    """The coarsest format whose numbers, printed with as many digits, are all of `known`."""
+    """Return the coarsest format that contains all of `known`, up to the printed digits."""
     last_places = np.array([10.0 ** float(_exponent(d)) for d in written])
     for form in FORMATS:
         with np.errstate(divide="ignore", invalid="ignore"):  # of the smallest floats
@@ -167,7 +166,7 @@ def _format_of(known: FloatArray, written: Sequence[Decimal]) -> Format | None:
 def _errors(
     known: FloatArray, written: Sequence[Decimal], form: Format | None, scale: float
 ) -> tuple[FloatArray, ...]:
-    """Rounding errors to allow, one array for each attempt."""
+    """Return the allowed rounding errors, one array for each attempt."""
     float32 = FORMATS[-1]
     if form is not None and form is not float32:
         return (form.spacing(known) / 2,)
@@ -187,7 +186,7 @@ def _errors(
 
 
 def _places(written: Sequence[Decimal]) -> tuple[FloatArray, FloatArray]:
-    """The last place of each number, if all have as many decimals, or as many digits."""
+    """Return the last place of each number, if all have as many decimals, or as many digits."""
     last = 10.0 ** float(min(map(_exponent, written)))
     digits = max(len(d.as_tuple().digits) for d in written)
     by_digits = [10.0 ** float(d.adjusted() - digits + 1) for d in written]
@@ -195,7 +194,7 @@ def _places(written: Sequence[Decimal]) -> tuple[FloatArray, FloatArray]:
 
 
 def _decimals_in_words(written: Sequence[Decimal]) -> str | None:
-    """``4 decimals``, where values are printed with few digits; None where with many."""
+    """Return a text such as ``4 decimals``; None where a value has too many digits."""
     if max(len(d.as_tuple().digits) for d in written) > _MOST_DIGITS:
         return None
     places = max(0, -min(map(_exponent, written)))
@@ -207,26 +206,27 @@ def _exponent(number: Decimal) -> int:
 
 
 def _total(fractions: FloatArray, attempts: Sequence[FloatArray], places: FloatArray) -> int | None:
-    """The least N of which all `fractions` are multiples of 1/N within their errors, if certain.
+    """Return the smallest N such that all `fractions` are multiples of 1/N within their errors.
 
-    A number proves no more than its own last place in `places` does.
+    None where no N fits, or where the fit may be a coincidence. `places` holds the last place of
+    each number as written: a number is no better evidence than that.
     """
-    telling = fractions != np.rint(fractions)
-    if not telling.any():
+    informative = fractions != np.rint(fractions)  # whole numbers are multiples of every 1/N
+    if not informative.any():
         return None
     for errors in attempts:
-        limit = int(min(MAX_TOTAL, _MOST_COVERED / 2 / float(errors[telling].max())))
-        largest = _largest_certain_total(np.maximum(errors, places / 2)[telling], limit)
+        limit = int(min(MAX_TOTAL, _MOST_COVERED / 2 / float(errors[informative].max())))
+        largest = _largest_certain_total(np.maximum(errors, places / 2)[informative], limit)
         for start in range(1, largest + 1, _AT_ONCE):
             totals = np.arange(start, min(start + _AT_ONCE, largest + 1), dtype=np.float64)
-            fitting = _fitting(totals, fractions[telling], errors[telling])
+            fitting = _fitting(totals, fractions[informative], errors[informative])
             if len(fitting):
                 return int(fitting[0])
     return None
 
 
 def _fitting(totals: FloatArray, fractions: FloatArray, errors: FloatArray) -> FloatArray:
-    """Those of `totals` of whose reciprocals all `fractions` are multiples within their errors."""
+    """Return the N in `totals` such that all `fractions` are multiples of 1/N within errors."""
     for x, error in zip(fractions, errors, strict=True):
         products = x * totals
         totals = totals[np.abs(products - np.rint(products)) <= (error * 1.001) * totals]
@@ -236,10 +236,11 @@ def _fitting(totals: FloatArray, fractions: FloatArray, errors: FloatArray) -> F
 
 
 def _largest_certain_total(errors: FloatArray, limit: int) -> int:
-    """The largest N, at most `limit`, for which chance is ruled out.
+    """Return the largest N up to `limit` for which a fit is not a coincidence.
 
-    A random value lies within its error e of a multiple of 1/N with probability 2 e N. So all
-    values do for N times the product of these of the denominators up to N.
+    A random value lies within its error e of a multiple of 1/N with probability 2 e N. The expected
+    number of denominators up to N that fit all values is at most N times the product of these
+    probabilities.
     """
 
     def is_chance(total: int) -> bool:
@@ -251,14 +252,14 @@ def _largest_certain_total(errors: FloatArray, limit: int) -> int:
 
 
 def _as_decimals(values: FloatArray, known: FloatArray, form: Format) -> Recovered:
-    """The shortest decimals that the format's numbers stand for, unless a coarser grid has them."""
+    """Return the shortest decimals of the format's numbers, unless these are exact in binary."""
     nearest = form.nearest(known)
     decimals = _shortest(nearest, form)
     last_place = 10.0 ** float(
         min(_exponent(Decimal(repr(x)).normalize()) for x in decimals.tolist())
     )
     if _binary_place(nearest) >= last_place:
-        # every number of a format is such a multiple; in float32, chance would not be so coarse
+        # all numbers of a format are such multiples; for float32 a grid this coarse is no accident
         error = 2.0**-form.bits if form is FORMATS[-1] else 0.0
         return Recovered(values=_substituted(values, known, nearest), error=error)
     error = 2.0**-form.bits if last_place < form.spacing(known).max() else 0.0
@@ -266,13 +267,13 @@ def _as_decimals(values: FloatArray, known: FloatArray, form: Format) -> Recover
 
 
 def _binary_place(x: FloatArray) -> float:
-    """The largest power of two of which all `x` are multiples."""
+    """Return the largest power of two such that all `x` are multiples of it."""
     places = [math.frexp(1 / n.as_integer_ratio()[1]) for n in map(float, x)]
     return min(math.ldexp(fraction, exponent) for fraction, exponent in places)
 
 
 def _shortest(x: FloatArray, form: Format) -> FloatArray:
-    """The decimals with the fewest digits that the format rounds to `x`."""
+    """Return the decimals with the fewest digits that the format rounds to `x`."""
     decimals = x.copy()
     left = np.arange(len(x))
     for digits in range(17):
@@ -291,15 +292,15 @@ def _replaced(
     total: int | None,
     error: float = 0.0,
 ) -> Recovered:
-    """What is recovered where each of `known` is read as its fellow in `read`."""
-    if (np.abs(read - known) <= 1e-12 * known).all():  # they are what they stand for
+    """Return `values` with each of `known` replaced by the value at its index in `read`."""
+    if (np.abs(read - known) <= 1e-12 * known).all():  # the values were exact
         return Recovered(values=values, error=error)
     recovered = _substituted(values, known, read)
     return Recovered(values=recovered, rounded_to=rounded_to or "float32", total=total, error=error)
 
 
 def _substituted(values: FloatArray, known: FloatArray, read: FloatArray) -> FloatArray:
-    """`values` with each of `known` replaced by its fellow in `read`, whatever its sign."""
+    """Return `values` with each of `known` replaced by the value at its index, keeping the sign."""
     usable = np.isfinite(values) & (values != 0)
     places = np.searchsorted(known, np.abs(np.where(usable, values, known[0])))
     return np.asarray(np.where(usable, np.copysign(read[places], values), values))

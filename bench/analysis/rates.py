@@ -1,4 +1,4 @@
-"""What learning rate each treatment was trained with, where any has a schedule."""
+"""Learning rates of the treatments, where any treatment has a schedule."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ SCHEDULE_COLUMN = "schedule"
 
 
 def rate_curves(table: pd.DataFrame, variants: Sequence[Variant]) -> tuple[RateCurve, ...]:
-    """One curve for each variant whose learning rate is known, in the order of `variants`.
+    """Return one curve per variant with a known learning rate, in the order of `variants`.
 
-    There are none where no variant has a schedule: then the hyperparameters say it all.
+    Returns nothing where no variant has a schedule: the hyperparameters then hold the constant
+    rates.
 
     Parameters
     ----------
     table
         One row per run with `optimizer`, `iterations` and the list columns :data:`RATE_COLUMNS`.
     variants
-        What the names stand for.
+        Settings of the treatments.
     """
     if not any(variant.schedule for variant in variants):
         return ()
@@ -57,7 +58,7 @@ def _rate_curve(runs: pd.DataFrame, variant: Variant) -> RateCurve | None:
 
 
 def _longest(runs: pd.DataFrame) -> list[tuple[int, float]]:
-    """Those of the run that got furthest: before that, all runs of a variant had the same."""
+    """Return (iteration, rate) of the run with the most updates; all runs share one schedule."""
     stored = zip(*(runs[column] for column in RATE_COLUMNS), strict=True)
     known = [
         [(int(i), float(rate)) for i, rate in zip(at, rates, strict=False)]

@@ -1,4 +1,4 @@
-"""What the numbers of a column mean: their unit, and what they were rounded from."""
+"""Interpretation of the numbers of a column: their unit, and recovery from rounding."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 from bench.analysis.precision import recover, rounding
 from bench.analysis.stats.rounding import FloatArray
 
-#: Accuracies above 1 by less than this share are fractions with a rounding error.
+#: Largest relative excess over 1 of accuracies that are fractions with a rounding error.
 _TOLERANCE = 1e-3
-#: Columns that `test_correct` and `test_total` count.
+#: Columns that belong to the counts `test_correct` and `test_total`.
 COUNTED = ("test_accuracy", "accuracy")
-#: Counts and accuracies agree where they differ by less than this, as fractions.
+#: Largest difference between an accuracy and its count, as fractions.
 _AGREEMENT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A column as it is understood.
+    """Interpreted values of a column.
 
     Attributes
     ----------
     values
         Shape (n,), in the unit of the column; NaN where there is none.
     total
-        Where the values are fractions with stated counts of `total` test images, that number.
+        Where the table has counts of the same number of test images for all runs, that number.
     error
         Relative rounding error of the values: see :class:`bench.analysis.precision.Recovered`.
     notes
-        Sentences for the reader; none where the column states its counts.
+        Sentences for the reader on the unit and the rounding.
     """
 
     values: FloatArray
@@ -41,15 +41,15 @@ class Reading:
 
 
 def is_accuracy(column: str) -> bool:
-    """Whether a column holds accuracies, by its name."""
+    """Return whether a column holds accuracies, by its name."""
     return column == "accuracy" or column.endswith("_accuracy")
 
 
 def scale_of(column: str, values: FloatArray) -> float | None:
-    """What a perfect accuracy is in this column: 1 for fractions, 100 for per cent.
+    """Return the value of a perfect accuracy in this column: 1 for fractions, 100 for per cent.
 
     A column is in per cent where its largest value is above 1 by more than a rounding error. None
-    where it holds no accuracies, or larger numbers.
+    where the column holds no accuracies, or a value above 100.
     """
     largest = values[np.isfinite(values)].max(initial=0.0)
     if not is_accuracy(column) or largest > 100 * (1 + _TOLERANCE):
@@ -58,11 +58,11 @@ def scale_of(column: str, values: FloatArray) -> float | None:
 
 
 def mixed_scales(column: str, values: FloatArray) -> tuple[int, int] | None:
-    """Positions of a value that looks like a fraction and of one in per cent; None without both.
+    """Return the positions of a fraction and of a value in per cent; None unless there are both.
 
-    In a column in per cent, a value below 1 looks like a fraction where a hundred times as much
-    would be an ordinary value of this column: between half of the median and 5/4 of the largest of
-    the values in per cent. The accuracy of a run that collapsed is smaller as a rule.
+    In a column in per cent, a value below 1 is regarded as a fraction where 100 times the value is
+    between half of the median and 5/4 of the largest of the values in per cent. The accuracy of a
+    collapsed run is usually smaller.
     """
     if scale_of(column, values) != 100:
         return None
@@ -80,18 +80,17 @@ def read_values(
     correct: FloatArray | None = None,
     totals: FloatArray | None = None,
 ) -> Reading:
-    """The values that a column stands for.
+    """Interpret the numbers of a column: unit, counts and rounding.
 
     Parameters
     ----------
     column
-        Its name.
+        Name of the column.
     numbers
         Shape (n,), as they are in the table.
     correct, totals
         Shape (n,): the numbers of correct and of all test images, where the table has them. They
-        only sharpen what `numbers` says: where they do not agree with it (an edited table),
-        `numbers` is what is analysed.
+        are used where they agree with `numbers`; in an edited table they may not agree.
     """
     scale = scale_of(column, numbers)
     if scale is not None and totals is not None and column in COUNTED:
@@ -129,7 +128,7 @@ def _counted(
     correct: FloatArray | None,
     totals: FloatArray,
 ) -> Reading | None:
-    """The accuracies as exact shares of their totals; None where these do not fit."""
+    """Return the accuracies as exact shares of their totals; None where these do not agree."""
     used = np.isfinite(numbers)
     n, given = totals[used], numbers[used]
     if not len(n) or not ((n >= 1) & (n == np.rint(n)) & np.isfinite(n)).all():

@@ -1,15 +1,16 @@
-r"""Would the difference hold on other test images too?
+r"""Intervals of mean differences over new seeds and new test images.
 
-The interval of the mean difference over seeds says: new seeds, these test images. Correctness of
-every image in every run allows a second statement, over new seeds *and* new images: both are random
-effects that cross. For the paired correctness difference :math:`d_{se} \in \{-1, 0, 1\}` of seed
-:math:`s` on example :math:`e`, the variance of its grand mean over :math:`n` seeds and :math:`N`
-examples is estimated without bias by
+The t interval of a mean difference generalises to new seeds with the same test images. The
+correctness of every image in every run allows an interval over new seeds *and* new images, with
+seeds and images as crossed random effects. For the paired difference of correctness
+:math:`d_{se} \in \{-1, 0, 1\}` of seed :math:`s` on example :math:`e`, an unbiased estimate of the
+variance of the grand mean over :math:`n` seeds and :math:`N` examples is
 
 .. math:: (MS_{seed} + MS_{example} - MS_{residual}) / (n N).
 
-That estimate can be too small by chance, even negative, so it is never taken below the largest of
-the three mean squares over :math:`n N`, and the interval is never narrower than that over seeds.
+This estimate can be too small by chance, even negative. The largest of the three mean squares,
+divided by :math:`n N`, is therefore a lower limit, and the interval is never narrower than the one
+over seeds.
 
 References
 ----------
@@ -37,14 +38,16 @@ from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.errors import TableError
 
-#: One bit per test example, the first in the highest bit: 1 where the run classified it correctly.
+#: Column with one bit per test example, the first in the highest bit: 1 where it is correct.
 CORRECTNESS = "correct_bits"
 
 
 def scope(
     table: pd.DataFrame, paired: PairedTable, pairs: Sequence[Pair], alpha: float
 ) -> Scope | None:
-    """Crossed intervals of the mean difference of every pair; None without :data:`CORRECTNESS`.
+    """Compute crossed intervals of the mean difference of every pair.
+
+    None without the column :data:`CORRECTNESS`, or without counts of test images.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def scope(
 
 @dataclass(frozen=True)
 class MeanSquares:
-    """The two-way analysis of variance of differences (n, N), one in each cell."""
+    """Mean squares of a two-way analysis of variance of differences (n, N), one per cell."""
 
     n: int
     n_examples: int
@@ -79,12 +82,12 @@ class MeanSquares:
 
     @property
     def variance_of_mean(self) -> float:
-        """Of the grand mean, over new seeds and new examples."""
+        """Variance of the grand mean over new seeds and new examples."""
         return max(self._sum, self._largest) / (self.n * self.n_examples)
 
     @property
     def df(self) -> float | None:
-        """Satterthwaite's degrees of freedom of that variance; None where nothing varies."""
+        """Satterthwaite's degrees of freedom of the variance; None where all mean squares are 0."""
         parts = self._parts
         if not self._largest:
             return None
@@ -94,10 +97,10 @@ class MeanSquares:
         return self._sum**2 / math.fsum(square**2 / df for square, df in parts if square)
 
     def half_width(self, alpha: float) -> float:
-        """Of the interval of the grand mean at level 1 - `alpha`.
+        """Return half the width of the interval of the grand mean at level 1 - `alpha`.
 
-        Never less than that of the interval over seeds alone: with few seeds, their mean square can
-        be small by chance, and Satterthwaite's degrees of freedom then too many.
+        It is at least that of the interval over seeds alone: with few seeds, their mean square can
+        be small by chance, and Satterthwaite's degrees of freedom are then too large.
         """
         if self.df is None:
             return 0.0
@@ -121,9 +124,9 @@ class MeanSquares:
 
     @classmethod
     def of(cls, by_seed: FloatArray, by_example: FloatArray, sum_of_squares: float) -> MeanSquares:
-        """From the sums of the differences of every seed (n,) and of every example (N,), n, N > 1.
+        """Compute the mean squares from sums of differences per seed (n,) and per example (N,).
 
-        All are whole numbers, so that the sums are exact.
+        Both n and N are above 1. All sums are whole numbers, so they are exact.
         """
         n, n_examples = len(by_seed), len(by_example)
         cells = n * n_examples
@@ -144,7 +147,7 @@ class MeanSquares:
 
 @dataclass(frozen=True)
 class _Correctness:
-    """Packed bits of every run, (n, k, bytes), and whether a run has them, (n, k)."""
+    """Packed bits of every run, (n, k, bytes), and a mask of the runs that have them, (n, k)."""
 
     bits: NDArray[np.uint8]
     known: NDArray[np.bool_]
@@ -161,16 +164,16 @@ class _Correctness:
             row = int(paired.cells[cell])
             content = packed[row]
             if content is None or content is pd.NA or content != content:
-                continue  # a run of somebody else's table that does not say
+                continue  # tables of other tools may have gaps
             correct = round(float(paired.values[cell]) * n_examples)
             bits[cell] = _checked_bits(content, n_examples, correct, table, row)
             known[cell] = True
         return cls(bits=bits, known=known, n_examples=n_examples)
 
     def by_example(self, column: int, blocks: NDArray[np.intp]) -> FloatArray:
-        """In how many of these blocks a treatment is right on each example, (N,)."""
+        """Return the number of these blocks in which each example is correct, shape (N,)."""
         sums = np.zeros(self.n_examples)
-        for start in range(0, len(blocks), 250):  # in bytes, and no number above 255
+        for start in range(0, len(blocks), 250):  # sums up to 255 fit into one byte
             some = self.bits[blocks[start : start + 250], column]
             unpacked = np.unpackbits(some, axis=1, count=self.n_examples)
             sums += unpacked.sum(axis=0, dtype=np.uint8)
@@ -194,13 +197,13 @@ def _checked_bits(
     counted = int(np.bitwise_count(bits).sum())
     if int(bits[-1]) & ((1 << (8 * len(bits) - n_examples)) - 1):
         raise TableError(
-            f"column {CORRECTNESS!r} must have no bit set behind example {n_examples}, but has in "
+            f"column {CORRECTNESS!r} must have no bit set after example {n_examples}, got one in "
             f"{where(table, row)}"
         )
     if counted != correct:
         raise TableError(
-            f"column {CORRECTNESS!r} must agree with the accuracy: it has {counted} of "
-            f"{n_examples} examples right, the accuracy {correct}, in {where(table, row)}"
+            f"column {CORRECTNESS!r} must agree with the accuracy, got {counted} correct of "
+            f"{n_examples} examples and {correct} by the accuracy in {where(table, row)}"
         )
     return bits
 

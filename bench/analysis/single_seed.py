@@ -1,4 +1,4 @@
-"""What one seed would have told: the question that this project was built to answer.
+"""Conclusions from a single seed, and from a few seeds, compared with those from all seeds.
 
 References
 ----------
@@ -19,24 +19,26 @@ from bench.analysis.stats.differences import paired_differences
 from bench.analysis.stats.rounding import FloatArray, decimals, in_units
 from bench.analysis.table import PairedTable
 
-#: Resamples behind a point of the curve, fewer where a table is so large that they would take
-#: more than this many numbers, and the seed they are drawn from.
+#: Number of resamples of a point of the curve; largest number of drawn values, which limits the
+#: resamples of a large table; seed of the generator.
 DRAWS, MAX_NUMBERS, DRAWS_SEED = 10_000, 50_000_000, 20_181_106
-#: Numbers held at once, and points of the curve.
+#: Number of values in memory at once; largest number of points of the curve.
 _CHUNK, _POINTS = 4_000_000, 30
 
 
 def single_seed(
     paired: PairedTable, order: Sequence[str], pairs: Sequence[Pair]
 ) -> SingleSeed | None:
-    """How often one block misleads, and how many it takes to name the leader.
+    """Compute how often a single block is misleading, and how often n blocks find the leader.
 
     Parameters
     ----------
+    paired
+        One value per (block, treatment).
     order
-        The names of the treatments, best first.
+        Names of the treatments, best first.
     pairs
-        The pairs to report on.
+        Pairs of the comparison.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def single_seed(
     scores = _in_whole_units(paired, [column[name] for name in order])
     if len(order) < 2 or not len(scores):
         return None
-    # sums of rounded numbers that differ by rounding alone are equal; sums of counts are exact
+    # sums that differ by rounding errors only count as equal; sums of counts are exact
     unit = 0.0 if paired.total is not None else 1.0
     totals = scores.sum(axis=0)
     leader = int(np.argmax(totals >= totals.max() - unit * len(scores)))
@@ -70,9 +72,10 @@ def single_seed(
 
 
 def _in_whole_units(paired: PairedTable, columns: Sequence[int]) -> FloatArray:
-    """Complete blocks as whole numbers, higher is better, so that equal sums are equal.
+    """Return complete blocks as whole numbers, shape (n, k), where higher is better.
 
-    Shape (n, k). The blocks are sorted by their values: a resample must not depend on their names.
+    Sums of whole numbers are exact. The blocks are sorted by their values, because resamples must
+    not depend on the names of the blocks.
     """
     values = paired.sign * paired.complete[:, columns]
     if paired.total is not None:
@@ -84,7 +87,7 @@ def _in_whole_units(paired: PairedTable, columns: Sequence[int]) -> FloatArray:
 
 
 def shares_of_the_best(scores: FloatArray, slack: ArrayLike = 0.0) -> FloatArray:
-    """1 where a treatment is best, a share where several are; the treatments are the last axis.
+    """Return 1 where a treatment is best, 1/m where m treatments tie; treatments are the last axis.
 
     Scores that differ by no more than `slack` count as equal.
     """
@@ -95,7 +98,7 @@ def shares_of_the_best(scores: FloatArray, slack: ArrayLike = 0.0) -> FloatArray
 def _resampled_curve(
     scores: FloatArray, leader: int, n_draws: int, unit: float
 ) -> list[SelectionPoint]:
-    """Every draw is one sequence of blocks; its first n give the point for n."""
+    """Return the points from 2 blocks on; the first n blocks of each draw belong to point n."""
     n_blocks = len(scores)
     sizes = _sizes(n_blocks)
     if not len(sizes):
@@ -114,7 +117,7 @@ def _resampled_curve(
 
 
 def _sizes(n_blocks: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """From 2 to `n_blocks`: all of them while they are few, else evenly on a logarithmic scale."""
+    """Return the sizes from 2 to `n_blocks`: all, or `_POINTS` of them on a logarithmic scale."""
     if n_blocks <= _POINTS:
         return np.arange(2, n_blocks + 1)
     return np.unique(np.rint(np.geomspace(2, n_blocks, _POINTS)).astype(np.int64))

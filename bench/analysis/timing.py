@@ -1,8 +1,8 @@
-"""Training time, pair by pair: exploratory, whatever the interval says.
+"""Ratios of training times of pairs of optimizers, an exploratory result.
 
-Runs of one seed did the same number of updates, interleaved over the optimizers, so that a slow
-minute of the machine hits all alike. Times are compared as ratios: a machine that is twice as slow
-doubles both.
+Runs of one seed have the same number of updates and are interleaved over the optimizers, so that
+slow periods of the machine affect all optimizers. Times are compared as ratios, which do not depend
+on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ _LARGEST_LOG = 700.0
 def time_ratios(
     table: pd.DataFrame, pairs: Sequence[Pair], *, alpha: float
 ) -> tuple[TimeRatio, ...]:
-    """Geometric means of the paired ratios of training times, with t intervals of their logarithms.
+    """Return geometric means of paired ratios of training times, with t intervals of the logarithm.
 
     Parameters
     ----------
     table
-        One row per run with `optimizer`, `seed`, `status` and :data:`SECONDS`. Only runs that ended
-        well count: one that diverged stopped early. Where there is a `stack`, only pairs of runs
-        whose stacks were as wide: their times are shares of those of the stacks.
+        One row per run with `optimizer`, `seed`, `status` and :data:`SECONDS`. Only runs with
+        status ``ok`` count, because diverged runs stopped early. With a column `stack`, only pairs
+        of runs from stacks of equal width count, because the time of a run is a share of the time
+        of its stack.
     pairs
-        The pairs to report on.
+        Pairs to compare.
     alpha
         Intervals have level 1 - `alpha`.
     """
@@ -58,7 +59,7 @@ def time_ratios(
 
 
 def _stack_widths(table: pd.DataFrame) -> pd.DataFrame:
-    """How many runs shared the time of each, by seed and optimizer; 1 where that is not known."""
+    """Return the number of runs in the stack of each run, by seed and optimizer; 1 if unknown."""
     known = numbers_of(table, "stack") if "stack" in table.columns else np.full(len(table), np.nan)
     widths = table.assign(
         optimizer=table["optimizer"].astype(str), stack=np.nan_to_num(known, nan=1.0)
@@ -67,9 +68,9 @@ def _stack_widths(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def log_seconds(table: pd.DataFrame) -> pd.DataFrame:
-    """Logarithms of the training times, one row per seed and one column per optimizer.
+    """Return logarithms of the training times, one row per seed and one column per optimizer.
 
-    NaN where a run is missing or did not end well: one that diverged stopped early.
+    NaN where a run is missing or its status is not ``ok``.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def _ratio(
 
 
 def exp_or_none(x: float | None) -> float | None:
-    """exp(x); None also where a float cannot hold it: an end of an interval that tells nothing."""
+    """Return exp(x); None where `x` is None, or where the result over- or underflows a float."""
     if x is None or abs(x) > _LARGEST_LOG:
         return None
     return math.exp(x)

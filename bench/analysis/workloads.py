@@ -1,4 +1,4 @@
-"""One value for each optimizer on each workload: what a comparison over workloads rests on."""
+"""Mean result of each optimizer on each dataset, for a comparison over datasets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.storage.records import DIVERGED, OK
 
 
 def means_over_seeds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The mean test accuracy of each optimizer on each dataset.
+    """Compute the mean test accuracy of each optimizer on each dataset.
 
-    Seeds are no further evidence on how an optimizer fares on other datasets: they say how well its
-    mean on this one is known. So a comparison over datasets has one value for each (dataset,
-    optimizer), and the dataset is its block (Demsar 2006, JMLR 7, section 3.2).
+    More seeds make the mean on a dataset more precise, but give no evidence about other datasets.
+    A comparison over datasets therefore has one value for each (dataset, optimizer), and the
+    dataset is the block (Demsar 2006, JMLR 7, section 3.2).
 
     >>> runs = pd.DataFrame({"optimizer": ["sgd", "adam"] * 2, "seed": [0, 0, 1, 1],
     ...                      "test_accuracy": [0.95, 0.97, 0.96, 0.98]})
@@ -27,15 +27,15 @@ def means_over_seeds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Parameters
     ----------
     tables
-        The runs on each dataset, by its name: as :func:`bench.analysis.compare` takes them.
+        Runs by the name of the dataset, each a table for :func:`bench.analysis.compare`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `dataset`, `optimizer`, `test_accuracy` (a fraction, the mean), `status` and
-        `n_seeds`: the seeds on which no optimizer's run failed, since means over other seeds would
-        not be paired. Where a run diverged before anything was measured the status is ``diverged``
-        and there is no mean.
+        Columns `dataset`, `optimizer`, `test_accuracy` (mean, a fraction), `status` and `n_seeds`.
+        The mean is over the `n_seeds` seeds with a result of every optimizer, so that means are
+        paired. Where a run diverged before its first measurement, the status is ``diverged`` and
+        there is no mean.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def means_over_seeds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         if not len(complete):
             raise TableError(f"on {dataset} there is no seed with a run of every optimizer")
         for optimizer, mean in zip(paired.treatments, complete.mean(axis=0), strict=True):
-            # no mean where a run diverged before anything was measured: it ranks worst
+            # the mean is infinite where a run diverged before its first measurement
             is_known = math.isfinite(mean)
             value, status = (float(mean), OK) if is_known else (None, DIVERGED)
             rows.append((dataset, optimizer, value, status, len(complete)))

@@ -198,7 +198,7 @@ def test_only_dataclasses_show_themselves() -> None:
     class Bare(NotebookRepr):
         pass
 
-    with pytest.raises(TypeError, match="only dataclasses show themselves, got a Bare"):
+    with pytest.raises(TypeError, match="a result must be a dataclass, got a Bare"):
         Bare()._repr_html_()
 
 
