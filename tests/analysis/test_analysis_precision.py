@@ -233,7 +233,9 @@ def test_tiny_values_are_no_rounding_errors_of_0() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_an_infinite_total_is_not_used() -> None:
-    assert pair_of([[0.97, 0.96]] * 3, test_total=np.inf).mean_difference == pytest.approx(0.01)
+    assert pair_of(
+        np.array([[0.97, 0.96]] * 3), test_total=np.inf
+    ).mean_difference == pytest.approx(0.01)
 
 
 def test_a_total_that_is_there_twice_is_refused() -> None:
