@@ -7,6 +7,7 @@ of its operands. Without padding, the results of a run would depend on the other
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -64,6 +65,13 @@ class FlatLayout:
         for shape in self.shapes:
             yield start, shape
             start += _aligned(shape.numel())
+
+
+def aligned_empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Allocate a tensor of `shape` (K, ...) in which each of the K parts starts at 64 bytes."""
+    stack, *rest = shape
+    size = math.prod(rest)
+    return like.new_empty(stack, _aligned(size))[:, :size].view(shape)
 
 
 def aligned(tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from bench.networks.layout import FlatLayout
+from bench.networks.layout import FlatLayout, aligned_empty
 from bench.networks.module import Runs
 
 
@@ -74,10 +74,12 @@ class MLP:
 
     def logits(self, layers: tuple[Layer, ...], inputs: Tensor) -> Tensor:
         """Compute logits (K, B, classes) of `inputs` (K, B, D)."""
-        *hidden, last = layers
-        for layer in hidden:
-            inputs = torch.baddbmm(layer.bias, inputs, layer.weight.mT).relu_()
-        return torch.baddbmm(last.bias, inputs, last.weight.mT)
+        for i, layer in enumerate(layers):
+            shape = (*inputs.shape[:2], layer.weight.shape[1])
+            outputs = aligned_empty(layer.weight, shape)
+            torch.baddbmm(layer.bias, inputs, layer.weight.mT, out=outputs)
+            inputs = outputs.relu_() if i < len(layers) - 1 else outputs
+        return inputs
 
     def _layer_sizes(self) -> Iterator[tuple[int, int]]:
         return zip(self.sizes[:-1], self.sizes[1:], strict=True)
@@ -107,11 +109,11 @@ class CrossEntropyGradient:
         self._gradients = network.layers(gradient)
         stack = len(parameters)
         self._outputs = [
-            parameters.new_empty(stack, batch_size, n_out) for n_out in network.sizes[1:]
+            aligned_empty(parameters, (stack, batch_size, n_out)) for n_out in network.sizes[1:]
         ]
-        self._deltas = [torch.empty_like(output) for output in self._outputs]
+        self._deltas = [aligned_empty(parameters, (*x.shape,)) for x in self._outputs]
         self._deltas_transposed = [delta.mT for delta in self._deltas]
-        self._log_probability = torch.empty_like(self._outputs[-1])
+        self._log_probability = parameters.new_empty(self._outputs[-1].shape)
         self._label_log_probability = parameters.new_empty(stack, batch_size, 1)
         self._minus_one = parameters.new_full((stack, batch_size, 1), -1.0)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.errors import first_line
+from bench.networks.layout import aligned_empty
 from bench.training.cuda_graphs import CapturedStep, capture
 from bench.training.device_data import DeviceData
 from bench.training.steppers import ChangingRates
@@ -53,8 +54,7 @@ class Batches:
         self._gradient = gradient
         self._compute = compute
         self._bytes = data.train_images.new_empty(stack * chunk, n_pixels)
-        self._pixels = gradient.new_empty(self._bytes.shape)
-        self.images = self._pixels.view(stack, chunk, n_pixels)
+        self.images = aligned_empty(gradient, (stack, chunk, n_pixels))
 
     def take_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
         """Compute the gradient and the `mean` log-likelihood (K,) of the images `rows` (K * B)."""
@@ -66,7 +66,7 @@ class Batches:
     def _take(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
         # bytes are gathered, then converted: a quarter of the memory traffic of float rows
         torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
-        self._data.to_pixels(self._bytes, self._pixels)
+        self._data.to_pixels(self._bytes.view(self.images.shape), self.images)
         self._compute(self.images, classes, mean)
 
     def _accumulate(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:

@@ -81,8 +81,9 @@ def first_test_images(mnist: DeviceData, n: int = 1001) -> dict[str, torch.Tenso
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("n_test", [1, 2, 501])
 @pytest.mark.parametrize("shape", [(1, 5, 5), (1, 28, 28)])
+@pytest.mark.parametrize("network", [user("odd_sizes"), "mlp[hidden=13x7]", "logistic"])
 def test_bit_identity_does_not_depend_on_alignment(
-    shape: tuple[int, int, int], n_test: int, batch_size: int, mnist: DeviceData
+    network: str, shape: tuple[int, int, int], n_test: int, batch_size: int, mnist: DeviceData
 ) -> None:
     """For one image the product is a matrix-vector product, whose bits depend on alignment."""
     n_pixels = shape[1] * shape[2]
@@ -94,7 +95,7 @@ def test_bit_identity_does_not_depend_on_alignment(
     labels = {name: getattr(mnist, name)[:1000] for name in ("train_labels", "test_labels")}
     data = DeviceData(**{**vars(mnist), **images, **labels, "image_shape": shape})
     data = DeviceData(**{**vars(data), **first_test_images(data, n_test)})
-    brief = Workload(network=user("odd_sizes"), iterations=20, eval_every=10, batch_size=batch_size)
+    brief = Workload(network=network, iterations=20, eval_every=10, batch_size=batch_size)
     together = train(brief, resolve_one("adam"), [3, 1, 2], data)
     for run in together:
         (alone,) = train(brief, resolve_one("adam"), [run.seed], data)
