@@ -206,8 +206,18 @@ class TestSweep:
             ({"n_jobs": 2000}, UsageError, "n_jobs must be at least 1 and at most 1024, or -1"),
             ({"tf32": None}, UsageError, "tf32 must be True or False, got None"),
             ({"mix_devices": "no"}, UsageError, "mix_devices must be True or False, got 'no'"),
-            ({"timeout": 0}, UsageError, "timeout must be a positive number of seconds, .* got 0"),
-            ({"timeout": float("inf")}, UsageError, "timeout must be a positive number"),
+            (
+                {"timeout": 0},
+                UsageError,
+                "timeout must be positive and at most 1,000,000,000 .* got 0",
+            ),
+            (
+                {"timeout": 1e10},
+                UsageError,
+                "timeout must be positive and at most .* got 10000000000",
+            ),
+            ({"timeout": "5"}, UsageError, "timeout must be positive .* seconds, or None, got '5'"),
+            ({"timeout": float("inf")}, UsageError, "timeout must be positive"),
             ({"results": __file__}, UsageError, "cannot write results to .*test_api.py"),
         ],
     )

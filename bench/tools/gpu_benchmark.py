@@ -1,7 +1,8 @@
 """How fast stacks of runs are on a device: what `optimizer-bench benchmark --device cuda` says.
 
-Start-up is left out: torch's kernels are loaded, and the data are on the device. Ratios are of
-things measured side by side, and medians of several repeats.
+Whole sweeps include the start of their worker processes. Everything else is measured in this
+process, with torch's kernels loaded and the data on the device. Ratios are of things measured side
+by side, and medians of several repeats.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ FULL, NO_GRAPH, NOT_FUSED, AS_FLOATS = "full", "no graph", "not fused", "floats"
 
 @dataclass(frozen=True, kw_only=True)
 class SweepTiming:
-    """All optimizers with so many seeds: seconds of training, evaluating and storing."""
+    """All optimizers with so many seeds: seconds, from the start of the workers to the last row."""
 
     runs: int
     seconds: float

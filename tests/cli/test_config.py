@@ -260,6 +260,7 @@ WRONG: Sequence[tuple[str | bytes, str]] = [
     ("dataset: minst", r"line 1: dataset: unknown dataset 'minst': did you mean"),
     ("name: ../../etc", r"line 1: name: a sweep's name must be"),
     ("timeout: -1", r"line 1: timeout: must be a positive number, got '-1'"),
+    ("timeout: 1e10", r"line 1: timeout: must be at most 1,000,000,000 seconds, got '1e10'"),
 ]
 
 
