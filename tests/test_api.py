@@ -15,6 +15,7 @@ from typing import Any
 
 import _typed_api
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from _stored import copy_example, few_rows
@@ -26,6 +27,7 @@ from bench.cli.sweep import make_spec
 from bench.errors import BenchError, MixedRunsError, SpecError, TrainingError, UsageError
 from bench.spec.expressions import MAX_SEEDS
 from bench.storage.looks import Ledger
+from bench.storage.rows import read_rows
 from bench.storage.store import FILE_COLUMN, Store
 
 FAST: dict[str, Any] = {"optimizers": "sgd,adam", "seeds": 2, "iterations": 20, "name": "fast"}
@@ -122,7 +124,7 @@ class TestSpecify:
         ("settings", "message"),
         [
             ({"optimizers": "adma"}, "unknown optimizer 'adma': did you mean"),
-            ({"optimizers": []}, "an optimizer is written name or name"),
+            ({"optimizers": []}, "a sweep needs at least one optimizer, got none"),
             ({"seeds": 0}, "seeds must be at least 1 and at most 10000, got 0"),
             ({"seeds": 10**15}, "seeds must be at least 1 and at most 10000, got 1000"),
             ({"seeds": True}, "seeds must be at least 1 and at most 10000, got True"),
@@ -182,6 +184,19 @@ class TestSweep:
         forced = fast_sweep(spec, results, force=True)
         assert (forced["started_at"] > before["started_at"]).all()
         assert (forced["test_accuracy"] == before["test_accuracy"]).all()
+
+    def test_rows_are_read_once_where_nothing_is_missing(
+        self, results: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[Path] = []
+
+        def count(file: Path, **options: Any) -> pa.Table:
+            read.append(file)
+            return read_rows(file, **options)
+
+        monkeypatch.setattr("bench.storage.store.read_rows", count)
+        assert len(fast_sweep(bench.specify(**FAST), results)) == 4
+        assert read == [results / "fast" / "runs.parquet"]
 
     def test_other_stored_runs_are_not_among_those_of_the_sweep(self, results: Path) -> None:
         runs = fast_sweep(bench.specify(**{**FAST, "seeds": [1]}), results)

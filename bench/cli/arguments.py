@@ -70,6 +70,8 @@ def make_sweep_parser() -> Parser:
 def given_options(words: Sequence[str]) -> frozenset[str]:
     """The options, without dashes, that the words after ``sweep`` give explicitly."""
     parser, missing = make_sweep_parser(), object()
-    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([])), missing))
+    for action in parser._actions:  # whatever converts a value may load a user's module or file
+        action.type = None
+        action.default = action.default if action.dest == "help" else missing
     given = vars(parser.parse_args(words))
     return frozenset(k.replace("_", "-") for k, value in given.items() if value is not missing)

@@ -31,14 +31,17 @@ def parse_words(words: Sequence[str]) -> Namespace:
     from bench.cli.spec_file import read_entries, spec_file_error
 
     own = words[list(words).index("sweep") + 1 :]  # no option before it takes a value
-    entries = _without(read_entries(arguments.config), given_options(own))
+    given = given_options(own)
+    entries = _without(read_entries(arguments.config), given)
     try:
-        merged = make_sweep_parser().parse_args([*(e.word for e in entries if e.word), *own])
-    except ArgumentError as error:  # the command line alone was right
+        from_file = make_sweep_parser().parse_args([entry.word for entry in entries if entry.word])
+    except ArgumentError as error:
         option = (error.argument_name or "").rpartition("--")[2]
         line = next((entry.line for entry in entries if entry.option == option), None)
         raise spec_file_error(arguments.config, line, f"{option}: {error.message}") from None
-    return Namespace(**{**vars(arguments), **vars(merged)})
+    names = {"command", *(option.replace("-", "_") for option in given)}
+    from_words = {name: value for name, value in vars(arguments).items() if name in names}
+    return Namespace(**{**vars(from_file), **from_words})
 
 
 @contextmanager

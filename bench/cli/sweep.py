@@ -21,11 +21,11 @@ from bench.datasets.names import resolve_datasets, short_name
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
-from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
+from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
 from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
-from bench.sweeps.specify import specify
+from bench.sweeps.specify import build_spec
 
 #: Pairs of options that exclude each other.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
@@ -75,9 +75,9 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
         Naming the setting that is not allowed.
     """
     dataset = dataset or arguments.dataset[0]
-    return specify(
-        optimizers=_expressions(arguments),
-        seeds=arguments.seed_list or arguments.seeds,
+    return build_spec(
+        expressions=_expressions(arguments),
+        seeds=arguments.seed_list or tuple(range(arguments.seeds)),
         dataset=dataset,
         network=arguments.network,
         batch_size=arguments.batch_size,
@@ -86,18 +86,20 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
         eval_every=arguments.eval_every,
         budget=arguments.budget,
         name=_name_on(dataset, arguments),
-        alpha=arguments.alpha,
-        margin=arguments.margin,
-        target=arguments.target,
-        looks=arguments.looks,
+        declaration=Declaration(
+            alpha=arguments.alpha,
+            margin=arguments.margin,
+            target=arguments.target,
+            looks=arguments.looks,
+        ),
         data_dir=arguments.data_dir,
     )
 
 
-def _expressions(arguments: Namespace) -> tuple[str, ...]:
+def _expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
     if arguments.preset is not None:
-        return PRESETS[arguments.preset]
-    return tuple(expression.text for expression in arguments.optimizers)
+        return parse_optimizers(",".join(PRESETS[arguments.preset]))
+    return arguments.optimizers  # type: ignore[no-any-return]
 
 
 def _name_on(dataset: str, arguments: Namespace) -> str | None:

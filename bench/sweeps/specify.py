@@ -1,4 +1,4 @@
-"""Settings, as text or objects, become a SweepSpec."""
+"""Make a SweepSpec of settings given as text or numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.errors import SpecError
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import refuse_endless_warmups, resolve_variant
-from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
+from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
 from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
 from bench.sweeps.reproduce import DEFAULT_SEEDS
 
@@ -35,7 +35,7 @@ def specify(
     looks: int | None = Declaration.looks,
     data_dir: Path | str | None = None,
 ) -> SweepSpec:
-    """Declare a sweep in the words of the command line, checked as far as possible untrained.
+    """Declare a sweep; the settings are those of the command line, and are checked here.
 
     >>> spec = specify(optimizers="sgd,adam[lr=0.003]", seeds=5, iterations=300)
     >>> spec.name, [optimizer.name for optimizer in spec.optimizers], spec.seeds
@@ -77,8 +77,47 @@ def specify(
     for what, value in (("dataset", dataset), ("network", network)):
         if not isinstance(value, str):
             raise SpecError(f"{what} must be text, got {value!r:.120}")
-    dataset, network = resolve_dataset(dataset), resolve_network(network)
-    n_images = n_train_images(dataset, None if data_dir is None else Path(data_dir))
+    return build_spec(
+        expressions=_expressions(optimizers),
+        seeds=_seeds(seeds),
+        dataset=resolve_dataset(dataset),
+        network=resolve_network(network),
+        batch_size=batch_size,
+        iterations=iterations,
+        epochs=epochs,
+        eval_every=eval_every,
+        budget=budget,
+        name=name,
+        declaration=Declaration(alpha=alpha, margin=margin, target=target, looks=looks),
+        data_dir=None if data_dir is None else Path(data_dir),
+    )
+
+
+def build_spec(
+    *,
+    expressions: Sequence[OptimizerExpression],
+    seeds: tuple[int, ...],
+    dataset: str,
+    network: str,
+    batch_size: int,
+    iterations: int | None,
+    epochs: int | None,
+    eval_every: int,
+    budget: str,
+    name: str | None,
+    declaration: Declaration,
+    data_dir: Path | None,
+) -> SweepSpec:
+    """Build the specification from parsed expressions and resolved names: see :func:`specify`.
+
+    Raises
+    ------
+    SpecError
+        Naming the setting that is not allowed.
+    DataError
+        If a user's dataset cannot be loaded.
+    """
+    n_images = n_train_images(dataset, data_dir)
     workload = Workload(
         dataset=dataset,
         network=network,
@@ -93,25 +132,23 @@ def specify(
         )
     if epochs is not None:
         workload = replace(workload, iterations=_updates(epochs, iterations, n_images, batch_size))
-    text = _joined(optimizers)
     spec = SweepSpec(
         name=default_sweep_name(workload, budget) if name is None else name,
-        optimizers=tuple(resolve_variant(e, workload, n_images) for e in parse_optimizers(text)),
-        seeds=_seeds(seeds),
+        optimizers=tuple(resolve_variant(e, workload, n_images) for e in expressions),
+        seeds=seeds,
         workload=workload,
         budget=budget,
-        declaration=Declaration(alpha=alpha, margin=margin, target=target, looks=looks),
+        declaration=declaration,
     )
     refuse_endless_warmups(spec)
     return spec
 
 
-def _joined(optimizers: str | Sequence[str]) -> str:
-    if isinstance(optimizers, str):
-        return optimizers
-    if not isinstance(optimizers, Sequence) or not all(isinstance(o, str) for o in optimizers):
+def _expressions(optimizers: str | Sequence[str]) -> tuple[OptimizerExpression, ...]:
+    texts = [optimizers] if isinstance(optimizers, str) else optimizers
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise SpecError(f"optimizers must be text or a sequence of it, got {optimizers!r:.120}")
-    return ",".join(optimizers)
+    return tuple(expression for text in texts for expression in parse_optimizers(text))
 
 
 def _updates(epochs: int, iterations: int | None, n_images: int, batch_size: int) -> int:

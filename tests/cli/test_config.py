@@ -438,3 +438,20 @@ def test_a_file_of_one_s_own_is_not_replaced(
     assert sorted(os.listdir()) == ["results"]
     assert os.listdir(file.parent) == ["sweep.yaml"]
     assert file.read_text() == TINY
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("dataset: mine", []), ("seeds: 3", ["--dataset", "mine"])]
+)
+def test_a_value_is_converted_once(
+    content: str, words: Sequence[str], sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[str] = []
+
+    def resolve(text: str) -> tuple[str, ...]:
+        converted.append(text)
+        return (text,)
+
+    monkeypatch.setattr("bench.cli.sweep.resolve_datasets", resolve)
+    assert sweep(content, *words).dataset == ("mine",)
+    assert converted.count("mine") == 1
