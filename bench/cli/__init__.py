@@ -1,7 +1,7 @@
-"""The command line: arguments in, calls, exit code out.
+"""The command line.
 
-0 all is well; 1 something failed on the way (what was finished is kept); 2 wrong usage, nothing
-was written; 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 success; 1 something failed (finished runs are kept); 2 wrong usage, nothing was
+written; 130 Ctrl-C; 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ def run_guarded(command: Callable[[], int]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
-    except ImportError:  # also what a signal in the middle of an import turns into
+    except ImportError:  # a signal during an import can end as this
         if signals.received is None:
             raise
         return _interrupted() if signals.received == signal.SIGINT else 128 + signals.received
-    except BrokenPipeError:  # the reader of our output has gone, as in "... | head"
+    except BrokenPipeError:  # the reader of the output has closed it, as in "... | head"
         _discard_output()
         return 1
     except OSError as error:
         _discard_output()
         print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
-        return 2 if error.errno == errno.ENAMETOOLONG else 1  # then nothing was begun
+        return 2 if error.errno == errno.ENAMETOOLONG else 1  # refused before anything was written
 
 
 def _run(words: Sequence[str]) -> int:
-    # what a command needs is imported only when it runs: --help and mistakes answer at once
+    # imported late: an interruption during these imports is handled too
     from bench.cli.arguments import COMMANDS
     from bench.cli.config import parse_words
 
@@ -69,7 +69,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:
-    """A file's name may be any bytes; rows, pages and JSON that name it are UTF-8."""
+    """Refuse words that are not UTF-8: rows, pages and JSON could not name such a file."""
     for word in words:
         try:
             word.encode()
@@ -80,21 +80,21 @@ def _refuse_undecodable(words: Sequence[str]) -> None:
 
 
 def _interrupted() -> int:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignore further Ctrl-C while the process ends
     print("\noptimizer-bench: interrupted", file=sys.stderr)
     return INTERRUPTED
 
 
 class _Signals:
-    """Turns signals into exceptions, and remembers which one came."""
+    """Turns signals into exceptions, and stores the number of the last one."""
 
     def __init__(self) -> None:
         self.received: int | None = None
 
     def watch(self) -> None:
-        """Handle Ctrl-C, SIGTERM and, where there is one, SIGHUP."""
+        """Handle Ctrl-C, SIGTERM and, where it exists, SIGHUP."""
         if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread may
+            return  # Python allows handlers in the main thread only
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if hasattr(signal, name):  # Windows has no SIGHUP
                 signal.signal(getattr(signal, name), self._raise)
@@ -107,17 +107,17 @@ class _Signals:
 
 
 def _make_streams_safe() -> None:
-    """Print whatever the terminal's encoding, and even where the streams are closed."""
+    """Make printing safe for any encoding of the terminal, and for closed streams."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as we run
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the process ends
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _discard_output() -> None:
-    """What is still buffered has nowhere to go; Python would complain of it at exit."""
+    """Discard buffered output, which Python would otherwise fail to flush at exit."""
     with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
@@ -130,5 +130,5 @@ def _show_warning(
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    """One line instead of Python's two, which show a line of this program's source."""
+    """Print a warning as one line, without the line of source that Python adds."""
     print(f"optimizer-bench: warning: {printable(str(message))}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the commands print: plans before, verdicts after."""
+"""Text output of the commands: plans, failures, rankings and verdicts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.sweeps.resume import SweepStatus
     from bench.sweeps.run import Estimate
 
-#: Dry runs list at most this many runs one by one.
+#: Maximum number of runs that a dry run lists.
 MAX_LISTED = 400
 
 
@@ -48,7 +48,7 @@ def print_start(spec: SweepSpec, status: SweepStatus, placement: Placement, leve
 
 
 def _described(placement: Placement) -> str:
-    """What trains, and how."""
+    """The number of devices or workers, and how runs are placed on them."""
     parts = [count(placement.n_devices, "GPU" if placement.slots else "worker")]
     if placement.n_jobs > placement.n_devices:
         parts.append(f"{placement.n_jobs} jobs at a time")
@@ -79,7 +79,7 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
 
 
 def seeds_that_holm_needs(spec: SweepSpec, level: float) -> int:
-    """The number of seeds from which a look at `level` can reject anything; 0 without a pair."""
+    """The least number of seeds at which Holm's test can reject at `level`; 0 without a pair."""
     from bench.analysis.stats.power import seeds_to_reject
 
     n_pairs = _n_pairs(spec)
@@ -100,7 +100,7 @@ def print_failures(rows: pa.Table) -> None:
 
 
 def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
-    """The ranked table, the verdict, the report's path and the command that reproduces it."""
+    """Print the ranked table, the verdict, the report's path and the command to reproduce it."""
     from bench.report.text.wording import verdict
 
     new_console().print(_ranking(analysis))
@@ -116,7 +116,7 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
 
 
 def print_change(found: SweepChange, files: Sequence[Path]) -> None:
-    """The verdict on two sweeps, a table of the optimizers, what differs, and the files written."""
+    """Print the verdict on two sweeps, a table of optimizers, differences and written files."""
     from bench.report.html.change import change_verdict, fact_rows
 
     for sentence in change_verdict(found):
@@ -133,7 +133,7 @@ def print_change(found: SweepChange, files: Sequence[Path]) -> None:
 
 
 def duration(seconds: float) -> str:
-    """A time to wait, in words.
+    """A duration in words, rounded up to seconds.
 
     >>> duration(8.4), duration(200), duration(9000)
     ('9 s', '3 min 20 s', '2 h 30 min')

@@ -1,7 +1,7 @@
-"""Several datasets in one command: a sweep on each, and a comparison over them.
+"""Several datasets in one command: one sweep for each, and a comparison over the datasets.
 
-Every dataset is a sweep of its own, with its own rows, tests and report. Over them each optimizer
-has one value on each dataset, its mean over the seeds, and the dataset is what pairs them.
+Every dataset has a separate sweep with its own rows, tests and report. In the comparison over
+datasets an optimizer has one value per dataset, its mean over the seeds; datasets are the blocks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def overall(specs: Sequence[SweepSpec], arguments: Namespace) -> SweepSpec:
-    """What all of them together declare: its dataset is all of theirs."""
+    """The declaration of all sweeps together; its dataset is the list of their datasets."""
     first = specs[0]
     workload = replace(first.workload, dataset=",".join(s.workload.dataset for s in specs))
     name = arguments.name or default_sweep_name(workload, first.budget)
@@ -33,7 +33,7 @@ def overall(specs: Sequence[SweepSpec], arguments: Namespace) -> SweepSpec:
 
 
 def check(whole: SweepSpec, arguments: Namespace) -> None:
-    """Prove, before hours of work, that the comparison over datasets has its place.
+    """Check before training that the comparison over datasets can be stored.
 
     Raises
     ------
@@ -51,9 +51,9 @@ def check(whole: SweepSpec, arguments: Namespace) -> None:
 
 
 def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Namespace) -> None:
-    """Compare the optimizers over the datasets, write the page, print the answer."""
+    """Compare the optimizers over the datasets, write the report, and print the conclusion."""
     execution, epochs = sweeps[0].execution, arguments.epochs
-    left_out = () if arguments.name else ("name",)  # each sweep has a default of its own
+    left_out = () if arguments.name else ("name",)  # the default name of each sweep differs
     text = options_text(whole, execution, epochs=epochs, left_out=left_out)
     Store(arguments.results / whole.name).write_options(text)
     labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
@@ -93,12 +93,12 @@ def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) 
             f"Judged at level {level:.3g}, the share of alpha {declared.alpha:g} that the looks at "
             "the sweeps leave."
         )
-    # nobody is to read in it that the datasets are mixed by mistake
+    # the facts about one environment would describe mixed datasets
     nowhere = Provenance(facts=(), started_at=None, finished_at=None)
     return replace(add_warnings(analysis, notes), provenance=nowhere)
 
 
 def _labels(datasets: Sequence[str]) -> list[str]:
-    """Short names, as long as they tell the datasets apart."""
+    """Short names of the datasets, or the full ones where two short names are equal."""
     short = [short_name(dataset) for dataset in datasets]
     return short if len(set(short)) == len(short) else list(datasets)

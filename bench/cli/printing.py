@@ -1,4 +1,4 @@
-"""Text that is safe to print: stored names and errors may hold anything."""
+"""Make text safe to print: stored names and errors may hold any character."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without control characters, terminal escapes and text direction marks.
+    """Return `text` on one line, without control characters, escapes and direction marks.
 
     >>> printable("a\\x1b[2Jb\\nc\\u202ed")
     'a\ufffd[2Jb c\ufffdd'
@@ -17,5 +17,5 @@ def printable(text: str) -> str:
 
 
 def print_note(text: str) -> None:
-    """Print a note on standard error: how something was read."""
+    """Print a note about how a file was read on standard error."""
     print(f"optimizer-bench: note: {printable(text)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Progress of a sweep: a live table in a terminal, a line now and then elsewhere."""
+"""Progress of a sweep: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFRESHES_PER_SECOND = 2.0
 
 
 class Display(Protocol):
-    """Something that is told of every finished run."""
+    """Display that is updated with every finished run."""
 
     def add(self, event: RunEvent) -> None:
         """Count one finished run."""
@@ -100,14 +100,14 @@ class LiveTable:
             self._accuracies[run["optimizer"]].append(run["test_accuracy"])
 
     def add(self, event: RunEvent) -> None:
-        """Count one finished run; it shows at the next refresh."""
+        """Count one finished run; the display shows it at its next refresh."""
         self._tally.add(event)
         if event.test_accuracy is not None:
             self._accuracies[event.optimizer].append(event.test_accuracy)
 
     def render(self) -> Group:
-        """What the terminal shows now."""
-        # the bar last: it does not end its line, and fills that of a narrow terminal
+        """The current content of the display."""
+        # the bar last: it does not end its line and fills the line of a narrow terminal
         return Group(self._table(), Text(str(self._tally)), self._bar())
 
     def _bar(self) -> ProgressBar:

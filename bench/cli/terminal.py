@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: whole columns go before a name or a word is broken."""
+"""Tables that fit the terminal: columns are dropped before a name or word is broken."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.text import Text
 
 from bench.cli.printing import printable
 
-#: Names up to this width stay on one line; longer ones are folded where there is no room.
+#: Names up to this width stay on one line; longer ones are folded if the table is too wide.
 NAME_WIDTH = 24
 #: Spaces between two columns.
 _GAP = 2
-#: Narrower terminals are left to wrap lines of this width.
+#: Minimum width of a table; narrower terminals wrap its lines.
 _NARROWEST = 40
-#: Characters in a line of a file or a pipe, which have no width to fit.
+#: Width of output to a file or a pipe.
 _UNLIMITED = 100_000
 
 
@@ -29,12 +29,12 @@ class Column:
     Attributes
     ----------
     head, cells
-        Its texts; every column of a table has as many cells.
+        The texts; all columns of a table have the same number of cells.
     drop
-        Where a table is too wide, columns with the greatest `drop` go first, those with the same
-        together. Columns with 0 stay; they hold words and are aligned to the left.
+        If a table is too wide, the columns with the greatest `drop` are left out first, those with
+        equal `drop` together. Columns with 0 stay; they hold words and are aligned to the left.
     is_name
-        Whether it holds the names of the rows, which are folded where they are too wide.
+        Whether the column holds the names of the rows, which are folded if they are too wide.
     """
 
     head: str
@@ -44,19 +44,19 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Cells of the terminal that it needs; wide characters need two."""
+        """Width in cells of the terminal; wide characters take two."""
         width = max(cell_len(printable(text)) for text in (self.head, *self.cells))
         return min(width, NAME_WIDTH) if self.is_name else width
 
 
 @dataclass(frozen=True)
 class FittedTable:
-    """A table for rich to print: the columns that the terminal has room for."""
+    """A table that rich prints with the columns that fit the terminal."""
 
     columns: Sequence[Column]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render the table in the width at hand."""
+        """Render the table in the available width."""
         yield _table(fitting(self.columns, options.max_width))
 
 
@@ -69,7 +69,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def new_console() -> Console:
-    """Standard output: as wide as the terminal, and without limit in a file or a pipe."""
+    """A console on standard output: as wide as the terminal; unlimited in a file or a pipe."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _UNLIMITED

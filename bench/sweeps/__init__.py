@@ -1,1 +1,1 @@
-"""Sweeps: specify, resume, run, load."""
+"""Specify, run, resume, load and reproduce sweeps."""

@@ -1,4 +1,4 @@
-"""From stored rows to an analysis, judged as the sweep was declared."""
+"""Load the stored rows of a sweep and analyse them as declared."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from bench.words import count
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSweep:
-    """A declared sweep and what is stored of it.
+    """A sweep with its declaration and its stored rows.
 
     Attributes
     ----------
     store
-        Its directory; None for a file of rows, which keeps no ledger of looks.
+        Directory of the sweep; None for a file of rows, which has no ledger of looks.
     rows
         The stored runs of the sweep's plan.
     n_missing
@@ -43,7 +43,7 @@ class StoredSweep:
     n_other
         Stored runs that are not in the plan.
     is_declared
-        False where no declaration is stored with the rows, so that the defaults judge them.
+        Whether a declaration is stored with the rows; without one the defaults apply.
     """
 
     store: Store | None
@@ -55,7 +55,7 @@ class StoredSweep:
 
     @property
     def command(self) -> str:
-        """The command line that does this sweep again."""
+        """The command line that repeats this sweep."""
         return command_line(self.spec, self.execution)
 
     @property
@@ -73,16 +73,16 @@ class StoredSweep:
     def looks(self) -> tuple[Look, ...]:
         """All looks up to this one, with their levels: see :mod:`bench.storage.looks`.
 
-        A file of rows without a declaration has no ledger: what is known is this look alone.
+        A file of rows without a declaration has no ledger, so this look is the only one.
         """
         declared = self.spec.declaration
         taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken]
         return look_levels(taken, declared.alpha, declared.looks)
 
     def record_look(self) -> None:
-        """Write this look into the ledger: call it where a verdict is about to be shown.
+        """Write this look into the ledger; call it before a verdict is shown.
 
-        Where the ledger cannot be written, as in a published directory, a warning says so.
+        If the ledger cannot be written, as in a read-only directory, a warning says so.
         """
         if self.store is None or len(self.spec.optimizers) < 2:
             return
@@ -93,7 +93,7 @@ class StoredSweep:
 
     @cached_property
     def _taken(self) -> Sequence[TakenLook]:
-        """All looks up to this one: made once, so that what is shown is what is written down."""
+        """All looks up to this one, cached so that the recorded look is the one shown."""
         judged = self.rows.filter(pc.not_equal(self.rows["status"], FAILED))
         look = TakenLook(
             seeds=tuple(sorted(set(self.rows["seed"].to_pylist()))),
@@ -104,12 +104,12 @@ class StoredSweep:
 
     @property
     def is_source_workload(self) -> bool:
-        """Whether the tutorial's own results belong to this workload."""
+        """Whether the tutorial's published results apply to this workload."""
         return self.spec.workload == Workload()
 
 
 def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
-    """Return stored rows as pandas holds them, without some columns.
+    """Return stored rows as a DataFrame, without some columns.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
 
 
 def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:
-    """Split stored rows by whether the sweep's plan has them."""
+    """Select the stored rows that are in the plan of a sweep."""
     planned = planned_rows(rows, spec)
     return StoredSweep(
         store=store,
@@ -140,7 +140,7 @@ def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> Stor
 def open_sweep(path: Path) -> StoredSweep:
     """The sweep in a results directory, or in a parquet file of rows.
 
-    Without a stored declaration, all rows are the sweep, judged by the default declaration.
+    Without a stored declaration the sweep has all rows and the default declaration.
 
     Raises
     ------
@@ -168,11 +168,11 @@ def open_sweep(path: Path) -> StoredSweep:
 
 
 def analyse(path: Path | str) -> SweepAnalysis:
-    """The analysis of a stored sweep, as it was declared: what :func:`bench.report.write` takes.
+    """Analyse a stored sweep as declared; :func:`bench.report.write` takes the result.
 
-    It is a look at the results, and is written into the sweep's ledger (see
-    :mod:`bench.storage.looks`): where seeds were added since the last one, it judges at the level
-    that is left.
+    This is a look at the results and is recorded in the sweep's ledger (see
+    :mod:`bench.storage.looks`): if seeds were added since the last look, the tests use the
+    remaining level.
 
     Parameters
     ----------
@@ -195,10 +195,10 @@ def analyse(path: Path | str) -> SweepAnalysis:
 
 
 def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalysis:
-    """The analysis of a sweep's stored rows, with a word on what the rows leave out.
+    """Analyse the stored rows of a sweep, with notes on missing and other rows.
 
-    It is a look at the results, and is written into the ledger of the sweep; not `recorded` is for
-    a caller who shows no verdict.
+    This is a look at the results. It is recorded in the ledger unless `recorded` is False, which
+    is for callers that show no verdict.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
 
 
 def add_warnings(analysis: SweepAnalysis, more: Sequence[str]) -> SweepAnalysis:
-    """The analysis with further sentences for the reader behind its own."""
+    """Add warnings behind those of the analysis."""
     comparison = analysis.comparison
     warnings = (*comparison.warnings, *more)
     return replace(analysis, comparison=replace(comparison, warnings=warnings))
@@ -232,11 +232,13 @@ def add_warnings(analysis: SweepAnalysis, more: Sequence[str]) -> SweepAnalysis:
 def _refuse_mixture(rows: pa.Table, path: Path) -> None:
     first = rows.slice(0, 1).to_pylist()[0]
     advice = "runs of one sweep must agree in this"
-    check_uniform(rows, first, path, advice, mix_devices=True)  # which was asked for
+    check_uniform(
+        rows, first, path, advice, mix_devices=True
+    )  # a mixture of devices is noted, not refused
 
 
 def notes_on(stored: StoredSweep) -> tuple[str, ...]:
-    """Sentences on what is not in the rows, or in them and left out."""
+    """Notes on a missing declaration, missing runs, other runs, and mixed devices."""
     notes = []
     if not stored.is_declared:
         notes.append(
@@ -298,6 +300,6 @@ def _variant(run: RunSpec, workload: Workload) -> OptimizerSpec:
 
 
 def sweep_name(path: Path) -> str:
-    """A name for results without one: that of their directory or file."""
+    """A name for results without a declaration: that of their directory or file."""
     name = path.name if path.is_dir() else path.stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:100] or "sweep"

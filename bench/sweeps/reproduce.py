@@ -14,15 +14,15 @@ from bench.spec.expressions import format_seeds
 from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
 from bench.spec.options import ExecutionOptions
 
-#: Seeds of a sweep that names none.
+#: Default number of seeds.
 DEFAULT_SEEDS = 20
 
 
-#: How a number of looks that is not fixed is written.
+#: Value of --looks for a number that is not fixed.
 ANY_NUMBER = "any"
 
 
-#: The first line of the file that a sweep leaves, by which it knows its own.
+#: First line of the spec file that a sweep writes; it identifies such files.
 HEADER = "# What this sweep declares, written by every sweep: changes made here are lost."
 
 
@@ -31,7 +31,7 @@ _OF_WORKLOAD = ("dataset", "network", "iterations", "batch_size", "eval_every")
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredSetting:
-    """What a sweep declares with one option, and what it would be without; None: nothing."""
+    """The value of an option that declares a sweep, and its default; None: it has none."""
 
     value: str | int | float | tuple[str, ...]
     default: str | int | float | tuple[str, ...] | None = None
@@ -40,9 +40,9 @@ class DeclaredSetting:
 def declared_settings(
     spec: SweepSpec, execution: ExecutionOptions, *, epochs: int | None = None
 ) -> dict[str, DeclaredSetting]:
-    """The options that declare this sweep in this way, by their names without dashes.
+    """The options that declare a sweep and its execution, by their names without dashes.
 
-    `epochs` stand in the place of the iterations, where datasets of several sizes share them.
+    `epochs` replaces the iterations for datasets of several sizes.
     """
     workload, declaration = vars(spec.workload), vars(spec.declaration)
     found = {
@@ -82,7 +82,7 @@ def _seed_setting(seeds: tuple[int, ...]) -> dict[str, DeclaredSetting]:
 
 
 def command_line(spec: SweepSpec, execution: ExecutionOptions, *, epochs: int | None = None) -> str:
-    """The shortest command line that does this sweep again with these execution."""
+    """The shortest command line that repeats a sweep."""
     words = ["python", "scripts/sweep.py"]
     for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if (value := setting.value) == setting.default:
@@ -100,7 +100,7 @@ def options_text(
     epochs: int | None = None,
     left_out: Collection[str] = (),
 ) -> str:
-    """The spec file that declares this sweep in this way, defaults included."""
+    """The spec file that declares a sweep, defaults included."""
     lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]
     for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if option in left_out:
@@ -113,23 +113,23 @@ def options_text(
 
 
 def _quoted(value: str | int | float) -> str:
-    """JSON, which is YAML but for characters that YAML wants escaped in its own way."""
+    """A value as JSON with the escapes of YAML for characters that are not printable."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
 def refuse_foreign(file: Path) -> None:
-    """Refuse to put a sweep's own spec file in the place of one that somebody wrote by hand.
+    """Refuse to overwrite a spec file that was not written by a sweep.
 
     Raises
     ------
     UsageError
-        If there is a file that no sweep has written.
+        If the file exists and no sweep has written it.
     """
     try:
         with file.open("rb") as source:
             is_own = source.read(len(HEADER)) == HEADER.encode()
-    except OSError:  # there is none; where there is and it cannot be read, writing will say why
+    except OSError:  # missing; an unreadable file makes writing fail with its reason
         return
     if not is_own:
         raise UsageError(

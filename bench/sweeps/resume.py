@@ -83,7 +83,7 @@ def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, options: SweepOption
         .aggregate([])
         .to_pylist()
     ):
-        # of a variant that is not in this sweep only the budget is known
+        # for a variant that is not in this sweep only the budget is known
         workload = own.get(row["optimizer"]) or spec.workload_at(row["batch_size"])
         for column in BUDGET_COLUMNS:
             if row[column] != getattr(workload, column):
@@ -94,7 +94,7 @@ def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, options: SweepOption
 
 
 def _refuse_other_base(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
-    """The names of variants leave out what the sweep itself says, so that must stay the same."""
+    """Refuse another base workload: the names of variants do not contain its settings."""
     before = {**vars(stored.workload), "budget": stored.budget}
     for name, now in {**vars(spec.workload), "budget": spec.budget}.items():
         if before[name] != now:
@@ -105,7 +105,7 @@ def _refuse_other_base(spec: SweepSpec, stored: SweepSpec, store: Store) -> None
 
 
 def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Store) -> None:
-    """A stored run must not be replaced because a later version means another thing by its name."""
+    """Refuse a name that stands for other settings than in the stored runs."""
     meant = {(run.optimizer.name, run.seed): run for run in planned}
     columns = ["optimizer", "seed", "run_key", "algorithm", "hyperparameters", "schedule"]
     for row in rows.select(columns).to_pylist():
@@ -126,7 +126,7 @@ def _meaning(algorithm: str, settings: str, schedule: str | None) -> str:
 
 
 def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
-    """Refuse to change how runs will be judged once some of them can be seen."""
+    """Refuse to change the declaration after runs are stored."""
     before, now = _printed(stored.declaration), _printed(spec.declaration)
     for name, value in before.items():
         if now[name] != value:
@@ -138,7 +138,7 @@ def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None
 
 
 def _printed(declaration: Declaration) -> dict[str, str]:
-    """The declaration as its options are given."""
+    """The declaration as values of its options."""
     return {
         name: ANY_NUMBER if value is None else str(value)
         for name, value in vars(declaration).items()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-#: How often a sweep that is not quiet says how far it is.
+#: Number of lines of progress that :func:`sweep` prints unless it is quiet.
 _LINES = 10
 
 
@@ -51,10 +51,10 @@ def sweep(
     force: bool = False,
     quiet: bool = True,
 ) -> pd.DataFrame:
-    """Train what is missing of a sweep, and return its runs.
+    """Train the missing runs of a sweep, and return all its runs.
 
-    Runs that are stored already are not done again; interrupt it whenever you like, and call it
-    again. Workers are processes: they end with the call, and a script needs no ``__main__`` guard.
+    Stored runs are not repeated, so the call can be interrupted and made again. Workers are
+    processes; they end with the call, and a script needs no ``__main__`` guard.
 
     >>> from tempfile import TemporaryDirectory
     >>> spec = specify(optimizers="sgd,adam", seeds=2, iterations=20)
@@ -66,35 +66,35 @@ def sweep(
     Parameters
     ----------
     spec
-        What :func:`specify` makes.
+        The sweep, made with :func:`specify`.
     results
-        Rows are stored in the directory of the sweep's name in it.
+        Rows are stored in the subdirectory with the name of the sweep.
     data_dir
         Cache of the unpacked dataset (default: ``$OPTIMIZER_BENCH_DATA`` or the user's cache).
     device
-        ``"auto"`` takes a GPU where there is one, else ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        ``"auto"``, which uses GPUs where there are any, or ``"cpu"``, ``"cuda"`` or ``"mps"``.
     n_jobs
-        Workers side by side; -1 for every core that this process may use. With one on the CPU, the
-        runs are made in this process. On GPUs every worker is a process.
+        Number of worker processes; -1 for one per available core. With one worker on the CPU, the
+        runs are trained in this process. On GPUs every worker is a process.
     gpus, jobs_per_gpu, stack, tf32
         How GPUs are used: see :func:`bench.execution.resources.choose_hardware`.
     mix_devices
-        Let runs of different kinds of device be in one sweep; its report then says so.
+        Whether runs from different kinds of device are allowed in one sweep; the report says so.
     timeout
-        Seconds after which a run is recorded as failed, at most 1e9. A run that waits outside
-        Python is not ended where it is made in this process.
+        Seconds after which a run is recorded as failed, at most 1e9. Code that waits outside Python
+        is not ended where the run is trained in this process.
     force
-        Do stored runs again.
+        Whether stored runs are repeated.
     quiet
-        Print nothing; else a line now and then.
+        Whether nothing is printed; otherwise some lines of progress are.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each run of the sweep, as :func:`~bench.storage.store.load_runs` gives them:
-        what :func:`bench.analysis.compare` takes. A failed run is a row with ``status`` failed and
-        its ``error``; it is tried again by the next call. A damaged file is set aside with a
-        warning, and its runs are done again.
+        One row for each run of the sweep, as :func:`~bench.storage.store.load_runs` returns them
+        and :func:`bench.analysis.compare` takes them. A failed run is a row with ``status`` failed
+        and its ``error``; the next call repeats it. A damaged file is set aside with a warning, and
+        its runs are repeated.
 
     Raises
     ------
@@ -102,12 +102,11 @@ def sweep(
         If an argument is not allowed, there is no such device, the results cannot be written, or
         another sweep is writing to them.
     MixedRunsError
-        If the stored runs are of another workload, device or torch version, or were declared to be
-        judged in another way.
+        If the stored runs have another workload, device, torch version or declaration.
     DataError
-        If the dataset cannot be had.
+        If the dataset cannot be loaded.
     WorkerError
-        If workers cannot be started, or die without having begun a run.
+        If workers cannot be started, or die before they start a run.
     StoreError
         If a row cannot be written or read.
     TrainingError
@@ -163,12 +162,12 @@ def _warn_of_damage(damage: Damage) -> None:
 
 @contextmanager
 def _threads_restored() -> Iterator[None]:
-    """Runs that are made in this process have one thread; who called it had more."""
+    """Restore the number of threads, which runs in this process set to one."""
     import torch
     from threadpoolctl import threadpool_limits
 
     n = torch.get_num_threads()
-    with threadpool_limits():  # sets nothing, and puts back what there was
+    with threadpool_limits():  # sets nothing, and restores the limits at its end
         try:
             yield
         finally:
@@ -292,20 +291,20 @@ def _repair(spec: SweepSpec, store: Store) -> Repair:
 
 
 def describe_damage(damage: Damage) -> str:
-    """What a user is told of a file that was set aside."""
+    """The message about a damaged file."""
     return f"set aside: {damage.file} -> {damage.target}, its runs are done again ({damage.reason})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a sweep is likely to take: seconds in all, on what does it."""
+    """Estimated duration of the missing runs in seconds, and their placement."""
 
     seconds: float
     placement: Placement
 
 
 def estimate(spec: SweepSpec, status: SweepStatus, options: SweepOptions) -> Estimate:
-    """What the missing runs are likely to take: as stored ones took, or else as a try does."""
+    """Estimate the duration of the missing runs from stored runs, or else from short trials."""
     if not status.missing:
         return Estimate(seconds=0.0, placement=Placement(n_jobs=1, stack=1))
     seconds = _stored_seconds(status.done)
@@ -330,9 +329,11 @@ def _stored_seconds(done: pa.Table) -> dict[str, float]:
 
 @contextmanager
 def _locked(store: Store) -> Iterator[None]:
-    """One sweep at a time in one directory; the lock goes with its process."""
+    """Allow one sweep at a time in a directory; the lock ends with its process."""
     lock = FileLock(store.directory / ".lock", timeout=0)
-    owner = store.directory / ".lock.pid"  # beside it: some systems let nobody read a locked file
+    owner = (
+        store.directory / ".lock.pid"
+    )  # a separate file: some systems do not allow reading a locked file
     try:
         lock.acquire()
     except Timeout:
@@ -343,11 +344,11 @@ def _locked(store: Store) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"cannot lock {store.directory}: {error.strerror or error}") from error
     try:
-        with suppress(OSError):  # it only makes a message clearer
+        with suppress(OSError):  # the number only adds to a message
             owner.write_text(f"{os.getpid()}\n")
         yield
     finally:
-        with suppress(OSError):  # the directory may be read-only by now: what failed is the news
+        with suppress(OSError):  # the directory may be read-only; the first error matters more
             owner.unlink(missing_ok=True)
         lock.release()
 

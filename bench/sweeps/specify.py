@@ -52,27 +52,27 @@ def specify(
     seeds
         A number n for the seeds 0 to n - 1, text such as ``"0-9,15"``, or the seeds themselves.
     dataset, network
-        A name, or your own: ``my.npz``, ``mypkg.mymodule:load_data``, ``mypkg.mymodule:make_net``.
+        A name, or a user's own: ``my.npz``, ``mypkg.mymodule:load_data``, ``mypkg.mymodule:make_net``.
     batch_size, eval_every
         Images per update; updates between two evaluations on the test images.
     iterations, epochs
         Updates per run (default 3000), or instead passes through the training images.
     budget
-        What optimizers with a batch size of their own have in common with the others: as many
-        images (``"epochs"``), or as many updates (``"iterations"``).
+        What optimizers with their own batch size share with the others: the number of images
+        (``"epochs"``) or of updates (``"iterations"``).
     name
-        The sweep's; by default the dataset and what differs from the default workload.
+        Name of the sweep; by default the dataset and what differs from the default workload.
     alpha, margin, target, looks
-        How the sweep will be judged: see :class:`~bench.spec.model.Declaration`.
+        How the results are tested: see :class:`~bench.spec.model.Declaration`.
     data_dir
-        Cache of the unpacked dataset, which is read here only if it is your own.
+        Cache of the unpacked dataset; a user's own dataset is read here.
 
     Raises
     ------
     SpecError
         Naming the setting that is not allowed.
     DataError
-        If a dataset of your own cannot be unpacked.
+        If a user's own dataset cannot be loaded.
     """
     for what, value in (("dataset", dataset), ("network", network)):
         if not isinstance(value, str):
@@ -156,7 +156,7 @@ def _updates(epochs: int, iterations: int | None, n_images: int, batch_size: int
         raise SpecError(f"either iterations or epochs may be given, got {iterations} and {epochs}")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise SpecError(f"epochs must be a whole number of at least 1, got {epochs!r}")
-    return epochs * (n_images // batch_size)  # whole batches: the rest of an epoch is left out
+    return epochs * (n_images // batch_size)  # whole batches only
 
 
 def _seeds(seeds: int | str | Sequence[int]) -> tuple[int, ...]:
