@@ -34,9 +34,9 @@ SECONDS = ("train_seconds", "eval_seconds")
 
 
 def facts_of(table: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(column, its distinct values as text) for every column of :data:`FACTS` that there is.
+    """Return (column, its distinct values as text) for the present columns of :data:`FACTS`.
 
-    One that came later, or has a meaning on some devices only, is there where it says something.
+    Empty columns are left out if they were added to the schema later or apply to some devices only.
     """
     facts = [(column, _distinct(table[column])) for column in FACTS if column in table.columns]
     return tuple(fact for fact in facts if fact[1] or fact[0] not in LATER_COLUMNS)
@@ -47,17 +47,18 @@ def _distinct(column: pd.Series) -> tuple[str, ...]:
 
 
 def _fact(value: object) -> str:
-    """Whole numbers beside null became fractions."""
+    """Return a value as text; pandas stores integers of a column with nulls as floats."""
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _in_order(value: object) -> tuple[bool, Any]:
-    """Numbers before text."""
+    """Return a sort key with numbers before text."""
     is_text = isinstance(value, str)
     return is_text, value if is_text or isinstance(value, int | float | np.number) else str(value)
 
 
 def provenance(table: pd.DataFrame) -> Provenance:
+    """Return workload and machine of the runs, and the times of the first start and last end."""
     facts = facts_of(table)
     if not {"started_at", *SECONDS} <= set(table.columns):
         return Provenance(facts=facts, started_at=None, finished_at=None)

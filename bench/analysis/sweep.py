@@ -1,4 +1,4 @@
-"""Everything that the report of a sweep shows, from its stored rows."""
+"""Analysis of a sweep from its stored rows: all results that its report shows."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from bench.analysis.timing import time_ratios
 from bench.analysis.variants import SETTINGS, foreign_variants, variants_of
 from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, REQUIRED_COLUMNS
 
-#: Hashes that must agree between all runs of a seed, else they are not paired.
+#: Columns of hashes with their meaning: they must be equal for all runs of a seed.
 PAIRING = {"initial_weights_sha256": "initial weights", "data_order_sha256": "order of the data"}
 OUTCOME = ("status", "error", "diverged_at")
 COLUMNS = (
@@ -65,7 +65,7 @@ def analyse_sweep(
     looks: Sequence[Look] = (),
     is_source_workload: bool = False,
 ) -> SweepAnalysis:
-    """Analyse the rows of a sweep: final test accuracy, learning curves, time, and origin.
+    """Analyse the rows of a sweep: final test accuracy, learning curves, times, and provenance.
 
     Parameters
     ----------
@@ -74,20 +74,20 @@ def analyse_sweep(
     name, command
         The sweep's name and the command line that declares it.
     alpha, margin, target
-        What was declared: family-wise error rate, equivalence margin and target accuracy, the
-        latter two as fractions.
+        Declared family-wise error rate, equivalence margin and target accuracy; the latter two are
+        fractions.
     looks
-        All looks at this sweep, this one last; by default it is the only one.
+        All looks at this sweep, the current one last; by default there is only one.
     is_source_workload
-        Whether the published single-seed results belong to this workload.
+        Whether the published single-seed results are of this workload.
 
     Raises
     ------
     TableError
-        If a column is missing, the accuracies cannot be compared, or runs of one optimizer do not
-        agree in its class and hyperparameters.
+        If a column is missing, the accuracies cannot be compared, or runs of one optimizer differ
+        in its class or hyperparameters.
     SpecError
-        If `alpha`, `margin` or `target` is not allowed.
+        If `alpha`, `margin` or `target` is out of range.
     """
     table = prepared(table)
     require_columns(table, COLUMNS)
@@ -111,28 +111,28 @@ def describe_runs(
     target: float = 0.95,
     is_source_workload: bool = False,
 ) -> SweepAnalysis:
-    """The comparison of a table with all else that the table can tell: anybody's columns will do.
+    """Add descriptive results to the comparison of a table, which may come from another tool.
 
     Parameters
     ----------
     table
-        The table that was compared. Of the columns of :class:`bench.storage.records.RunRecord`
-        whatever is there is used; a part whose columns are missing stays empty.
+        The compared table. All columns of :class:`bench.storage.records.RunRecord` are optional; a
+        result is empty where its columns are missing.
     comparison
-        Its comparison.
+        Comparison of the table.
     name, command, target, is_source_workload
         As in :func:`analyse_sweep`.
 
     Raises
     ------
     TableError
-        If runs of one treatment do not agree in its class and hyperparameters, or one of a run's
-        own columns holds several values.
+        If runs of one treatment of a sweep differ in its class or hyperparameters, or a column with
+        one value per run holds lists.
     """
     p = comparison.parameters
     order = [t.name for t in comparison.treatments]
     given = read_outcomes(table, p.value).table
-    require_columns(given, given.columns)  # each once
+    require_columns(given, given.columns)  # no duplicate names
     is_own = _has(given, REQUIRED_COLUMNS)
     _refuse_nested(given, is_own=is_own)
     table = _ranked(_typed(given), p, order)
@@ -163,7 +163,7 @@ def describe_runs(
 
 
 def _is_of_one_device(table: pd.DataFrame) -> bool:
-    """Whether times may be compared, as far as is known."""
+    """Return whether times can be compared: all runs are of one device, or it is not stored."""
     return "device" not in table.columns or table["device"].nunique() <= 1
 
 
@@ -172,12 +172,12 @@ def _has(table: pd.DataFrame, columns: Iterable[str]) -> bool:
 
 
 def _refuse_nested(table: pd.DataFrame, *, is_own: bool) -> None:
-    """A run has one status, one torch version and so on, whatever a parquet file can hold."""
+    """Raise TableError for lists in columns with one value per run, and for invalid lists."""
     settings = SETTINGS if is_own else ()
     for column in (*OUTCOME, *SECONDS, *PAIRING, *settings, SCHEDULE_COLUMN, *FACTS, "started_at"):
         if column in table.columns:
             refuse_nested_and_bytes(table, column)
-    if is_own:  # the store has checked the types of lists
+    if is_own:  # the schema of the store has the types of lists
         return
     for column in (*CURVE_COLUMNS, SECONDS_COLUMN, *RATE_COLUMNS):
         if column in table.columns:
@@ -185,7 +185,7 @@ def _refuse_nested(table: pd.DataFrame, *, is_own: bool) -> None:
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Times as numbers and moments, whatever somebody's file holds; NaN where they are absurd."""
+    """Convert times to numbers and timestamps; NaN or NaT where they are out of range."""
     typed: dict[str, Any] = {}
     for column in (*SECONDS, "diverged_at"):
         if column in table.columns:
@@ -193,7 +193,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
             typed[column] = np.where(np.abs(numbers) <= MAX_SECONDS, numbers, np.nan)
     if "started_at" in table.columns:
         moments = table["started_at"]
-        if pd.api.types.is_numeric_dtype(moments):  # of which nobody knows the unit
+        if pd.api.types.is_numeric_dtype(moments):  # the unit is unknown
             moments = pd.Series(pd.NaT, index=table.index)
         elif moments.dtype == object:
             moments = moments.map(lambda moment: None if isinstance(moment, Real) else moment)
@@ -202,9 +202,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ranked(table: pd.DataFrame, p: Parameters, order: Sequence[str]) -> pd.DataFrame:
-    """The rows in the order of the leaderboard, then of the seeds, in a sweep's own columns.
+    """Return the rows in the order of the leaderboard, then of the seeds.
 
-    What a sweep calls optimizer and seed may have other names in the table.
+    The columns with the treatment and the block are copied to `optimizer` and `seed`.
     """
     position = {name: i for i, name in enumerate(order)}
     names = table[p.treatment].astype(str)
@@ -253,7 +253,7 @@ def _same_weights(table: pd.DataFrame) -> list[str]:
 
 
 def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
-    # a loss that diverged ranks last, whatever number was left behind
+    # the loss of a diverged run has no value, even where a number is stored
     without_value = (FAILED, DIVERGED) if value in LOSSES else (FAILED,)
     table = table.assign(**{value: reading_of(table, value, numbers_of(table, value)).values})
     return tuple(
@@ -268,7 +268,7 @@ def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
 
 
 def _timings(table: pd.DataFrame, order: Sequence[str]) -> tuple[Timing, ...]:
-    """Medians over the runs that used the whole budget: one that diverged stopped early."""
+    """Return median times over the runs with status ``ok``; diverged runs stopped early."""
     whole = table[table["status"] == OK]
     timings = []
     for name in order:
@@ -301,9 +301,9 @@ def _what_happened(run: dict[str, Any]) -> str:
 
 
 def _run_table(table: pd.DataFrame) -> RunTable:
-    """The rows as they came, but for what no text holds or nobody else should read."""
+    """Return the given rows without columns of bytes and without the paths of files."""
     kept = table.loc[:, [c != FILE_COLUMN and not table[c].map(_is_bytes).any() for c in table]]
-    # column by column: a row of a frame would turn whole numbers beside a fraction into fractions
+    # column by column: in a row of a frame, integers become floats where another cell is a float
     columns = ([_cell(value) for value in kept[c].tolist()] for c in kept)
     return RunTable(columns=tuple(map(str, kept.columns)), rows=tuple(zip(*columns, strict=True)))
 
@@ -313,7 +313,7 @@ def _is_bytes(value: object) -> bool:
 
 
 def _cell(value: Any) -> str | int | float | None:
-    if type(value) is float:  # nearly all are, and pandas asks slowly
+    if type(value) is float:  # fast path: most cells are floats, and pd.isna is slow
         return value if math.isfinite(value) else None if math.isnan(value) else repr(value)
     if type(value) in (str, int):
         return value  # type: ignore[no-any-return]

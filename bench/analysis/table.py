@@ -1,4 +1,4 @@
-"""From a long table of runs to a block x treatment matrix: every check of the input is here."""
+"""Conversion of a long table of runs to a block x treatment matrix, with checks of the input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from bench.analysis.stats.rounding import FloatArray
 from bench.errors import SpecError, TableError
 from bench.storage.records import DIVERGED, FAILED, OK
 
-#: Losses: a run that diverged has none, whatever number was left behind.
+#: Columns of losses: a diverged run has no loss, even where a number is stored.
 LOSSES = ("test_loss", "train_loss")
 
 #: The equivalence margin of an accuracy: 0.2 percentage points.
@@ -43,7 +43,7 @@ ACCURACY_MARGIN = 0.002
 
 @dataclass(frozen=True, kw_only=True)
 class PairedTable:
-    """One number per (block, treatment).
+    """Matrix with one number per (block, treatment).
 
     Attributes
     ----------
@@ -52,18 +52,18 @@ class PairedTable:
     blocks
         The n blocks, ascending.
     values
-        Shape (n, k), in the unit of the compared column. NaN where a run is missing or failed; the
-        worst infinity where a run diverged and so has no value.
+        Shape (n, k), in the unit of the compared column. NaN where a run is missing or failed.
+        Where a diverged run has no value: -inf if higher is better, else inf.
     cells
-        Shape (n, k), the position of the run's row in the table, -1 where there is none.
+        Shape (n, k): position of the run's row in the table, -1 where there is none.
     diverged, failed
         Shape (n, k), True where a run has that status.
     total
-        Where the values are counts of `total` test images, that number; else None.
+        Where the values are counts divided by a number of test images, that number; else None.
     direction
-        Whether a higher or a lower value is better.
+        Whether higher or lower values are better.
     error
-        Relative rounding error of the values, where they are no more exact than float32.
+        Relative rounding error of the values; 0 where they are exact.
     notes
         Sentences on how the values were read.
     """
@@ -86,23 +86,23 @@ class PairedTable:
 
     @property
     def complete(self) -> FloatArray:
-        """The rows of `values` in which no treatment is missing, shape (n_complete, k)."""
+        """Rows of `values` in which no treatment is missing, shape (n_complete, k)."""
         return self.values[~np.isnan(self.values).any(axis=1)]
 
     def common(self, a: int, b: int) -> tuple[FloatArray, FloatArray]:
-        """The values of two treatments over their common blocks, each of shape (n_common,)."""
+        """Return the values of two treatments over their common blocks, each (n_common,)."""
         x, y = self.values[:, a], self.values[:, b]
         both = ~np.isnan(x) & ~np.isnan(y)
         return x[both], y[both]
 
     def runs_of(self, column: int) -> FloatArray:
-        """The values of one treatment over the blocks it has, shape (n_own,)."""
+        """Return the values of one treatment over its own blocks, shape (n_own,)."""
         values = self.values[:, column]
         return values[~np.isnan(values)]
 
 
 def sign_of(direction: Direction) -> int:
-    """+1 where higher is better, -1 where lower is."""
+    """Return +1 where higher is better, -1 where lower is."""
     return 1 if direction == "higher" else -1
 
 
@@ -116,10 +116,10 @@ def pair_up(
 ) -> PairedTable:
     """Pivot a long table (one row per run) to block x treatment.
 
-    Pairing is by the block's value, never by the order of the rows. A row whose `status` is
-    ``failed`` has no value. A row whose status is ``diverged`` keeps the accuracy that was
-    measured; where nothing finite was measured, and for every loss, it ranks worst. Status words
-    of other tools, and results that are nan or inf, are read by :mod:`bench.analysis.outcomes`.
+    Runs are paired by the value of the block, never by the order of the rows. A row with status
+    ``failed`` has no value. A row with status ``diverged`` keeps its measured accuracy; without a
+    finite accuracy, and for every loss, it ranks worst. Status words of other tools, and results
+    that are nan or inf, are read by :mod:`bench.analysis.outcomes`.
 
     Parameters
     ----------
@@ -127,15 +127,16 @@ def pair_up(
         Needs the three columns named next; `status`, `test_correct`, `test_total` and
         :data:`bench.analysis.columns.FILE_COLUMN` are used where present.
     treatment, block, value
-        Columns that name the treatment, pair the runs, and hold the number to compare.
+        Names of the columns with the treatment, the block that pairs the runs, and the number to
+        compare.
     direction
-        Which values are better; may be left out for the columns of a sweep.
+        Which values are better; optional for accuracies, losses and seconds.
 
     Raises
     ------
     TableError
-        If a column is missing or holds what it may not, a (treatment, block) occurs twice, or
-        there is nothing to compare.
+        If a column is missing or has invalid cells, a (treatment, block) occurs twice, or there is
+        nothing to compare.
     SpecError
         If `direction` is neither ``"higher"`` nor ``"lower"``.
     """
@@ -182,7 +183,7 @@ def pair_up(
 
 
 def default_margin(value: str, values: FloatArray) -> float | None:
-    """The equivalence margin of a column: 0.2 percentage points for an accuracy, else none."""
+    """Return the default margin: 0.2 percentage points for an accuracy, else None."""
     scale = scale_of(value, values)
     return None if scale is None else scale * ACCURACY_MARGIN
 
@@ -203,8 +204,9 @@ def _direction(value: str, direction: Direction | None) -> Direction:
 
 
 def _plain(key: object) -> Block:
-    """A whole number as int, whether a file holds it as a number, with a decimal point (as in a
-    column with gaps) or as text; another number as it is; anything else as text.
+    """Normalise a block: a whole number as int, another number unchanged, anything else as text.
+
+    A whole number may be stored as an integer, as a float (in a column with gaps), or as text.
     """
     if isinstance(key, bool | np.bool_):
         return str(key)
@@ -213,7 +215,7 @@ def _plain(key: object) -> Block:
     if isinstance(key, float | np.floating):
         return int(key) if float(key).is_integer() else float(key)
     text = str(key)
-    if re.fullmatch(r"-?[0-9]{1,300}", text):  # as another file's number
+    if re.fullmatch(r"-?[0-9]{1,300}", text):
         return int(text)
     if re.fullmatch(r"-?[0-9]{1,300}\.[0-9]{1,300}", text):
         return _plain(float(text))
@@ -221,23 +223,23 @@ def _plain(key: object) -> Block:
 
 
 def sort_blocks(keys: Iterable[Block]) -> tuple[Block, ...]:
-    """The distinct blocks, ascending: numbers before text."""
+    """Return the distinct blocks, ascending, numbers before text."""
     return tuple(sorted(set(keys), key=lambda key: (isinstance(key, str), key)))
 
 
 def block_keys(table: pd.DataFrame, block: str) -> list[Block]:
-    """Every row's block.
+    """Return the block of every row.
 
     Raises
     ------
     TableError
-        If a row has none.
+        If a row has no block.
     """
     return [_plain(key) for key in filled(table, block)]
 
 
 def _blocks(keys: list[Block]) -> tuple[tuple[Block, ...], list[int]]:
-    """The distinct blocks, ascending, and each row's position in them."""
+    """Return the distinct blocks, ascending, and the position of each row's block in them."""
     blocks = sort_blocks(keys)
     position = {key: i for i, key in enumerate(blocks)}
     return blocks, [position[key] for key in keys]
@@ -257,14 +259,14 @@ def _refuse_duplicates(
 
 
 def _status(table: pd.DataFrame) -> NDArray[np.object_]:
-    """Each row's status, ``ok`` throughout where the table has no such column."""
+    """Return the status of each row, ``ok`` where the table has no such column."""
     if STATUS not in table.columns:
         return np.full(len(table), OK, dtype=object)
     return np.array(table[STATUS].to_numpy(dtype=object))
 
 
 def _numbers(table: pd.DataFrame, value: str, status: NDArray[np.object_], sign: int) -> FloatArray:
-    """One float per row: NaN where there is no value, the worst infinity where it diverged."""
+    """Return one float per row: NaN without a value, infinite where a diverged run ranks worst."""
     numbers = numbers_of(table, value)
     numbers[status == FAILED] = np.nan
     diverged = status == DIVERGED
@@ -284,18 +286,18 @@ def _refuse_infinite(
         row = infinite[0]
         raise TableError(
             f"column {value!r} must hold finite numbers (up to {LARGEST:g}), got {numbers[row]} in "
-            f"{where(table, row)} (a run that diverged says so in column 'status')"
+            f"{where(table, row)} (column 'status' marks diverged runs)"
         )
 
 
 def reading_of(table: pd.DataFrame, value: str, numbers: FloatArray) -> Reading:
-    """The column as it is understood, with the counts of test images where the table has them."""
+    """Interpret a column, with the counts of test images where the table has them."""
     counted = {"test_correct", "test_total"} & set(table.columns if value in COUNTED else ())
     require_columns(table, counted)
     counts = {
         column: numbers_of(table, column)
         for column in counted
-        # in another table than a sweep's, text in these columns may have a meaning of its own
+        # in tables of other tools, text in these columns may have another meaning
         if value == "test_accuracy" or pd.api.types.is_numeric_dtype(table[column])
     }
     return read_values(value, numbers, counts.get("test_correct"), counts.get("test_total"))

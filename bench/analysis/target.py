@@ -1,9 +1,10 @@
-"""How soon is the target reached? A secondary metric, with runs that never arrive kept.
+"""Time to the target accuracy: a secondary metric with censored runs.
 
-A run's time is the number of iterations at its first evaluation at or above the target. A run that
-does not get there is censored at the budget, never dropped: dropping it would praise an optimizer
-for the runs that it fails. All runs share one budget, so the mean of min(time, budget), the area
-under the Kaplan-Meier curve up to the budget, is a plain mean, and the pairing by seed stays.
+The time of a run is the number of iterations at its first evaluation at or above the target. A run
+that does not reach the target is censored at the budget and not dropped, because dropping it would
+favour an optimizer with many such runs. All runs have the same budget. The restricted mean survival
+time, which is the area under the Kaplan-Meier curve up to the budget, is then the plain mean of
+min(time, budget), and runs stay paired by seed.
 
 References
 ----------
@@ -45,11 +46,11 @@ from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.errors import TableError
 
-#: Lists of one run: iterations done at each evaluation, and the accuracy found there.
+#: Columns of lists: number of iterations at each evaluation, and test accuracy.
 AT, ACCURACY = "eval_iterations", "eval_test_accuracy"
 BUDGET = "iterations"
 BATCH_SIZE = "batch_size"
-#: Numbers of images that differ by a larger factor are not one budget.
+#: Largest ratio of the numbers of images of two runs that count as the same budget.
 _SAME_BUDGET = 1.1
 
 
@@ -61,21 +62,25 @@ def time_to_target(
     target: float,
     level: float,
 ) -> TimeToTarget | None:
-    """Compare how soon the target is reached; None where the table has no evaluations.
+    """Compare the times to the target; None where the table has no evaluations.
 
     Parameters
     ----------
+    table
+        One row per run, with the lists of evaluations.
+    paired
+        The primary comparison's block x treatment matrix.
     parameters
-        Of the primary comparison; its alpha is that of the intervals.
+        Settings of the primary comparison; its alpha is that of the intervals.
     target
-        A fraction.
+        Target accuracy as a fraction.
     level
         Family-wise level of the verdicts.
 
     Raises
     ------
     TableError
-        If runs have different budgets, or lists of evaluations do not fit together.
+        If runs have different budgets, or lists of evaluations are invalid.
     """
     if not {AT, ACCURACY} <= set(table.columns):
         return None
@@ -87,7 +92,7 @@ def time_to_target(
     if not np.isfinite(times).any() and not _has_evaluations(table, paired):
         return None
     budget = _budget(table, paired, times)
-    if unit == "images":  # what arrives with the last update has arrived, if a few images later
+    if unit == "images":  # the last update of some runs is a few images above the common budget
         times = np.where(np.isfinite(times), np.minimum(times, budget), times)
     restricted = replace(
         paired,
@@ -115,10 +120,10 @@ def time_to_target(
 
 
 def _counted(table: pd.DataFrame) -> tuple[pd.DataFrame, str] | None:
-    """The table, and what its budgets count.
+    """Return the table and the unit of its budgets.
 
-    Where variants differ in their batch size and in their number of updates, images seen are
-    counted instead of updates; None where they have not seen about as many either.
+    Where variants differ in batch size and number of updates, images are counted instead of
+    updates. None where the variants also differ in the number of images by more than 10 %.
     """
     if not {BUDGET, BATCH_SIZE} <= set(table.columns):
         return table, "updates"
@@ -137,13 +142,13 @@ def _counted(table: pd.DataFrame) -> tuple[pd.DataFrame, str] | None:
         for run, batch in zip(table[AT], numbers[BATCH_SIZE], strict=True)
     ]
     at = pd.Series(scaled, index=table.index, dtype=object)
-    # whole updates of one batch size may be a few images more than those of another
+    # batch sizes do not divide the same number of images: the smallest number is the budget
     return table.assign(**{AT: at, BUDGET: images.min()}), "images"
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """One treatment's runs: arrival times, and how many are censored at the budget."""
+    """Runs of one treatment: times to the target, and number of runs censored at the budget."""
 
     arrived: FloatArray
     n_censored: int
@@ -157,20 +162,20 @@ class _Sample:
 
     @property
     def censored(self) -> Any:
-        """As scipy takes it."""
+        """The sample as ``scipy.stats.CensoredData``."""
         return stats.CensoredData(
             uncensored=self.arrived, right=np.full(self.n_censored, float(self.budget))
         )
 
     @property
     def steps(self) -> tuple[SurvivalStep, ...]:
-        """The Kaplan-Meier curve, from 1 at iteration 0 on."""
+        """Kaplan-Meier curve, starting with 1 at iteration 0."""
         start = SurvivalStep(iteration=0, waiting_share=1.0)
         if not len(self.arrived):
             return (start,)
         curve = stats.ecdf(self.censored).sf
         n = len(self.arrived) + self.n_censored
-        # nothing is censored before the budget, so every share is a whole number of runs
+        # no run is censored before the budget, so every share is a whole number of runs over n
         shares = np.rint(curve.probabilities * n) / n
         falls = [
             SurvivalStep(iteration=int(iteration), waiting_share=float(share))
@@ -181,9 +186,9 @@ class _Sample:
 
 
 def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> FloatArray:
-    """Iterations to the target, (n, k): infinite where it is not reached, NaN without a run.
+    """Return iterations to the target, (n, k): infinite where not reached, NaN without a run.
 
-    A run that diverged before its first evaluation has not reached it.
+    A run that diverged before its first evaluation has not reached the target.
     """
     times = np.full(paired.cells.shape, np.nan)
     times[paired.diverged] = np.inf
@@ -195,7 +200,7 @@ def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> F
     accuracies = recover(together, (scale,)).values
     ends = np.cumsum([len(curve.at) for curve in known.values()])
     for (cell, curve), accuracy in zip(known.items(), np.split(accuracies, ends), strict=False):
-        reached = curve.at[accuracy >= scale * target]  # a missing accuracy is no arrival
+        reached = curve.at[accuracy >= scale * target]  # False for a missing accuracy (NaN)
         times[cell] = reached[0] if len(reached) else np.inf
     return times
 
@@ -209,7 +214,7 @@ class _Curve:
 
 
 def _curve(table: pd.DataFrame, row: int) -> _Curve | None:
-    """The evaluations of one run; None where it has none."""
+    """Return the evaluations of one run; None where it has none."""
     at, accuracy = table[AT].iloc[row], table[ACCURACY].iloc[row]
     if not (is_list(at) and is_list(accuracy)) or len(at) == len(accuracy) == 0:
         return None

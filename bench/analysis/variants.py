@@ -10,17 +10,19 @@ from bench.analysis.rates import SCHEDULE_COLUMN
 from bench.analysis.results import Variant
 from bench.errors import TableError
 
-#: What a variant is; the same in every run of it.
+#: Columns that define a variant; they are equal in all of its runs.
 SETTINGS = ("algorithm", "hyperparameters")
 
 
 def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
-    """One per optimizer, in the order of the rows; none where the table does not say.
+    """Return the variant of each optimizer, in the order of the rows.
+
+    Returns nothing where the table does not have the columns :data:`SETTINGS`.
 
     Raises
     ------
     TableError
-        If runs of one optimizer do not agree in its class and hyperparameters.
+        If runs of one optimizer differ in its class or hyperparameters.
     """
     if not set(SETTINGS) <= set(table.columns):
         return ()
@@ -31,7 +33,7 @@ def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
         found = (*(str(run[c]) for c in SETTINGS), "" if pd.isna(schedule) else str(schedule))
         if (known := settings.setdefault(name, found)) != found:
             raise TableError(
-                f"optimizer {name!r} must stand for one class with one set of hyperparameters, got "
+                f"optimizer {name!r} must have one class with one set of hyperparameters, got "
                 f"{' '.join(known).strip()} and {' '.join(found).strip()}"
             )
     return tuple(
@@ -46,9 +48,9 @@ def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
 
 
 def foreign_variants(table: pd.DataFrame) -> tuple[Variant, ...]:
-    """Those of a table that this program did not write; none where its columns say another thing.
+    """Return the variants of a table of another tool, or none if its runs differ in the settings.
 
-    In nested cross-validation, for instance, hyperparameters differ by fold.
+    In nested cross-validation, for example, hyperparameters differ between folds.
     """
     try:
         return variants_of(table)
@@ -57,7 +59,7 @@ def foreign_variants(table: pd.DataFrame) -> tuple[Variant, ...]:
 
 
 def _hyperparameters(name: str, content: str) -> tuple[tuple[str, str], ...]:
-    """(name, value as it is written in Python) from a JSON object."""
+    """Return (name, value as a Python literal) from a JSON object."""
     try:
         values = json.loads(content)
     except ValueError:

@@ -452,9 +452,9 @@ def test_a_copy_is_told(started: object, is_copy: bool) -> None:
 # --- what is refused -------------------------------------------------------------------------
 
 REFUSED = [
-    (MixedRunsError, "one dataset, got 'mnist' before and 'other'", {"dataset": "other"}),
-    (MixedRunsError, "the one after has batch_size 1 and 2", {"batch_size": [1, 2] * 10}),
-    (TableError, "'x' must stand for one class", {"algorithm": ["a", "b"] * 10}),
+    (MixedRunsError, "the same dataset, got 'mnist' before and 'other'", {"dataset": "other"}),
+    (MixedRunsError, "the sweep after has batch_size 1 and 2", {"batch_size": [1, 2] * 10}),
+    (TableError, "'x' must have one class", {"algorithm": ["a", "b"] * 10}),
     (TableError, "more than one run for seed 0", {"seed": 0}),
     (TableError, "no value in any of the 20 rows", {"status": "failed"}),
 ]
@@ -575,5 +575,7 @@ def test_one_optimizer_has_one_batch_size() -> None:
     mixed = regimes(batch_size=100)
     mixed.loc[0, "batch_size"] = 50
     name = mixed["optimizer"][0]
-    with pytest.raises(MixedRunsError, match=f"the one after has batch_size 50 and 100 of {name}"):
+    with pytest.raises(
+        MixedRunsError, match=f"the sweep after has batch_size 50 and 100 of {name}"
+    ):
         compare_sweeps(regimes(), mixed)

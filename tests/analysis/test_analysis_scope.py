@@ -464,21 +464,21 @@ FOUR = bytes([0b11110000, 0b00000000])
 BAD = {
     "fewer right than the count": (
         bytes([0b11100000, 0]),
-        "column 'correct_bits' must agree with the accuracy: it has 3 of 10 examples right, the "
-        "accuracy 4, in ",
+        "column 'correct_bits' must agree with the accuracy, got 3 correct of 10 examples "
+        "and 4 by the accuracy in ",
     ),
     "more right than the count": (
         bytes([0b11111000, 0]),
-        "column 'correct_bits' must agree with the accuracy: it has 5 of 10 examples right, the "
-        "accuracy 4, in ",
+        "column 'correct_bits' must agree with the accuracy, got 5 correct of 10 examples "
+        "and 4 by the accuracy in ",
     ),
     "a bit behind the last example": (
         bytes([0b11110000, 1]),
-        "column 'correct_bits' must have no bit set behind example 10, but has in ",
+        "column 'correct_bits' must have no bit set after example 10, got one in ",
     ),
     "a bit behind the last example instead of a real one": (
         bytes([0b11100000, 1]),
-        "column 'correct_bits' must have no bit set behind example 10, but has in ",
+        "column 'correct_bits' must have no bit set after example 10, got one in ",
     ),
     "text": ("1111000000", "column 'correct_bits' must hold bytes, got str in "),
     "too short": (

@@ -181,7 +181,7 @@ class TestSweep:
         self, changes: dict[str, Any], other: str
     ) -> None:
         message = (
-            "optimizer 'sgd' must stand for one class with one set of hyperparameters, "
+            "optimizer 'sgd' must have one class with one set of hyperparameters, "
             f"got torch.optim.X {{}} and {other}"
         )
         with pytest.raises(TableError, match=f"^{re.escape(message)}$"):

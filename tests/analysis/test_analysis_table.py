@@ -45,7 +45,7 @@ ERRORS = {
     "too large": (
         runs(test_accuracy=[0.97, 0.98, 1e300, 0.96]),
         "column 'test_accuracy' must hold finite numbers (up to 1e+150), got 1e+300 in row 3 "
-        "(a run that diverged says so in column 'status')",
+        "(column 'status' marks diverged runs)",
     ),
     "too large for a float": (
         runs(test_accuracy=[0.97, 0.98, "1e999", 0.96]),

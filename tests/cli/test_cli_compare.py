@@ -293,7 +293,7 @@ WRONG = [
     ("before before", "BEFORE and AFTER must be two sweeps, got before for both"),
     ("before ./runs/../before/.", "BEFORE and AFTER must be two sweeps"),
     ("before other.parquet", "both sweeps must have an optimizer in common, got adadelta, "),
-    ("before data.parquet", "must be of one dataset, got 'mnist' before and 'fashion' after"),
+    ("before data.parquet", "must have the same dataset, got 'mnist' before and 'fashion' after"),
     ("before after.parquet --json - --markdown -", "--json - and --markdown - cannot both be"),
     ("before after.parquet --json x --html x", "--json, --html and --markdown must be different"),
     ("before after.parquet --html -", "--html: must be a file's path, got '-'"),

@@ -1,1 +1,1 @@
-"""Comparison of two sweeps: what changed from one to the other."""
+"""Comparison of two sweeps of the same optimizers."""

@@ -1,18 +1,19 @@
-"""Two sweeps against each other: did an upgrade, other code or another machine change anything?
+"""Comparison of two sweeps, for example before and after an upgrade or on two machines.
 
 Every optimizer that both sweeps have is compared with itself, "after minus before", in final test
-accuracy. The family of tests is the optimizers:
+accuracy. The optimizers form one family of tests:
 
-1. runs of one seed are paired where both sweeps have the same workload and the stored hashes prove
-   that the seed fixed the same initial weights and the same order of the data; this holds for both
-   sweeps as a whole or not at all, and is never decided by looking at results;
-2. paired runs go through the same test, intervals and equivalence test as a pair of optimizers of
-   one sweep (:mod:`bench.analysis.pairs`);
-3. else the sweeps are independent samples, compared by Welch's t
-(:mod:`bench.analysis.stats.welch`); 4. Holm's method adjusts over all optimizers
-(:mod:`bench.analysis.stats.multiplicity`).
+1. Runs of one seed are paired where both sweeps have the same workload and the stored hashes show
+   that the seed fixed the same initial weights and the same order of the data. This holds for all
+   runs or for none, and does not depend on the results.
+2. Paired runs are compared by the same tests and intervals as a pair of optimizers of one sweep
+   (:mod:`bench.analysis.pairs`).
+3. Otherwise the sweeps are two independent samples, compared by Welch's t test
+   (:mod:`bench.analysis.stats.welch`).
+4. Holm's method adjusts the p-values over all optimizers
+   (:mod:`bench.analysis.stats.multiplicity`).
 
-Training times are compared as ratios (:mod:`bench.analysis.change.speed`), and are exploratory.
+Training times are compared as ratios (:mod:`bench.analysis.change.speed`); they are exploratory.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from bench.analysis.stats.welch import MeanDifference
 from bench.analysis.table import sort_blocks
 from bench.errors import TableError
 
-#: At most this many names in a message.
+#: Largest number of names in a message.
 _MANY = 8
-#: What the hashes of a run stand for, in their order.
+#: Meaning of the hashes of a run, in their order.
 _HASHED: tuple[Obstacle, ...] = ("initial weights", "order of the data")
 
 
@@ -57,24 +58,24 @@ def compare_sweeps(
     Parameters
     ----------
     before, after
-        One row per run, with the columns of :class:`bench.storage.records.RunRecord`; of those that
-        describe the machine, whatever is there is used.
+        One row per run, with the columns of :class:`bench.storage.records.RunRecord`. Columns that
+        describe the machine are optional.
     alpha
         Family-wise error rate over all optimizers.
     margin
-        Differences inside plus or minus this, a fraction of the test images, do not matter in
-        practice; None tests no equivalence.
+        Equivalence margin as a fraction of the test images: smaller differences do not matter in
+        practice. None means no equivalence tests.
     names, command
-        What the two sweeps are called, and the command line that compares them: passed on.
+        Names of the two sweeps, and the command line that compares them; copied to the result.
 
     Raises
     ------
     TableError
-        If a column is missing or holds what it may not, or if no optimizer is in both sweeps.
+        If a column is missing or has invalid cells, or if no optimizer is in both sweeps.
     MixedRunsError
-        If the sweeps are of different datasets, or one of them of more than one workload.
+        If the sweeps have different datasets, or one of them has more than one workload.
     SpecError
-        If `alpha` or `margin` is not allowed.
+        If `alpha` or `margin` is out of range.
 
     Notes
     -----
@@ -132,36 +133,36 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _obstacle(old: SweepRuns, new: SweepRuns, optimizers: Sequence[str]) -> Obstacle | None:
-    """Why the runs of a seed are not paired: a hash that is not known proves nothing."""
-    twins = [twin for name in optimizers for twin in _twins(old, new, name)]
-    if not twins:
+    """Return why runs of a seed are not paired, or None; runs without a hash are not paired."""
+    matched = [runs for name in optimizers for runs in _matched(old, new, name)]
+    if not matched:
         return "seeds"
     for place, hashed in enumerate(_HASHED):
-        if any(a.hashes[place] is None or a.hashes[place] != b.hashes[place] for a, b in twins):
+        if any(a.hashes[place] is None or a.hashes[place] != b.hashes[place] for a, b in matched):
             return hashed
     return None
 
 
-def _twins(old: SweepRuns, new: SweepRuns, name: str) -> list[tuple[Run, Run]]:
-    """The runs before and after of every seed that has a result in both, in the seeds' order."""
+def _matched(old: SweepRuns, new: SweepRuns, name: str) -> list[tuple[Run, Run]]:
+    """Return the runs (before, after) of each seed with a result in both, in order of seeds."""
     common = sort_blocks(old.scores(name).keys() & new.scores(name).keys())
     return [(old.runs[name][seed], new.runs[name][seed]) for seed in common]
 
 
 def _is_copy(old: SweepRuns, new: SweepRuns, optimizers: Sequence[str]) -> bool:
-    """Whether all common runs started in the same microsecond: then they are the same runs."""
-    twins = [twin for name in optimizers for twin in _twins(old, new, name)]
-    return bool(twins) and all(a.started_at and a.started_at == b.started_at for a, b in twins)
+    """Return whether all common runs started in the same microsecond, so are the same runs."""
+    matched = [runs for name in optimizers for runs in _matched(old, new, name)]
+    return bool(matched) and all(a.started_at and a.started_at == b.started_at for a, b in matched)
 
 
 def _change(
     name: str, old: SweepRuns, new: SweepRuns, parameters: Parameters, *, is_paired: bool
 ) -> Change:
-    """Everything about an optimizer that does not depend on the others; not yet judged."""
-    twins = _twins(old, new, name)
+    """Compute all results of an optimizer that do not depend on the other optimizers."""
+    matched = _matched(old, new, name)
     before, after = old.scores(name), new.scores(name)
     if is_paired:
-        values = _scores(b for b, _ in twins), _scores(a for _, a in twins)
+        values = _scores(b for b, _ in matched), _scores(a for _, a in matched)
         test = _paired_test(*values, old.total if old.total == new.total else None, parameters)
     else:
         test = _independent_test(
@@ -172,8 +173,8 @@ def _change(
         is_paired=is_paired,
         n_before=len(before),
         n_after=len(after),
-        n=len(twins),
-        n_same=sum(a.ended_like(b) for a, b in twins) if is_paired else None,
+        n=len(matched),
+        n_same=sum(a.ended_like(b) for a, b in matched) if is_paired else None,
         n_newly_failed=len(before.keys() & new.failed(name)),
         n_diverged_before=old.n_diverged(name),
         n_diverged_after=new.n_diverged(name),
@@ -190,7 +191,7 @@ def _scores(runs: Iterable[Run]) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True)
 class _Test:
-    """What is in a :class:`Change` whether runs are paired or not."""
+    """Fields of a :class:`Change` from the test of paired runs or of independent samples."""
 
     mean_before: float | None
     mean_after: float | None
@@ -248,7 +249,7 @@ def _independent_test(before: FloatArray, after: FloatArray, parameters: Paramet
 
 
 def _nominal_verdict(before: FloatArray, after: FloatArray, gap: MeanDifference) -> Verdict:
-    """What independent samples would be called if their difference were significant."""
+    """Return the verdict of independent samples if their difference were significant."""
     if min(len(before), len(after)) < MIN_BLOCKS_FOR_VERDICT:
         return "not testable"
     if len({*before, *after}) == 1:
@@ -259,7 +260,7 @@ def _nominal_verdict(before: FloatArray, after: FloatArray, gap: MeanDifference)
 
 
 def _judged(changes: Sequence[Change], level: float) -> tuple[Change, ...]:
-    """The changes with their verdicts: one Holm family, and one for equivalence."""
+    """Return the changes with their verdicts: one Holm family, and one for equivalence."""
     difference = holm([change.pvalue for change in changes])
     equivalence = holm([change.pvalue_equivalence for change in changes])
     return tuple(

@@ -1,4 +1,4 @@
-"""What is not the same in two sweeps: workload, machine, versions, hyperparameters."""
+"""Differences of two sweeps in workload, machine, versions and hyperparameters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bench.errors import MixedRunsError
 def changed_facts(
     before: pd.DataFrame, after: pd.DataFrame, optimizers: Sequence[str]
 ) -> tuple[ChangedFact, ...]:
-    """Every fact that differs: those of all runs, the workload first, then those of `optimizers`.
+    """Return the facts that differ: first those of all runs, then those of each optimizer.
 
     Raises
     ------
     TableError
-        If runs of one optimizer do not agree in its class and hyperparameters.
+        If runs of one optimizer differ in its class or hyperparameters.
     """
     old, new = dict(facts_of(before)), dict(facts_of(after))
     columns = dict.fromkeys((*old, *new))
@@ -35,12 +35,12 @@ def changed_facts(
 
 
 def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
-    """Whether the two sweeps trained something else, so that no seed can be the same in both.
+    """Return whether network, batch size or number of updates differ, so no runs can be paired.
 
     Raises
     ------
     MixedRunsError
-        If they are of different datasets, or if one of them is of more than one workload.
+        If the sweeps have different datasets, or one of them has more than one workload.
     """
     (old, new), (dataset, other) = (
         [_only(table, column, which) for table, which in ((before, "before"), (after, "after"))]
@@ -48,7 +48,7 @@ def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
     )
     if dataset != other:
         raise MixedRunsError(
-            f"both sweeps must be of one dataset, got {dataset!r} before and {other!r} after: "
+            f"both sweeps must have the same dataset, got {dataset!r} before and {other!r} after: "
             "accuracies on different images cannot be compared"
         )
     first, second = _budgets(before, "before"), _budgets(after, "after")
@@ -56,7 +56,7 @@ def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
 
 
 def _budgets(table: pd.DataFrame, which: str) -> dict[str, tuple[object, ...]]:
-    """Batch size and number of updates of each optimizer, which may have its own."""
+    """Return batch size and number of updates of each optimizer, which may differ."""
     return {
         str(name): tuple(_only(runs, column, which) for column in BUDGET)
         for name, runs in table.groupby("optimizer")
@@ -68,14 +68,14 @@ def _only(table: pd.DataFrame, column: str, which: str) -> object:
     if len(values) != 1:
         of = f" of {table['optimizer'].iloc[0]}" if column in BUDGET else ""
         raise MixedRunsError(
-            f"a sweep must be of one workload, the one {which} has {column} "
+            f"a sweep must have one workload, but the sweep {which} has {column} "
             f"{' and '.join(map(str, values[:2]))}{of}"
         )
     return values[0]
 
 
 def _changed(before: Variant, after: Variant) -> Iterator[ChangedFact]:
-    """The class and the hyperparameters in which one optimizer differs."""
+    """Yield the class and the hyperparameters that differ for one optimizer."""
     old, new = ({"algorithm": v.algorithm, **dict(v.settings)} for v in (before, after))
     for name in dict.fromkeys((*old, *new)):
         if old.get(name) != new.get(name):

@@ -1,4 +1,4 @@
-"""One of two sweeps that are set against each other: its runs by optimizer and seed."""
+"""Runs of one of two compared sweeps, by optimizer and seed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from bench.analysis.timing import SECONDS, log_seconds
 from bench.analysis.variants import SETTINGS
 from bench.storage.records import DIVERGED, FAILED
 
-#: What the comparison is about.
+#: Compared column.
 VALUE = "test_accuracy"
-#: What an optimizer may have of its own.
+#: Columns of the workload that may differ between optimizers.
 BUDGET = ("batch_size", "iterations")
-#: Columns in which two runs must agree before their seeds can fix the same thing.
+#: Columns that must be equal in two runs before they can be paired.
 WORKLOAD = ("dataset", "network", *BUDGET)
-#: Runs that agree in these, and in their status, ended in exactly the same way.
+#: Columns of the outcome; runs with equal status and outcome have exactly the same result.
 _OUTCOME = ("test_correct", "test_loss")
-#: Columns without which two sweeps cannot be compared.
+#: Required columns.
 COLUMNS = (
     *("optimizer", "seed", "status", VALUE, "test_total", SECONDS),
     *(*_OUTCOME, *PAIRING, *SETTINGS, *WORKLOAD),
@@ -35,20 +35,20 @@ _STARTED = "started_at"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is compared of one run.
+    """Compared properties of one run.
 
     Attributes
     ----------
     score
         Final test accuracy, a fraction; None for a failed run.
     status
-        As it is stored.
+        Stored status.
     ending
-        Number of correct test images and test loss, as text: what is undefined is equal to itself.
+        Number of correct test images and test loss, as text, so that NaN equals NaN.
     hashes
-        Of the initial weights and of the order of the data; None where there is none.
+        Hashes of the initial weights and of the order of the data; None where not stored.
     started_at
-        When it started, as text; empty where that is not recorded.
+        Time of the start, as text; empty where it is not stored.
     """
 
     score: float | None
@@ -58,22 +58,22 @@ class Run:
     started_at: str
 
     def ended_like(self, other: Run) -> bool:
-        """Whether both ended in exactly the same way."""
+        """Return whether both runs have the same status and outcome."""
         return (self.status, self.ending) == (other.status, other.ending)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRuns:
-    """The runs of a sweep.
+    """Runs of a sweep.
 
     Attributes
     ----------
     runs
-        By optimizer, in alphabetical order, then by seed, ascending.
+        Runs by optimizer, in alphabetical order, then by seed, ascending.
     total
-        Where the accuracies are counts of `total` test images, that number; else None.
+        Where the accuracies are counts divided by a number of test images, that number; else None.
     logs
-        Logarithms of the training times, of shape (seeds, optimizers), both labelled.
+        Logarithms of the training times, one row per seed and one column per optimizer.
     """
 
     runs: Mapping[str, Mapping[Block, Run]]
@@ -82,13 +82,12 @@ class SweepRuns:
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> SweepRuns:
-        """From one row per run.
+        """Read the runs from a table with one row per run.
 
         Raises
         ------
         TableError
-            If a column is missing or holds what it may not: see
-            :func:`bench.analysis.table.pair_up`.
+            If a column is missing or has invalid cells: see :func:`bench.analysis.table.pair_up`.
         """
         table = prepared(table)
         require_columns(table, COLUMNS)
@@ -108,19 +107,19 @@ class SweepRuns:
 
     @property
     def seeds(self) -> frozenset[Block]:
-        """Every seed of any optimizer."""
+        """All seeds of any optimizer."""
         return frozenset(seed for runs in self.runs.values() for seed in runs)
 
     def scores(self, name: str) -> dict[Block, float]:
-        """The accuracy of every seed that has one."""
+        """Return the accuracy of every seed that has one."""
         return {seed: run.score for seed, run in self.runs[name].items() if run.score is not None}
 
     def n_diverged(self, name: str) -> int:
-        """Number of diverged runs of an optimizer."""
+        """Return the number of diverged runs of an optimizer."""
         return sum(run.status == DIVERGED for run in self.runs[name].values())
 
     def failed(self, name: str) -> set[Block]:
-        """The seeds whose run failed."""
+        """Return the seeds with a failed run of an optimizer."""
         return {seed for seed, run in self.runs[name].items() if run.status == FAILED}
 
 

@@ -1,7 +1,8 @@
-"""Training times of two sweeps as ratios, after over before: exploratory, whatever the interval.
+"""Ratios of the training times of two sweeps, after over before: an exploratory result.
 
-A sweep's runs are interleaved over its optimizers, but two sweeps ran at different times: whatever
-else kept the machine busy is in the ratio, and no interval over seeds can know of it.
+The runs of one sweep are interleaved over its optimizers, but two sweeps run at different times.
+The ratio therefore contains changes of the load of the machine, which an interval over seeds does
+not account for.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from bench.analysis.timing import exp_or_none
 def speed_change(
     before: pd.DataFrame, after: pd.DataFrame, optimizer: str, *, is_paired: bool, alpha: float
 ) -> SpeedChange:
-    """How the training time of one optimizer changed.
+    """Compute the change of the training time of one optimizer.
 
     Parameters
     ----------
     before, after
         Logarithms of the seconds: see :func:`bench.analysis.timing.log_seconds`.
     optimizer
-        Its name; nothing is known where one of the sweeps has no run of it that ended well.
+        Name of the optimizer. The ratio is None if a sweep has no run of it with status ``ok``.
     is_paired
-        Whether to compare seed by seed.
+        Whether runs are paired by seed.
     alpha
         The interval has level 1 - `alpha`.
     """
@@ -45,11 +46,11 @@ def speed_change_of_all(
     is_paired: bool,
     alpha: float,
 ) -> SpeedChange:
-    """How training time changed over all `optimizers`: the seed is the unit.
+    """Compute the change of the training time over all `optimizers`, with the seed as the unit.
 
-    The runs of a seed are no independent sample of the machine's speed: their logarithms are
-    averaged first, over the optimizers that have a time in both sweeps and on the seeds on which
-    all of these have one.
+    The times of the runs of one seed are not independent. Their logarithms are therefore averaged
+    first, over the optimizers with times in both sweeps, on the seeds on which all of these have a
+    time.
     """
     timed = [name for name in optimizers if name in before.columns and name in after.columns]
     old, new = (logs[timed].dropna().mean(axis=1) for logs in (before, after))

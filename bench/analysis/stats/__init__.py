@@ -1,1 +1,1 @@
-"""Statistics as functions of arrays."""
+"""Statistical functions of arrays."""

@@ -1,7 +1,7 @@
-"""The BCa bootstrap interval of a mean: an option where runs are far from normal.
+"""BCa bootstrap interval of a mean, an alternative for runs that are far from normal.
 
-On few runs of normal data the t interval is the better one: BCa is too narrow there [2]_. So t
-intervals are what a comparison shows, and BCa asks for ten runs or more.
+For few runs of normal data BCa intervals are too narrow [2]_. A comparison therefore reports t
+intervals, and the BCa interval needs at least ten runs.
 
 References
 ----------
@@ -24,17 +24,19 @@ SEED = 19_870_301
 
 
 def bca_interval(values: ArrayLike, alpha: float = 0.05) -> Interval:
-    """The BCa interval of the mean at level 1 - `alpha`, from a fixed generator.
+    """Compute the BCa interval of the mean at level 1 - `alpha`, with a fixed seed.
 
     Parameters
     ----------
     values
         Shape (n,), finite.
+    alpha
+        The interval has level 1 - `alpha`.
 
     Returns
     -------
     Interval
-        Undefined for fewer than :data:`MIN_RUNS` values; without width where all are equal.
+        Undefined for fewer than :data:`MIN_RUNS` values; of width 0 where all values are equal.
 
     Examples
     --------
@@ -42,7 +44,7 @@ def bca_interval(values: ArrayLike, alpha: float = 0.05) -> Interval:
     >>> round(bca_interval(runs).low, 3), round(bca_interval(runs).high, 3)
     (0.943, 0.955)
     """
-    x = np.sort(np.asarray(values, dtype=np.float64))  # so that their order does not matter
+    x = np.sort(np.asarray(values, dtype=np.float64))  # resamples must not depend on the order
     if len(x) < MIN_RUNS:
         return Interval()
     if x[0] == x[-1]:

@@ -1,4 +1,4 @@
-"""One treatment described over its own runs."""
+"""Descriptive statistics of the runs of one treatment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.analysis.results import Treatment
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import Moments, t_interval
 
-#: Quartiles as R's type 7 and numpy's default have them.
+#: Quartiles are of R's type 7, which is numpy's default.
 QUARTILES = (0.25, 0.5, 0.75)
 
 
@@ -24,15 +24,17 @@ def describe(
     mean_rank: float | None = None,
     alpha: float = 0.05,
 ) -> Treatment:
-    """Summarise the runs of one treatment.
+    """Compute descriptive statistics of the runs of one treatment.
 
     Parameters
     ----------
+    name
+        Name of the treatment.
     values
-        Shape (n,), without NaN. An infinite value (a diverged run's loss) leaves the mean, its
-        interval and the standard deviation undefined; order statistics stay where they are finite.
+        Shape (n,), without NaN. With an infinite value (the loss of a diverged run) the mean, its
+        interval and the standard deviation are undefined; finite order statistics are defined.
     n_diverged, n_failed, mean_rank
-        Passed on.
+        Copied to the result.
     alpha
         The interval of the mean has level 1 - `alpha`.
     """
@@ -59,7 +61,7 @@ def describe(
 
 
 def quartiles(values: FloatArray) -> FloatArray:
-    """First quartile, median and third quartile, shape (3,): NaN where they are undefined."""
+    """Return first quartile, median and third quartile, shape (3,); NaN where undefined."""
     if not len(values):
         return np.full(3, np.nan)
     with np.errstate(invalid="ignore"):  # between a number and infinity
@@ -69,16 +71,16 @@ def quartiles(values: FloatArray) -> FloatArray:
 
 
 def interquartile_mean(values: FloatArray) -> float:
-    """Mean of the middle half: a quarter of the runs, rounded down, is cut off at either end."""
-    # sorted, so that the order of the runs does not reach the last bit
+    """Return the mean after a quarter of the runs, rounded down, is cut off at either end."""
+    # sorted, because the rounding error of a sum depends on the order
     return float(stats.trim_mean(np.sort(values), 0.25)) if len(values) else math.nan
 
 
 def count_outliers(values: FloatArray, sign: int) -> int:
-    """How many values lie on the bad side beyond three interquartile ranges from the quartiles.
+    """Count the outliers on the worse side, beyond three interquartile ranges from the quartile.
 
-    With `sign` +1 (higher is better) these lie below Q1 - 3 IQR: a collapsed run, which the
-    median and the interquartile mean would hide.
+    With `sign` +1 (higher is better) these are values below Q1 - 3 IQR, such as collapsed runs.
+    The median and the interquartile mean hardly depend on them.
     """
     if not len(values):
         return 0

@@ -1,4 +1,4 @@
-"""Paired differences, held so that equal gaps tie and sums of them are exact."""
+"""Paired differences in whole units: equal differences are tied, and sums are exact."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bench.analysis.stats.student import Moments
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
-    """What a has more than b, block by block.
+    """Differences a minus b, block by block.
 
     Attributes
     ----------
     values
-        Shape (n,), in the unit of the compared column; plus or minus infinity where only one of
-        the two runs diverged and so has no value, 0 where both did.
+        Shape (n,), in the unit of the compared column. Plus or minus infinity where one of the two
+        runs diverged and has no value, 0 where both did.
     units
-        Shape (n,), the same as whole numbers (held as floats): counts of test images, or multiples
-        of 1e-12 of the largest value. An infinite difference becomes a number that outweighs all
-        finite ones together, so that a run without a value loses, whatever number stands for it.
+        Shape (n,), the same as whole numbers (stored as floats): counts of test images, or
+        multiples of 1e-12 of the largest value. An infinite difference is replaced by a number
+        larger than the sum of all finite ones.
     units_per_one
-        How many units make 1 in the compared column.
+        Number of units that equal 1 in the compared column.
     slack
-        By how much two sums of units may differ and still count as equal: 0 for counts.
+        Largest difference of two sums of units that count as equal: 0 for counts.
     """
 
     values: FloatArray
@@ -37,21 +37,23 @@ class Differences:
 
     @property
     def n(self) -> int:
+        """Number of differences."""
         return len(self.values)
 
     @property
     def total(self) -> float:
-        """Sum of the units: exactly 0 where rounding alone keeps it from that."""
+        """Sum of the units; exactly 0 where it is 0 up to rounding errors."""
         total = math.fsum(self.units)
         return 0.0 if abs(total) <= self.slack / 2 else total
 
     @property
     def all_zero(self) -> bool:
+        """Whether all differences are 0."""
         return not self.values.any()
 
     @property
     def moments(self) -> Moments:
-        """Mean and standard deviation: differences that cancel have mean 0, not almost 0."""
+        """Mean and standard deviation; the mean of differences that cancel is exactly 0."""
         if not np.isfinite(self.values).all():
             return Moments.of(self.values)
         whole = Moments.of(self.units)
@@ -63,25 +65,25 @@ class Differences:
 
     @property
     def sign(self) -> int:
-        """The sign of the sum: +1 where a is higher."""
+        """Sign of the sum: +1 where a is higher."""
         return int(np.sign(self.total))
 
 
 def paired_differences(
     a: FloatArray, b: FloatArray, total: int | None = None, error: float = 0.0
 ) -> Differences:
-    """a minus b over their common blocks.
+    """Compute a minus b over their common blocks.
 
     Parameters
     ----------
     a, b
         Shape (n,), paired by position, without NaN.
     total
-        Where both hold counts divided by `total`, that number: the differences are then counts,
-        exactly. Else differences are rounded to 1e-12 of the larger of the two values.
+        Where both are counts divided by `total`, that number: differences are then exact counts.
+        Without it, differences are rounded to 1e-12 of the larger of the two values.
     error
-        Relative rounding error of the values: sums that differ by no more than it allows count as
-        equal.
+        Relative rounding error of the values. Sums that differ by at most the resulting error count
+        as equal.
     """
     with np.errstate(invalid="ignore"):
         raw = np.where(a == b, 0.0, a - b)
@@ -94,7 +96,7 @@ def paired_differences(
     coarsest = float(places[np.isfinite(raw)].min(initial=290))
     sizes = np.abs(a) + np.abs(b)
     errors = error * float(sizes[np.isfinite(sizes)].sum()) * 10.0**coarsest
-    # half a unit from each difference, and its error, in both sums that are compared
+    # each of the two compared sums is off by at most half a unit per difference, plus the errors
     slack = len(raw) + 2 * errors
     return Differences(
         values=values,

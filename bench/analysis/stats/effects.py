@@ -1,10 +1,10 @@
-"""How large a paired difference is, in units that can be compared.
+"""Effect sizes of paired differences.
 
 References
 ----------
 .. [1] Hedges, L. V. (1981). Distribution theory for Glass's estimator of effect size and related
-   estimators. Journal of Educational Statistics 6, 107-128. (The exact correction, by gamma
-   functions, not its approximation 1 - 3/(4 df - 1).)
+   estimators. Journal of Educational Statistics 6, 107-128. (Used here: the exact correction by
+   gamma functions, not the approximation 1 - 3/(4 df - 1).)
 .. [2] Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
    JASA 22, 209-212.
 .. [3] Vargha, A. & Delaney, H. D. (2000). A critique and improvement of the CL common language
@@ -24,7 +24,7 @@ from bench.analysis.stats.student import Interval, Moments
 
 
 def cohen_dz(differences: Moments) -> float | None:
-    """Mean difference in standard deviations of the differences.
+    """Return Cohen's d_z: the mean difference in standard deviations of the differences.
 
     None for fewer than two differences or where all are equal.
     """
@@ -34,7 +34,7 @@ def cohen_dz(differences: Moments) -> float | None:
 
 
 def hedges_gz(differences: Moments) -> float | None:
-    """Cohen's d_z without its small-sample bias; None where d_z is, and for two differences."""
+    """Return Hedges' g_z, d_z without its small-sample bias; None below three differences."""
     dz, df = cohen_dz(differences), differences.n - 1
     if dz is None or df < 2:
         return None
@@ -43,16 +43,16 @@ def hedges_gz(differences: Moments) -> float | None:
 
 
 def win_rate(differences: FloatArray, sign: int) -> float | None:
-    """Share of blocks in which a is better; ties count half. None without a block."""
+    """Return the share of blocks in which a is better; ties count half. None without a block."""
     if not len(differences):
         return None
     return float((1 + np.sign(sign * differences)).mean() / 2)
 
 
 def wilson_interval(rate: float | None, n: int, alpha: float) -> Interval:
-    """Wilson's interval of a share of `n` at level 1 - `alpha`; undefined below two blocks.
+    """Return Wilson's interval of a share of `n` at level 1 - `alpha`; undefined below two blocks.
 
-    Own formula because ties make ``rate * n`` a half, which scipy's ``binomtest`` does not take.
+    scipy's ``binomtest`` is not used because it needs whole counts, and ties count half here.
     """
     if rate is None or n < 2:
         return Interval()
@@ -63,7 +63,7 @@ def wilson_interval(rate: float | None, n: int, alpha: float) -> Interval:
 
 
 def a12(a: FloatArray, b: FloatArray, sign: int) -> float | None:
-    """Probability that a run of a is better than an unpaired run of b; ties count half.
+    """Return the probability that a run of a is better than an unpaired run of b; ties count half.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def a12(a: FloatArray, b: FloatArray, sign: int) -> float | None:
 
 
 def correlation(a: FloatArray, b: FloatArray) -> float | None:
-    """Pearson's correlation of paired values.
+    """Return Pearson's correlation of paired values.
 
     None for fewer than three pairs (two always lie on a line), where one side is constant, or
     where a value is infinite.

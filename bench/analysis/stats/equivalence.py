@@ -1,4 +1,4 @@
-"""Equivalence: is the mean difference shown to be small, rather than not shown to be large?
+"""Equivalence test of a mean difference: two one-sided tests (TOST).
 
 References
 ----------
@@ -13,10 +13,10 @@ from bench.analysis.stats.student import Moments, t_statistic, upper_tail
 
 
 def tost_pvalue(differences: Moments, low: float, high: float) -> float | None:
-    """Two one-sided paired t tests: the larger p-value of "mean <= low" and "mean >= high".
+    """Return the p-value of two one-sided paired t tests of "mean <= low" and "mean >= high".
 
-    A small one says that the mean lies between `low` and `high`. None where t is undefined:
-    fewer than two differences, or all of them equal.
+    It is the larger of both p-values. A small value is evidence that the mean lies between `low`
+    and `high`. None where t is undefined: for fewer than two differences, or where all are equal.
     """
     above, below = t_statistic(differences, low), t_statistic(differences, high)
     if above is None or below is None:

@@ -1,14 +1,14 @@
-"""Letters for groups of treatments that were not shown to differ: a compact letter display.
+"""Compact letter display of the treatments that were not shown to differ.
 
-Two treatments share a letter exactly where they were not shown to differ; that they share one does
-not say that they are equal.
+Two treatments share a letter if and only if they were not shown to differ. A shared letter does not
+mean that they are equal.
 
 References
 ----------
 .. [1] Piepho, H.-P. (2004). An algorithm for a letter-based representation of all-pairwise
-   comparisons. Journal of Computational and Graphical Statistics 13, 456-466. (Insert and absorb;
-   its sweep, which may drop letters that nobody needs, is left out: with all of them kept, a
-   letter stands for a largest group, and the letters do not depend on the order of the pairs.)
+   comparisons. Journal of Computational and Graphical Statistics 13, 456-466. (The steps insert and
+   absorb. The step "sweep", which removes redundant letters, is left out: each letter then belongs
+   to a maximal group, and the letters do not depend on the order of the pairs.)
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from string import ascii_letters
 
 from bench.analysis.results import Pair, Treatment
 
-#: More groups than letters of both cases cannot be read; on the way there may be twice as many.
+#: Largest number of groups, including intermediate ones: twice the number of letters of both cases.
 MOST_GROUPS = 104
 
 
 def group_letters(treatments: Sequence[Treatment], pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """The letters of each treatment, in the order of `treatments`; none without a run.
+    """Return the letters of each treatment, in the order of `treatments`; none without a run.
 
-    The first letter belongs to the first treatment. Where more than :data:`MOST_GROUPS` groups
-    overlap, letters would tell nobody anything, and there are none at all.
+    The first letter belongs to the first treatment. With more than :data:`MOST_GROUPS` groups, a
+    letter display is not readable, and no treatment has letters.
 
     Examples
     --------
-    Nobody differs from the middle one, but the outer two differ from each other:
+    The outer treatments differ from each other, but not from the middle one:
 
     >>> from types import SimpleNamespace as Of
     >>> group_letters([Of(name=n, n=5) for n in "xyz"],
@@ -53,7 +53,7 @@ def group_letters(treatments: Sequence[Treatment], pairs: Sequence[Pair]) -> tup
 
 
 def _split(groups: Sequence[frozenset[int]], a: int, b: int) -> list[frozenset[int]]:
-    """The groups, none of which holds both; a group inside another is absorbed by it."""
+    """Split the groups that contain both a and b; absorb a group that is inside another."""
     whole = [group for group in groups if not {a, b} <= group]
     parts = {group - {x} for group in groups if {a, b} <= group for x in (a, b)}
     return whole + [

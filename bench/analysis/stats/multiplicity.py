@@ -1,4 +1,4 @@
-"""Adjustment of p-values for many tests.
+"""Adjustment of p-values for multiple tests.
 
 References
 ----------
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 
 def family_size(pvalues: Sequence[float | None], n_treatments: int) -> int:
-    """Number of tests that Holm's method adjusts for: those with a p-value.
+    """Return the number of tests that Holm's method adjusts for: those with a p-value.
 
-    Where no pair can be tested yet, all pairs of the `n_treatments` that have results.
+    Without any p-value, it is the number of all pairs of the `n_treatments` that have results.
 
     >>> family_size([0.03, None, None], 2), family_size([None, None, None], 3)
     (1, 3)
@@ -24,10 +24,11 @@ def family_size(pvalues: Sequence[float | None], n_treatments: int) -> int:
 
 
 def holm(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:
-    """Holm's step-down adjusted p-values, in the order given.
+    """Return Holm's step-down adjusted p-values, in the given order.
 
-    Rejecting what is at most alpha keeps the family-wise error rate at alpha, whatever the
-    dependence. An undefined p-value (None) stays None and is no member of the family.
+    Rejecting the hypotheses with an adjusted p-value of at most alpha controls the family-wise
+    error rate at alpha under any dependence of the tests. An undefined p-value (None) stays None
+    and does not belong to the family.
 
     Examples
     --------

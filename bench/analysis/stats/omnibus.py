@@ -1,4 +1,4 @@
-r"""Friedman's test on ranks within blocks: context only, it gates nothing.
+r"""Friedman's test on ranks within blocks, for information: no verdict depends on it.
 
 References
 ----------
@@ -23,12 +23,12 @@ from bench.analysis.stats.rounding import FloatArray, significant
 
 
 def block_ranks(values: FloatArray, sign: int) -> FloatArray:
-    """Midranks within each row, 1 for the best.
+    """Return midranks within each row, 1 for the best.
 
     Parameters
     ----------
     values
-        Shape (n, k), without NaN; equal up to 12 digits is equal.
+        Shape (n, k), without NaN; values that are equal in 12 digits are tied.
     sign
         +1 where higher is better, -1 where lower is.
     """
@@ -36,9 +36,9 @@ def block_ranks(values: FloatArray, sign: int) -> FloatArray:
 
 
 def friedman_chi2(ranks: FloatArray, *, correct_ties: bool = True) -> float | None:
-    """Friedman's chi-square of ranks, shape (n, k), with k - 1 degrees of freedom.
+    """Return Friedman's chi-square of ranks, shape (n, k), with k - 1 degrees of freedom.
 
-    None where every block ties completely, or there is no block.
+    None where all treatments are tied in every block, or without a block.
     """
     n, k = ranks.shape
     within = ((ranks - (k + 1) / 2) ** 2).sum() / (n * (k - 1)) if n else 0.0
@@ -49,19 +49,19 @@ def friedman_chi2(ranks: FloatArray, *, correct_ties: bool = True) -> float | No
 
 
 def iman_davenport(chi2: float, n: int, k: int) -> float | None:
-    """The F statistic of a Friedman chi-square, with (k - 1, (k - 1)(n - 1)) degrees of freedom.
+    """Return the F statistic of a Friedman chi-square, with (k - 1, (k - 1)(n - 1)) df.
 
-    None where all blocks agree on one ranking: F would be infinite.
+    None where all blocks have the same ranking, because F would be infinite.
     """
-    spare = n * (k - 1) - chi2
-    return (n - 1) * chi2 / spare if n > 1 and spare > 1e-9 * n else None
+    remainder = n * (k - 1) - chi2
+    return (n - 1) * chi2 / remainder if n > 1 and remainder > 1e-9 * n else None
 
 
 def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
-    """The difference of mean ranks from which Nemenyi's test calls two treatments different.
+    """Return the smallest difference of mean ranks that is significant in Nemenyi's test.
 
-    For a critical-difference diagram only: it decides nothing here, because whether two treatments
-    differ by it depends on which others are in the pool [4]_.
+    It is used for a critical-difference diagram only and not for verdicts, because the result of
+    Nemenyi's test for two treatments depends on which other treatments are compared [4]_.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
 
     Examples
     --------
-    Four classifiers on 14 data sets, as in section 3.2.2 of [3]_, which has 1.25:
+    Four classifiers on 14 data sets, as in section 3.2.2 of [3]_ (1.25):
 
     >>> round(critical_difference(4, 14), 2)
     1.25
@@ -87,9 +87,9 @@ def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
 
 
 def omnibus(ranks: FloatArray) -> Omnibus | None:
-    """Friedman's test of ranks within complete blocks, shape (n, k); None for k < 3.
+    """Compute Friedman's test of ranks within complete blocks, shape (n, k); None for k < 3.
 
-    Undefined, hence None, are the statistics of fewer than two blocks.
+    Below two blocks the statistics are None.
     """
     n, k = ranks.shape
     if k < 3:
@@ -110,9 +110,16 @@ def omnibus(ranks: FloatArray) -> Omnibus | None:
 def rank_diagram(
     treatments: Sequence[Treatment], omnibus: Omnibus | None, alpha: float
 ) -> RankDiagram | None:
-    """Nemenyi's groups of mean ranks; None for fewer than three treatments or two blocks.
+    """Compute Nemenyi's groups of mean ranks; None for fewer than three treatments or two blocks.
 
-    `omnibus` is that of the same comparison, `alpha` the family-wise level.
+    Parameters
+    ----------
+    treatments
+        Treatments with their mean ranks.
+    omnibus
+        Friedman's test of the same comparison.
+    alpha
+        Family-wise level.
     """
     if omnibus is None or omnibus.n_blocks < 2:
         return None
@@ -123,7 +130,7 @@ def rank_diagram(
     for start, (best, _) in enumerate(ranked):
         inside = [name for rank, name in ranked[start:] if rank - best < width]
         end = start + len(inside)
-        if len(inside) > 1 and end > last_end:  # else it lies within the group before
+        if len(inside) > 1 and end > last_end:  # else the group is part of the previous group
             groups.append(tuple(inside))
             last_end = end
     return RankDiagram(

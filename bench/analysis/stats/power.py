@@ -1,4 +1,4 @@
-"""What a number of seeds can show: before the sweep, and after it for what stayed open.
+"""Power at a given number of seeds, and number of seeds needed for a given power.
 
 References
 ----------
@@ -15,14 +15,14 @@ from scipy import optimize, stats
 from bench.analysis.results import Power
 from bench.analysis.stats.permutation import TINY
 
-#: The chance of finding an effect that is there.
+#: Required power: the probability of detecting a true effect.
 POWER = 0.8
-#: Nobody runs more seeds than this.
+#: Largest number of seeds that is reported as needed.
 MAX_SEEDS = 1_000_000
 
 
 def smallest_pvalue(n: int) -> float | None:
-    """The least p-value that the sign-flip test can give with `n` seeds; None below two.
+    """Return the smallest attainable p-value of the sign-flip test with `n` seeds; None below two.
 
     >>> smallest_pvalue(5)
     0.0625
@@ -31,7 +31,7 @@ def smallest_pvalue(n: int) -> float | None:
 
 
 def seeds_to_reject(n_pairs: int, alpha: float) -> int:
-    """The number of seeds from which Holm can reject anything among `n_pairs` pairs.
+    """Return the smallest number of seeds with which Holm's method can reject any of `n_pairs`.
 
     >>> seeds_to_reject(28, 0.05), seeds_to_reject(1, 0.05)
     (11, 6)
@@ -43,7 +43,7 @@ def seeds_to_reject(n_pairs: int, alpha: float) -> int:
 
 
 def t_test_power(dz: float, n: int, level: float) -> float:
-    """Power of the two-sided one-sample t test: the sign-flip test's is close to it.
+    """Return the power of the two-sided one-sample t test, close to that of the sign-flip test.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def t_test_power(dz: float, n: int, level: float) -> float:
     shift = abs(dz) * math.sqrt(n)
     near = float(stats.nct.sf(critical, n - 1, shift))
     far = float(stats.nct.cdf(-critical, n - 1, shift))
-    # scipy's nct loses its far tails to NaN: those of probability 1, and of probability 0
+    # scipy's nct returns NaN in the far tails: probability 1 for `near`, 0 for `far`
     return (1.0 if math.isnan(near) else near) + (0.0 if math.isnan(far) else far)
 
 
 def minimum_detectable_dz(n: int, level: float) -> float | None:
-    """The effect that `n` seeds find with power 0.8 at `level`; None below two seeds."""
+    """Return the effect that `n` seeds detect with power 0.8 at `level`; None below two seeds."""
     if n < 2:
         return None
     high = 1.0
@@ -73,15 +73,15 @@ def minimum_detectable_dz(n: int, level: float) -> float | None:
 
 
 def seeds_needed(dz: float | None, level: float, more_than: int) -> int | None:
-    """The number of seeds that find `dz` with power 0.8 at `level`.
+    """Return the number of seeds that detect `dz` with power 0.8 at `level`.
 
-    At least one more than the `more_than` seeds that did not; and enough for the sign-flip
-    test's smallest p-value to reach `level`. None for no effect, or an undefined one, or more than
-    :data:`MAX_SEEDS`.
+    It is larger than `more_than`, the number of seeds of the inconclusive result, and large enough
+    for the smallest attainable p-value of the sign-flip test to be at most `level`. None for an
+    effect that is 0 or undefined, or for more than :data:`MAX_SEEDS` seeds.
     """
     if not dz:
         return None
-    # the normal approximation is a lower bound, a few seeds short
+    # start of the search: the normal approximation is a few seeds too small
     normal = (stats.norm.isf(level / 2) + stats.norm.ppf(POWER)) ** 2 / dz**2
     if normal > MAX_SEEDS:
         return None
@@ -92,7 +92,7 @@ def seeds_needed(dz: float | None, level: float, more_than: int) -> int | None:
 
 
 def seed_sufficiency(n: int, n_pairs: int, alpha: float) -> Power:
-    """What `n` seeds can show about `n_pairs` pairs, maybe none, at family-wise level `alpha`."""
+    """Compute the power of `n` seeds for `n_pairs` pairs (or 0) at family-wise level `alpha`."""
     return Power(
         smallest_pvalue=smallest_pvalue(n),
         seeds_to_reject=seeds_to_reject(n_pairs, alpha) if n_pairs else None,

@@ -1,16 +1,16 @@
-"""More seeds later: at what level may results be judged that were looked at before?
+"""Levels of repeated looks at the results while seeds are added.
 
-Whoever looks after 5 seeds, adds 5, looks again, and stops as soon as something is significant,
-finds something too often: with four looks at 5, 10, 15 and 20 seeds the sign-flip test at 5 % errs
-in about 10 % of the cases (:mod:`bench.tools.simulation` simulates it). So the level is shared out
-among the looks: the sum of what each may err bounds the whole. A look with too few seeds to call
-anything different spends its share all the same, since it may still call something equivalent.
+Testing after 5, 10, 15 and 20 seeds and stopping at the first significant result inflates the error
+rate: the sign-flip test at level 5 % then has a type I error rate of about 10 % (simulated in
+:mod:`bench.tools.simulation`). The level alpha is therefore divided among the looks: the sum of
+their levels bounds the error rate. A look with too few seeds for a significant difference also uses
+its share, because it may still find an equivalence.
 
 References
 ----------
 .. [1] Dunn, O. J. (1961). Multiple comparisons among means. JASA 56, 52-64. (The bound.)
 .. [2] Robbins, H. (1970). Statistical methods related to the law of the iterated logarithm. Annals
-   of Mathematical Statistics 41, 1397-1409. (Sequences of tests without an end.)
+   of Mathematical Statistics 41, 1397-1409. (Infinite sequences of tests.)
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from bench.analysis.results import Look
 
 
 def look_level(look: int, alpha: float, planned: int | None) -> float:
-    """The family-wise level at which look number `look`, counted from 1, may judge.
+    """Return the family-wise level of a look.
 
     Parameters
     ----------
     look
-        Its number.
+        Number of the look, from 1.
     alpha
-        The family-wise level that was declared.
+        Declared family-wise level.
     planned
-        How many looks were declared before the first: each of these has alpha / planned. One that
-        was not planned, and every one where `planned` is None (any number), has
-        alpha / (look (look + 1)): these sum to alpha, however many there are.
+        Number of looks that were declared before the first look. Each planned look has the level
+        alpha / planned. Other looks, and all looks if `planned` is None (any number), have the
+        level alpha / (look (look + 1)); the sum of these levels over all looks is at most alpha.
 
     Examples
     --------
@@ -50,7 +50,15 @@ def look_level(look: int, alpha: float, planned: int | None) -> float:
 def look_levels(
     taken: Sequence[tuple[int, datetime | None]], alpha: float, planned: int | None
 ) -> tuple[Look, ...]:
-    """The looks with their levels, from (number of blocks, time) of each in turn."""
+    """Return the looks with their levels.
+
+    Parameters
+    ----------
+    taken
+        (number of blocks, time) of each look, the first look first.
+    alpha, planned
+        See :func:`look_level`.
+    """
     looks: list[Look] = []
     spent = 0.0
     for number, (n_blocks, at) in enumerate(taken, start=1):

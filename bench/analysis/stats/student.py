@@ -1,4 +1,4 @@
-"""Student's t for the mean of a sample: moments, interval, and one- and two-sided p-values."""
+"""Student's t test of the mean of a sample: moments, interval, one- and two-sided p-values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.analysis.stats.rounding import FloatArray
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Two ends, both None where the interval is undefined."""
+    """Ends of an interval; both are None where the interval is undefined."""
 
     low: float | None = None
     high: float | None = None
@@ -24,8 +24,9 @@ class Interval:
 class Moments:
     """Size, mean and standard deviation (ddof=1) of a sample.
 
-    The mean is None for an empty sample and where a value is infinite (a diverged run); the
-    standard deviation also for a single value. It is exactly 0 where all values are equal.
+    The mean is None for an empty sample and where a value is infinite (a diverged run). The
+    standard deviation is None in these cases and for a single value; it is exactly 0 where all
+    values are equal.
     """
 
     n: int
@@ -34,22 +35,22 @@ class Moments:
 
     @classmethod
     def of(cls, x: FloatArray) -> Moments:
-        """The moments of `x`, shape (n,), summed without rounding error whatever its order."""
+        """Compute the moments of `x`, shape (n,), with exact sums that do not depend on order."""
         n = len(x)
         if n == 0 or not np.isfinite(x).all():
             return cls(n=n, mean=None, std=None)
         if (x == x[0]).all():
             return cls(n=n, mean=float(x[0]), std=0.0 if n > 1 else None)
         mean = math.fsum(x) / n
-        largest = float(np.abs(x - mean).max())  # whose square may overflow
+        largest = float(np.abs(x - mean).max())  # scaling avoids overflow of the squares
         squares = math.fsum(((x - mean) / largest) ** 2)
         return cls(n=n, mean=mean, std=largest * math.sqrt(squares / (n - 1)))
 
 
 def t_interval(moments: Moments, alpha: float) -> Interval:
-    """The t interval of the mean at level 1 - `alpha`; undefined for fewer than two values.
+    """Return the t interval of the mean at level 1 - `alpha`; undefined below two values.
 
-    Where all values are equal it has no width.
+    It has width 0 where all values are equal.
     """
     if moments.mean is None or moments.std is None:
         return Interval()
@@ -59,15 +60,15 @@ def t_interval(moments: Moments, alpha: float) -> Interval:
 
 
 def t_pvalue(moments: Moments) -> float | None:
-    """Two-sided p-value of the one-sample t test of mean 0; None where the t statistic is."""
+    """Return the two-sided p-value of the one-sample t test of mean 0; None where t is None."""
     t = t_statistic(moments, 0.0)
     return None if t is None else min(1.0, 2 * upper_tail(abs(t), moments.n))
 
 
 def t_statistic(moments: Moments, mean: float) -> float | None:
-    """How many standard errors the sample's mean lies above `mean`.
+    """Return the distance of the sample mean from `mean` in standard errors.
 
-    None where all values are equal: t would be infinite, and p a false 0.
+    None where all values are equal: t would be infinite and the p-value would be 0.
     """
     if moments.mean is None or not moments.std:
         return None
@@ -75,5 +76,5 @@ def t_statistic(moments: Moments, mean: float) -> float | None:
 
 
 def upper_tail(t: float, n: int) -> float:
-    """P(T >= t) with n - 1 degrees of freedom, never quite 0."""
+    """Return P(T >= t) with n - 1 degrees of freedom, at least the smallest normal float."""
     return max(TINY, float(stats.t.sf(t, n - 1)))

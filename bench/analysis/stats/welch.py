@@ -1,4 +1,4 @@
-"""Two independent samples: Welch's t for the difference of their means.
+"""Welch's t test of the difference of the means of two independent samples.
 
 References
 ----------
@@ -21,17 +21,17 @@ from bench.analysis.stats.student import Interval, Moments
 
 @dataclass(frozen=True, kw_only=True)
 class MeanDifference:
-    """How far the mean of one sample lies above that of another.
+    """Difference of the means of two samples.
 
     Attributes
     ----------
     difference
-        None where a mean is undefined.
+        Difference of the means; None where a mean is undefined.
     error
-        Standard error of the difference, None where a sample has fewer than two values; exactly 0
+        Standard error of the difference; None where a sample has fewer than two values, exactly 0
         where both samples are constant.
     df
-        Degrees of freedom (Satterthwaite), None where there is no positive standard error.
+        Degrees of freedom (Satterthwaite); None without a positive standard error.
     """
 
     difference: float | None
@@ -40,7 +40,7 @@ class MeanDifference:
 
     @classmethod
     def of(cls, a: Moments, b: Moments) -> MeanDifference:
-        """What the sample `a` has more than the sample `b`."""
+        """Compute the difference of the means of samples a and b, a minus b."""
         if a.mean is None or b.mean is None:
             return cls(difference=None, error=None, df=None)
         difference = a.mean - b.mean
@@ -55,7 +55,7 @@ class MeanDifference:
         return cls(difference=difference, error=error, df=df)
 
     def interval(self, alpha: float) -> Interval:
-        """The interval of the difference at level 1 - `alpha`; no width for constant samples."""
+        """Return the interval of the difference at level 1 - `alpha`; width 0 if error is 0."""
         if self.difference is None or self.error is None:
             return Interval()
         quantile = 0.0 if self.df is None else float(stats.t.isf(alpha / 2, self.df))
@@ -63,17 +63,17 @@ class MeanDifference:
         return Interval(low=self.difference - half_width, high=self.difference + half_width)
 
     def pvalue(self) -> float | None:
-        """Two-sided p-value of "the means are equal"; None where t is undefined."""
+        """Return the two-sided p-value of "the means are equal"; None where t is undefined."""
         if self.difference is None:
             return None
         tail = self._upper_tail(abs(self.difference))
         return None if tail is None else min(1.0, 2 * tail)
 
     def equivalence_pvalue(self, low: float, high: float) -> float | None:
-        """Two one-sided tests: the larger p-value of "difference <= low" and "difference >= high".
+        """Return the p-value of two one-sided tests: "difference <= low" and "difference >= high".
 
-        A small one says that the difference lies between `low` and `high`; None where t is
-        undefined.
+        It is the larger of both p-values. A small value is evidence that the difference lies
+        between `low` and `high`. None where t is undefined.
         """
         if self.difference is None:
             return None
@@ -84,7 +84,7 @@ class MeanDifference:
         return None if above is None or below is None else max(above, below)
 
     def _upper_tail(self, distance: float) -> float | None:
-        """P(T >= distance / error), never quite 0."""
+        """Return P(T >= distance / error), at least the smallest normal float."""
         if not self.error or self.df is None:
             return None
         return max(TINY, float(stats.t.sf(distance / self.error, self.df)))

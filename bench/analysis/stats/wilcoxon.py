@@ -1,11 +1,11 @@
-"""The exact Wilcoxon signed-rank test, with ties: a sensitivity column, it never decides.
+"""Exact Wilcoxon signed-rank test with ties, for a sensitivity analysis only.
 
 References
 ----------
 .. [1] Wilcoxon, F. (1945). Individual comparisons by ranking methods. Biometrics Bulletin 1, 80-83.
 .. [2] Streitberg, B. & Roehmel, J. (1986). Exact distributions for permutation and rank tests: an
    introduction to some recently published algorithms. Statistical Software Newsletter 12, 10-17.
-   (The shift algorithm. scipy's ``wilcoxon`` turns to a normal approximation at the first tie.)
+   (The shift algorithm. scipy's ``wilcoxon`` uses a normal approximation if there are ties.)
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from bench.analysis.stats.permutation import flip_pvalue
 
 
 def wilcoxon_pvalue(differences: ArrayLike) -> float | None:
-    """Two-sided p-value: zeros dropped, midranks for ties, and the null distribution of just
-    these ranks.
+    """Return the two-sided p-value of the signed-rank test.
+
+    Zeros are dropped, ties get midranks, and the null distribution is that of these midranks.
 
     Parameters
     ----------
     differences
-        Shape (n,), rounded so that equal gaps are equal; may be infinite.
+        Shape (n,), rounded so that equal differences are tied; may be infinite.
 
     Returns
     -------
