@@ -1,7 +1,7 @@
-"""How fast this program is here, as ratios between things measured side by side.
+"""Benchmark of training, scaling and analysis on a CPU, as ratios of times.
 
-A shared machine changes its speed from minute to minute, so what is compared is timed in turn,
-and the figure is the median of the ratios.
+The speed of a shared machine varies over time. Compared programs are therefore timed alternately,
+and the result is the median of the ratios.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from bench.training.stack import train
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Updates of the tutorial's script that are timed; the rest is in proportion.
+#: Number of timed updates of the tutorial's script; the time of a run is extrapolated from them.
 TUTORIAL_SAMPLE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineTiming:
-    """One optimizer: medians over the repeats.
+    """Times of one optimizer: medians over the repeats.
 
-    `tutorial_seconds` and `seconds` are for one run, evaluations included; `times_faster` is their
-    ratio and `times_floor` the ratio of `seconds` to the least time that the arithmetic needs.
+    `tutorial_seconds` and `seconds` are for one run, with evaluations; `times_faster` is their
+    ratio. `times_floor` is the ratio of `seconds` to the time of the large matrix products alone.
     """
 
     optimizer: str
@@ -59,7 +59,10 @@ class EngineTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingTiming:
-    """A sweep with `n_jobs` workers: throughput over n_jobs times that of one worker."""
+    """Throughput of a sweep with `n_jobs` workers.
+
+    `efficiency` is the throughput divided by `n_jobs` times the throughput of one worker.
+    """
 
     n_jobs: int
     runs_per_second: float
@@ -68,7 +71,7 @@ class ScalingTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisTiming:
-    """The whole comparison of a table of `optimizers` x `seeds` runs: median seconds."""
+    """Median seconds of the comparison of a table of `optimizers` x `seeds` runs."""
 
     optimizers: int
     seeds: int
@@ -77,7 +80,7 @@ class AnalysisTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """All figures of one benchmark; `default_sweep_seconds` is None where it was not asked for."""
+    """Results of a benchmark; `default_sweep_seconds` is None where it was not measured."""
 
     processor: str
     cores: int
@@ -92,7 +95,7 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Lap:
-    """One optimizer timed once against its yardsticks, in seconds for one run."""
+    """Seconds of one run of an optimizer: tutorial's script, this program, matrix products."""
 
     optimizer: str
     tutorial: float
@@ -101,7 +104,7 @@ class Lap:
 
 
 def time_laps(repeats: int) -> Iterator[Lap]:
-    """Time every one of the default optimizers `repeats` times, one after the other."""
+    """Time all default optimizers in turn, `repeats` times."""
     arrays = prepare("mnist")
     specs = [resolve(expression) for expression in parse_optimizers(",".join(DEFAULT_OPTIMIZERS))]
     data = load_data(arrays, "cpu")
@@ -121,7 +124,7 @@ def time_laps(repeats: int) -> Iterator[Lap]:
 
 
 def summarise(laps: Sequence[Lap]) -> tuple[EngineTiming, ...]:
-    """Medians of the times and of the ratios, one entry for each optimizer."""
+    """Return medians of the times and of the ratios, one entry for each optimizer."""
     names = dict.fromkeys(lap.optimizer for lap in laps)
     return tuple(_summarise([lap for lap in laps if lap.optimizer == name]) for name in names)
 
@@ -137,16 +140,16 @@ def _summarise(laps: Sequence[Lap]) -> EngineTiming:
 
 
 class Tutorial:
-    """The tutorial's loop: images decoded and scaled one by one in a DataLoader, and autograd.
+    """Training loop of the tutorial: a DataLoader that decodes and scales each image, and autograd.
 
-    As there, the images themselves require a gradient, and evaluation records a graph.
+    As in the tutorial, the images require a gradient, and evaluation builds an autograd graph.
     """
 
     def __init__(self, root: Path, device: torch.device | None = None) -> None:
         from torch.utils.data import DataLoader
 
         mnist = import_datasets().MNIST
-        from torchvision import transforms  # importable only now
+        from torchvision import transforms  # after import_datasets, which prepares the import
 
         scale = transforms.ToTensor()
         self._device = device or torch.device("cpu")
@@ -156,7 +159,7 @@ class Tutorial:
         self._test = DataLoader(mnist(root, train=False, transform=scale), batch_size=100)
 
     def seconds_per_run(self, spec: OptimizerSpec) -> float:
-        """Seconds of a whole run, from a sample of its updates and one evaluation."""
+        """Return the seconds of a run, extrapolated from some updates and one evaluation."""
         workload = Workload()
         model = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10)).to(self._device)
         algorithm = getattr(torch.optim, spec.algorithm.removeprefix("torch.optim."))
@@ -189,7 +192,7 @@ class Tutorial:
 
 
 def seconds_of_products(workload: Workload) -> float:
-    """Seconds of the two large matrix products of every update of a run, and nothing else."""
+    """Return the seconds of the two large matrix products of all updates of a run."""
     n_hidden = 100
     images = torch.rand(workload.batch_size, 784)
     weight, delta = torch.rand(n_hidden, 784), torch.rand(workload.batch_size, n_hidden)
@@ -204,7 +207,7 @@ def seconds_of_products(workload: Workload) -> float:
 
 
 def time_scaling(cores: int, runs_per_worker: int = 8) -> tuple[ScalingTiming, ...]:
-    """Throughput of the sweep for 1, 2, 4, ... `cores` workers, start-up left out."""
+    """Measure the throughput of a sweep with 1, 2, 4, ... `cores` workers, without start-up."""
     doublings = [2**i for i in range(cores.bit_length()) if 2**i < cores]
     rates = {n: _runs_per_second(n, runs_per_worker) for n in [*doublings, cores]}
     return tuple(
@@ -215,31 +218,31 @@ def time_scaling(cores: int, runs_per_worker: int = 8) -> tuple[ScalingTiming, .
 
 def _runs_per_second(n_jobs: int, runs_per_worker: int) -> float:
     (sgd,) = map(resolve, parse_optimizers("sgd"))
-    with temporary_site(n_jobs) as context:
+    with temporary_context(n_jobs) as context:
         warm_up = _runs(sgd, 2 * n_jobs, Workload(iterations=10))
         list(run_plan(warm_up, context))
         runs = _runs(sgd, n_jobs * runs_per_worker, Workload())
         return len(runs) / seconds(lambda: list(run_plan(runs, context)))
 
 
-#: Numbers of optimizers and seeds whose comparison is timed.
+#: Numbers of optimizers and seeds of the analysed tables.
 ANALYSED = ((12, 20), (30, 30), (8, 1000))
 
 
 def time_analysis(repeats: int) -> Iterator[AnalysisTiming]:
-    """Time the comparison of tables with everything in them: bits, evaluations, times."""
+    """Time the comparison of tables with all optional columns: bits and evaluations."""
     from bench.analysis import compare
 
     for optimizers, seeds in ANALYSED:
-        table = invented_runs(optimizers, seeds)
+        table = simulated_runs(optimizers, seeds)
         times = [seconds(partial(compare, table)) for _ in range(repeats)]
         yield AnalysisTiming(optimizers=optimizers, seeds=seeds, seconds=median(times))
 
 
-def invented_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> pd.DataFrame:
-    """A table like a sweep's, with made-up results: half of the optimizers are equally good.
+def simulated_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> pd.DataFrame:
+    """Return a table of simulated runs with equal means of half of the optimizers.
 
-    That is the slow case, since a small p-value takes less counting.
+    Equal means are the slow case: the exact test counts fewer subsets for a small p-value.
     """
     import numpy as np
     import pandas as pd
@@ -270,16 +273,16 @@ def invented_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> pd
 
 
 def worker_peak_megabytes() -> float:
-    """Peak resident memory of a fresh worker process that has done one run, in MB."""
+    """Return the peak resident memory of a new worker process after one run, in MB."""
     (adam,) = map(resolve, parse_optimizers("adam"))
-    with temporary_site(2) as context:
+    with temporary_context(2) as context:
         parallel = joblib.Parallel(n_jobs=2, backend="loky")
         runs = _runs(adam, 2, Workload())
         return float(max(parallel(joblib.delayed(_peak_after)(run, context) for run in runs)))
 
 
 def _peak_after(run: RunSpec, context: RunContext) -> float:
-    import resource  # there is none on Windows
+    import resource  # not available on Windows
 
     do_job(Job(runs=(run,)), context)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -287,7 +290,10 @@ def _peak_after(run: RunSpec, context: RunContext) -> float:
 
 
 def seconds_to_first_row() -> float:
-    """Seconds from starting the default command to its first stored row, dataset cached."""
+    """Return the seconds from the start of the default command to its first stored row.
+
+    The dataset is cached before.
+    """
     prepare("mnist")
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "bench", "sweep", "--no-report", "--results", directory]
@@ -304,7 +310,7 @@ def seconds_to_first_row() -> float:
 
 
 def seconds_of_default_sweep() -> float:
-    """Seconds of the default command, 160 runs and the report."""
+    """Return the seconds of the default command: 160 runs and the report."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "bench", "sweep", "--quiet"]
         folders = ["--results", f"{directory}/results", "--reports", f"{directory}/reports"]
@@ -318,7 +324,7 @@ def seconds_of_default_sweep() -> float:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
+    """Return the wall time of one call."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -326,7 +332,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """torch with `n` threads inside the block."""
+    """Set the number of torch's threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:
@@ -336,8 +342,8 @@ def threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def temporary_site(n_jobs: int) -> Iterator[RunContext]:
-    """A place for rows that are thrown away."""
+def temporary_context(n_jobs: int) -> Iterator[RunContext]:
+    """Return a run context with a store that is removed after the block."""
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory))
         store.create()

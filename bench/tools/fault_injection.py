@@ -1,8 +1,8 @@
-"""Faults on purpose: real sweeps are killed, crowded and damaged, and must lose nothing.
+"""Fault injection: small sweeps are killed or damaged and must be complete after a resume.
 
-Every trial inflicts one fault on a small sweep at a random moment, gives the same command again,
-and compares: all rows there, each the same as in an undisturbed sweep bit for bit (timings aside),
-none done twice that was stored, no process and no temporary file left.
+Every trial injects one fault into a small sweep at a random time and runs the same command again.
+Then all rows must be stored and equal those of a sweep without faults, except for timings. No
+stored run may be repeated, and no process and no temporary file may be left.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from bench.storage.records import SCHEMA
 from bench.storage.rows import read_rows, write_rows
 from bench.storage.store import Store
 
-#: What may differ between two runs of the same specification.
+#: Columns that may differ between two runs of the same specification.
 TIMINGS = ("train_seconds", "eval_seconds", "eval_train_seconds", "started_at", "n_jobs")
-#: The sweep that is disturbed: eight runs of a fraction of a second each.
+#: Command of the sweep: eight runs of a fraction of a second each.
 SWEEP = (
     *("sweep", "--name", "soak", "--iterations", "400", "--eval-every", "200", "--seeds", "4"),
     *("--optimizers", "sgd,adam", "--n-jobs", "2", "--no-report", "--quiet"),
 )
-#: A command that takes longer than this hangs.
-_PATIENCE = 180.0
+#: Timeout of a command in seconds.
+_TIMEOUT = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialCounts:
-    """How often one kind of fault was tried, and what came of it.
+    """Number of trials of one kind of fault, and their outcomes.
 
-    `lost` holds what went wrong, one sentence for each trial that did not survive.
+    `lost` has one message for each trial with lost or wrong data.
     """
 
     kind: str
@@ -54,82 +54,92 @@ class TrialCounts:
 
 
 class LostError(Exception):
-    """A fault did harm; the message says which."""
+    """A sweep lost data or left something behind after a fault."""
 
 
 def soak(directory: Path, rng: int, kinds: Sequence[str] = ()) -> Iterator[TrialCounts]:
-    """Try one fault after the other, without end; yield the tally of its kind after each trial.
+    """Inject faults in turn, without end, and yield the counts of the kind after each trial.
 
     Parameters
     ----------
     directory
-        For the sweeps; each trial's is removed unless it lost something.
+        Parent directory of the sweeps. The directory of a trial is removed unless it failed.
     rng
-        Seed of the moments and choices; how far a sweep has come by then it does not decide.
+        Seed of the times and choices. How far a sweep is at a given time is not reproducible.
     kinds
-        Of :data:`FAULTS`; all of them by default.
+        Keys of :data:`FAULTS`; all by default.
 
     Raises
     ------
     StoreError
-        If the undisturbed sweep fails.
+        If the reference sweep fails.
     """
     random = Random(rng)
     trials = _Trials(directory, random)
-    tallies = {kind: TrialCounts(kind=kind) for kind in kinds or FAULTS}
+    counts = {kind: TrialCounts(kind=kind) for kind in kinds or FAULTS}
     number = 0
     while True:
-        for kind, tally in tallies.items():
+        for kind, count in counts.items():
             number += 1
-            tallies[kind] = trials.run(tally, directory / f"trial-{number}")
-            yield tallies[kind]
+            counts[kind] = trials.run(count, directory / f"trial-{number}")
+            yield counts[kind]
 
 
 class _Trials:
-    """Compares disturbed sweeps with one that nobody disturbed."""
+    """Comparison of sweeps after a fault with a reference sweep without faults."""
 
     def __init__(self, directory: Path, random: Random) -> None:
         self.random = random
-        undisturbed = directory / "undisturbed"
+        reference = directory / "reference"
         started = time.monotonic()
-        code, _, err = finish(start(undisturbed))
+        code, _, err = finish(start(reference))
         self.seconds = time.monotonic() - started
         if code:
-            raise StoreError(f"the undisturbed sweep failed: {err.strip()}")
-        self.rows = rows_in(undisturbed)
+            raise StoreError(f"the reference sweep failed: {err.strip()}")
+        self.rows = rows_in(reference)
 
-    def run(self, tally: TrialCounts, place: Path) -> TrialCounts:
+    def run(self, counts: TrialCounts, place: Path) -> TrialCounts:
+        """Inject one fault into a sweep in the directory `place`, and return the new counts."""
         try:
-            FAULTS[tally.kind](self, place)
+            FAULTS[counts.kind](self, place)
         except (LostError, BenchError, OSError, subprocess.TimeoutExpired) as error:
-            said = f"{place}: {error}"
-            return replace(tally, tried=tally.tried + 1, lost=(*tally.lost, said))
+            message = f"{place}: {error}"
+            return replace(counts, tried=counts.tried + 1, lost=(*counts.lost, message))
         shutil.rmtree(place, ignore_errors=True)
-        return replace(tally, tried=tally.tried + 1, survived=tally.survived + 1)
+        return replace(counts, tried=counts.tried + 1, survived=counts.survived + 1)
 
     def wait(self) -> None:
-        """Until some moment of a sweep's life."""
+        """Sleep for a random time, at most the duration of a sweep."""
         time.sleep(self.random.uniform(0.05, self.seconds))
 
     def check_partial(self, place: Path) -> dict[str, Any]:
-        """What is stored is true; returns when each of these runs started."""
+        """Check that all stored rows are correct; return the start times by run key."""
         stored = {row["run_key"]: row for row in rows_in(place)} if place.exists() else {}
         known = {row["run_key"]: row for row in self.rows}
         for key, row in stored.items():
             require(row["status"] == "ok", f"{key[:8]} is stored as {row['status']}")
-            require(timeless(row) == timeless(known[key]), f"{key[:8]} has another result")
+            is_equal = without_timings(row) == without_timings(known[key])
+            require(is_equal, f"{key[:8]} has a different result")
         return {key: row["started_at"] for key, row in stored.items()}
 
     def check_whole(self, place: Path, before: Mapping[str, Any] | None = None) -> None:
-        """The same command completes the sweep, without doing again what is stored."""
+        """Run the command again, and check that it completes the sweep without repeating runs.
+
+        Parameters
+        ----------
+        place
+            Directory of the sweep.
+        before
+            Start times of the stored runs, from :meth:`check_partial`.
+        """
         code, _, err = finish(start(place))
-        require(code == 0, f"the same command again ends with {code}: {err.strip()[-300:]}")
+        require(code == 0, f"the resumed sweep ended with code {code}: {err.strip()[-300:]}")
         after = self.check_partial(place)
-        require(len(after) == len(self.rows), f"{len(after)} of {len(self.rows)} rows are there")
+        require(len(after) == len(self.rows), f"{len(after)} of {len(self.rows)} rows are stored")
         again = [key for key, at in (before or {}).items() if after[key] != at]
-        require(not again, f"{len(again)} stored runs were done again")
+        require(not again, f"{len(again)} stored runs were repeated")
         left = [f for f in place.rglob("*") if f.name.endswith(".tmp") or f.name == ".running"]
-        require(not left, f"{left} is left")
+        require(not left, f"temporary files are left: {left}")
 
 
 # ---------------------------------------------------------------- faults
@@ -145,8 +155,8 @@ def _signalled(number: signal.Signals, codes: Sequence[int]) -> Callable[[_Trial
         else:
             process.send_signal(number)
         code, out, err = finish(process)
-        require(code in (0, *codes), f"ends with {code}")
-        require("Traceback" not in out + err, f"a traceback: {err[-300:]}")
+        require(code in (0, *codes), f"the sweep ended with code {code}")
+        require("Traceback" not in out + err, f"the sweep printed a traceback: {err[-300:]}")
         _require_no_process(process.pid)
         trials.check_whole(place, trials.check_partial(place))
 
@@ -157,12 +167,12 @@ def _worker_killed(trials: _Trials, place: Path) -> None:
     process = start(place)
     trials.wait()
     while not (workers := _workers_of(process.pid)) and process.poll() is None:
-        time.sleep(0.02)  # they are not there yet
+        time.sleep(0.02)  # the workers have not started yet
     for pid in trials.random.sample(workers, min(1, len(workers))):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     code, _, err = finish(process)
-    require(code == 0, f"ends with {code}: {err.strip()[-300:]}")
+    require(code == 0, f"the sweep ended with code {code}: {err.strip()[-300:]}")
     _require_no_process(process.pid)
     trials.check_whole(place, trials.check_partial(place))
 
@@ -171,9 +181,10 @@ def _disk_full(trials: _Trials, place: Path) -> None:
     largest = trials.random.choice((0, 4_000, 12_000))  # a row has about 20,000 bytes
     process = start(place, largest_file=largest)
     code, _, err = finish(process)
-    require(code in (1, 2), f"ends with {code}")
-    require("Traceback" not in err, f"a traceback: {err[-300:]}")
-    require(("cannot" in err and str(place.name) in err) or "soak" in err, f"no path in: {err}")
+    require(code in (1, 2), f"the sweep ended with code {code}")
+    require("Traceback" not in err, f"the sweep printed a traceback: {err[-300:]}")
+    names_path = ("cannot" in err and str(place.name) in err) or "soak" in err
+    require(names_path, f"the message does not contain the path: {err}")
     _require_no_process(process.pid)
     trials.check_whole(place, trials.check_partial(place))
 
@@ -193,21 +204,24 @@ def _file_damaged(trials: _Trials, place: Path) -> None:
     else:
         damaged = content[: trials.random.randrange(len(content))] if kind == "truncated" else b""
     victim.write_bytes(damaged)
-    noticed = not _is_sound(victim)
+    is_damaged = not _is_readable(victim)  # overwritten bytes may be unused
     trials.check_whole(place)
-    aside = list(store.quarantine_directory.glob("*"))
-    require(len(aside) == noticed, f"{victim.name} ({kind}) was {aside or 'not set aside'}")
-    if noticed:
-        require(aside[0].read_bytes() == damaged, "what was set aside is not what was damaged")
+    quarantined = list(store.quarantine_directory.glob("*"))
+    require(
+        len(quarantined) == is_damaged,
+        f"{victim.name} ({kind}): the files in quarantine are {quarantined}",
+    )
+    if is_damaged:
+        require(quarantined[0].read_bytes() == damaged, "the file in quarantine was changed")
 
 
 def _two_at_once(trials: _Trials, place: Path) -> None:
     first, second = start(place), start(place)
     ended = [finish(process) for process in (first, second)]
     codes = sorted(code for code, _, _ in ended)
-    require(codes in ([0, 0], [0, 2]), f"they end with {codes}")
+    require(codes in ([0, 0], [0, 2]), f"the sweeps ended with codes {codes}")
     refused = [err for code, _, err in ended if code == 2]
-    require(all("another sweep" in err for err in refused), f"the second says {refused}")
+    require(all("another sweep" in err for err in refused), f"the second sweep printed {refused}")
     trials.check_whole(place, trials.check_partial(place))
 
 
@@ -226,7 +240,7 @@ FAULTS: Mapping[str, Callable[[_Trials, Path], None]] = {
 
 
 def start(place: Path, largest_file: int | None = None) -> subprocess.Popen[str]:
-    """The sweep, in a session of its own; writing more than `largest_file` bytes fails."""
+    """Start the sweep in a new session; writes beyond `largest_file` bytes of a file fail."""
     place.mkdir(parents=True, exist_ok=True)
 
     def limit() -> None:
@@ -246,9 +260,12 @@ def start(place: Path, largest_file: int | None = None) -> subprocess.Popen[str]
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, output and errors; a process that hangs is killed with all it started."""
+    """Wait for a process and return its exit code, output and errors.
+
+    After a timeout the process is killed together with its children.
+    """
     try:
-        out, err = process.communicate(timeout=_PATIENCE)
+        out, err = process.communicate(timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -257,7 +274,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def processes_of(session: int) -> list[int]:
-    """The living processes of a session, by /proc; none where there is none."""
+    """Return the running processes of a session from /proc; none on systems without /proc."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -268,7 +285,7 @@ def processes_of(session: int) -> list[int]:
 
 
 def _workers_of(session: int) -> list[int]:
-    """The processes of a session that joblib started: not git, which is asked for the commit."""
+    """Return the worker processes of a session; git, which runs for a moment, is not one."""
     found = []
     for pid in processes_of(session):
         with suppress(OSError):
@@ -278,30 +295,30 @@ def _workers_of(session: int) -> list[int]:
 
 
 def rows_in(place: Path) -> list[dict[str, Any]]:
-    """The stored rows of the sweep in `place`."""
+    """Return the stored rows of the sweep in `place`."""
     rows: list[dict[str, Any]] = Store(place / "results" / "soak").read_rows().to_pylist()
     return rows
 
 
-def timeless(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without what may differ."""
+def without_timings(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without the columns :data:`TIMINGS`."""
     return {name: value for name, value in row.items() if name not in TIMINGS}
 
 
-def require(held: bool, otherwise: str) -> None:
-    """Raise LostError with that message unless it held."""
-    if not held:
-        raise LostError(otherwise)
+def require(condition: bool, message: str) -> None:
+    """Raise LostError with the message unless the condition is true."""
+    if not condition:
+        raise LostError(message)
 
 
 def _require_no_process(session: int) -> None:
     deadline = time.monotonic() + 10
     while processes_of(session):
-        require(time.monotonic() < deadline, f"processes live on: {processes_of(session)}")
+        require(time.monotonic() < deadline, f"processes are left: {processes_of(session)}")
         time.sleep(0.1)
 
 
-def _is_sound(file: Path) -> bool:
+def _is_readable(file: Path) -> bool:
     try:
         read_rows(file)
     except StoreError:

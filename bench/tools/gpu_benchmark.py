@@ -1,8 +1,8 @@
-"""How fast stacks of runs are on a device: what `optimizer-bench benchmark --device cuda` says.
+"""Benchmark of stacks of runs on a device, for `optimizer-bench benchmark --device cuda`.
 
 Whole sweeps include the start of their worker processes. Everything else is measured in this
-process, with torch's kernels loaded and the data on the device. Ratios are of things measured side
-by side, and medians of several repeats.
+process, with torch's kernels loaded and the data on the device. Ratios are of times that are
+measured alternately, and are medians of several repeats.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from bench.tools.benchmark import Tutorial, seconds
 from bench.training.device_data import DeviceData
 from bench.training.stack import train
 
-#: Seeds of the stacks whose sweeps are timed, and of those whose steps are compared.
+#: Numbers of seeds of the timed sweeps; widths of the stacks with timed steps; width of the widest.
 SWEEPS, WIDTHS, WIDEST = (20, 1000), (1, 20), 1000
-#: What is left out of the full form, one at a time, to see what it gains.
+#: Ablations: the full method, and the method without one of its parts.
 FULL, NO_GRAPH, NOT_FUSED, AS_FLOATS = "full", "no graph", "not fused", "floats"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepTiming:
-    """All optimizers with so many seeds: seconds, from the start of the workers to the last row."""
+    """Seconds of a sweep with this number of runs, from the start of the workers to the last row."""
 
     runs: int
     seconds: float
@@ -49,24 +49,26 @@ class SweepTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuFigures:
-    """All figures of one device, by name; see :func:`measure`.
+    """Results of the benchmark of one device, see :func:`measure`.
 
     Attributes
     ----------
+    device, torch_version
+        Name of the device, and version of torch.
     sweeps
-        Whole sweeps, evaluations and rows included.
+        Times of whole sweeps, with evaluations and storing of rows.
     step_microseconds
-        Of one update of SGD, by the width of its stack.
+        Microseconds of one update of SGD, by the width of the stack.
     wide_over_single
-        Time of a step of a stack of 20 over one of a stack of 1.
+        Time of a step of a stack of 20 divided by that of a stack of 1.
     share_of_products
-        Floating-point operations of the products of a step per second, over those of the same
-        batched products alone, at the widest stack.
+        Time of the batched matrix products alone divided by the time of a step, at the widest
+        stack.
     times_faster
-        Seconds of a run of the tutorial's script on the same device over those of ours, in a stack
-        of 20: median over the optimizers.
+        Seconds of a run of the tutorial's script on the same device divided by those of a run in a
+        stack of 20: median over the optimizers.
     ablations
-        Microseconds of a step of Adam in a stack of 20, in full and with one thing left out.
+        Microseconds of a step of Adam in a stack of 20, by ablation.
     """
 
     device: str
@@ -89,7 +91,20 @@ def measure(
     sweeps: Sequence[int] = SWEEPS,
     widest: int = WIDEST,
 ) -> GpuFigures:
-    """Measure everything on `device`, saying what was found as it goes."""
+    """Run the benchmark on `device`.
+
+    Parameters
+    ----------
+    device
+        Name of the device, such as ``"cuda"``.
+    repeats
+        Number of repeats of each measurement.
+    say
+        Function that is called with a line of text after each measurement.
+    workload, optimizers, sweeps, widest
+        What is measured; by default the default workload and optimizers, :data:`SWEEPS` and
+        :data:`WIDEST`.
+    """
     workload = workload or Workload()
     arrays = prepare("mnist")
     with exact_numbers(kind_of(device), tf32=False):
@@ -159,7 +174,10 @@ def _step_seconds(
     *,
     is_recorded: bool = True,
 ) -> float:
-    """Seconds of one update of a stack, from its second half, when everything is recorded."""
+    """Return the seconds of one update of a stack, from the second half of its updates.
+
+    The CUDA graph is captured in the first half.
+    """
     half = workload.iterations // 2
     sample = replace(workload, eval_every=half, iterations=2 * half)
     run, *_ = train(sample, spec, range(width), data, is_recorded=is_recorded)
@@ -168,9 +186,10 @@ def _step_seconds(
 
 
 def _products_seconds(width: int, workload: Workload, device: torch.device) -> float:
-    """Seconds of the batched products of one update, which are all of its arithmetic that counts.
+    """Return the seconds of the batched matrix products of one update.
 
-    Forward through both layers, the gradients of both weights, and the error between them.
+    These are the forward products of both layers, the gradients of both weights, and the error of
+    the hidden layer. The rest of the arithmetic is negligible.
     """
     batch, sizes = workload.batch_size, (784, 100, 10)
     made = [
@@ -221,14 +240,14 @@ def _times_faster(
 def _ablations(
     adam: OptimizerSpec, data: DeviceData, workload: Workload, repeats: int
 ) -> Mapping[str, float]:
-    """Microseconds of a step of a stack of 20, in full and with one thing left out at a time."""
+    """Return the microseconds of a step of a stack of 20, by ablation."""
     (unfused,) = _resolved("adam[fused=False]")
     floats = replace(
         data,
         train_images=data.train_images.float() / 255,
         test_images=data.test_images.float() / 255,
     )
-    _wait(data.device)  # another stream reads them
+    _wait(data.device)  # the copies are read on another CUDA stream
     ways: Mapping[str, Callable[[], float]] = {
         FULL: lambda: _step_seconds(adam, WIDTHS[1], data, workload),
         NO_GRAPH: lambda: _step_seconds(adam, WIDTHS[1], data, workload, is_recorded=False),

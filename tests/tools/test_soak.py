@@ -1,7 +1,6 @@
-"""Faults on real sweeps, once each; scripts/soak.py inflicts them for as long as asked.
+"""Fault injection into real sweeps, one trial each; scripts/soak.py runs more trials.
 
-Signals that end a sweep, and two sweeps at once, are in test_cli.py; full disks in
-test_environment.py.
+Signals and concurrent sweeps are tested in test_cli.py, full disks in test_environment.py.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ pytestmark = [
 ]
 
 
-#: In one process, which starts twice as fast as one with two workers.
+#: Sweep in one process, which starts twice as fast as one with two workers.
 SMALL_SWEEP = (
     *("sweep", "--name", "soak", "--iterations", "20", "--eval-every", "20", "--seeds", "2"),
     *("--optimizers", "sgd,adam", "--n-jobs", "1", "--no-report", "--quiet"),
 )
 
 
-def test_nothing_is_lost_when_a_worker_is_killed(tmp_path: Path) -> None:
+def test_killed_worker_loses_no_rows(tmp_path: Path) -> None:
     kind = "worker killed (SIGKILL)"
-    (tally,) = islice(soak.soak(tmp_path, 1, (kind,)), 1)
-    assert tally == TrialCounts(kind=kind, tried=1, survived=1)
+    (counts,) = islice(soak.soak(tmp_path, 1, (kind,)), 1)
+    assert counts == TrialCounts(kind=kind, tried=1, survived=1)
 
 
-def test_damage_is_mended_and_what_is_lost_is_said(
+def test_damaged_file_is_repaired_and_wrong_row_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault that spoils a row is noticed, and the place where it happened stays."""
+    """A wrong row is detected, and the directory of a failed trial is kept."""
 
     def spoil(trials: soak._Trials, place: Path) -> None:
         process = soak.start(place)
@@ -50,28 +49,28 @@ def test_damage_is_mended_and_what_is_lost_is_said(
     kind = "file damaged"
     monkeypatch.setattr(soak, "SWEEP", SMALL_SWEEP)
     monkeypatch.setattr(soak, "FAULTS", {kind: FAULTS[kind], "spoilt": spoil})
-    mended, spoilt = islice(soak.soak(tmp_path, 1), 2)
-    assert mended == TrialCounts(kind=kind, tried=1, survived=1)
+    repaired, spoilt = islice(soak.soak(tmp_path, 1), 2)
+    assert repaired == TrialCounts(kind=kind, tried=1, survived=1)
     assert (spoilt.tried, spoilt.survived) == (1, 0)
-    (said,) = spoilt.lost
-    assert said.endswith("has another result")
+    (message,) = spoilt.lost
+    assert message.endswith("has a different result")
     assert (tmp_path / "trial-2" / "results").is_dir()
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_require(held: bool) -> None:
-    if held:
-        soak.require(held, "x")
+@pytest.mark.parametrize("condition", [True, False])
+def test_require(condition: bool) -> None:
+    if condition:
+        soak.require(condition, "x")
         return
     with pytest.raises(LostError, match=r"^x$"):
-        soak.require(held, "x")
+        soak.require(condition, "x")
 
 
-def test_a_sweep_that_fails_by_itself_is_no_fault(
+def test_failing_reference_sweep_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soak, "SWEEP", ("sweep", "--optimizers", "nobody"))
-    with pytest.raises(StoreError, match=r"the undisturbed sweep failed: .*nobody"):
+    with pytest.raises(StoreError, match=r"the reference sweep failed: .*nobody"):
         next(soak.soak(tmp_path, 1))
 
 
