@@ -1,4 +1,4 @@
-"""BCa, the option beside the t interval."""
+"""Tests of the BCa bootstrap interval."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.analysis import bca_interval
 RUNS = np.random.default_rng(4).gamma(2.0, 0.01, 20)
 
 
-def test_it_is_scipys_and_does_not_depend_on_the_order() -> None:
+def test_equals_scipy_in_any_order() -> None:
     expected = stats.bootstrap(
         (RUNS,), np.mean, confidence_level=0.9, n_resamples=40_000, method="BCa", rng=1
     ).confidence_interval
@@ -22,7 +22,7 @@ def test_it_is_scipys_and_does_not_depend_on_the_order() -> None:
     assert found.high == pytest.approx(expected.high, abs=0.05 * spread)
 
 
-def test_it_is_undefined_for_few_runs_and_has_no_width_without_spread() -> None:
+def test_undefined_for_few_runs_and_zero_width_for_equal_values() -> None:
     assert bca_interval(RUNS[:9]).low is None
     assert bca_interval(RUNS[:10]).low is not None
     constant = bca_interval([0.5] * 12)

@@ -1,4 +1,4 @@
-"""Two sweeps against each other: pairing, tests, verdicts, times, facts, and what is refused."""
+"""Tests of the comparison of two sweeps: pairing, tests, verdicts, times, facts, errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.analysis.stats.welch import MeanDifference
 from bench.errors import MixedRunsError, SpecError, TableError
 from bench.report.html.pairs import flip
 
-#: What makes a seed stand for something else after than before.
+#: Columns with which runs of the same seed are not paired.
 OTHER_WEIGHTS = {"initial_weights_sha256": "other"}
 
 
@@ -42,7 +42,7 @@ FAMILY = dict.fromkeys(AFTER, BASE)
 
 
 def oracle(name: str, alpha: float = 0.05) -> Any:
-    """The two sweeps as two treatments of bench.analysis.compare, after against before."""
+    """Return the pair (after, before) of bench.analysis.compare, with the sweeps as treatments."""
     sides = {"after": AFTER[name], "before": BASE}
     table = sweep_of(sides).rename(columns={"optimizer": "sweep"})
     (pair,) = compare(table, treatment="sweep", alpha=alpha, margin=0.002).pairs
@@ -79,7 +79,7 @@ def test_the_family_is_the_optimizers() -> None:
 
 
 def test_only_the_adjusted_p_decides() -> None:
-    """Six gains of six are significant alone, and not among four optimizers."""
+    """Six of six better seeds are significant for one optimizer, but not among four."""
     after = [9750 + i for i in range(6)]
     alone = one(compare_sweeps(sweep_of({"x": [9700] * 6}), sweep_of({"x": after})))
     more = {name: noisy(9700, 6, 1) for name in "abc"}
@@ -100,7 +100,7 @@ def test_equal_gaps_of_counts_stay_equal() -> None:
 
 
 def test_counts_are_exact_at_any_number_of_seeds() -> None:
-    """From 23 seeds on, what is no count is tested by random sign patterns."""
+    """From 23 seeds on, values that are not counts are tested with random sign patterns."""
     before, after = noisy(9700, 60, 1), noisy(9705, 60, 2)
     found = one(compare_sweeps(sweep_of({"x": before}), sweep_of({"x": after})))
     assert found.pvalue == sign_flip_pvalue(np.array(after) - before)
@@ -177,7 +177,7 @@ def test_simultaneous_intervals_of_independent_samples() -> None:
         ([9500, 9700, 9900], [9600, 9700, 9800], "inconclusive", 1),
     ],
 )
-def test_odd_independent_samples(
+def test_independent_samples_special_cases(
     before: list[int], after: list[int], verdict: str, p: float | None
 ) -> None:
     change = one(compare_sweeps(sweep_of({"x": before}), sweep_of({"x": after}, **OTHER_WEIGHTS)))
@@ -227,12 +227,12 @@ def test_what_keeps_seeds_from_being_paired(
         )
 
 
-def test_hashes_that_nobody_stored_prove_nothing() -> None:
+def test_missing_hashes_are_not_paired() -> None:
     sides = [sweep_of({"x": BASE}, data_order_sha256=None) for _ in range(2)]
     assert compare_sweeps(*sides).obstacle == "order of the data"
 
 
-def test_one_seed_that_stands_for_something_else_unpairs_all() -> None:
+def test_one_seed_with_other_weights_unpairs_all() -> None:
     after = sweep_of({"x": BASE, "y": BASE})
     after.loc[3, "initial_weights_sha256"] = "other"
     found = compare_sweeps(sweep_of({"x": BASE, "y": BASE}), after)
@@ -377,7 +377,7 @@ def test_time_of_independent_samples_is_welchs() -> None:
 
 
 def test_time_of_all_together_has_the_seed_for_its_unit() -> None:
-    """Two optimizers that agree on each seed tell no more than one of them."""
+    """Two optimizers with equal times on each seed give the same interval as one."""
     old = [1.0, 1.0, 1.0]
     new = [1.0, 2.0, 4.0]
     two = compare_sweeps(timed({"x": old, "y": old}), timed({"x": new, "y": new}))
@@ -401,7 +401,7 @@ def test_without_times_there_is_no_ratio() -> None:
 # --- facts -----------------------------------------------------------------------------------
 
 
-def test_facts_that_differ_come_with_both_values_the_workload_first() -> None:
+def test_differing_facts_have_both_values_and_start_with_the_workload() -> None:
     before = sweep_of({"x": BASE}, torch_version="2.8", device="cpu", cores=2)
     after = sweep_of({"x": BASE}, torch_version="2.9", device="cpu", batch_size=50, git_commit="f")
     after.loc[0, "torch_version"] = "2.10"
@@ -443,13 +443,13 @@ def test_equal_sweeps_have_no_facts_and_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("started", "is_copy"), [("2026-01-01", True), (pd.NaT, False), (None, False)]
 )
-def test_a_copy_is_told(started: object, is_copy: bool) -> None:
+def test_copied_sweep_gives_a_warning(started: object, is_copy: bool) -> None:
     sides = [sweep_of({"x": BASE}, started_at=pd.Series([started] * N)) for _ in range(2)]
     found = compare_sweeps(*sides)
     assert any("is a copy of the other" in w for w in found.warnings) == is_copy
 
 
-# --- what is refused -------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------
 
 REFUSED = [
     (MixedRunsError, "the same dataset, got 'mnist' before and 'other'", {"dataset": "other"}),
@@ -486,7 +486,7 @@ def test_settings_that_are_not_allowed(setting: dict[str, float]) -> None:
         compare_sweeps(sweep_of({"x": BASE}), sweep_of({"x": BASE}), **setting)
 
 
-# --- what must hold for any two sweeps -------------------------------------------------------
+# --- invariants -----------------------------------------------------------------------------
 
 counts = st.lists(st.integers(9000, 9100), min_size=1, max_size=9)
 FLIPPED = {"better": "worse", "worse": "better"}
@@ -534,7 +534,7 @@ def test_seeds_pair_by_value_however_they_are_stored(kind: Callable[[int], objec
     assert (change.n, change.n_same, change.time.n_after) == (expected, expected, expected)
 
 
-def test_the_tables_are_left_alone() -> None:
+def test_tables_are_not_modified() -> None:
     before, after = sweep_of(FAMILY), sweep_of(AFTER)
     copies = before.copy(), after.copy()
     compare_sweeps(before, after)
@@ -553,7 +553,7 @@ def test_names_and_command_are_passed_on_and_json_is_strict() -> None:
 
 
 def regimes(batch_size: int = 60_000, **more: object) -> pd.DataFrame:
-    """Two optimizers of one sweep, one of which has a batch size of its own."""
+    """Return a sweep of two optimizers with different batch sizes."""
     counts = {"sgd": BASE, "batch-gd": [c - 500 for c in BASE]}
     budgets = {
         "batch_size": lambda t: np.where(t["optimizer"] == "sgd", 100, batch_size),
@@ -562,7 +562,7 @@ def regimes(batch_size: int = 60_000, **more: object) -> pd.DataFrame:
     return sweep_of(counts, **{**budgets, **more})
 
 
-def test_a_batch_size_of_ones_own_is_no_second_workload() -> None:
+def test_batch_size_per_optimizer_is_one_workload() -> None:
     same = compare_sweeps(regimes(), regimes())
     assert {change.verdict for change in same.changes} == {"identical"}
     assert not any("effect of the workload" in w for w in same.warnings)

@@ -1,4 +1,4 @@
-"""The whole comparison: verdicts, degenerate cases, warnings, and what must not matter."""
+"""Tests of the comparison: verdicts, degenerate cases, warnings, and invariants."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def test_without_a_margin_nothing_is_equivalent() -> None:
 
 
 def test_a_large_p_is_never_called_the_same() -> None:
-    """Symmetric differences: the p-value is 1, and still nothing is shown."""
+    """Symmetric differences have p-value 1, which is no evidence of equivalence."""
     pair = compare(long({"x": [9700, 9800] * 10, "y": [9800, 9700] * 10})).pairs[0]
     assert (pair.pvalue, pair.verdict, pair.seeds_needed) == (1.0, "inconclusive", None)
 
 
 def test_only_the_adjusted_p_decides() -> None:
-    """Seven blocks reach p = 1/64 alone; among ten pairs that is not enough."""
+    """The p-value 1/64 of seven blocks is significant for one pair, but not among ten."""
     x = {"x": [9800 + i for i in range(7)]}
     others = {f"y{i}": [9700 + (3 * i + j) % 7 for j in range(7)] for i in range(4)}
     alone = pair_of(compare(long(x | {"y0": others["y0"]})), "x", "y0")
@@ -106,8 +106,8 @@ def test_seeds_needed_is_at_the_level_of_one_among_all_pairs() -> None:
         assert p.seeds_needed == seeds_needed(p.dz, 0.05 / 6, more_than=20) > 20
 
 
-def test_seeds_that_were_not_enough_are_not_called_enough() -> None:
-    """One small setback among nine: a t test would do with these seeds, the sign flips do not."""
+def test_seeds_needed_exceeds_the_given_seeds() -> None:
+    """One of nine seeds is worse: the t test is significant, the sign-flip test is not."""
     lead = [90, 95, 100, 105, 110, 97, 103, 99, -1]
     columns = {f"y{i}": [9700 + (i + j) % 2 for j in range(9)] for i in range(4)}
     comparison = compare(long({"x": [9700 + d for d in lead]} | columns))
@@ -127,14 +127,14 @@ def test_both_families_are_adjusted_over_all_pairs() -> None:
         assert low < p.ci_low < p.mean_difference < p.ci_high < high
 
 
-def test_the_test_is_two_sided_whoever_leads() -> None:
-    """autorank looks at who won and then tests one side."""
+def test_test_is_two_sided() -> None:
+    """autorank selects a one-sided test after looking at the means."""
     pair = compare(long({"x": [9701, 9702, 9703, 9704, 9705, 9706], "y": [9700] * 6})).pairs[0]
     assert pair.pvalue == 2 / 2**6
 
 
 def test_the_sensitivity_columns_never_decide() -> None:
-    """Five wins of five: t is sure, the sign flips cannot be; and the other way round."""
+    """Cases in which only the t test, or only the sign-flip test, is significant."""
     sure = compare(long({"x": [9750, 9751, 9749, 9752, 9750], "y": [9700] * 5})).pairs[0]
     assert sure.pvalue_t < 1e-5
     assert (sure.pvalue_holm, sure.verdict) == (2 / 2**5, "inconclusive")
@@ -146,8 +146,8 @@ def test_the_sensitivity_columns_never_decide() -> None:
 @pytest.mark.parametrize(
     "name", ["sign_flip_pvalue", "wilcoxon_pvalue", "t_pvalue", "tost_pvalue", "holm"]
 )
-def test_an_error_in_a_test_is_no_verdict(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pyperf called a difference significant when its test had raised."""
+def test_error_in_a_test_is_raised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyperf reports a difference as significant if its test raises an exception."""
 
     def fail(*_: object) -> None:
         raise ArithmeticError(f"{name} failed")
@@ -167,7 +167,7 @@ def test_without_a_p_value_nothing_is_better(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_one_seed() -> None:
-    """deep-significance gave a verdict from one run of each."""
+    """deep-significance returns a verdict for one run of each."""
     comparison = compare(long({"x": [9800], "y": [9700], "z": [9600]}))
     assert {p.verdict for p in comparison.pairs} == {"not testable"}
     for p in comparison.pairs:
@@ -184,7 +184,7 @@ def test_one_seed() -> None:
     assert comparison.power.smallest_pvalue is comparison.power.minimum_detectable_dz is None
 
 
-def test_below_the_attainable_minimum_everything_is_shown_under_a_banner() -> None:
+def test_too_few_seeds_give_a_warning() -> None:
     columns = {f"o{i}": noisy(9000 + 100 * i, 10, i) for i in range(8)}
     comparison = compare(long(columns))
     assert comparison.power.seeds_to_reject == 11
@@ -297,7 +297,7 @@ class TestFailed:
         assert [t.n_failed for t in comparison.treatments] == [0, 0, 1]
         assert comparison.parameters.n_blocks == 20
 
-    def test_it_is_said(self) -> None:
+    def test_missing_and_failed_runs_give_warnings(self) -> None:
         assert compare(self.table()).warnings == (
             "o1: 1 missing of 20 runs; each of its pairs uses the seeds that both sides have, "
             "and Friedman's test uses the 18 that all have.",
@@ -388,7 +388,7 @@ def test_warnings_give_accuracies_in_per_cent_and_others_as_they_are(
     )
 
 
-# --- what must not matter --------------------------------------------------------------------
+# --- invariants -----------------------------------------------------------------------------
 
 tables = st.integers(3, 7).flatmap(
     lambda n: st.lists(
@@ -453,7 +453,7 @@ SCALE_FREE = [
 def test_scale_and_shift_do_not_matter(
     columns: list[list[int]], scale: float, shift: float
 ) -> None:
-    """Plain floats, here, give what the counts give: fractions, per cent or anything else."""
+    """Floats in any unit give the same results as counts."""
     table = named(columns)
     moved = table[["optimizer", "seed"]].assign(score=scale * (table["test_accuracy"] + shift))
     there = compare(moved, value="score", direction="higher", margin=0.002 * scale)
@@ -528,13 +528,13 @@ def test_every_pvalue_is_a_pvalue(columns: list[list[int]]) -> None:
 
 
 def drawn() -> pd.DataFrame:
-    """So many plain floats that neither exact way to a p-value is open."""
+    """Return so many floats that both exact methods are too expensive."""
     rng = np.random.default_rng(2)
     return long_table({"x": rng.random(40), "y": rng.random(40)})
 
 
 def test_the_seed_of_the_monte_carlo_test_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """rliable took a random_state and ignored it."""
+    """rliable ignores its random_state."""
     before = compare(drawn()).pairs[0].pvalue
     assert compare(drawn()).pairs[0].pvalue == before
     monkeypatch.setattr(permutation, "MONTE_CARLO_SEED", permutation.MONTE_CARLO_SEED + 1)
@@ -661,7 +661,7 @@ ACCIDENTS = {"failed": 0.15, "diverged": 0.15, "no bits": 0.1, "null": 0.1, "mis
     st.sampled_from(["test_accuracy", "test_loss"]),
     st.sampled_from([1, 2, None]),
 )
-def test_any_table_gives_strict_json_that_keeps_its_promises(
+def test_any_table_gives_strict_and_consistent_json(
     k: int, n: int, seed: int, value: str, planned: int | None
 ) -> None:
     """With a warning from numpy or scipy being an error."""

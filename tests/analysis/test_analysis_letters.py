@@ -1,4 +1,4 @@
-"""Letters of groups and groups of mean ranks: what they say of every pair."""
+"""Tests of compact letter displays and of the groups of mean ranks."""
 
 from __future__ import annotations
 

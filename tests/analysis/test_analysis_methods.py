@@ -1,4 +1,4 @@
-"""The small methods, each against an independent implementation."""
+"""Tests of statistical functions against independent implementations."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_holm_leaves_the_undefined_out_of_the_family(p: list[float], where: int)
 
 
 def test_the_correction_makes_p_larger_not_the_level() -> None:
-    """deep-significance compared with .045 where .005 was due, at ten tests."""
+    """deep-significance uses the level .045 instead of .005 for ten tests."""
     assert holm([0.04] + [0.9] * 9)[0] == pytest.approx(0.4)
     assert holm([0.004] + [0.9] * 9)[0] == pytest.approx(0.04)
 
@@ -127,7 +127,7 @@ def test_friedman_equals_scipy(n: int, k: int, levels: int) -> None:
     assert result.f_pvalue == pytest.approx(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
 
 
-def test_ranks_know_the_better_side_and_ties() -> None:
+def test_ranks_with_direction_and_ties() -> None:
     row = np.array([[0.1 + 0.2, 0.3, 0.5, np.inf]])
     assert block_ranks(row, -1).tolist() == [[1.5, 1.5, 3, 4]]
     assert block_ranks(row, +1).tolist() == [[3.5, 3.5, 2, 1]]
@@ -357,7 +357,7 @@ def test_describe_equals_numpy_and_scipy() -> None:
 
 
 def test_one_run_has_a_mean_and_nothing_else_invented() -> None:
-    """DeepOBS printed a standard deviation of 0 for one sample."""
+    """DeepOBS reports a standard deviation of 0 for one sample."""
     t = describe("x", np.array([0.97]))
     assert (t.n, t.mean, t.median, t.iqm, t.min, t.max) == (1, 0.97, 0.97, 0.97, 0.97, 0.97)
     assert (t.std, t.ci_low, t.ci_high) == (None, None, None)

@@ -1,4 +1,4 @@
-"""Results in a notebook: tables that anybody can read, and that no name breaks."""
+"""Tests of the HTML representation of results in notebooks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESULTS = [
 
 
 class Seen(HTMLParser):
-    """What a notebook makes of a representation."""
+    """Parsed HTML representation."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def seen(result: NotebookRepr) -> Seen:
     return Seen(result._repr_html_())
 
 
-def test_every_result_shows_itself() -> None:
+def test_every_result_has_a_representation() -> None:
     assert len(RESULTS) > 20
     assert all(issubclass(cls, NotebookRepr) for cls in RESULTS)
 

@@ -1,4 +1,4 @@
-"""The sign-flip and the signed-rank test against scipy and against brute force."""
+"""Tests of the sign-flip and signed-rank tests against scipy and brute force."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ whole_differences = st.lists(st.integers(-60, 60), min_size=2, max_size=10)
 
 
 def brute_force(d: np.ndarray) -> float:
-    """Share of all sign patterns at least as far from zero as `d`, whole numbers."""
+    """Return the share of sign patterns with a sum at least as far from zero as that of `d`."""
     patterns = np.array(list(itertools.product([-1, 1], repeat=len(d))))
     return float(np.mean(np.abs(patterns @ np.abs(d)) >= abs(d.sum())))
 
@@ -102,19 +102,19 @@ def test_the_smallest_pvalue_is_never_zero(n: int) -> None:
 
 @pytest.mark.parametrize("n", [1000, 1500, 2100])
 def test_many_seeds_neither_overflow_nor_lose_the_centre(n: int) -> None:
-    """With unit differences the sum is a binomial in disguise."""
+    """With differences of size 1 the number of positive signs is binomial."""
     heads = n // 2 + 40
     d = np.repeat([1.0, -1.0], [heads, n - heads])
     assert sign_flip_pvalue(d) == pytest.approx(stats.binomtest(heads, n).pvalue, rel=1e-10)
 
 
 @pytest.mark.parametrize("d", [[0, 0], [0] * 30, [5, -5], [1, 2, -3]])
-def test_a_sum_of_zero_is_no_evidence(d: list[int]) -> None:
+def test_sum_of_zero_has_pvalue_one(d: list[int]) -> None:
     assert sign_flip_pvalue(d) == 1.0
 
 
 @pytest.mark.parametrize("d", [[], [3.0]])
-def test_one_seed_tests_nothing(d: list[float]) -> None:
+def test_one_seed_has_no_pvalue(d: list[float]) -> None:
     assert sign_flip_pvalue(d) is None
     assert wilcoxon_pvalue(d) is None
 

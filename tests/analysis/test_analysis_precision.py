@@ -37,7 +37,7 @@ def bfloat16(x: Floats) -> Floats:
 
 
 def printed(x: Floats, form: str) -> Floats:
-    """Read again what float32 numbers are printed as."""
+    """Return values after a round trip through printed float32 numbers."""
     return np.array([float(format(v, form)) for v in float32(x).ravel().tolist()]).reshape(x.shape)
 
 
@@ -183,7 +183,7 @@ def test_decimals_in_float32_are_read_as_decimals(decimals: Any, rounding: Round
 
 
 def test_means_over_episodes_tie_again() -> None:
-    """Thirds are no decimals: equal gaps of them differ in float32 by their rounding errors."""
+    """Equal differences of thirds differ in float32 by their rounding errors."""
     counts = np.array([[1001, 1000], [1465, 1464], [890, 888], [1203, 1205], [1311, 1310]])
     assert pair_of(float32(counts / 3), "reward").pvalue == exact_p(counts)
 

@@ -1,4 +1,4 @@
-"""Intervals over new seeds and new test images, against analyses of variance done elsewhere."""
+"""Tests of intervals over new seeds and images against other analyses of variance."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_where_only_the_seeds_differ_it_is_the_interval_over_seeds() -> None:
 
 
 def test_where_only_the_examples_differ_it_is_the_interval_over_examples() -> None:
-    """Seeds agree: the interval over seeds has no width, the crossed one is honest."""
+    """Without variation over seeds, only the crossed interval has a positive width."""
     a, b = (
         np.tile([1, 1, 0, 1, 1, 1, 1, 1, 1], (4, 1)),
         np.tile([0, 1, 0, 1, 0, 1, 0, 1, 1], (4, 1)),

@@ -1,4 +1,4 @@
-"""More seeds later: the level of every look, the ledger, and what a comparison does with them."""
+"""Tests of repeated looks: their levels, the ledger, and their use in a comparison."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_the_last_look_is_the_one_that_judges() -> None:
 
 
 def test_an_earlier_look_at_another_level_does_not_judge() -> None:
-    """p = 1/128 is enough for the first look of any number, and not for the third."""
+    """p = 1/128 is significant at the first look of an open sequence, but not at the third."""
     eight = {"x": [*SIX["x"], 9731, 9742], "y": [9700] * 8}
     first = compare(long(eight), looks=look_levels([(8, None)], 0.05, planned=None))
     third = compare(
@@ -271,7 +271,7 @@ def test_undeclared_look_gives_a_warning(
 
 @pytest.mark.parametrize("planned", [1, 2, 3, 6, 7, 9, 11, 49, 100])
 def test_declared_looks_are_no_reason_to_warn(planned: int) -> None:
-    """Not for the last bit of a sum, either: seven times 0.05 / 7 is more than 0.05."""
+    """The float sum of seven times 0.05 / 7 is larger than 0.05."""
     assert overspent(look_levels([(6, None)] * planned, 0.05, planned=planned)) == []
 
 

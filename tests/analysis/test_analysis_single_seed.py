@@ -1,4 +1,4 @@
-"""What one seed would have told: best shares, rank reversals, the leader."""
+"""Tests of conclusions from single seeds: best shares, rank reversals, selection of the leader."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def exact_probability(scores: np.ndarray, leader: int, n: int) -> float:
 BY_HAND = {"x": [9, 1, 2, 5, 6], "y": [1, 3, 2, 5, 6], "z": [0, 0, 2, 4, 7]}
 
 
-def test_crowns_by_hand_with_ties_shared() -> None:
+def test_best_shares_by_hand_with_shared_ties() -> None:
     answer = ask(long(BY_HAND))
     assert (answer.leader, answer.n_blocks) == ("x", 5)
     expected = {"x": (1 + 1 / 3 + 1 / 2) / 5, "y": (1 + 1 / 3 + 1 / 2) / 5, "z": (1 / 3 + 1) / 5}
@@ -66,27 +66,27 @@ def test_crowns_by_hand_with_ties_shared() -> None:
     assert sum(best_shares(answer).values()) == pytest.approx(1.0, abs=1e-15)
 
 
-def test_crowns_are_in_the_order_of_the_treatments() -> None:
+def test_best_shares_are_in_the_order_of_the_treatments() -> None:
     comparison = compare(long(BY_HAND))
     assert comparison.single_seed is not None
     assert [c.treatment for c in comparison.single_seed.best_shares] == ["x", "y", "z"]
     assert [t.name for t in comparison.treatments] == ["x", "y", "z"]
 
 
-def test_a_lower_value_wins_the_crown_where_lower_is_better() -> None:
+def test_lower_value_is_best_where_lower_is_better() -> None:
     answer = ask(long(BY_HAND), direction="lower")
     assert answer.leader == "z"
     expected = {"z": (1 + 1 + 1 / 3 + 1) / 5, "y": (1 / 3 + 1 / 2) / 5, "x": (1 / 3 + 1 / 2) / 5}
     assert best_shares(answer) == pytest.approx(expected, abs=1e-15)
 
 
-def test_equal_floats_share_the_crown() -> None:
-    """0.1 + 0.2 is 0.3 but for its last bit."""
+def test_equal_floats_share_the_block() -> None:
+    """0.1 + 0.2 and 0.3 differ in the last bit."""
     answer = ask(long_table({"x": [0.1 + 0.2, 0.9], "y": [0.3, 0.1]}))
     assert best_shares(answer) == {"x": 0.75, "y": 0.25}
 
 
-def test_only_complete_blocks_give_crowns() -> None:
+def test_only_complete_blocks_count() -> None:
     table = long(
         {
             "x": [9, 9, 9, 1, None, 9],
@@ -114,7 +114,7 @@ def test_failed_runs_are_missing_whatever_value_was_left_behind() -> None:
 
 
 def test_the_leader_is_that_of_the_complete_blocks() -> None:
-    """On its own six runs y has the better mean, on the four blocks that both have x does."""
+    """y has the better mean over its six runs, x over the four complete blocks."""
     answer = ask(long({"x": [5, 5, 5, 5, None, None], "y": [4, 4, 4, 4, 99, 99]}))
     assert answer.leader == "x"
     assert [c.treatment for c in answer.best_shares] == ["y", "x"]
@@ -149,14 +149,14 @@ def test_wrong_and_tied_shares_by_hand(
     [([9600, 9606, 9631, 9602], [9600, 9600, 9605, 9634]), ([5, 6, 7], [5, 6, 7])],
     ids=["differences that cancel", "identical"],
 )
-def test_without_a_leader_of_the_two_nobody_is_wrong(x: list[int], y: list[int]) -> None:
+def test_pair_with_equal_means_has_no_wrong_share(x: list[int], y: list[int]) -> None:
     table = long({"x": x, "y": y})
     plain = table[["optimizer", "seed", "test_accuracy"]]
     for answer in (ask(table), ask(plain)):
         assert shares(answer) == {("x", "y"): (None, None)}
 
 
-def test_two_that_never_met_have_no_shares() -> None:
+def test_pair_without_common_blocks_has_no_shares() -> None:
     table = long({"x": [5, 5, None], "y": [None, 4, 4], "z": [3, None, 3]})
     assert compare(table).single_seed is None
     met = long({"x": [5, 5, None, 5], "y": [None, 4, 4, None], "z": [3, 3, 3, 3]})
@@ -269,13 +269,13 @@ def test_the_curve_equals_the_enumeration_of_all_resamples(name: str, direction:
         assert point.probability == pytest.approx(expected, abs=SIGMAS * spread + 1e-12), point.n
 
 
-def test_one_block_names_the_leader_as_often_as_it_has_the_crown() -> None:
+def test_point_for_one_block_is_the_best_share_of_the_leader() -> None:
     answer = ask(long({f"o{i}": noisy(9700 + 4 * i, 23, i) for i in range(6)}))
     first = answer.curve[0]
     assert (first.n, first.probability) == (1, best_shares(answer)[answer.leader])
 
 
-def test_more_blocks_name_the_leader_more_often() -> None:
+def test_probability_increases_with_blocks() -> None:
     answer = ask(long({f"o{i}": noisy(9700 + 8 * i, 25, i) for i in range(4)}))
     curve = np.array([point.probability for point in answer.curve])
     assert curve[0] < 0.6
@@ -293,7 +293,7 @@ def test_whole_blocks_are_drawn_so_that_the_pairing_stays() -> None:
     assert shares(answer) == {("x", "y"): (0.0, 0.0)}
 
 
-def test_two_without_a_leader_are_named_by_a_coin() -> None:
+def test_equal_treatments_have_probability_one_half() -> None:
     same = noisy(9700, 8, 0)
     answer = ask(long({"x": same, "y": same}))
     assert {point.probability for point in answer.curve} == {0.5}
@@ -328,7 +328,7 @@ def test_the_order_of_the_rows_does_not_matter(seed: int) -> None:
 
 
 def test_the_names_of_the_seeds_do_not_matter() -> None:
-    """Not even their order: a resample is of values, which are sorted first."""
+    """Values are sorted before they are resampled."""
     table = long(SOME)
     for renamed in (
         1000 - 7 * table["seed"],
@@ -368,7 +368,7 @@ def test_the_draws_are_fixed() -> None:
 
 
 def test_the_seed_of_the_draws_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """rliable took a random_state and ignored it."""
+    """rliable ignores its random_state."""
     before = ask(long(SOME))
     monkeypatch.setattr(module, "DRAWS_SEED", module.DRAWS_SEED + 1)
     after = ask(long(SOME))
@@ -378,7 +378,7 @@ def test_the_seed_of_the_draws_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
-    """rliable drew from it."""
+    """rliable uses the global generator."""
     before = str(np.random.get_state())
     ask(long(SOME))
     assert str(np.random.get_state()) == before
@@ -396,7 +396,7 @@ def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
     ],
     ids=["one treatment", "no common block", "no complete block"],
 )
-def test_no_answer(columns: dict[str, list[int | None]]) -> None:
+def test_undefined_without_complete_blocks_or_pairs(columns: dict[str, list[int | None]]) -> None:
     assert compare(long(columns)).single_seed is None
 
 
@@ -437,7 +437,7 @@ def test_draws_in_chunks_are_as_many_and_say_the_same(
 
 
 def test_sums_that_differ_by_rounding_alone_are_equal() -> None:
-    """A third has no end: three of them must still tie with one whole."""
+    """Three times the float 1/3 must tie with 1."""
     thirds = pd.DataFrame(
         {
             "optimizer": ["x"] * 3 + ["y"] * 3,

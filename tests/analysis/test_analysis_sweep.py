@@ -1,4 +1,4 @@
-"""Learning curves, the analysis of a whole sweep, and its JSON."""
+"""Tests of learning curves, the analysis of a sweep, and its JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ START = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def record(optimizer: str, seed: int, correct: int | None, **changes: Any) -> dict[str, Any]:
-    """A row as the store gives it, of a run with three evaluations."""
+    """Return a row like those of the store, for a run with three evaluations."""
     accuracy = None if correct is None else correct / 10_000
     row: dict[str, Any] = {f.name: None for f in fields(RunRecord)} | {
         "run_key": f"{optimizer}-{seed}",
@@ -128,7 +128,7 @@ def analyse(rows: list[dict[str, Any]] = ROWS) -> SweepAnalysis:
 class TestSweep:
     analysis = analyse()
 
-    def test_what_was_given_is_passed_on(self) -> None:
+    def test_name_and_command_are_in_the_result(self) -> None:
         assert (self.analysis.name, self.analysis.target) == ("mnist", 0.95)
         assert self.analysis.command == "python scripts/sweep.py --name mnist"
         assert self.analysis.is_source_workload
@@ -148,7 +148,7 @@ class TestSweep:
         assert scores[-1] == ("adam", 3, 0.098, "diverged")
         assert len(scores) == len(ROWS)
 
-    def test_variants_say_what_each_name_stands_for(self) -> None:
+    def test_variants_have_class_and_hyperparameters(self) -> None:
         adam = {
             "algorithm": "torch.optim.Adam",
             "hyperparameters": '{"amsgrad":false,"betas":[0.9,0.999],"eps":1e-08,"foreach":null}',
@@ -193,7 +193,7 @@ class TestSweep:
         with pytest.raises(TableError, match=f"^{re.escape(message)}$"):
             analyse([record("sgd", 0, 9570, hyperparameters=content)])
 
-    def test_the_file_of_a_row_is_for_messages_alone(self) -> None:
+    def test_path_of_the_file_is_not_in_the_rows(self) -> None:
         table = stored(ROWS).assign(run_file=[f"runs/{i}.parquet" for i in range(len(ROWS))])
         assert analyse_sweep(table, name="mnist", command="x") == analyse_sweep(
             stored(ROWS), name="mnist", command="x"
@@ -202,7 +202,7 @@ class TestSweep:
         with pytest.raises(TableError, match=r"seed 2: runs/2\.parquet and runs/3\.parquet$"):
             analyse_sweep(twice, name="mnist", command="x")
 
-    def test_curves_know_the_median_time_of_training_before_each_evaluation(self) -> None:
+    def test_curves_have_the_median_training_time_at_each_evaluation(self) -> None:
         rows = [row | {"eval_train_seconds": None} for row in ROWS]
         assert all(set(curve.seconds) == {None} for curve in analyse(rows).curves)
         for row, times in zip(rows, ([1.0, 2.0], [1.5, 2.5], [9.0, math.inf]), strict=False):
@@ -211,7 +211,7 @@ class TestSweep:
         assert sgd.iterations[:2] == (1000, 2000)
         assert sgd.seconds[:2] == (1.5, 2.25)
 
-    def test_the_rows_come_along_as_text_and_numbers(self) -> None:
+    def test_rows_are_text_and_numbers(self) -> None:
         # one row alone has bits: its images are then not compared
         bits = [None] * (len(ROWS) - 1) + [b"\xff"]
         table = stored(ROWS).assign(correct_bits=bits, run_file="/home/me/secret.parquet")
@@ -224,7 +224,7 @@ class TestSweep:
         assert str(last["started_at"]).startswith("2025-03-01T")
         assert len(runs.rows) == len(ROWS)
 
-    def test_columns_of_somebody_elses_table_come_along_untouched(self) -> None:
+    def test_columns_of_other_tools_are_unchanged(self) -> None:
         table = pd.DataFrame(
             {
                 "model": ["b", "a", "b", "a"],
@@ -282,7 +282,7 @@ class TestSweep:
         assert self.analysis.provenance.started_at == START
         assert self.analysis.provenance.finished_at == START + timedelta(seconds=30 + 5.5)
 
-    def test_later_columns_are_facts_where_they_say_something(self) -> None:
+    def test_later_columns_are_facts_unless_empty(self) -> None:
         rows = [*ROWS[1:], record("sgd", 0, 9570, stack=20, tf32=None)]
         facts = dict(analyse(rows).provenance.facts)
         assert facts["stack"] == ("20",)
@@ -326,7 +326,7 @@ class TestCurves:
         assert sgd.train_loss.mean == pytest.approx((0.4, 0.3, 0.2))
 
     def test_a_diverged_run_ends_early_and_is_never_padded(self) -> None:
-        """DeepOBS filled missing epochs with an invented loss."""
+        """DeepOBS pads missing epochs with a made-up loss."""
         adam = self.curves["adam"]
         assert adam.test_accuracy.n == (4, 4, 3)
         assert adam.test_accuracy.mean[1] == pytest.approx((3 * 0.95 + 0.098) / 4)

@@ -1,4 +1,4 @@
-"""What a table must look like, and what each error says."""
+"""Tests of the checks of a table and of their error messages."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_a_bad_table_gets_one_clear_line(name: str) -> None:
+def test_invalid_table_error(name: str) -> None:
     table, message = ERRORS[name]
     with pytest.raises(TableError, match=f"^{re.escape(message)}$") as caught:
         compare(table)
@@ -186,7 +186,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_bad_setting_gets_one_clear_line(name: str) -> None:
+def test_invalid_setting_error(name: str) -> None:
     options, message = SETTINGS[name]
     with pytest.raises(SpecError, match=f"^{re.escape(message)}$"):
         compare(runs(), **options)
@@ -218,14 +218,14 @@ WRONG_TYPES = {
 
 
 @pytest.mark.parametrize("name", WRONG_TYPES)
-def test_a_wrong_type_gets_one_clear_line(name: str) -> None:
+def test_wrong_type_error(name: str) -> None:
     table, options, message = WRONG_TYPES[name]
     with pytest.raises(TableError, match=f"^{re.escape(message)}$"):
         compare(table, **options)
 
 
 @pytest.mark.parametrize("table", [None, [1], (1, 2), "x.csv", {"optimizer": ["a"]}])
-def test_every_function_of_tables_refuses_what_is_none(table: Any) -> None:
+def test_functions_of_tables_require_a_dataframe(table: Any) -> None:
     message = "the table must be a pandas DataFrame"
     comparison = compare(runs())
     for call in (
@@ -303,7 +303,7 @@ def test_the_scale_of_a_column(value: str, values: list[float], expected: float 
 
 
 def test_pairing_is_by_seed_not_by_row_order() -> None:
-    """scikit-posthocs' posthoc_wilcoxon pairs by row order."""
+    """posthoc_wilcoxon of scikit-posthocs pairs runs by row order."""
     table = runs(seed=[0, 1, 1, 0])
     paired = pair_up(table)
     assert paired.treatments == ("adam", "sgd")
@@ -375,7 +375,7 @@ def test_common_and_own_blocks() -> None:
 
 
 def test_seeds_are_told_apart_to_the_last_digit() -> None:
-    """2**60 and 2**60 + 1 are one float, and yet two seeds."""
+    """2**60 and 2**60 + 1 are equal as floats, but are different seeds."""
     big = [2**60, 2**60 + 1]
     assert pair_up(runs(seed=big * 2)).blocks == tuple(big)
     assert pair_up(runs(seed=[str(x) for x in big] * 2)).blocks == tuple(big)
@@ -383,7 +383,7 @@ def test_seeds_are_told_apart_to_the_last_digit() -> None:
 
 
 def test_a_number_and_its_text_are_one_block() -> None:
-    """One file holds numbers; in another a single word makes the whole column text."""
+    """A seed may be a number in one file and text in another."""
     paired = pair_up(runs(seed=pd.Series([1, 2, "1", "2.0"], dtype=object)))
     assert paired.blocks == (1, 2)
     assert len(paired.complete) == 2
@@ -414,7 +414,7 @@ def test_names_of_any_type_are_text() -> None:
 
 
 def test_tables_joined_end_to_end_keep_their_rows_apart() -> None:
-    """pandas' concat leaves every index twice."""
+    """pandas.concat repeats the index."""
     top, bottom = runs().iloc[:2], runs().iloc[2:].reset_index(drop=True)
     assert compare(pd.concat([top, bottom])) == compare(runs())
 
@@ -513,8 +513,8 @@ def test_what_is_not_finite_diverged_and_what_is_empty_is_missing(
     assert (values == -paired.sign * np.inf).tolist() == diverged
 
 
-def test_a_loss_that_is_nan_does_not_praise_its_optimizer() -> None:
-    """Without its four lost runs, beta would have the lower loss in each of the other eight."""
+def test_nan_loss_ranks_worst() -> None:
+    """Without its four diverged runs, beta has the lower loss on all other seeds."""
     alpha = [0.300 + 0.004 * seed for seed in range(12)]
     beta = ["nan" if seed % 3 == 0 else 0.27 + 0.003 * seed for seed in range(12)]
     table = pd.DataFrame(
@@ -569,8 +569,8 @@ def test_status_words_of_other_tools_are_read(word: str, status: str) -> None:
     assert [incident.status for incident in incidents] == [status][: status != "ok"]
 
 
-def test_hyperparameters_of_somebody_elses_table_may_differ_by_block() -> None:
-    """In nested cross-validation every fold has its own."""
+def test_hyperparameters_of_other_tools_may_differ_by_block() -> None:
+    """In nested cross-validation, hyperparameters differ between folds."""
     for settings in (
         ['{"C": 1}', '{"C": 2}'] * 2,
         ["C=1"] * 4,
@@ -589,7 +589,7 @@ def test_hyperparameters_of_somebody_elses_table_may_differ_by_block() -> None:
 
 
 @pytest.mark.parametrize("word", [1, 0, True, "1", "true", "unknown", "succes", 0.5])
-def test_words_that_may_mean_anything_are_refused(word: object) -> None:
+def test_ambiguous_status_words_are_errors(word: object) -> None:
     with pytest.raises(TableError, match=f"got {re.escape(repr(word))} in row 2; to leave it out"):
         compare(runs(status=pd.Series(["ok", word, "ok", "ok"], dtype=object)))
 

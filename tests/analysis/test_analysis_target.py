@@ -1,4 +1,4 @@
-"""Time to the target: arrivals, censoring, Kaplan-Meier, log-rank, and the secondary family."""
+"""Tests of the time to the target: censoring, Kaplan-Meier, log-rank, Holm family."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def runs_table(columns: Mapping[str, Sequence[Any]], **more: Any) -> pd.DataFram
 
 
 def arriving(at: float) -> tuple[list[int], list[float]]:
-    """A run that is evaluated after every update and reaches 0.95 in this one."""
+    """Return a run with an evaluation after every update that reaches 0.95 at this iteration."""
     every = list(range(1, BUDGET + 1))
     return every, [0.96 if i >= at else 0.5 for i in every]
 
@@ -348,7 +348,7 @@ def test_better_is_sooner_and_the_difference_counts_iterations() -> None:
 
 
 def test_it_is_a_family_of_its_own() -> None:
-    """Whatever the primary metric says, the p-values of the times are adjusted among themselves."""
+    """The p-values of the times are adjusted in their own family."""
     table = arrivals(FAMILY)
     noise = np.random.default_rng(0).random(len(table))
     other = table.assign(test_accuracy=noise)

@@ -1,4 +1,4 @@
-"""Ratios of training times: geometric, paired by seed, over the runs that ended well."""
+"""Tests of the ratios of training times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ seconds = st.floats(0.01, 1000)
 def timed(
     columns: Mapping[str, Sequence[float | None]], **more: Sequence[object] | str
 ) -> pd.DataFrame:
-    """One row per run from its seconds of training; None is no run. Names are in their order."""
+    """Return one row per run from its training seconds; None is a missing run."""
     rows = [
         {
             "optimizer": name,
@@ -82,7 +82,7 @@ def test_ratios_follow_the_pairs() -> None:
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_only_runs_that_ended_well_count(status: str) -> None:
-    """A run that diverged stopped early: it was not fast."""
+    """Diverged runs do not count, because they stopped early."""
     table = timed({"x": [2.0, 0.001, 4.5, 6.0], "y": [1.0, 2.0, 3.0, 4.0]})
     table.loc[1, "status"] = status
     without = timed({"x": [2.0, None, 4.5, 6.0], "y": [1.0, 2.0, 3.0, 4.0]})
@@ -141,7 +141,7 @@ def test_a_over_b_is_the_inverse_of_b_over_a(times: list[tuple[float, float]]) -
 @settings(max_examples=25)
 @given(st.lists(seconds, min_size=3, max_size=8), st.floats(0.1, 10))
 def test_a_slow_minute_hits_all_alike(slowness: list[float], faster: float) -> None:
-    """Only the ratio within a seed counts: the drift of the machine goes away."""
+    """Ratios within seeds remove the drift of the speed of the machine."""
     drift = np.array(slowness)
     found = ratio(timed({"x": drift, "y": drift * faster}))
     assert found.ratio == pytest.approx(1 / faster)
