@@ -1,10 +1,10 @@
-"""Result dataclasses in; pages, tables and figures out; no statistics here.
+"""Pages, tables and figures from the result dataclasses of :mod:`bench.analysis`.
 
 ``render`` and ``write`` make the page, ``verdict`` its opening sentences, ``runs_figure`` and the
 others its figures as matplotlib Figures. ``write_change``, ``change_verdict`` and ``change_figure``
-do the same for two sweeps against each other, ``change_markdown`` is a comment. ``markdown``,
-``latex_table`` and ``rows_csv`` are the report in other forms; ``check_report`` says whether a page
-is what it should be.
+do the same for a comparison of two sweeps, and ``change_markdown`` writes it as a comment.
+``markdown``, ``latex_table`` and ``rows_csv`` write the report in other formats. ``check_report``
+compares a page with the rows that it was made from.
 """
 
 from bench.report.figures.canvas import NARROW, WIDE, Layout

@@ -1,4 +1,4 @@
-"""What the columns of a stored run are called on a page."""
+"""Names of the columns of a stored run in reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES = {
 
 
 def column_name(column: str) -> str:
-    """The words for a column: those of its name where there are none of its own.
+    """Return the name of a column in reports, by default the column name with spaces.
 
     >>> column_name("torch_version"), column_name("schema_version")
     ('PyTorch', 'schema version')

@@ -234,7 +234,7 @@ MARKDOWN_LEAVES_OUT = [
     ("one seed", "would have told you"),
     ("one optimizer", "## Pair by pair"),
     ("no origin", "## Environment"),
-    ("source", "## Before you rely on this"),
+    ("source", "## Warnings"),
 ]
 
 

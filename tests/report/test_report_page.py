@@ -277,7 +277,7 @@ def test_declared_parameters_and_command_are_printed() -> None:
         ("one optimizer", "There is only one optimizer, so there are no pairs."),
         ("one optimizer", "There is nothing to compare, so no number of seeds can be too small."),
         ("one seed", "One seed proves nothing"),
-        ("one seed", "Before you rely on this"),
+        ("one seed", "Warnings Only one seed"),
         ("no margin", "No margin was declared, so no pair can be called equivalent."),
         ("all failed", "All 6 runs failed"),
         ("troubled", 'RuntimeError: out of memory <&> "quoted"'),
@@ -393,7 +393,7 @@ def test_a_table_from_elsewhere_is_reported_in_its_own_words() -> None:
         "F1 score of each run",
         "No record of earlier looks is kept for these rows.",
         "Runs are paired by data batch.",
-        "asks the same question of the same files again",
+        "repeats the comparison of the same files again",
     ):
         assert part in text, part
     for part in ("optimizer ", "optimizers", "seed ", "seeds", "Learning curves", "Environment"):
@@ -412,8 +412,8 @@ SECTIONS = {
     "single seed": "Train every optimizer once, with one seed, and name the best: you name",
     "curve": "is named by one seed in",
     "tutorial": "The tutorial's own runs, one each, named momentum.",
-    "equivalence": "Close enough to be called equivalent?",
-    "scope": "The verdicts speak of new seeds on these 10,000 test images.",
+    "equivalence": "A mean inside the margin is no evidence on its own.",
+    "scope": "The verdicts hold for new seeds on these 10,000 test images.",
     "crossed": "new seeds and images",
     "target": "How soon is 95 % reached?",
     "target count": "10 of 20",
@@ -447,8 +447,8 @@ def test_every_look_is_listed_with_its_level() -> None:
     first = Look(look=1, n_blocks=10, level=0.025, spent=0.025, at=at)
     second = Look(look=2, n_blocks=20, level=0.05 / 6, spent=0.025 + 0.05 / 6, at=at)
     text = with_looks(first, second)
-    assert "This is look 2. It judges at 0.833 %" in text
-    assert "even one false “better” or “worse” is at most 3.33 %" in text
+    assert "This is look 2. Its level is 0.833 %" in text
+    assert "any false “better” or “worse” is at most 3.33 %" in text
     assert "1 10 2026-11-24 09:00 UTC 2.5 % 2.5 %" in text
     assert "at level 0.833333 % can call something significant" in text
 

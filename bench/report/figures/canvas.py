@@ -1,7 +1,7 @@
-"""Figures laid out in pixels of the page: for whom, how large, and where the axes lie.
+"""Layout of figures in pixels of the page.
 
-Positions are pixels at the figure's own width, from its upper left corner: a figure comes once for
-a desk and once for a phone. Figures are made without pyplot, so no global state is left behind.
+Positions are pixels from the upper left corner of the figure. Each figure has a wide layout for
+desktops and a narrow one for phones. Figures are created without pyplot and leave no global state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.report.text.sanitize import clean, elide
 
 @dataclass(frozen=True)
 class Layout:
-    """For whom a figure is drawn: its width in pixels and whether that is a phone's."""
+    """Width of a figure in pixels, and whether it is the narrow layout for phones."""
 
     width: int
     narrow: bool
@@ -135,7 +135,7 @@ def place_of(axes: Axes, x: float, y: float) -> tuple[float, float]:
 
 
 def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:
-    """What lies beyond the scale, in words, at the end at which it lies."""
+    """Write a value beyond the scale at the edge on its side."""
     axes.text(
         0.008 if left else 0.992,
         y,

@@ -1,4 +1,4 @@
-"""How much each optimizer changed: means of "after minus before" with their intervals."""
+"""Plot the change of each optimizer: mean of after minus before, with intervals."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _draw_interval(
 
 
 def _note_outside(axes: Axes, y: float, change: Change) -> None:
-    """A change beyond the scale, in words, at the end at which it lies."""
+    """Write a change beyond the scale at the edge on its side."""
     mean = change.mean_difference
     left = mean is not None and mean < 0
     interval = METRIC.difference_interval(change.ci_low, change.ci_high)

@@ -1,4 +1,4 @@
-"""How accuracy and loss develop over updates, images seen, or seconds of training."""
+"""Plot accuracy and loss over updates, images, or seconds of training."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def _draw_curve(
     mean = [_placed(v, panel) for v in band.mean]
     ends = zip(band.low, band.high, xs, strict=True)
     known = [low is not None and high is not None and x == x for low, high, x in ends]
-    # A band that covers the panel on behalf of a curve outside it would only hide the others.
+    # A band of a curve outside the panel would only hide the other curves.
     if banded and any(known):
         axes.fill_between(
             xs,

@@ -1,4 +1,4 @@
-"""Mean ranks on a line, with Nemenyi's groups: a critical-difference diagram."""
+"""Plot a critical-difference diagram: mean ranks on a line, with Nemenyi's groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning rate over the course of a run, where any optimizer has a schedule."""
+"""Plot the learning rate over a run, if any optimizer has a schedule."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import figure_style, optimizer_gid
 
 _HEIGHT = 340.0
-#: A rate that falls below this share of the lowest full rate runs off the scale: a cosine ends at
-#: next to nothing.
+#: Rates below this share of the lowest full rate are outside the scale: a cosine schedule ends
+#: near zero.
 _FLOOR = 1e-3
 _MARKERS = 8
 

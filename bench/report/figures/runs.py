@@ -34,9 +34,9 @@ from bench.report.text.published import published_score
 
 #: A run is on the scale where its error is at most this many times that of the best mean ...
 _ERROR_RATIO = 5.0
-#: ... or at most this (a fraction of the test images), so that a near-perfect best is no trap.
+#: ... or at most this (a fraction of the test images), for a near-perfect best mean.
 _ERROR_FLOOR = 0.05
-#: Losses are on a logarithmic scale, which bears more.
+#: Losses are on a logarithmic scale, so more of them fit.
 _LOSS_RATIO = 10.0
 _GOLDEN = 0.6180339887498949
 

@@ -1,4 +1,4 @@
-"""What one seed would have told: who wins on a single seed, and how many seeds name the leader."""
+"""Plot the best optimizer of single seeds, and how often means of n seeds name the leader."""
 
 from __future__ import annotations
 

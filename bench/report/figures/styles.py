@@ -1,8 +1,7 @@
 """One colour and one marker per optimizer, the same in every figure and table of a report.
 
-The source's eight optimizers have fixed styles, so that they are the same in every report; other
-variants take the free ones in the order of their names. Colour and marker advance at different
-rates: 80 optimizers have different styles.
+The tutorial's eight optimizers have fixed styles. Other variants take the free styles in the order
+of their names. Colours and markers have different periods, so 80 optimizers have different styles.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def styles_of(analysis: SweepAnalysis) -> dict[str, Style]:
 
 
 def assign_styles(names: Iterable[str]) -> dict[str, Style]:
-    """A style for every name, whatever the order in which they come."""
+    """Assign a style to every name, independent of their order."""
     known = {name: index for index, name in enumerate(TEST_ACCURACY)}
     wanted = set(names)
     taken = {name: known[name] for name in known if name in wanted}

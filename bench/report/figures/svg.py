@@ -1,9 +1,9 @@
-"""A matplotlib figure as SVG that lives inside a page.
+"""Convert a matplotlib figure to SVG for use inside a page.
 
-Text stays text in the page's own font, colours become classes that the page's style sheet gives a
-value for each theme (the light value stays as an attribute, for a viewer without that sheet), no
-style attribute is left for a content security policy to forbid, and every id carries a prefix, so
-that several figures share one page. The same figure gives the same bytes.
+Text stays text in the font of the page. Colours become classes, to which the style sheet of the
+page gives a value per theme; the light value stays as an attribute for other viewers. Style
+attributes are removed because the content security policy forbids them. Ids get a prefix, so that
+several figures can share a page. The same figure gives the same bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.bottom": False,
     "font.family": "sans-serif",
-    # The font that comes with matplotlib: positions must not depend on what a machine has.
+    # The font that comes with matplotlib: positions must not depend on installed fonts.
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 13.0,
     "grid.color": GRID,
@@ -48,7 +48,7 @@ _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "optimizer-bench",
     "text.color": INK,
-    # A dollar in a name is a dollar.
+    # Dollar signs in names are not mathematics.
     "text.parse_math": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
@@ -76,12 +76,12 @@ _GID = re.compile(r"optimizer-(\d+)-([a-z]+)")
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """matplotlib's defaults plus this report's style, whatever the user's own settings are."""
+    """Use matplotlib's defaults and the style of the report, whatever the user's settings."""
     with (
         matplotlib.style.context(["default", dict(sns.axes_style("whitegrid")), _STYLE]),
         warnings.catch_warnings(),
     ):
-        # Text is left to the reader's fonts; that matplotlib's own lacks a glyph does not matter.
+        # The browser renders the text, so glyphs missing in matplotlib's font do not matter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         warnings.filterwarnings(
             "ignore", message="Matplotlib currently does not support .* natively"
@@ -95,14 +95,14 @@ def optimizer_gid(index: int, kind: str) -> str:
 
 
 def inline_svg(figure: Figure, *, prefix: str, title: str, description: str) -> str:
-    """`figure` as an SVG element for an HTML page.
+    """Convert `figure` to an SVG element for an HTML page.
 
     Parameters
     ----------
     prefix
-        Opens every id of this figure; unique within the page.
+        Prefix of every id of this figure; unique within the page.
     title, description
-        What the figure shows, and its numbers in short: its alternative text.
+        Alternative text: what the figure shows, and a summary of its numbers.
     """
     root = ElementTree.fromstring(_render(figure))
     _plain_names(root)
@@ -200,7 +200,7 @@ def _rename_ids(root: ElementTree.Element, prefix: str) -> None:
 
 
 def _paint_from_use(root: ElementTree.Element) -> None:
-    """Leave the paint to `use`, which repeats it, and say it once where siblings agree."""
+    """Keep paint attributes on `use` elements, or on their group where they are all equal."""
     for definitions in root.iter("defs"):
         for path in definitions.iter("path"):
             for name in _PAINT:

@@ -1,4 +1,4 @@
-"""How soon the target is reached: Kaplan-Meier curves, drawn upwards."""
+"""Plot the time to the target as Kaplan-Meier curves, drawn upwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How two sweeps differ, in GitHub's Markdown: short enough for a comment on a pull request."""
+"""Write the comparison of two sweeps as Markdown for a comment on a pull request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.report.text import format as fmt
 
 
 def change_markdown(found: SweepChange) -> str:
-    """The verdict, a table of the optimizers, what differs, and what limits the verdict."""
+    """Write the verdict, a table of the optimizers, the changed settings and the warnings."""
     level = fmt.level(1 - found.parameters.alpha)
     head = (
         "optimizer",

@@ -1,4 +1,4 @@
-"""The rows behind a report as CSV: for a spreadsheet, and for anybody's own analysis."""
+"""Write the rows of a report as CSV, for spreadsheets and other programs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import re
 from bench.analysis.results import SweepAnalysis
 from bench.report.text.sanitize import clean
 
-#: What a spreadsheet takes for a formula (OWASP, CSV injection), wide forms of the signs included;
-#: apostrophes before it count, so that no two texts become one.
+#: Text that a spreadsheet takes as a formula (OWASP, CSV injection), including wide forms of the
+#: signs. Leading apostrophes are included, so that different texts stay different.
 _FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|[' ]*[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
 
 
 def rows_csv(analysis: SweepAnalysis) -> str:
-    """All rows with a header, after RFC 4180: lines end in CRLF, what is unknown is empty.
+    """Write all rows with a header after RFC 4180: lines end in CRLF, unknown values are empty.
 
-    Numbers have all their digits. Text that a spreadsheet would take for a formula gets an
-    apostrophe before it.
+    Numbers have all digits. Text that a spreadsheet would take as a formula gets a leading
+    apostrophe.
     """
     sink = io.StringIO()
     writer = csv.writer(sink)  # its default dialect is that of RFC 4180

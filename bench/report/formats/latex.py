@@ -1,4 +1,4 @@
-"""The leaderboard as a LaTeX table, in the rules of the booktabs package."""
+"""Write the leaderboard as a LaTeX table for the booktabs package."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _SPECIAL = {
     NBSP: "~",
     "\N{REPLACEMENT CHARACTER}": "?",
 }
-#: Two of these in a row would become one dash or one quotation mark.
+#: LaTeX joins two of these to a dash or a quotation mark.
 _LIGATURES = "-,"
 _ALIGNMENT = "rlrrrlrrr"
 
 
 def latex_table(analysis: SweepAnalysis) -> str:
-    """A table of all treatments with their letters, and each against the first; with its caption.
+    """Write a table of all treatments with their letters and their differences to the first.
 
-    The file is UTF-8; names in other scripts than the Latin one need LuaLaTeX or XeLaTeX.
+    The text is UTF-8; names in non-Latin scripts need LuaLaTeX or XeLaTeX.
     """
     comparison = analysis.comparison
     against = lines_against_leader(comparison)
@@ -113,7 +113,7 @@ def _label(name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`text` as LaTeX prints it, letter by letter."""
+    """Escape `text` so that LaTeX prints every character."""
     line = one_line(text)
     return "".join(
         f"{{}}{c}" if c == before and c in _LIGATURES else _SPECIAL.get(c, c)

@@ -1,7 +1,4 @@
-"""The report as Markdown (GitHub's dialect): for a pull request, or the appendix of a paper.
-
-What names hold is text: nothing in them is taken for Markdown, HTML, a link or a mention.
-"""
+"""Write the report as Markdown, for a pull request or the appendix of a paper."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ from bench.report.text.wording import verdict
 
 
 def markdown(analysis: SweepAnalysis) -> str:
-    """The verdict, the leaderboard, all pairs, and where they come from; ends in a newline."""
+    """Write the verdict, the leaderboard, all pairs and their origin; ends in a newline."""
     comparison = analysis.comparison
     nouns = Nouns.of(comparison.parameters)
     blocks = (
         f"# {escape(analysis.name)}: which {escape(nouns.treatment.one)}?",
         *map(paragraph, verdict(comparison)),
-        *_listed("## Before you rely on this", comparison.warnings),
+        *_listed("## Warnings", comparison.warnings),
         "## Leaderboard",
         _leaderboard(analysis, nouns),
         _sentence_on_letters(nouns),
@@ -90,7 +87,7 @@ def _pair_cells(line: PairLine) -> tuple[str, ...]:
 
 
 def _one_seed(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
-    """Whom one seed names, where there is more than one."""
+    """How often one seed names the leader; empty with a single seed."""
     told = comparison.single_seed
     if told is None or told.n_blocks < 2:
         return ()

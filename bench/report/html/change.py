@@ -1,7 +1,7 @@
-"""How two sweeps differ, in sentences and printed rows, from the comparison alone.
+"""Sentences and formatted rows on the differences between two sweeps.
 
-As in :mod:`bench.report.text.wording`, nothing is called unchanged because a test failed to find a
-change: `inconclusive` says that neither a change nor equivalence could be shown.
+As in :mod:`bench.report.text.wording`, `inconclusive` means that neither a change nor equivalence
+was shown, never that nothing changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, count, listing
 from bench.report.text.sanitize import clean
 
-#: Everything that is compared is an accuracy.
+#: The compared column is always an accuracy.
 METRIC = ACCURACY
 #: This many optimizers of one verdict are named, more are counted.
 _NAMED = 2
@@ -71,7 +71,7 @@ class FactRow:
 
 
 def change_verdict(found: SweepChange) -> tuple[str, ...]:
-    """The outcome in a few sentences, the most important first."""
+    """Summarise the comparison in a few sentences, the most important first."""
     if all(change.is_alike for change in found.changes):
         return (*_alike(found), *_failed(found), *_time(found.time))
     return (*_lead(found), *_open(found), *_failed(found), *_same(found), *_time(found.time))
@@ -125,7 +125,7 @@ def _alike(found: SweepChange) -> tuple[str, ...]:
 
 
 def _lead(found: SweepChange) -> tuple[str, ...]:
-    """Who changed, and what is known of the others: a sentence of its own where that differs."""
+    """Name the optimizers that changed, and give the verdicts of the others."""
     changed = [c for c in found.changes if c.verdict in ("better", "worse")]
     rest = [c for c in found.changes if c not in changed]
     if len(found.changes) == 1:
@@ -141,7 +141,7 @@ def _lead(found: SweepChange) -> tuple[str, ...]:
 
 
 def _moves(changed: Sequence[Change], found: SweepChange) -> str:
-    """Who got worse and who got better, and by how much."""
+    """Name the optimizers that got worse and better, and by how much."""
     clauses = []
     for verdict in ("worse", "better"):
         if who := [c for c in changed if c.verdict == verdict]:

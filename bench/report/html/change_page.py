@@ -1,4 +1,4 @@
-"""Two sweeps against each other as one self-contained HTML page."""
+"""Render the comparison of two sweeps as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bench.storage.files import write_atomically
 
 @dataclass(frozen=True)
 class Named:
-    """A row with the optimizer's name as it is shown; None for what concerns all of them."""
+    """A row with the displayed name of its optimizer; None for a row on all optimizers."""
 
     name: Name | None
     row: ChangeRow | SpeedRow | FactRow
@@ -65,9 +65,9 @@ def render_change(found: SweepChange) -> str:
 
 
 def write_change(found: SweepChange, path: Path | str) -> None:
-    """Write the page of `found` to `path`, whole or not at all.
+    """Write the page of `found` to `path` by an atomic write.
 
-    Missing directories above `path` are made.
+    Missing parent directories are created.
 
     Raises
     ------

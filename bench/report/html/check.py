@@ -1,10 +1,9 @@
-"""Does a report say what its rows give? Two pages in, every difference out.
+"""Compare a report with the page rendered from its rows.
 
-The page that the rows give is rendered anew, and both are read tag by tag. Every text, every
-attribute that could hold a result and every block of data must agree. Another scipy may round the
-last digits of a number otherwise, and another matplotlib the coordinates of a figure: both have a
-tolerance, whole numbers have none. Style, script, classes
-and ids say nothing about results: of them it is only known whether they agree.
+Both pages are parsed and compared tag by tag: every text, every attribute that can hold a result
+and every block of data. Numbers with decimals have a tolerance, because other versions of scipy
+round their last digits differently; coordinates of figures have one for matplotlib. Whole numbers
+must be equal. Differences in style, script, classes and ids are only noted as such.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from typing import Any
 
 from bench.report.html.places import Piece, places_of
 
-#: How far a coordinate may be off: in pixels, and as a share of the figure's width.
+#: Tolerance of a coordinate: in pixels, and as a share of the figure's width.
 TOLERANCE = 0.1
 _SHARE = 0.001
-#: How far a number with a decimal point or an exponent may be off, relative to its size.
+#: Relative tolerance of a number with a decimal point or an exponent.
 RELATIVE_TOLERANCE = 1e-9
 _NOTHING = "nothing"
 _NUMBER = re.compile(r"[-−+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
-#: What may be off by the tolerance; it is never part of a whole number, a date or a hash.
+#: A number that has a tolerance; never part of a whole number, a date or a hash.
 _FRACTION = re.compile(r"(?<![\w.])(\d++(?:\.\d++(?:e[-+]?\d++)?|e[-+]\d++))(?![\w.])")
 _COORDINATE = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 _COORDINATES = frozenset(
@@ -54,10 +53,10 @@ _LONGEST = 160
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One thing that the report says otherwise than the rows.
+    """One difference between the report and its rows.
 
-    `place` leads there: section, table or figure, row and column. `is_coordinate` says that the
-    drawing of a figure differs there, and not what is written in it.
+    `place` names the section, the table or figure, the row and the column. `is_coordinate` means
+    that a coordinate of a figure differs, not a text.
     """
 
     place: str
@@ -71,19 +70,19 @@ class Mismatch:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportCheck:
-    """What a check found.
+    """Result of the comparison.
 
     Attributes
     ----------
     n_numbers
         Numbers of the page that were compared, coordinates of figures included.
     mismatches
-        In the order of the page.
+        Differences, in the order of the page.
     built_otherwise_from
-        Where the two pages begin to be made of different parts, None where they are not; if so,
-        nothing was compared.
+        Place of the first tag that differs between the pages; nothing is compared then. None if
+        all tags agree.
     has_own_looks
-        Whether the report's style, script or classes are not those of this version.
+        Whether the report's style, script or classes differ from those of this version.
     """
 
     n_numbers: int
@@ -93,7 +92,7 @@ class ReportCheck:
 
     @property
     def is_right(self) -> bool:
-        """Whether every number is what the rows give."""
+        """Whether everything that was compared agrees."""
         return not self.mismatches and self.built_otherwise_from is None
 
     @property
@@ -108,14 +107,14 @@ def check_report(report: str, rendered: str) -> ReportCheck:
     Parameters
     ----------
     report
-        The HTML to be checked; whatever it holds is only read.
+        The HTML to check; it is only read.
     rendered
         The HTML that :func:`bench.report.render` makes of the rows.
     """
     due = _read(rendered)
     try:
         said = _read(report)
-    except AssertionError:  # html.parser's way of saying that this is not HTML
+    except AssertionError:  # raised by html.parser on what is not HTML
         said = []
     places = places_of(due)
     for index, (ours, theirs) in enumerate(zip_longest(due, said)):
@@ -144,7 +143,7 @@ class _Reader(HTMLParser):
         self.pieces = [Piece("", {})]  # for what stands before the first tag
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        # of an attribute that is given twice, browsers take the first
+        # browsers use the first of duplicate attributes
         attributes = {name: value or "" for name, value in reversed(attrs)}
         self.pieces.append(Piece(tag, attributes))
 
@@ -169,7 +168,7 @@ def _compare(said: Sequence[Piece], due: Sequence[Piece], places: Sequence[str])
 
 @dataclass
 class _Tally:
-    """What was compared so far; `widths` are those of the figures that are open."""
+    """Differences found so far; `widths` are those of the enclosing figures."""
 
     n_numbers: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
@@ -214,7 +213,7 @@ def _is_looks(piece: Piece) -> bool:
 
 
 def _width(svg: Piece) -> float:
-    """Of a figure's own coordinates; a drawing without them is taken to be as small as a sign."""
+    """Width of a figure in its own coordinates; 1 without a view box, as for a marker."""
     box = _COORDINATE.findall(svg.attributes.get("viewbox", ""))
     return float(box[2]) if len(box) == 4 else 1.0
 
@@ -236,7 +235,7 @@ def _agree(said: str, due: str) -> bool:
 
 
 def _is_rounding(said: str, due: str) -> bool:
-    """Whether two numbers differ by rounding only; never where a float cannot tell them apart."""
+    """Whether two numbers differ by rounding only; False for numbers beyond the range of floats."""
     x, y = float(said), float(due)
     return said == due or (0 < y < math.inf and math.isclose(x, y, rel_tol=RELATIVE_TOLERANCE))
 

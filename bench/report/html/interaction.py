@@ -1,8 +1,7 @@
-"""What the page's script works with: one JSON block, in which no name can end the script.
+"""Data for the script of the page: one JSON block.
 
-It holds the rows and the comparison for downloads, every score for the seed-by-seed view of a
-pair, and where in the drawings there is something to read. Everything is printed elsewhere on the
-page or computed by the analysis; without the script nothing is lost but convenience.
+It holds the rows and the comparison for downloads, all scores for the seed-by-seed view of a pair,
+the places of readings in the drawings, and the differences to each reference.
 """
 
 from __future__ import annotations

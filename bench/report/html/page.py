@@ -1,7 +1,7 @@
-"""The report as one self-contained HTML page: no request leaves it.
+"""Render the report as one self-contained HTML page that makes no requests.
 
-Style and script stand in the page and are allowed by their hashes; everything else is forbidden by
-the page's own content security policy. The same analysis gives the same bytes.
+The content security policy of the page allows its own style and script by their hashes and nothing
+else. The same analysis gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.analysis.results import SweepAnalysis
 from bench.report.html.views.page import page_view
 from bench.storage.files import write_atomically
 
-#: Each is a program of its own but for what page.js shares; in this order.
+#: Scripts of the page in this order; each uses only the helpers of page.js.
 SCRIPTS = (
     "page.js",
     "choices.js",
@@ -34,22 +34,22 @@ SCRIPTS = (
 
 
 def render(analysis: SweepAnalysis, related: Sequence[tuple[str, str]] = ()) -> str:
-    """The report of `analysis` as HTML.
+    """Render the report of `analysis` as HTML.
 
-    `related` are reports that it links to at its head: (text, address relative to its own).
+    `related` are reports that the page links to at its top: (text, address relative to its own).
     """
     return fill("report.html.j2", replace(page_view(analysis), related=tuple(related)))
 
 
 def fill(template: str, page: object) -> str:
-    """A template that extends base.html.j2, filled with `page`, as a whole HTML file.
+    """Render a template that extends base.html.j2.
 
     Parameters
     ----------
     template
-        Its file's name in templates/.
+        File name in templates/.
     page
-        What it prints: a view with at least a `title` and the `markers` that names refer to.
+        The view to print, with at least a `title` and the `markers` of names.
     """
     css, script = _static("report.css"), "".join(_static(name) for name in SCRIPTS)
     html = (
@@ -68,9 +68,9 @@ def fill(template: str, page: object) -> str:
 def write(
     analysis: SweepAnalysis, path: Path | str, related: Sequence[tuple[str, str]] = ()
 ) -> None:
-    """Write the report of `analysis` to `path`, whole or not at all.
+    """Write the report of `analysis` to `path` by an atomic write.
 
-    Missing directories above `path` are made. `related` is as in :func:`render`.
+    Missing parent directories are created. `related` is as in :func:`render`.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def _environment() -> Environment:
 
 @cache
 def _static(name: str) -> str:
-    """A file of static/, as it will stand between its tags."""
+    """Read a file of static/."""
     return (resources.files("bench.report.html") / "static" / name).read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""A pair seen from either side, and what its verdict, or that of a change, is called."""
+"""Pairs seen from either side, and the signs and words of verdicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SEEN_FROM_B: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A verdict's sign and style: the sign carries what the colour says."""
+    """Sign and style of a verdict; the sign has the same meaning as the colour."""
 
     sign: str
     css: str

@@ -1,4 +1,4 @@
-"""What several sections of the page are made of: names with their styles, figures, pairs."""
+"""Parts that several sections of the page share: names with their styles, and figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Locate = Callable[[Figure, Layout], Points]
 class Name:
     """An optimizer's name, whole and in brief, with its colour and marker.
 
-    `css` says whether it may be broken into lines.
+    `css` is ``short`` or ``long``: a long name may be broken into lines.
     """
 
     text: str
@@ -43,10 +43,10 @@ class Name:
 
 @dataclass(frozen=True)
 class FigureView:
-    """One figure, drawn for a desk and for a phone.
+    """One figure in a wide and a narrow layout.
 
-    `name` opens the ids in it. `wide_points` and `narrow_points` say where its readings are, in
-    pixels of the drawing; empty where it has none.
+    `name` is the prefix of its ids. `wide_points` and `narrow_points` are the places of its
+    readings in pixels of the drawing; empty without readings.
     """
 
     name: str
@@ -58,7 +58,7 @@ class FigureView:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A control by which a reader chooses among variants: (value, text) of each option."""
+    """A control that selects among variants: (value, text) of each option."""
 
     name: str
     label: str
@@ -78,7 +78,7 @@ class Variants:
 
 
 class Parts:
-    """Makes the parts of one analysis; holds what every section needs."""
+    """Names, figures and formats of one analysis, for all sections."""
 
     def __init__(self, analysis: SweepAnalysis) -> None:
         self.analysis = analysis
@@ -88,7 +88,7 @@ class Parts:
         self._styles = styles_of(analysis)
 
     def name(self, name: str) -> Name:
-        """`name` as it is shown everywhere."""
+        """The displayed form of `name`."""
         return name_view(name, self._styles[name])
 
     def style(self, name: str) -> Style:
@@ -104,7 +104,7 @@ class Parts:
         description: str,
         locate: Locate | None = None,
     ) -> FigureView:
-        """The figure that `draw` makes, and where `locate` finds its readings."""
+        """Draw a figure; `locate` returns the places of its readings."""
 
         def drawn(layout: Layout) -> Figure:
             return draw(self.analysis, layout, self._styles)
@@ -115,7 +115,7 @@ class Parts:
 
 
 def name_view(name: str, style: Style) -> Name:
-    """An optimizer's name as it is shown everywhere."""
+    """The displayed form of an optimizer's name."""
     text = clean(name)
     css = "short" if len(name) <= _UNBROKEN else "long"
     brief = elide(text, _BRIEF)
@@ -123,7 +123,7 @@ def name_view(name: str, style: Style) -> Name:
 
 
 def no_points(_figure: Figure, _layout: Layout) -> Points:
-    """Of a figure without readings."""
+    """Return no places, for a figure without readings."""
     return ()
 
 
@@ -135,9 +135,9 @@ def figure_view(
     description: str,
     locate: Locate = no_points,
 ) -> FigureView:
-    """The figure that `draw` makes, for a desk and for a phone; `name` opens the ids in it.
+    """Draw a figure in both layouts.
 
-    `locate` finds its readings.
+    `name` is the prefix of its ids and `locate` returns the places of its readings.
     """
 
     def drawn(layout: Layout, kind: str) -> tuple[Markup, Points]:

@@ -1,4 +1,4 @@
-"""Where something stands in a page, in words: its section, its table or figure, row and column."""
+"""Describe places in a page by section, table or figure, row and column."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def inner_text(pieces: Sequence[Piece], index: int) -> str:
 
 
 class _Guide:
-    """Walks through a page once and knows what is open.
+    """Walk through a page once and keep track of the open elements.
 
-    `open` holds (tag, label) of the open elements, label empty where it says nothing.
+    `_open` holds their (tag, label); a label may be empty.
     """
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
@@ -52,7 +52,7 @@ class _Guide:
         self._column = 0
 
     def place(self, index: int) -> str:
-        """Where the next piece stands; to be asked for one after the other."""
+        """Describe the place of the next piece; call in the order of the pieces."""
         piece = self._pieces[index]
         if piece.tag.startswith("/"):
             self._open.pop()
@@ -91,7 +91,7 @@ class _Guide:
 
 
 def _end(pieces: Sequence[Piece], index: int) -> int:
-    """Where the element that begins at `index` is closed."""
+    """Index of the end tag of the element that begins at `index`."""
     tag, depth = pieces[index].tag, 0
     for at in range(index, len(pieces)):
         depth += (pieces[at].tag == tag) - (pieces[at].tag == f"/{tag}")
@@ -110,7 +110,7 @@ def _first(pieces: Sequence[Piece], index: int, tag: str) -> str:
 
 
 def _row_head(pieces: Sequence[Piece], row: int) -> str:
-    """The names in a row, else what its head says."""
+    """Names in a row, or else its header."""
     cells = list(_inside(pieces, row, *_CELLS))
     named = [_name(pieces, at) for at in cells if any(_inside(pieces, at, "bdi"))]
     heads = [inner_text(pieces, at) for at in cells if pieces[at].attributes.get("scope") == "row"]
@@ -122,7 +122,7 @@ def _name(pieces: Sequence[Piece], cell: int) -> str:
 
 
 def _column_heads(pieces: Sequence[Piece], table: int) -> list[str]:
-    """What stands above each column; where heads span several, theirs and what is below them."""
+    """Header of each column, with that of the columns that it belongs to."""
     head = next(_inside(pieces, table, "thead"), None)
     if head is None:
         return []
@@ -149,6 +149,6 @@ def _span(cell: Piece, name: str) -> int:
 
 
 def _term_before(pieces: Sequence[Piece], index: int) -> str:
-    """What the description that begins at `index` describes."""
+    """Term of the description that begins at `index`."""
     terms = [at for at in range(index) if pieces[at].tag == "dt"]
     return inner_text(pieces, terms[-1]) if terms else ""

@@ -1,6 +1,6 @@
-"""Numbers as a reader should see them: sensible digits, units, and nothing that is not known.
+"""Format numbers with sensible digits and units.
 
-None becomes a dash, a p-value is never 0, and rounding never turns a difference into none.
+None becomes a dash, a p-value is never 0, and rounding never turns a difference into 0.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ MISSING = "–"
 MINUS = "−"
 NBSP = "\u00a0"
 
-#: Below this a number is taken for the rounding noise of a sum of floats.
+#: Smaller numbers are rounding errors of sums of floats.
 _NOISE = 1e-12
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """How the compared column is written.
+    """Format of the compared column.
 
     Attributes
     ----------
     noun, label
-        Its name within a sentence that needs no more, and its full name.
+        Short name for sentences, and full name.
     factor, digits
         Stored value times `factor` is the printed value, with `digits` decimals.
     unit, difference_unit
-        Of a printed value and of a printed difference; empty where there is none.
+        Units of a printed value and of a printed difference; empty if there is none.
     """
 
     noun: str
@@ -42,37 +42,37 @@ class Metric:
     difference_unit: str = ""
 
     def score(self, value: float | None) -> str:
-        """A value without its unit, for a column whose head names it: ``97.62``."""
+        """Format a value without its unit: ``97.62``."""
         return MISSING if value is None else fixed(value * self.factor, self.digits)
 
     def score_with_unit(self, value: float | None) -> str:
-        """A value with its unit: ``97.62 %``."""
+        """Format a value with its unit: ``97.62 %``."""
         return _with_unit(self.score(value), self.unit)
 
     def difference(self, value: float | None) -> str:
-        """A difference with its sign: ``+0.41``."""
+        """Format a difference with its sign: ``+0.41``."""
         return MISSING if value is None else signed(value * self.factor, self.digits)
 
     def size(self, value: float) -> str:
-        """The size of a difference for a sentence: one decimal from 0.15 on, else two."""
+        """Format the size of a difference for a sentence: one decimal from 0.15 on, else two."""
         printed = abs(value) * self.factor
         digits = 1 if self.unit == "%" and printed >= 0.15 else self.digits
         return fixed(printed, digits)
 
     def size_with_unit(self, value: float) -> str:
-        """The size of a difference and its unit: ``0.4 points``."""
+        """Format the size of a difference with its unit: ``0.4 points``."""
         return _with_unit(self.size(value), self.difference_unit)
 
     def margin(self, value: float) -> str:
-        """An equivalence margin: ``±0.2 points``."""
+        """Format an equivalence margin: ``±0.2 points``."""
         return _with_unit(f"±{value * self.factor:.6g}", self.difference_unit)
 
     def score_interval(self, low: float | None, high: float | None) -> str:
-        """An interval of values: ``[97.55, 97.69]``."""
+        """Format an interval of values: ``[97.55, 97.69]``."""
         return bracket(self.score(low), self.score(high))
 
     def difference_interval(self, low: float | None, high: float | None) -> str:
-        """An interval of differences: ``[−0.12, +0.45]``."""
+        """Format an interval of differences: ``[−0.12, +0.45]``."""
         return bracket(self.difference(low), self.difference(high))
 
 
@@ -90,7 +90,7 @@ TEST_LOSS = Metric(
 
 
 def fixed(value: float, digits: int) -> str:
-    """`value` with `digits` decimals, or as many more as its first non-zero digit needs.
+    """Format `value` with `digits` decimals, or with more up to its first non-zero digit.
 
     >>> fixed(97.6151, 2), fixed(0.0041, 2), fixed(0.0, 2)
     ('97.62', '0.004', '0.00')
@@ -105,39 +105,39 @@ def fixed(value: float, digits: int) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """Like :func:`fixed`, with a plus before what is above zero."""
+    """Like :func:`fixed`, with a plus sign for positive values."""
     return fixed(value, digits) if value < _NOISE else "+" + fixed(value, digits)
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A plain number or a dash."""
+    """Format a number; None is a dash."""
     return MISSING if value is None else fixed(value, digits)
 
 
 def signed_number(value: float | None, digits: int = 2) -> str:
-    """A plain number with its sign, or a dash."""
+    """Format a number with its sign; None is a dash."""
     return MISSING if value is None else signed(value, digits)
 
 
 def bracket(low: str, high: str) -> str:
-    """An interval from two printed ends; a dash where neither is known."""
+    """Format an interval from two printed ends; a dash if neither is known."""
     return MISSING if low == high == MISSING else f"[{low}, {high}]"
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A fraction as per cent: ``85 %``."""
+    """Format a fraction as per cent: ``85 %``."""
     return MISSING if value is None else f"{value * 100:.{digits}f}{NBSP}%"
 
 
 def level(value: float) -> str:
-    """A declared fraction as per cent with no digit too many: ``95 %``, ``99.5 %``."""
+    """Format a declared fraction as per cent without trailing zeros: ``95 %``, ``99.5 %``."""
     return f"{value * 100:.6g}{NBSP}%"
 
 
 def pvalue(p: float | None, alpha: float) -> str:
-    """A p-value without its letter: ``0.012``, ``< 0.001``.
+    """Format a p-value without its letter: ``0.012``, ``< 0.001``.
 
-    Three decimals, and more where three would put it on the wrong side of `alpha` or on it.
+    With three decimals, or more if rounding would move it to or across `alpha`.
     """
     if p is None:
         return MISSING
@@ -150,7 +150,7 @@ def pvalue(p: float | None, alpha: float) -> str:
 
 
 def p_equals(p: float | None, alpha: float) -> str:
-    """A p-value with its letter: ``p = 0.012``, ``p < 0.001``, ``p –``."""
+    """Format a p-value with its letter: ``p = 0.012``, ``p < 0.001``, ``p –``."""
     text = pvalue(p, alpha)
     if p is None or text.startswith("<"):
         return f"p{NBSP}{text}"
@@ -158,7 +158,7 @@ def p_equals(p: float | None, alpha: float) -> str:
 
 
 def tiny(value: float | None) -> str:
-    """A small positive number: ``0.002``, ``1.9 × 10⁻⁶``."""
+    """Format a small positive number: ``0.002``, ``1.9 × 10⁻⁶``."""
     if value is None:
         return MISSING
     if value >= 0.001 or value <= 0:
@@ -168,7 +168,7 @@ def tiny(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration in the unit that suits it: ``85 ms``, ``2.41 s``, ``12.3 s``, ``15 min``."""
+    """Format a duration with a suitable unit: ``85 ms``, ``2.41 s``, ``12.3 s``, ``15 min``."""
     if value is None:
         return MISSING
     if value < 0.1:
@@ -180,7 +180,7 @@ def seconds(value: float | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """A point in time to the minute, in UTC; what names no zone is taken to be in UTC."""
+    """Format a time to the minute in UTC; a time without a zone is taken as UTC."""
     if value is None:
         return MISSING
     utc = value.astimezone(UTC) if value.tzinfo else value
@@ -188,12 +188,12 @@ def moment(value: datetime | None) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """A number with its noun on one line: ``1 seed``, ``20 seeds``, ``3,000 updates``."""
+    """Format a number with its noun, without a line break: ``1 seed``, ``3,000 updates``."""
     return words.count(n, noun, space=NBSP)
 
 
 def listing(words: tuple[str, ...]) -> str:
-    """Words as an English list: ``a``, ``a and b``, ``a, b and c``."""
+    """Join words to an English list: ``a``, ``a and b``, ``a, b and c``."""
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,4 +1,4 @@
-"""How the compared column is written: known columns in their own way, others by their spread."""
+"""Formats of the compared column: fixed for known columns, from the spread for others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.analysis.table import LOSSES
 from bench.report.text.format import ACCURACY, TEST_LOSS, Metric
 from bench.report.text.sanitize import clean
 
-#: What the restricted time to the target is written as.
+#: Format of the restricted time to the target.
 UPDATES = Metric(
     noun="time to the target",
     label="time to the target",
@@ -25,7 +25,7 @@ UPDATES = Metric(
 
 
 def metric_of(comparison: Comparison) -> Metric:
-    """How the compared values of `comparison` are written."""
+    """Choose the format of the compared values."""
     column = comparison.parameters.value
     words = clean(column.replace("_", " "))
     scale = scale_of(column, _known_values(comparison))
@@ -40,18 +40,18 @@ def metric_of(comparison: Comparison) -> Metric:
 
 
 def result_label(analysis: SweepAnalysis) -> str:
-    """What a run's result is called: ``final test accuracy`` where it was trained here."""
+    """Name the result of a run: ``final test accuracy`` for runs of a sweep."""
     label = metric_of(analysis.comparison).label
     return f"final {label}" if analysis.variants else label
 
 
 def _known_values(comparison: Comparison) -> FloatArray:
-    """All that is known of single values: the largest one of each treatment, where it is finite."""
+    """Quantiles and extremes of all treatments, where they are finite."""
     known = ((t.max, t.q3, t.median, t.min) for t in comparison.treatments)
     return np.array([x for values in known for x in values if x is not None])
 
 
 def _digits(comparison: Comparison) -> int:
-    """As many decimals as show two digits of the smallest spread."""
+    """Number of decimals that show two digits of the smallest standard deviation."""
     spreads = [t.std for t in comparison.treatments if t.std]
     return min(9, max(0, 1 - math.floor(math.log10(min(spreads))))) if spreads else 4

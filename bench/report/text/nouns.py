@@ -1,4 +1,4 @@
-"""What the compared things are called: optimizers and seeds, or what somebody's columns say."""
+"""Nouns for the compared treatments and the blocks that pair them, such as optimizers and seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Noun:
 
     @property
     def plural(self) -> str:
-        """More than one."""
+        """The plural."""
         return plural(self.one)
 
     def count(self, n: int) -> str:
@@ -40,12 +40,12 @@ class Noun:
 
 @dataclass(frozen=True)
 class Nouns:
-    """What is compared, and what pairs the runs."""
+    """Nouns for the treatments and for the blocks that pair their runs."""
 
     treatment: Noun
     block: Noun
 
     @classmethod
     def of(cls, parameters: Parameters) -> Nouns:
-        """As the columns are called."""
+        """Take the nouns from the names of the columns."""
         return cls(*(Noun(clean(spoken(c))) for c in (parameters.treatment, parameters.block)))

@@ -1,6 +1,6 @@
-"""The accuracies that the project's source printed: one run, one seed, per optimizer.
+"""Accuracies published by the tutorial that the project is based on, one run per optimizer.
 
-They are drawn beside our runs of the same workload, so that a reader sees how lucky each was.
+Reports show them next to the runs of the same workload.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class PublishedRank:
 
 
 def published_score(analysis: SweepAnalysis, treatment: str) -> float | None:
-    """The source's own result for `treatment`, where this sweep repeats the source's workload."""
+    """Return the published accuracy of `treatment`, or None for another workload or metric."""
     if not analysis.is_source_workload or analysis.comparison.parameters.value != "test_accuracy":
         return None
     return TEST_ACCURACY.get(treatment)
 
 
 def luck(analysis: SweepAnalysis, treatment: str) -> PublishedRank | None:
-    """Where the source's own result lies among our runs of `treatment`."""
+    """Rank the published accuracy among the runs of `treatment`; None without one."""
     published = published_score(analysis, treatment)
     if published is None:
         return None
-    # The source prints two decimals of a per cent, which on 10,000 images is exact; the rounding
-    # only makes 9769 / 10000 equal to 0.9769 whatever way either was computed.
+    # The published values are exact (two decimals of a per cent, 10,000 images). Rounding makes
+    # 9769 / 10000 equal to 0.9769.
     gaps = [
         round(s.value - published, 9)
         for s in analysis.scores

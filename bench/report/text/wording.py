@@ -1,7 +1,7 @@
-"""The verdict in plain words, from the comparison alone.
+"""Sentences on the results of a comparison.
 
-Nothing here calls two optimizers equal because a test failed to tell them apart: `inconclusive` is
-"cannot be told apart", and only the equivalence test says "equivalent", always with its margin.
+A test that finds no difference is reported as "inconclusive", never as equality. Only the
+equivalence test gives "equivalent", always with its margin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MANY = 8
 
 
 def verdict(comparison: Comparison) -> tuple[str, ...]:
-    """The outcome of a sweep in one to three sentences, the most important first."""
+    """Summarise a comparison in one to three sentences, the most important first."""
     measured = tuple(t for t in comparison.treatments if t.n)
     if not measured:
         return _nothing_measured(comparison)
@@ -68,7 +68,7 @@ def curves_description(analysis: SweepAnalysis) -> str:
 
 
 def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
-    """What this number of seeds can show at all; no sentence where there is nothing to test."""
+    """Describe what this number of seeds can show; empty without a test."""
     if power.seeds_to_reject is None:
         return ()
     nouns = Nouns.of(comparison.parameters)
@@ -173,7 +173,7 @@ def _lead(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
 
 
 def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
-    """Who has the best mean, or who share it."""
+    """Name the treatments with the best mean."""
     metric, best = metric_of(comparison), measured[0]
     if best.mean is None:
         treatment = Nouns.of(comparison.parameters).treatment
@@ -216,7 +216,7 @@ class _Against:
         return [p for p in self._pairs if p.verdict == verdict]
 
     def undecided(self) -> str:
-        """What it cannot be told apart from, and what it is equivalent to."""
+        """Inconclusive and equivalent pairs."""
         clauses = []
         if equivalent := self._with("equivalent"):
             within = f" within {self._metric.margin(self._margin)}" if self._margin else ""
@@ -226,12 +226,12 @@ class _Against:
         return " and ".join(clauses)
 
     def beaten(self) -> str:
-        """What it beats, and by how much."""
+        """Pairs in which it is better, and by how much."""
         known = [p for p in self._with("better") if p.mean_difference is not None]
         return "; ".join(c for c in (self._beaten_by_some(known), self._beaten_by_ranks()) if c)
 
     def _beaten_by_ranks(self) -> str:
-        """What it beats although a run diverged and there is no mean difference."""
+        """Pairs in which it is better without a mean difference, because a run diverged."""
         clauses = tuple(
             f"{p.b} on {(p.win_rate or 0.0) * p.n:g} of {self._nouns.block.count(p.n)}"
             for p in self._with("better")
@@ -251,7 +251,7 @@ class _Against:
         return f"{clause},{which} by less than the margin of {margin}"
 
     def other(self) -> str:
-        """The rare rest: identical, worse over the seeds both have, not testable."""
+        """Pairs that are identical, worse over the common seeds, or not testable."""
         clauses = []
         if identical := self._with("identical"):
             clauses.append(

@@ -1,4 +1,4 @@
-// A figure in several variants: its controls show one of them.
+// Show one variant of a figure, selected by its controls.
 (() => {
   const setUp = (box) => {
     const controls = report.all("[data-choice]", box);

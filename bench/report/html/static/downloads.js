@@ -1,4 +1,4 @@
-// Rows, analysis and figures as files, all from this page.
+// Save rows, analysis and figures as files.
 (() => {
   const SCALE = 2; // pixels of a PNG for each pixel of the drawing
 
@@ -11,7 +11,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
 
-  // A sweep may be called anything, a file may not; bench/cli/stored.py has the same rule.
+  // Names of files are restricted; bench/cli/stored.py has the same rule.
   const stem = () => report.data().name.replace(/[^A-Za-z0-9._-]+/g, "-")
     .replace(/^[._-]+|[._-]+$/g, "").slice(0, 100) || "sweep";
 
@@ -39,7 +39,7 @@
     await image.decode();
     const canvas = report.make("canvas", { width: width * SCALE, height: height * SCALE });
     canvas.getContext("2d").drawImage(image, 0, 0, width * SCALE, height * SCALE);
-    // not toBlob: Chromium waits with it until nothing else is to do, for up to seven seconds
+    // not toBlob: Chromium delays it until the page is idle, for up to seven seconds
     const bytes = atob(canvas.toDataURL("image/png").split(",")[1]);
     return new Blob([Uint8Array.from(bytes, (byte) => byte.charCodeAt(0))], { type: "image/png" });
   };

@@ -1,4 +1,4 @@
-// Choosing an optimizer anywhere lights it up everywhere.
+// Highlight the chosen optimizer in all figures and tables.
 (() => {
   const root = document.documentElement;
   let chosen = null;
@@ -40,7 +40,7 @@
     const clear = report.make("button", { type: "button" }, "Clear");
     clear.addEventListener("click", (event) => {
       choose(chosen);
-      // this button is gone, and with it a keyboard's place on the page; a mouse has its own
+      // the button with the keyboard focus disappears: return the focus to where it was
       if (event.detail === 0) origin.closest("button, .drawing")?.focus();
     });
     const status = report.make(

@@ -1,10 +1,10 @@
 "use strict";
-// The page reads well without any script. This one shares a few helpers as `report` and adds a
-// theme switch, sorting and a copy button; the files after it add one thing each.
+// Shared helpers (`report`), the theme switch, sorting and the copy button. The page is complete
+// without scripts; each following file adds one feature.
 const report = (() => {
   const lists = new Map();
   return {
-    // run once the page is there
+    // run when the page is loaded
     ready: (start) => document.addEventListener("DOMContentLoaded", start),
     all: (selector, within = document) => [...within.querySelectorAll(selector)],
     // data of the page, parsed at first use; null on a page that has none
@@ -24,7 +24,7 @@ const report = (() => {
       element.append(...children);
       return element;
     },
-    // what one part of the page tells the others
+    // events between the features
     on: (event, listener) => lists.set(event, [...(lists.get(event) ?? []), listener]),
     tell: (event, ...values) => (lists.get(event) ?? []).forEach((listen) => listen(...values)),
   };
@@ -34,7 +34,7 @@ const report = (() => {
   const root = document.documentElement;
   const KEY = "optimizer-bench-theme";
 
-  // Storage is forbidden in some browsers for pages opened from disk; the switch works without.
+  // Some browsers forbid storage for pages opened from disk; the switch works without it.
   const remembered = () => {
     try { return localStorage.getItem(KEY); } catch { return null; }
   };

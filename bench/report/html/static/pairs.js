@@ -1,14 +1,14 @@
-// A cell of the matrix shows its pair: the differences seed by seed, and what each number means.
+// Show the pair of a cell of the matrix: its differences by seed and an explanation of each number.
 (() => {
   const MINUS = "\u2212";
 
-  // As the rest of the page prints numbers: more digits where else nothing would be left.
+  // The number format of the page: more digits where rounding would give zero.
   const size = (value, digits) => {
     const text = Math.abs(value).toFixed(digits);
     const needed = Math.min(100, Math.ceil(-Math.log10(Math.abs(value))));
     return Number(text) === 0 && value !== 0 ? Math.abs(value).toFixed(needed) : text;
   };
-  // Beyond twelve digits of the larger value is the rounding noise of floats, as in the analysis.
+  // Digits beyond the twelfth of the larger value are rounding errors, as in the analysis.
   const exact = (value, among = value) => {
     const unit = 10 ** (Math.ceil(Math.log10(Math.abs(among) || 1)) - 12);
     return Math.round(value / unit) * unit;

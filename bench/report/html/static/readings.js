@@ -1,4 +1,4 @@
-// Values in a figure can be read by pointing at them, or with the arrow keys once it has the focus.
+// Show values of a figure at the pointer, or with the arrow keys when the figure has the focus.
 (() => {
   const REACH = 28; // pixels of the screen within which a pointer finds a value
 

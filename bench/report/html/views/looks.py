@@ -61,8 +61,8 @@ def _looks_sentence(parts: Parts, looks: Sequence[Look]) -> str:
             f"{block.plural} was fixed beforehand: to judge again with more would be a second look."
         )
     return (
-        f"This is look {now.look}. It judges at {_level(now.level)}, and over all looks so far the "
-        f"chance of even one false “better” or “worse” is at most {_level(now.spent)}."
+        f"This is look {now.look}. Its level is {_level(now.level)}. Over all looks so far, the "
+        f"probability of any false “better” or “worse” is at most {_level(now.spent)}."
     )
 
 

@@ -9,7 +9,7 @@ from bench.report.html.parts import FigureView, Name
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A value of a figure that can be read by pointing at it.
+    """A value that is shown when a reader points at its place in a figure.
 
     Attributes
     ----------

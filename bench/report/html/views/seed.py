@@ -55,7 +55,7 @@ class SeedView:
 
 
 def seed_view(parts: Parts) -> SeedView | None:
-    """What one seed would have told; None where nothing can be said."""
+    """What one seed would have shown; None with fewer than two complete seeds."""
     comparison = parts.analysis.comparison
     told = comparison.single_seed
     if told is None or told.n_blocks < 2:
@@ -133,7 +133,7 @@ def _settled(parts: Parts, told: SingleSeed) -> str:
 
 
 def _tutorial(parts: Parts) -> tuple[str, ...]:
-    """Whom the tutorial's own runs named, where this sweep repeats them all."""
+    """Name the best of the tutorial's runs, if this sweep repeats all of them."""
     treatments = parts.analysis.comparison.treatments
     scores = {t.name: published_score(parts.analysis, t.name) for t in treatments}
     known = {name: score for name, score in scores.items() if score is not None}

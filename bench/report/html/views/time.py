@@ -44,7 +44,7 @@ def _circumstances(facts: Mapping[str, Sequence[str]]) -> str:
     """How the times were measured."""
     workers, cores, stacks = (facts.get(name, ()) for name in ("n_jobs", "cores", "stack"))
     if not workers or not cores:
-        return "what else ran on the machine is not recorded"
+        return "other load on the machine is not recorded"
     share = f"; a run's time is its share of a stack of {' or '.join(stacks)}"
     said = (
         f"measured with {' or '.join(workers)} workers on {' or '.join(cores)} cores, each with "
@@ -57,7 +57,7 @@ def _circumstances(facts: Mapping[str, Sequence[str]]) -> str:
 
 
 def _time_row(parts: Parts, ratio: TimeRatio) -> TimeRow:
-    """The ratio is that of the leader over the other: here it is turned round."""
+    """The ratio is that of the leader over the other: here it is inverted."""
     inverse = [None if x is None else 1 / x for x in (ratio.ratio, ratio.ci_high, ratio.ci_low)]
     middle, low, high = (fmt.number(x, 2) for x in inverse)
     return TimeRow(parts.name(ratio.b), middle, fmt.bracket(low, high), str(ratio.n))
