@@ -1,4 +1,4 @@
-"""Whether a report says what its rows give: nothing that was changed by hand goes unseen."""
+"""The comparison of a report with its rows finds every manual change."""
 
 from __future__ import annotations
 

@@ -396,7 +396,7 @@ def test_readings_of_curves_lie_on_the_lines(over: Over, spacing: Spacing) -> No
 # ---------------------------------------------------------------- one reference
 
 
-def test_a_forest_shows_everybody_else_against_the_reference() -> None:
+def test_a_forest_plot_shows_all_others_against_the_reference() -> None:
     analysis = sweep()
     for reference in ("nesterov", "sgd"):
         text = svg(partial(forest_figure, reference=reference), analysis)

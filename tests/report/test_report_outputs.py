@@ -239,7 +239,7 @@ MARKDOWN_LEAVES_OUT = [
 
 
 @pytest.mark.parametrize(("case", "part"), MARKDOWN_LEAVES_OUT)
-def test_markdown_leaves_out_what_there_is_not(case: str, part: str) -> None:
+def test_markdown_omits_empty_sections(case: str, part: str) -> None:
     assert part not in markdown(ANALYSES[case]())
 
 
@@ -323,7 +323,7 @@ LETTERS = [
 
 
 @pytest.mark.parametrize(("name", "printed"), LETTERS)
-def test_names_are_printed_letter_by_letter(name: str, printed: str) -> None:
+def test_latex_escapes_names(name: str, printed: str) -> None:
     latex = latex_table(sweep([Recipe(name, 9750, 5), Recipe("other", 9500, 5)]))
     assert f"\n1 & {printed} & 97." in latex
 

@@ -426,11 +426,11 @@ SECTIONS = {
 
 
 @pytest.mark.parametrize("part", SECTIONS.values(), ids=SECTIONS)
-def test_sections_on_what_the_verdicts_rest_on(part: str) -> None:
+def test_sections_hold_their_results(part: str) -> None:
     assert part in text_of("source").replace(fmt.NBSP, " ")
 
 
-def test_one_seed_has_nothing_to_tell_about_one_seed() -> None:
+def test_the_section_on_single_seeds_needs_two_seeds() -> None:
     assert "What one seed would have told you" not in text_of("one seed")
 
 

@@ -1,9 +1,9 @@
 """Import matplotlib and seaborn independently of the user's backend and settings.
 
-Figures are drawn on canvases of their own and in a style of their own, so that neither a backend
-nor a ``matplotlibrc`` is needed. matplotlib reads both when it is imported first, and raises an
-error where ``MPLBACKEND`` names an unknown backend or the file cannot be read. Notebooks set
-``MPLBACKEND`` for the programs that they start, too.
+Figures use their own canvases and style, so neither a backend nor a ``matplotlibrc`` is needed.
+matplotlib reads both at its first import, and raises an error where ``MPLBACKEND`` names an unknown
+backend or the file cannot be read. Notebooks also set ``MPLBACKEND`` for the programs that they
+start.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _import_first() -> None:
 
 
 def _import_with_any_settings() -> ModuleType:
-    """The module matplotlib; its default settings where the user's stop the import."""
+    """Import matplotlib, with its default settings if the user's prevent the import."""
     try:
         return import_module("matplotlib")
     except _SETTINGS_ERRORS:
@@ -73,7 +73,7 @@ def _import_with_any_settings() -> ModuleType:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keep matplotlib from logging what is wrong with settings that are not used."""
+    """Suppress log messages of matplotlib about settings that are not used."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -47,7 +47,7 @@ class Range:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in pixels, with a canvas to write on."""
+    """Create an empty figure of this size in pixels, with axes that span it."""
     # 72 dots per inch: a point of the SVG is a pixel of the page.
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
     figure.patch.set_visible(False)
@@ -59,22 +59,22 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def canvas_of(figure: Figure) -> Axes:
-    """The axes that span the figure, in pixels from its upper left corner."""
+    """Return the axes that span the figure, in pixels from its upper left corner."""
     return figure.axes[0]
 
 
 def add_title(figure: Figure, left: float, top: float, text: str) -> None:
-    """The title of what is drawn from this corner on."""
+    """Write a title at this upper left corner."""
     canvas_of(figure).text(left + 4, top + 18, text, fontweight="bold", va="center_baseline")
 
 
 def share_ticks(axis: Axis) -> None:
-    """An axis from none to all, in quarters."""
+    """Set ticks from 0 % to 100 % in quarters."""
     axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
 
 
 def whole_ticks(axes: Axes, last: float, most: int) -> None:
-    """A horizontal axis from 0 to `last` with at most so many round whole numbers."""
+    """Set a horizontal axis from 0 to `last` with at most `most` round whole numbers."""
     axes.set_xlim(0, last)
     places = MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(0, last)
     places = [p for p in places if 0 <= p <= last]
@@ -83,7 +83,7 @@ def whole_ticks(axes: Axes, last: float, most: int) -> None:
 
 
 def round_ticks(low: float, high: float, most: int, factor: float = 1.0) -> dict[float, str]:
-    """Round places between `low` and `high`, each with the text of `factor` times it."""
+    """Choose round ticks between `low` and `high`; each text is that of `factor` times the tick."""
     found = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low * factor, high * factor)
     places = [p for p in found if low * factor <= p <= high * factor]
     digits = _digits_apart(places)
@@ -97,7 +97,7 @@ _MOST_DIGITS = 5
 
 
 def _digits_apart(places: Sequence[float]) -> int:
-    """How many decimals tell neighbouring ticks apart."""
+    """Number of decimals that distinguish neighbouring ticks."""
     step = min((b - a for a, b in pairwise(places)), default=1.0)
     for digits in range(_MOST_DIGITS + 1):
         if all(abs(round(p, digits) - p) < 1e-3 * step for p in places):
@@ -106,12 +106,12 @@ def _digits_apart(places: Sequence[float]) -> int:
 
 
 def _rounded(place: float, places: Sequence[float]) -> float:
-    """Zero where only the rounding of sums keeps a tick from it."""
+    """Replace a tick that differs from 0 only by rounding."""
     return 0.0 if abs(place) < 1e-9 * max(map(abs, places)) else place
 
 
 def add_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
-    """Axes between these pixels."""
+    """Add axes between these pixels."""
     width, height = figure.get_size_inches() * 72
     box = (left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height)
     axes = figure.add_axes(box)
@@ -123,13 +123,13 @@ def add_axes(figure: Figure, left: float, top: float, right: float, bottom: floa
 def to_axes(
     axes: Axes, xs: Sequence[float], ys: Sequence[float]
 ) -> tuple[list[float], list[float]]:
-    """Pixels as shares of the axes."""
+    """Convert pixels to shares of the axes."""
     places = axes.transAxes.inverted().transform(list(zip(xs, ys, strict=True)))
     return [float(p[0]) for p in places], [float(p[1]) for p in places]
 
 
 def place_of(axes: Axes, x: float, y: float) -> tuple[float, float]:
-    """A place in the data of `axes` as pixels from the figure's upper left corner."""
+    """Convert data coordinates to pixels from the upper left corner of the figure."""
     right, up = axes.transData.transform((x, y))
     return float(right), float(axes.figure.bbox.height - up)
 
@@ -149,7 +149,7 @@ def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:
 
 
 def draw_marker(axes: Axes, x: float, y: float, style: Style, size: float, **kwargs: Any) -> None:
-    """An optimizer's marker that looks as large as a circle of `size` pixels."""
+    """Draw an optimizer's marker that looks as large as a circle of `size` pixels."""
     axes.plot(
         [x],
         [y],
@@ -159,7 +159,7 @@ def draw_marker(axes: Axes, x: float, y: float, style: Style, size: float, **kwa
 
 
 def marked(style: Style, size: float) -> dict[str, Any]:
-    """How an optimizer is plotted, with markers that look as large as a circle of this size."""
+    """Plot settings of an optimizer; its marker looks as large as a circle of this size."""
     return {
         "color": style.colour,
         "marker": style.marker,
@@ -170,7 +170,7 @@ def marked(style: Style, size: float) -> dict[str, Any]:
 
 
 def row_name(name: str) -> str:
-    """A name as it heads a row, in the room of 26 characters."""
+    """Shorten a name to 26 characters, as the heading of a row."""
     return elide(clean(name), 26)
 
 

@@ -37,7 +37,7 @@ _SMALLEST = 0.0005
 def change_figure(
     found: SweepChange, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """One row per optimizer: mean difference, t interval, and the simultaneous interval as a line.
+    """Plot one row per optimizer: mean difference, t interval, and simultaneous interval.
 
     `styles` are those of the optimizers' names where none are given.
     """
@@ -88,7 +88,7 @@ def _limit(found: SweepChange) -> float:
 
 
 def _reach(change: Change) -> float | None:
-    """How far from zero a row's drawing gets."""
+    """Largest distance of a row's drawing from zero."""
     ends = (
         change.mean_difference,
         *(change.ci_low, change.ci_high),
@@ -172,7 +172,7 @@ def _note_outside(axes: Axes, y: float, change: Change) -> None:
 
 
 def _draw_name(figure: Figure, frame: _Frame, row: int, name: str, style: Style) -> None:
-    """The marker and name of a row: left of it, or on a phone above it."""
+    """Draw marker and name of a row: on its left, or above it in the narrow layout."""
     above = frame.shift > 0
     y = frame.top + row * frame.row + (14.0 if above else frame.row / 2)
     canvas = canvas_of(figure)

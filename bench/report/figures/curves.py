@@ -85,7 +85,7 @@ def curves_figure(
     over: Over = "updates",
     spacing: Spacing = "log",
 ) -> Figure:
-    """Test accuracy and test loss as training goes on: mean over seeds with a pointwise band.
+    """Plot test accuracy and test loss during training: mean over seeds with a pointwise band.
 
     On logarithmic spacing accuracy is placed by its error, best on top, and labelled as accuracy:
     the step from 97 to 98 % is as visible as the one from 94 to 96 %. `styles` are those of the
@@ -109,7 +109,7 @@ def curves_figure(
 def curves_points(
     analysis: SweepAnalysis, figure: Figure, *, over: Over, spacing: Spacing
 ) -> tuple[tuple[float, float] | None, ...]:
-    """Where each mean is drawn in `figure`, in pixels: by panel, curve and evaluation.
+    """Return the place of each mean in `figure` in pixels, by panel, curve and evaluation.
 
     None where it is not drawn, or beyond the axes.
     """
@@ -258,7 +258,7 @@ def _draw_curve(
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> None:
-    """Names beside the line ends, pushed apart so that none hides another.
+    """Write names at the ends of the lines, without overlap.
 
     `ends` are (name, style, x and y of the last value on the axes).
     """
@@ -292,7 +292,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> 
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Descending places at least `gap` apart, as close as may be to the `wanted` ones.
+    """Choose descending places at least `gap` apart, as close as possible to `wanted`.
 
     Overlapping places are pooled into blocks that keep the mean of what their members wanted
     (pool adjacent violators).
@@ -309,7 +309,7 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def _shown(panel: _Panel, curves: Sequence[LearningCurve]) -> Range:
-    """What the axis shows: every mean of the curves that end near the best one."""
+    """Range of the axis: every mean of the curves that end near the best one."""
     ends = {c.treatment: _last_value(panel.band(c)) for c in curves}
     bad = {name: panel.badness(end) for name, end in ends.items() if end is not None}
     if not bad:
@@ -331,7 +331,7 @@ def _shown(panel: _Panel, curves: Sequence[LearningCurve]) -> Range:
 
 
 def _apart(ticks: Sequence[float], shown: Range) -> list[float]:
-    """The ticks shown, without those that would crowd their neighbours on a logarithmic axis."""
+    """Ticks of a logarithmic axis without those that are too close to their neighbours."""
     least = np.log(shown.high / shown.low) / 11
     kept: list[float] = []
     for tick in sorted(t for t in ticks if shown.holds(t)):
@@ -345,7 +345,7 @@ def _placed(value: float | None, panel: _Panel) -> float:
 
 
 def _last_value(band: Band) -> float | None:
-    """The last mean that is known: a curve whose last losses are not finite ends before."""
+    """Last known mean: a curve ends before losses that are not finite."""
     return next((value for value in reversed(band.mean) if value is not None), None)
 
 

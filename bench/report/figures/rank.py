@@ -25,7 +25,7 @@ _LEAST_GAP = 24.0
 def rank_figure(
     analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Every treatment at its mean rank, 1 for the best; bars join Nemenyi's groups.
+    """Plot every treatment at its mean rank, 1 for the best; bars join Nemenyi's groups.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class _Scale:
 
 
 def levels_of(bars: Sequence[tuple[float, float]]) -> list[int]:
-    """On which line each bar is drawn, so that a gap is seen between any two on one line.
+    """Choose the line of each bar, with a gap between bars on the same line.
 
     `bars` are (left, right) in pixels, from left to right.
     """

@@ -32,7 +32,7 @@ _MARKERS = 8
 def rates_figure(
     analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Learning rates on a logarithmic scale, over the share of the run's updates.
+    """Plot learning rates on a logarithmic scale, over the share of the run's updates.
 
     A share, since runs with other batch sizes have other numbers of updates.
     """

@@ -1,4 +1,4 @@
-"""Every run as a dot, with mean and interval of each optimizer."""
+"""Plot every run as a dot, with mean and interval of each optimizer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _GOLDEN = 0.6180339887498949
 def runs_figure(
     analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Every run as a dot, with mean and t interval of each optimizer, best mean first.
+    """Plot every run as a dot, with mean and t interval of each optimizer, best mean first.
 
     Dots of one seed lie equally high in every row. Where the sweep repeats the source's workload,
     its single run is marked. `styles` are those of the analysis where none are given.
@@ -73,7 +73,7 @@ def runs_figure(
 def runs_points(
     analysis: SweepAnalysis, figure: Figure, layout: Layout
 ) -> tuple[tuple[float, float] | None, ...]:
-    """Where each of `analysis.scores` is drawn in `figure`, in pixels; None where it is not."""
+    """Return the place of each of `analysis.scores` in `figure` in pixels; None if not drawn."""
     axes, row = figure.axes[1], _RunsFrame.of(analysis, layout).row
     shown = Range(*axes.get_xlim())
     rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
@@ -240,7 +240,7 @@ def _note_outside(
 def _row_name(
     figure: Figure, frame: _RunsFrame, row: int, name: str, style: Style, layout: Layout
 ) -> None:
-    """The marker and name of a row: left of it, or on a phone above it."""
+    """Draw marker and name of a row: on its left, or above it in the narrow layout."""
     top = frame.top + row * frame.row_height
     y = top + (13.0 if layout.narrow else frame.row_height / 2)
     canvas = canvas_of(figure)
@@ -274,7 +274,7 @@ def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
 
 
 def _shown_scores(analysis: SweepAnalysis) -> Range:
-    """The interesting part of the score axis: all runs but those far worse than the best mean."""
+    """Choose the range of the score axis: all runs except those far worse than the best mean."""
     comparison = analysis.comparison
     values = [s.value for s in analysis.scores if s.value is not None]
     if not values:
@@ -305,7 +305,7 @@ def _is_on_scale(value: float, best: float, column: str) -> bool:
 
 
 def _seed_heights(scores: Sequence[RunScore], row: _Row) -> Callable[[Block], float]:
-    """Where a seed's dots lie within their rows: spread evenly, the same for every optimizer."""
+    """Heights of the dots of each seed within a row: evenly spaced, the same for all optimizers."""
     seeds = sort_blocks(s.seed for s in scores)
     if len(seeds) == 1:
         return lambda _: 0.0

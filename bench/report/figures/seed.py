@@ -34,7 +34,7 @@ _ROW = 38.0
 def seed_figure(
     analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Left the share of seeds that name each optimizer, right the curve of the leader's naming.
+    """Plot the share of seeds on which each optimizer is best, and the chance to name the leader.
 
     Raises
     ------

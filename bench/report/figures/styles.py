@@ -51,14 +51,14 @@ _TRIANGLE = 1.15
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How one optimizer is drawn: `index` names it in the page, `slot` is its colour's number."""
+    """Style of one optimizer: `index` identifies it in the page, `slot` numbers its colour."""
 
     index: int
     slot: int
     marker: str
 
     def size(self, diameter: float) -> float:
-        """The marker's size at which it looks as large as a circle of `diameter`."""
+        """Size of the marker at which it looks as large as a circle of `diameter`."""
         return diameter * _SIZES.get(self.marker, _TRIANGLE)
 
     @property
@@ -73,7 +73,7 @@ class Style:
 
 
 def styles_of(analysis: SweepAnalysis) -> dict[str, Style]:
-    """A style for every name that figures or tables of `analysis` may show."""
+    """Assign a style to every name in figures and tables of `analysis`."""
     named = (
         *(t.name for t in analysis.comparison.treatments),
         *(v.treatment for v in analysis.variants),
@@ -101,12 +101,12 @@ def _style(index: int) -> Style:
 
 
 def marker_paths() -> Mapping[str, str]:
-    """SVG path data of every marker, by name, within a square from -1 to 1."""
+    """Return the SVG path data of every marker by name, within a square from -1 to 1."""
     return {marker: _svg_path(marker) for marker in MARKERS}
 
 
 def marker_name(marker: str) -> str:
-    """A name for `marker` that can stand in an id."""
+    """Return the id of the symbol of `marker`."""
     return f"marker-{MARKERS.index(marker)}"
 
 

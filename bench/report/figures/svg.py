@@ -90,7 +90,7 @@ def figure_style() -> Iterator[None]:
 
 
 def optimizer_gid(index: int, kind: str) -> str:
-    """The gid by which :func:`inline_svg` marks an artist as part of one optimizer's drawing."""
+    """Return the gid by which :func:`inline_svg` assigns an artist to an optimizer."""
     return f"optimizer-{index}-{kind}"
 
 
@@ -160,7 +160,7 @@ def _classes(paint: str, role: str) -> tuple[str, ...]:
 
 
 def _shorter(text: str) -> str:
-    """Numbers with two decimals, and one space between any two words."""
+    """Round numbers to two decimals and remove superfluous spaces."""
     rounded = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
     return re.sub(r"(?<![\d.])-0(?![\d.])", "0", " ".join(rounded.split()))
 

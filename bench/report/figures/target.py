@@ -28,7 +28,7 @@ _HEIGHT = 420.0
 def target_figure(
     analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Share of runs that have reached the target, over the updates.
+    """Plot the share of runs that have reached the target, over the updates.
 
     Raises
     ------

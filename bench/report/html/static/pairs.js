@@ -141,7 +141,7 @@
       panel.querySelector("[data-pair-drawing]").replaceChildren(
         ...(rows.length ? [drawing(rows, pair, two, width)] : []));
       panel.querySelector("[data-pair-table]").replaceChildren(table(rows, two));
-      // a loss that diverged has no value: it ranks last, and counts
+      // a diverged loss has no value: it ranks last and is part of the tests
       panel.querySelector("[data-pair-missing]").hidden = rows.length === pair.n;
       panel.querySelector(".pair-size").hidden = pair.mean_difference === null;
     };

@@ -79,12 +79,12 @@
     drawing.addEventListener("pointermove", read);
     drawing.addEventListener("pointerdown", read);
     drawing.addEventListener("pointerleave", (event) => {
-      if (event.pointerType !== "touch") show(-1); // a finger leaves whenever it is lifted
+      if (event.pointerType !== "touch") show(-1); // lifting a finger also sends this event
     });
     drawing.addEventListener("blur", () => show(-1));
     drawing.addEventListener("click", (event) => {
       if (at < 0) return;
-      event.stopPropagation(); // else the dot itself, which is clicked too, takes it back
+      event.stopPropagation(); // otherwise the click on the dot itself would undo the choice
       report.tell("choose", readings[at][0]);
     });
     drawing.addEventListener("keydown", (event) => {
@@ -98,7 +98,7 @@
       } else if (event.key === "Enter" && at >= 0) {
         report.tell("choose", readings[at][0]);
       } else if (event.key === "Escape" && at >= 0) {
-        event.stopPropagation(); // one thing at a time: what is highlighted stays so
+        event.stopPropagation(); // only the reading is closed; the highlight stays
         show(-1);
       }
     });

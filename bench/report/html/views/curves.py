@@ -101,7 +101,7 @@ def _drawings(parts: Parts) -> Variants:
 
 
 def _overs(curves: Sequence[LearningCurve], *, timed: bool) -> tuple[Over, ...]:
-    """What the curves can be drawn over; images only where updates do not say the same."""
+    """Choose the horizontal axes; images only where batch sizes differ."""
     sizes = {curve.batch_size for curve in curves}
     images: tuple[Over, ...] = ("images",) if len(sizes) > 1 and None not in sizes else ()
     seconds: tuple[Over, ...] = ("seconds",) if timed else ()
@@ -109,7 +109,7 @@ def _overs(curves: Sequence[LearningCurve], *, timed: bool) -> tuple[Over, ...]:
 
 
 def curves_readings(parts: Parts, curves: Variants) -> ReadingsView:
-    """What each mean on a curve says, in the order of :func:`curves_points`."""
+    """Readings of the means of the curves, in the order of :func:`curves_points`."""
     found = parts.analysis.curves
     nats = Metric(noun="loss", label="loss", unit="nats")
     panels = (("test_accuracy", fmt.ACCURACY), ("test_loss", nats))

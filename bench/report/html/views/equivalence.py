@@ -22,7 +22,7 @@ class EquivalenceRow:
 
 @dataclass(frozen=True)
 class EquivalenceView:
-    """Which small differences were shown to be small."""
+    """Pairs with a small mean difference and the result of their equivalence tests."""
 
     margin: str
     rows: tuple[EquivalenceRow, ...]

@@ -23,7 +23,7 @@ class LookRow:
 
 @dataclass(frozen=True)
 class LooksView:
-    """How often the results were judged, and at what level."""
+    """The looks at the results and their levels."""
 
     sentence: str
     rows: tuple[LookRow, ...]

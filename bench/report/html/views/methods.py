@@ -1,4 +1,4 @@
-"""What was declared and compared, and where it ran."""
+"""Settings of the comparison and of the runs, and their environment."""
 
 from __future__ import annotations
 
@@ -143,5 +143,5 @@ def _omnibus(parts: Parts, omnibus: Omnibus | None) -> str:
 
 
 def _is_exact(facts: Mapping[str, Sequence[str]]) -> bool:
-    """Whether results do not depend on what runs side by side: unstacked runs on a CPU."""
+    """Whether a result never depends on parallel runs: unstacked runs on a CPU."""
     return facts.get("device") == ("cpu",) and facts.get("stack", ("1",)) == ("1",)

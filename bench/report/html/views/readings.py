@@ -18,9 +18,9 @@ class Reading:
     series, place
         The line of readings that it is on, and its place on it: what arrow keys move along.
     group
-        Readings that are lit together, such as those of one seed.
+        Readings that are marked together, such as those of one seed.
     text
-        What there is to read.
+        Text that is shown.
     """
 
     name: Name

@@ -57,7 +57,7 @@ def _figure(parts: Parts) -> FigureView:
 
 
 def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
-    """What each dot says; the dots of one seed are lit together."""
+    """Readings of the dots; the dots of one seed are marked together."""
     analysis = parts.analysis
     rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
     blocks = {block: i for i, block in enumerate(parts.blocks)}

@@ -25,7 +25,7 @@ class ScopeRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeView:
-    """How far the differences carry."""
+    """Intervals of the leader's pairs and of all others."""
 
     sentence: str
     n_examples: str

@@ -1,4 +1,4 @@
-"""What one seed would have shown."""
+"""Results of single seeds compared with those of all seeds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ShareRow:
 
 @dataclass(frozen=True)
 class MisleadingRow:
-    """A pair, who is ahead over all seeds, and how often one seed says otherwise."""
+    """A pair, its order over all seeds, and how often one seed reverses it."""
 
     ahead: Name
     behind: Name
@@ -42,7 +42,7 @@ class MisleadingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedView:
-    """What one seed would have told."""
+    """Results of single seeds."""
 
     lead: str
     sentences: tuple[str, ...]
@@ -55,7 +55,7 @@ class SeedView:
 
 
 def seed_view(parts: Parts) -> SeedView | None:
-    """What one seed would have shown; None with fewer than two complete seeds."""
+    """Results of single seeds; None with fewer than two complete seeds."""
     comparison = parts.analysis.comparison
     told = comparison.single_seed
     if told is None or told.n_blocks < 2:
@@ -144,7 +144,7 @@ def _tutorial(parts: Parts) -> tuple[str, ...]:
 
 
 def _misleading_rows(parts: Parts, told: Sequence[RankReversal]) -> tuple[MisleadingRow, ...]:
-    """Pairs that one seed gets wrong at least once, the most often first."""
+    """Pairs that at least one seed orders wrongly, the most frequent first."""
     found = [wrong for wrong in told if wrong.wrong_share]
     found.sort(key=lambda wrong: -(wrong.wrong_share or 0.0))
     rows = []

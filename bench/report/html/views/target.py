@@ -15,7 +15,7 @@ from bench.report.text.sanitize import clean
 
 @dataclass(frozen=True)
 class TargetRow:
-    """How soon one optimizer reaches the target."""
+    """Time to the target of one optimizer."""
 
     name: Name
     reached: str
@@ -41,7 +41,7 @@ class TargetPairRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetView:
-    """How soon the target is reached."""
+    """Times to the target."""
 
     target: str
     budget: str
@@ -54,7 +54,7 @@ class TargetView:
 
 
 def target_view(parts: Parts) -> TargetView | None:
-    """How soon the target is reached; None where there are no evaluations."""
+    """Times to the target; None where there are no evaluations."""
     comparison = parts.analysis.comparison
     found = comparison.time_to_target
     if found is None:
