@@ -172,15 +172,12 @@ def _step_seconds(
     data: DeviceData,
     workload: Workload,
     *,
-    is_recorded: bool = True,
+    is_captured: bool = True,
 ) -> float:
-    """Return the seconds of one update of a stack, from the second half of its updates.
-
-    The CUDA graph is captured in the first half.
-    """
+    """Seconds of one update of a stack, from its second half, when the updates are replayed."""
     half = workload.iterations // 2
     sample = replace(workload, eval_every=half, iterations=2 * half)
-    run, *_ = train(sample, spec, range(width), data, is_recorded=is_recorded)
+    run, *_ = train(sample, spec, range(width), data, is_captured=is_captured)
     first, last = run.evaluations
     return (last.train_seconds - first.train_seconds) * width / half
 
@@ -250,7 +247,7 @@ def _ablations(
     _wait(data.device)  # the copies are read on another CUDA stream
     ways: Mapping[str, Callable[[], float]] = {
         FULL: lambda: _step_seconds(adam, WIDTHS[1], data, workload),
-        NO_GRAPH: lambda: _step_seconds(adam, WIDTHS[1], data, workload, is_recorded=False),
+        NO_GRAPH: lambda: _step_seconds(adam, WIDTHS[1], data, workload, is_captured=False),
         NOT_FUSED: lambda: _step_seconds(unfused, WIDTHS[1], data, workload),
         AS_FLOATS: lambda: _step_seconds(adam, WIDTHS[1], floats, workload),
     }

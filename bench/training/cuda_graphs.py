@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.cuda.graphs import _POOL_HANDLE  # type: ignore[attr-defined]
 
 #: Only one thread of a process may capture at a time.
-RECORDING = threading.Lock()
+CAPTURE_LOCK = threading.Lock()
 _own = threading.local()
 _refused: set[torch.device] = set()
 
@@ -44,7 +44,7 @@ def own_stream(device: torch.device) -> Iterator[None]:
         return
     streams: dict[torch.device, torch.cuda.Stream] = _own.__dict__.setdefault("streams", {})
     if device not in streams:
-        with RECORDING:
+        with CAPTURE_LOCK:
             streams[device] = _new_stream(device)
     with torch.cuda.device(device), torch.cuda.stream(streams[device]):
         yield
@@ -83,7 +83,7 @@ def capture(step: Callable[[], object], device: torch.device) -> CapturedStep:
         later captures on this device fail too.
     """
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
-    with RECORDING:
+    with CAPTURE_LOCK:
         if device in _refused:
             raise RuntimeError("an earlier capture failed")
         torch.cuda.synchronize(device)

@@ -115,18 +115,18 @@ def train(
     seeds: Sequence[int],
     data: DeviceData,
     *,
-    is_recorded: bool = True,
+    is_captured: bool = True,
 ) -> tuple[TrainedRun, ...]:
     """Train one run for each seed, as one stack, on the device that holds `data`.
 
     Parameters
     ----------
-    is_recorded
-        Whether updates are captured and replayed, where the device can
+    is_captured
+        Whether updates are captured and replayed, if the device supports it
         (:mod:`bench.training.cuda_graphs`).
     """
     with own_stream(data.device):
-        stack = Stack(workload, optimizer, seeds, data, is_recorded=is_recorded)
+        stack = Stack(workload, optimizer, seeds, data, is_captured=is_captured)
         try:
             for start, end in pairwise((0, *workload.eval_iterations)):
                 stack.advance(start, end)
@@ -195,7 +195,7 @@ class Stack:
         seeds: Sequence[int],
         data: DeviceData,
         *,
-        is_recorded: bool = True,
+        is_captured: bool = True,
     ) -> None:
         started = time.perf_counter()
         self._data = data
@@ -219,9 +219,9 @@ class Stack:
         batches = Batches(data, chunk, self._gradients, runs.gradient)
         self._images = batches.images
         # autograd and closures, which call back into Python, are not captured
-        is_recorded = is_recorded and isinstance(network, MLP) and not needs_closure(optimizer)
-        is_recorded = is_recorded and can_capture(data.device)
-        capturable = is_recorded and is_capturable(optimizer, data.device)
+        is_captured = is_captured and isinstance(network, MLP) and not needs_closure(optimizer)
+        is_captured = is_captured and can_capture(data.device)
+        capturable = is_captured and is_capturable(optimizer, data.device)
         if acts_elementwise(optimizer):
             self._steppers = [self._flat_stepper(optimizer, parameter, capturable)]
         else:
@@ -235,7 +235,7 @@ class Stack:
         if changing and not capturable:
             steps.insert(0, changing.setter())
         self._updates: UpdatesInPython | CapturedUpdates
-        if not is_recorded:
+        if not is_captured:
             self._updates = UpdatesInPython(data, batches, order.rows, steps)
         elif capturable:
             self._updates = CapturedUpdates(data, batches, order.rows, steps, changing=changing)

@@ -85,7 +85,7 @@ def test_replayed_updates_equal_those_in_python(text: str, on_gpu: DeviceData) -
     spec = variant(text)
     workload = Workload(iterations=20, eval_every=8) if text == "lbfgs" else SHORT
     replayed = train(workload, spec, [3, 1], on_gpu)
-    plain = train(workload, spec, [3, 1], on_gpu, is_recorded=False)
+    plain = train(workload, spec, [3, 1], on_gpu, is_captured=False)
     for a, b in zip(replayed, plain, strict=True):
         tolerance = TOLERANCE.get(text, 2e-3) if is_capturable(spec, on_gpu.device) else 1e-6
         np.testing.assert_allclose(losses(a), losses(b), rtol=tolerance, atol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.training import cuda_graphs as graphs
-from bench.training.cuda_graphs import RECORDING, capture
+from bench.training.cuda_graphs import CAPTURE_LOCK, capture
 
 GPU = torch.device("cuda", 0)
 POOL = (0, 7)
@@ -27,7 +27,7 @@ class FakeCuda:
     calls: list[str] = field(default_factory=list)
 
     def call(self, name: str) -> None:
-        assert RECORDING.locked(), name
+        assert CAPTURE_LOCK.locked(), name
         self.calls.append(name)
         if name in self.fails:
             raise self.fails[name]
@@ -62,7 +62,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
             raising=False,
         )
     yield fake
-    assert not RECORDING.locked()
+    assert not CAPTURE_LOCK.locked()
 
 
 START = ["wait", "empty", "begin"]

@@ -113,7 +113,7 @@ def fail(_step: Callable[[], object], _device: torch.device) -> None:
 def test_capture_can_be_disabled(few: DeviceData) -> None:
     spec, workload = variant("sgd")
     with cpu_graphs() as made:
-        train(workload, spec, [3], few, is_recorded=False)
+        train(workload, spec, [3], few, is_captured=False)
     assert not made
 
 
