@@ -128,7 +128,7 @@ def test_a_renamed_file_is_an_error(store: Store) -> None:
     ("changes", "message"),
     [
         ({"iterations": 7}, "the key of sgd seed 7 does not match its specification"),
-        ({"optimizer": "adam"}, "the row of adam seed 7 is not the run"),
+        ({"optimizer": "adam"}, "the key of adam seed 7 does not match"),
         ({"schema_version": 99}, "schema version 99, this program reads 1"),
         ({"hyperparameters": "[1]"}, "not the hyperparameters of 'sgd'"),
         ({"hyperparameters": "{"}, "not the hyperparameters of 'sgd'"),
