@@ -6,6 +6,7 @@ import os
 import threading
 from dataclasses import replace
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.errors import WorkerError
 from bench.execution import runner
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import RunContext
-from bench.execution.runner import run_plan
+from bench.execution.runner import run_plan, stop_workers
 from bench.execution.slots import Slots, claimed_device
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import FAILED, OK
@@ -80,6 +81,36 @@ def test_a_hanging_run_does_not_fail_those_on_other_devices(arrays: Path, tmp_pa
     context = make_site(tmp_path, arrays, ("cpu:0", "cpu:1"), timeout=20.0, grace=1.0)
     events = {event.seed: event.status for event in run_plan([hanging, *PLAN[:3]], context)}
     assert events == {0: OK, 1: OK, 2: OK, 3: FAILED}
+
+
+def test_stopping_early_ends_all_workers(arrays: Path, tmp_path: Path) -> None:
+    """The second worker, which joblib starts for one slot too, waits for the slot."""
+    stop_workers()
+    before = set(active_children())
+    context = make_site(tmp_path, arrays, ("cpu:0",))
+    events = run_plan(PLAN, context)
+    next(events)
+    events.close()
+    assert set(active_children()) <= before
+    assert not context.store.begun_directory.exists()
+    assert 1 <= len(context.store.read_rows()) <= len(PLAN)
+
+
+def test_without_worker_processes_this_one_trains_on_one_device(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "why_no_workers", lambda: "JOBLIB_MULTIPROCESSING=0")
+    context = make_site(tmp_path, arrays, ("cpu:0",))
+    assert [event.status for event in run_plan(PLAN[:2], context)] == [OK, OK]
+
+    def break_device(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("bench.execution.jobs.train", break_device)
+    monkeypatch.setattr("bench.execution.jobs.is_working", lambda _device: False)
+    with pytest.raises(WorkerError, match=r"no GPU is left \(cpu:0 does not compute"):
+        list(run_plan(PLAN[2:], context))
+    assert len(context.store.read_rows()) == 2
 
 
 def claim(slots: Slots, claimed: list[str]) -> None:
