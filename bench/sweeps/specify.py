@@ -52,7 +52,8 @@ def specify(
     seeds
         A number n for the seeds 0 to n - 1, text such as ``"0-9,15"``, or the seeds themselves.
     dataset, network
-        A name, or a user's own: ``my.npz``, ``mypkg.mymodule:load_data``, ``mypkg.mymodule:make_net``.
+        A name, or a user's own: ``my.npz``, ``mypkg.mymodule:load_data``,
+        ``mypkg.mymodule:make_net``.
     batch_size, eval_every
         Images per update; updates between two evaluations on the test images.
     iterations, epochs

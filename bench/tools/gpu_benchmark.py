@@ -41,7 +41,7 @@ FULL, NO_GRAPH, NOT_FUSED, AS_FLOATS = "full", "no graph", "not fused", "floats"
 
 @dataclass(frozen=True, kw_only=True)
 class SweepTiming:
-    """Seconds of a sweep with this number of runs, from the start of the workers to the last row."""
+    """Seconds of a sweep with this number of runs, from the start of the workers to its end."""
 
     runs: int
     seconds: float
