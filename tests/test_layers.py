@@ -104,7 +104,7 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
         ("bench.analysis", {"torch", "torchvision", "matplotlib", "seaborn"}),
         ("bench.report", {"torch", "torchvision"}),
         ("bench.sweeps.load", {"torch", "torchvision"}),
-        ("bench.report.check", {"torch", "torchvision"}),
+        ("bench.report.html.check", {"torch", "torchvision"}),
         ("bench.tables.read", {"torch", "torchvision"}),
     ],
 )

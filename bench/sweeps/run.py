@@ -57,6 +57,7 @@ def sweep(
     processes; they end with the call, and a script needs no ``__main__`` guard.
 
     >>> from tempfile import TemporaryDirectory
+    >>> from bench import specify, sweep
     >>> spec = specify(optimizers="sgd,adam", seeds=2, iterations=20)
     >>> with TemporaryDirectory() as directory:
     ...     runs = sweep(spec, results=directory, n_jobs=1)
