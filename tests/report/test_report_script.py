@@ -215,7 +215,7 @@ TRIGGERS = {
     "a name of the leaderboard": ".sortable tbody th button.choose >> nth=2",
     "a name of a legend": ".legend button.choose >> nth=2",
     "a name of the matrix": "[data-matrix] thead .name >> nth=2",
-    "a mark of a figure": "[data-variant='0'] .for-desk [data-optimizer][data-part] use >> nth=1",
+    "a mark of a figure": "[data-figure=forest] .for-desk [data-optimizer][data-part] use >> nth=1",
     "a label of a figure": "[data-figure=ranks] .for-desk [data-optimizer] text >> nth=1",
 }
 
