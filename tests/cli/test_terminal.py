@@ -16,7 +16,7 @@ from bench.analysis.results import SweepAnalysis
 from bench.cli.console import _ranking
 from bench.cli.progress import LiveTable, ProgressCounts
 from bench.cli.terminal import NAME_WIDTH, Column, FittedTable, fitting
-from bench.spec import SweepSpec
+from bench.spec.model import SweepSpec
 
 WIDTHS = (40, 60, 80, 100, 120, 200)
 STEMS = {

@@ -263,7 +263,9 @@ def test_eighty_optimizers_look_different() -> None:
 
 
 def test_the_style_sheet_holds_the_same_colours() -> None:
-    css = (resources.files("bench.report") / "static" / "report.css").read_text(encoding="utf-8")
+    css = (resources.files("bench.report.html") / "static" / "report.css").read_text(
+        encoding="utf-8"
+    )
     for slot, (light, dark) in enumerate(zip(LIGHT, DARK, strict=True)):
         assert f".s{slot} {{ --series: light-dark({light}, {dark}); }}" in css
 
