@@ -46,6 +46,11 @@ def trainable(module: nn.Module) -> tuple[nn.Parameter, ...]:
     return tuple(p for p in module.parameters() if p.requires_grad)
 
 
+def flatten(module: nn.Module) -> Tensor:
+    """Return the trained parameters of `module`, in its order, as a detached vector (P,)."""
+    return torch.cat([p.detach().reshape(-1) for p in trainable(module)])
+
+
 @dataclass(frozen=True)
 class ModuleNetwork:
     """A network that a factory creates as a torch module.

@@ -16,7 +16,6 @@ from bench.storage.records import LATER_COLUMNS, SCHEMA, SCHEMA_VERSION
 
 _ROWS_IN_GROUP = 64
 
-
 #: Errors that do not depend on the content of a file.
 _UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -27,7 +26,7 @@ def is_unreachable(error: BaseException | None) -> bool:
 
 
 def read_rows(file: Path, *, check: bool = True) -> pa.Table:
-    """The rows of one file, in the columns and types of the schema.
+    """Read the rows of one file, with the columns and types of the schema.
 
     Without `check` only the checksums of the pages are verified, not what the rows say.
 

@@ -196,7 +196,7 @@ class Store:
     def repair(self, spec: SweepSpec | None = None) -> Repair:
         """Move damaged files to `quarantine/`, so that their runs are repeated; read the rest.
 
-        The sound rows of a damaged `runs.parquet` are kept. No other process may be writing.
+        Valid rows of a damaged `runs.parquet` are kept. No other process may write here.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ class Store:
         return Damage(file=file, target=target, reason=reason)
 
     def compact(self) -> Mapping[Path, pa.Table]:
-        """Put all rows into one file and return it; interrupted, every row is in at least one.
+        """Merge all rows into one file and return them; an interruption loses no row.
 
         Raises
         ------

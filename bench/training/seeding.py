@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.networks.build import Network
-from bench.networks.flat import flatten
 from bench.networks.mlp import MLP
-from bench.networks.module import trainable
+from bench.networks.module import flatten, trainable
 from bench.spec.generator_state import GeneratorState
 
 _LATEST = threading.RLock()

@@ -20,8 +20,8 @@ from bench.cli import main
 from bench.errors import SpecError
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext, do_job
-from bench.networks.flat import flatten
 from bench.networks.mlp import MLP
+from bench.networks.module import flatten
 from bench.optimizers.resolve import available
 from bench.optimizers.schedules import SCHEDULES, learning_rates, parse_schedule
 from bench.optimizers.variants import refuse_endless_warmups, resolve_variant

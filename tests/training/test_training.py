@@ -10,8 +10,8 @@ from conftest import resolve_one
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.networks.flat import flatten
 from bench.networks.mlp import MLP
+from bench.networks.module import flatten
 from bench.optimizers.resolve import available
 from bench.spec.model import OptimizerSpec, Workload
 from bench.training.device_data import DeviceData
