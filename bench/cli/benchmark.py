@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.converters import MAX_COUNT, file_or_stdout, up_to
 from bench.cli.options import Command
-from bench.spec.options import DEVICES
+from bench.spec.options import DEVICES, ExecutionOptions
 from bench.storage.files import require_output, write_atomically
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def run(arguments: Namespace) -> int:
 
     if arguments.json:
         require_output(arguments.json, "the figures")
-    (device, *_) = devices.choose(arguments.device)
+    kind, gpus = devices.choose(arguments.device)
+    device = ExecutionOptions(device=kind, gpus=gpus).devices[0]
     figures: Figures | GpuFigures
     if device == devices.CPU:
         from bench.execution._joblib import require_workers

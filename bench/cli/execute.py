@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,13 @@ from bench.cli.config import naming_file
 from bench.cli.printing import printable
 from bench.cli.progress import Display, show_progress
 from bench.cli.sweep import make_spec
-from bench.execution.resources import choose_hardware
+from bench.execution.resources import describe_resources, resolve_execution
 from bench.spec.model import SweepSpec
+from bench.spec.options import ExecutionOptions
 from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store, joined
-from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import refuse_foreign
 from bench.sweeps.resume import find_missing
 from bench.sweeps.run import SweepEvent, SweepStarted, describe_damage, estimate, run_sweep
@@ -36,7 +37,7 @@ def execute(arguments: Namespace) -> int:
         whole = overview.overall(specs, arguments)
     if arguments.dry_run:
         for spec in specs:
-            _dry_run(spec, _sweep_options(spec, arguments))
+            _dry_run(spec, arguments)
         return 0
     if len(specs) > 1:
         overview.check(whole, arguments)
@@ -46,36 +47,31 @@ def execute(arguments: Namespace) -> int:
     return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
 
 
-def _sweep_options(spec: SweepSpec, arguments: Namespace) -> SweepOptions:
-    return SweepOptions(
-        store=Store(arguments.results / spec.name),
-        hardware=choose_hardware(
-            arguments.device,
-            arguments.n_jobs,
-            gpus=arguments.gpus,
-            jobs_per_gpu=arguments.jobs_per_gpu,
-            stack=arguments.stack,
-            tf32=arguments.tf32,
-        ),
-        mix_devices=arguments.mix_devices,
-        data_dir=arguments.data_dir,
-        timeout=arguments.timeout,
-        force=arguments.force,
-        quiet=arguments.quiet,
-    )
+def _execution(arguments: Namespace) -> ExecutionOptions:
+    names = [field.name for field in fields(ExecutionOptions)]
+    return resolve_execution(ExecutionOptions(**{n: getattr(arguments, n) for n in names}))
 
 
 def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
     """Train the missing runs of a sweep, write its report, and print the conclusion."""
-    options = _sweep_options(spec, arguments)
-    refuse_foreign(options.store.options_file)  # before the directory of reports is made
+    store, execution = Store(arguments.results / spec.name), _execution(arguments)
+    refuse_foreign(store.options_file)  # before the directory of reports is made
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
-    with _progress(spec, options) as on_event:
-        files = run_sweep(spec, options, on_event=on_event, on_damage=_print_damage)
+    with _progress(spec, store, arguments.quiet) as on_event:
+        files = run_sweep(
+            spec,
+            store,
+            execution,
+            data_dir=arguments.data_dir,
+            force=arguments.force,
+            quiet=arguments.quiet,
+            on_event=on_event,
+            on_damage=_print_damage,
+        )
     from bench.sweeps.load import select_planned
 
-    stored = select_planned(joined(files), spec, options.store)
+    stored = select_planned(joined(files), spec, store)
     console.print_failures(stored.rows)
     if not (arguments.quiet and arguments.no_report):
         _show(stored, spec, arguments)
@@ -87,7 +83,7 @@ def _print_damage(damage: Damage) -> None:
 
 
 @contextmanager
-def _progress(spec: SweepSpec, options: SweepOptions) -> Iterator[Callable[[SweepEvent], None]]:
+def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[SweepEvent], None]]:
     """Show the events of a sweep as they are passed to the function that this yields."""
     with ExitStack() as stack:
         display: Display | None = None
@@ -95,10 +91,10 @@ def _progress(spec: SweepSpec, options: SweepOptions) -> Iterator[Callable[[Swee
         def on_event(event: SweepEvent) -> None:
             nonlocal display
             if isinstance(event, SweepStarted):
-                if not options.quiet:
-                    level = _upcoming_level(spec, options.store)
+                if not quiet:
+                    level = _upcoming_level(spec, store)
                     console.print_start(spec, event.status, event.placement, level)
-                display = stack.enter_context(show_progress(spec, event.status, options.quiet))
+                display = stack.enter_context(show_progress(spec, event.status, quiet))
             elif display is not None:
                 display.add(event)
 
@@ -129,8 +125,9 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 
 
-def _dry_run(spec: SweepSpec, options: SweepOptions) -> None:
-    status = find_missing(spec, options)
-    estimated = estimate(spec, status, options)
-    level = _upcoming_level(spec, options.store)
-    console.print_dry_run(spec, status, estimated, level)
+def _dry_run(spec: SweepSpec, arguments: Namespace) -> None:
+    store, execution = Store(arguments.results / spec.name), _execution(arguments)
+    machine, mix_devices = describe_resources(execution), execution.mix_devices
+    status = find_missing(spec, store, machine, mix_devices=mix_devices, force=arguments.force)
+    estimated = estimate(spec, status, execution, arguments.data_dir)
+    console.print_dry_run(spec, status, estimated, _upcoming_level(spec, store))

@@ -25,8 +25,8 @@ def kind_of(device: str) -> str:
     return device.partition(":")[0]
 
 
-def choose(wanted: str = "auto", gpus: Sequence[int] | None = None) -> tuple[str, ...]:
-    """The devices that a sweep trains on.
+def choose(wanted: str, gpus: Sequence[int] | None = None) -> tuple[str, tuple[int, ...] | None]:
+    """Return the kind of device that a sweep trains on, and the numbers of the GPUs for CUDA.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ def choose(wanted: str = "auto", gpus: Sequence[int] | None = None) -> tuple[str
                 if not n_cuda
                 else f"--gpus are CUDA's, got --device {wanted}"
             )
-        return (kind,)
-    wanted_gpus = range(n_cuda) if gpus is None else tuple(dict.fromkeys(gpus))
+        return kind, None
+    wanted_gpus = tuple(range(n_cuda) if gpus is None else dict.fromkeys(gpus))
     for gpu in wanted_gpus:
         if gpu >= n_cuda:
             raise UsageError(f"--gpus: there are GPUs 0 to {n_cuda - 1} here, got {gpu}")
     if not wanted_gpus:
         raise UsageError("gpus must name at least one GPU, got none")
-    return tuple(f"cuda:{gpu}" for gpu in wanted_gpus)
+    return kind, wanted_gpus
 
 
 def _is_number(gpu: object) -> bool:

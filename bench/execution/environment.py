@@ -14,7 +14,7 @@ from bench.execution.devices import CPU, CUDA, kind_of
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Facts that a row records; the names are the columns' (see :mod:`bench.storage.records`)."""
+    """Machine as recorded in each row; the fields are columns of :mod:`bench.storage.records`."""
 
     device: str
     device_name: str

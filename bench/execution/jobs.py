@@ -77,7 +77,7 @@ def make_jobs(runs: Sequence[RunSpec], stack: int) -> tuple[Job, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """Where runs are made: the data, the machine, and the place for the rows.
+    """What each job is given: the data, the machine, and the store of its rows.
 
     Attributes
     ----------

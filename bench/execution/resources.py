@@ -1,11 +1,12 @@
-"""What of this machine a sweep uses, and how its runs are laid out on it."""
+"""Resolve the requested execution on this machine, and place runs on its devices."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 from bench.errors import UsageError
@@ -17,38 +18,28 @@ from bench.execution.jobs import load_data, make_jobs
 from bench.networks.build import has_closed_form
 from bench.spec.expressions import MAX_SEEDS
 from bench.spec.model import RunSpec
-from bench.spec.options import MAX_JOBS, MAX_JOBS_PER_GPU
+from bench.spec.options import MAX_JOBS, MAX_JOBS_PER_GPU, MAX_TIMEOUT, ExecutionOptions
 from bench.training.stack import bytes_per_run
 
-#: Of a GPU's free memory, this share is counted on.
+#: Share of the free memory of a GPU that runs may use.
 _COUNTED_ON = 0.8
-#: One job leaves gaps between its kernels that another fills; a third finds few.
+#: A second job fills the gaps between the kernels of the first; a third gains little.
 _MOST_JOBS_PER_GPU = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hardware:
-    """What a sweep may use.
+class Placement:
+    """Decided execution of the missing runs.
 
     Attributes
     ----------
-    machine
-        What its rows say about this machine; `n_jobs` is the most that may work side by side.
-    devices
-        What trains: see :mod:`bench.execution.devices`.
-    jobs_per_gpu, stack
-        Jobs that a GPU trains at a time, and runs in a job at most; None: :func:`lay_out` chooses.
+    n_jobs
+        Number of jobs at a time.
+    stack
+        Largest number of runs in a job.
+    slots
+        The device of each worker process on GPUs; empty on the CPU.
     """
-
-    machine: Machine
-    devices: tuple[str, ...] = (CPU,)
-    jobs_per_gpu: int | None = None
-    stack: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where runs are placed; `slots` and `stack` are those of a RunContext."""
 
     n_jobs: int
     stack: int
@@ -56,53 +47,29 @@ class Placement:
 
     @property
     def n_devices(self) -> int:
-        """GPUs, or workers on the processor: jobs beside each other on one GPU share its time."""
+        """Number of GPUs, or of workers on the CPU."""
         return len(set(self.slots)) or self.n_jobs
 
 
-def choose_hardware(
-    device: str = "auto",
-    n_jobs: int = -1,
-    *,
-    gpus: Sequence[int] | None = None,
-    jobs_per_gpu: int | None = None,
-    stack: int | None = None,
-    tf32: bool = False,
-) -> Hardware:
-    """This machine as a sweep will use it.
-
-    Parameters
-    ----------
-    device
-        One of :data:`bench.spec.options.DEVICES`; auto takes a GPU where there is one.
-    n_jobs
-        The most that may work side by side; -1 for every core that this process may use, or for
-        what the GPUs hold.
-    gpus
-        Which of CUDA's GPUs; None for all.
-    jobs_per_gpu
-        Jobs that a GPU trains at a time; None for what its memory holds, at most two.
-    stack
-        Runs in a job at most; None for one on the processor, and on a GPU for all seeds of a
-        variant that its memory holds.
-    tf32
-        Let a GPU round the factors of products to ten bits.
+def resolve_execution(requested: ExecutionOptions) -> ExecutionOptions:
+    """Check the options, and replace the device, the GPUs and `n_jobs` by those of this machine.
 
     Raises
     ------
     UsageError
-        If there is no such device here, or something else is not allowed.
+        If a value is not allowed, or this machine has no such device.
     """
+    n_jobs, jobs_per_gpu = requested.n_jobs, requested.jobs_per_gpu
     _check("n_jobs", None if n_jobs == -1 else n_jobs, MAX_JOBS, ", or -1 for every core")
     _check("jobs_per_gpu", jobs_per_gpu, MAX_JOBS_PER_GPU)
-    _check("stack", stack, MAX_SEEDS)
-    chosen = devices.choose(device, gpus)
-    kind = kind_of(chosen[0])
+    _check("stack", requested.stack, MAX_SEEDS)
+    _check_timeout(requested.timeout)
+    kind, gpus = devices.choose(requested.device, requested.gpus)
     if jobs_per_gpu is not None and kind == CPU:
         raise UsageError(
             f"--jobs-per-gpu {jobs_per_gpu}: this sweep trains on the processor: give --n-jobs"
         )
-    if tf32 and kind != CUDA:
+    if requested.tf32 and kind != CUDA:
         raise UsageError(f"--tf32 is for GPUs of CUDA, and this sweep trains on {kind}")
     if n_jobs == -1:
         n_jobs = available_cores() if kind == CPU else MAX_JOBS
@@ -111,8 +78,7 @@ def choose_hardware(
     elif (reason := why_no_workers()) is not None:
         warnings.warn(f"one job at a time runs on one GPU because {reason}", stacklevel=2)
         n_jobs = 1
-    machine = describe_machine(chosen[0], n_jobs, tf32=tf32)
-    return Hardware(machine=machine, devices=chosen, jobs_per_gpu=jobs_per_gpu, stack=stack)
+    return replace(requested, device=kind, gpus=gpus, n_jobs=n_jobs)
 
 
 def _check(name: str, value: object, most: int, also: str = "") -> None:
@@ -121,34 +87,48 @@ def _check(name: str, value: object, most: int, also: str = "") -> None:
         raise UsageError(f"{name} must be at least 1 and at most {most}{also}, got {value!r}")
 
 
-def lay_out(runs: Sequence[RunSpec], hardware: Hardware, arrays: Path) -> Placement:
-    """How these runs are laid out on the hardware.
+def _check_timeout(timeout: float | None) -> None:
+    is_number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and 0 < timeout <= MAX_TIMEOUT):
+        raise UsageError(
+            f"timeout must be positive and at most {MAX_TIMEOUT:,.0f} seconds, or None, "
+            f"got {timeout!r:.80}"
+        )
 
-    On the processor, each is a job of a worker, unless a stack was asked for. On GPUs, all seeds of
-    a variant are one job, but for what its memory holds, and for GPUs that would have none.
+
+def describe_resources(execution: ExecutionOptions) -> Machine:
+    """Describe this machine as used with these options, which must be resolved."""
+    return describe_machine(execution.devices[0], execution.n_jobs, tf32=execution.tf32)
+
+
+def lay_out(runs: Sequence[RunSpec], execution: ExecutionOptions, arrays: Path) -> Placement:
+    """Decide where runs are trained, and how many in a job; the options must be resolved.
+
+    On the CPU, each run is a job, unless a stack was requested. On GPUs, all seeds of a variant are
+    one job, if memory allows this and no GPU is left without a job.
     """
-    most = hardware.machine.n_jobs
-    if kind_of(hardware.devices[0]) == CPU:
-        stack = hardware.stack or 1
-        return Placement(n_jobs=min(most, max(1, len(make_jobs(runs, stack)))), stack=stack)
+    names, stack, per_gpu = execution.devices, execution.stack, execution.jobs_per_gpu
+    if kind_of(names[0]) == CPU:
+        stack = stack or 1
+        n_jobs = min(execution.n_jobs, max(1, len(make_jobs(runs, stack))))
+        return Placement(n_jobs=n_jobs, stack=stack)
     seeds = max(1, len({run.seed for run in runs}))
-    held = _held(runs, hardware, arrays)
-    per_gpu = hardware.jobs_per_gpu
+    held = _held(runs, names, arrays)
     if per_gpu is None:
-        wanted = min(seeds, hardware.stack or seeds)
+        wanted = min(seeds, stack or seeds)
         fits_twice = held >= _MOST_JOBS_PER_GPU * wanted
         is_stacked = all(has_closed_form(run.workload.network) for run in runs)
         per_gpu = _MOST_JOBS_PER_GPU if fits_twice and is_stacked else 1
-    slots = (hardware.devices * per_gpu)[:most]
-    share = math.ceil(len(runs) / len(hardware.devices))  # no GPU shall be without work
-    stack = hardware.stack or max(1, min(seeds, held // per_gpu, share))
+    slots = (names * per_gpu)[: execution.n_jobs]
+    share = math.ceil(len(runs) / len(names))  # every GPU gets a job
+    stack = stack or max(1, min(seeds, held // per_gpu, share))
     slots = slots[: max(1, len(make_jobs(runs, stack)))]
     return Placement(n_jobs=len(slots), stack=stack, slots=slots)
 
 
-def _held(runs: Sequence[RunSpec], hardware: Hardware, arrays: Path) -> int:
-    """How many of these runs the memory of every GPU holds at a time."""
+def _held(runs: Sequence[RunSpec], names: Sequence[str], arrays: Path) -> int:
+    """Number of these runs that the memory of each GPU holds at a time."""
     data = load_data(arrays, CPU)
     variants = {(run.workload, run.optimizer) for run in runs}
     most = max((bytes_per_run(*variant, data) for variant in variants), default=1)
-    return int(min(map(devices.free_bytes, hardware.devices)) * _COUNTED_ON / most)
+    return int(min(map(devices.free_bytes, names)) * _COUNTED_ON / most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import SpecError
@@ -25,24 +26,45 @@ MAX_TIMEOUT = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionOptions:
-    """Options of the execution that may change the numerical results.
+    """Requested execution of a sweep.
 
     Attributes
     ----------
     device
         One of :data:`DEVICES`.
+    n_jobs
+        Largest number of jobs at a time; -1: the number of available cores, or of jobs that the
+        memory of the GPUs holds.
+    gpus
+        Numbers of the CUDA devices; None: all.
+    jobs_per_gpu
+        Jobs at a time on one GPU; None: as many as its memory holds, at most two.
     stack
-        Largest number of runs that are trained together; None: the default of the device.
+        Largest number of runs in a job; None: 1 on the CPU, and on a GPU all seeds of a variant
+        that its memory holds.
     tf32
         Whether factors of matrix products may be rounded to TF32.
     mix_devices
         Whether runs of several kinds of device may be in one sweep.
+    timeout
+        Seconds after which a run is recorded as failed; None: no limit.
     """
 
-    device: str
+    device: str = "auto"
+    n_jobs: int = -1
+    gpus: Sequence[int] | None = None
+    jobs_per_gpu: int | None = None
     stack: int | None = None
     tf32: bool = False
     mix_devices: bool = False
+    timeout: float | None = None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Names of the devices in torch, such as ``cuda:0``; ``auto`` must be replaced before."""
+        if self.gpus is None:
+            return (self.device,)
+        return tuple(f"{self.device}:{gpu}" for gpu in self.gpus)
 
 
 def parse_gpus(text: str) -> tuple[int, ...]:

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.errors import MixedRunsError
+from bench.execution.environment import Machine
 from bench.spec.model import Declaration, RunSpec, SweepSpec, canonical_json
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, check_uniform
 from bench.storage.store import Store, finished_keys
-from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import ANY_NUMBER
+
+_OTHER_NAME = "give this sweep another --name"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,13 @@ class SweepStatus:
 
 
 def find_missing(
-    spec: SweepSpec, options: SweepOptions, rows: pa.Table | None = None
+    spec: SweepSpec,
+    store: Store,
+    machine: Machine,
+    *,
+    rows: pa.Table | None = None,
+    mix_devices: bool = False,
+    force: bool = False,
 ) -> SweepStatus:
     """Compare the plan with the stored rows.
 
@@ -42,6 +50,8 @@ def find_missing(
     ----------
     rows
         The stored rows; None: read them.
+    mix_devices, force
+        Whether runs of several kinds of device are allowed, and whether stored runs are repeated.
 
     Raises
     ------
@@ -49,13 +59,16 @@ def find_missing(
         If the stored rows are of another workload, device or torch version, or were declared to be
         judged in another way.
     """
-    planned, store, force = spec.plan(), options.store, options.force
+    planned = spec.plan()
     if rows is None:
         rows = store.read_rows()
     keys = [run.key for run in planned]
     belongs = pc.is_in(rows["run_key"], pa.array(keys))
     kept = rows.filter(pc.invert(belongs)) if force else rows
-    _refuse_other_workload(kept, spec, options)
+    settings = {**vars(spec.workload), **vars(machine)}
+    expected = {column: settings[column] for column in UNIFORM_COLUMNS}
+    check_uniform(kept, expected, store.directory, _OTHER_NAME, mix_devices=mix_devices)
+    _refuse_other_budget(kept, spec, store)
     if not force:
         _refuse_other_meaning(rows, planned, store)
     if len(rows) and (stored := store.read_spec()) is not None:
@@ -70,12 +83,8 @@ def find_missing(
     )
 
 
-def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, options: SweepOptions) -> None:
-    store = options.store
-    settings = {**vars(spec.workload), **vars(options.hardware.machine)}
-    advice = "give this sweep another --name"
-    expected = {column: settings[column] for column in UNIFORM_COLUMNS}
-    check_uniform(rows, expected, store.directory, advice, mix_devices=options.mix_devices)
+def _refuse_other_budget(rows: pa.Table, spec: SweepSpec, store: Store) -> None:
+    """Refuse variants with another batch size, or another number of updates."""
     own = {optimizer.name: spec.workload_of(optimizer) for optimizer in spec.optimizers}
     for row in (
         rows.select(["optimizer", *BUDGET_COLUMNS])
@@ -89,7 +98,7 @@ def _refuse_other_workload(rows: pa.Table, spec: SweepSpec, options: SweepOption
             if row[column] != getattr(workload, column):
                 raise MixedRunsError(
                     f"{store.directory} holds runs with {column}={row[column]}, this sweep has "
-                    f"{column}={getattr(workload, column)}: {advice}"
+                    f"{column}={getattr(workload, column)}: {_OTHER_NAME}"
                 )
 
 
@@ -100,7 +109,7 @@ def _refuse_other_base(spec: SweepSpec, stored: SweepSpec, store: Store) -> None
         if before[name] != now:
             raise MixedRunsError(
                 f"{store.directory} was declared with {name}={before[name]}, this sweep has "
-                f"{name}={now}: give this sweep another --name"
+                f"{name}={now}: {_OTHER_NAME}"
             )
 
 

@@ -17,12 +17,17 @@ from filelock import FileLock, Timeout
 from bench.datasets import cache as datasets
 from bench.errors import StoreError, UsageError
 from bench.execution.jobs import RunContext, RunEvent, estimate_seconds, load_data
-from bench.execution.resources import Placement, choose_hardware, lay_out
+from bench.execution.resources import (
+    Placement,
+    describe_resources,
+    lay_out,
+    resolve_execution,
+)
 from bench.execution.runner import run_plan, stop_workers
 from bench.spec.model import SweepSpec, Workload
+from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import is_external
 from bench.storage.store import Damage, Repair, Store, joined, runs_table
-from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
@@ -78,7 +83,7 @@ def sweep(
         Number of worker processes; -1 for one per available core. With one worker on the CPU, the
         runs are trained in this process. On GPUs every worker is a process.
     gpus, jobs_per_gpu, stack, tf32
-        How GPUs are used: see :func:`bench.execution.resources.choose_hardware`.
+        How GPUs are used: see :class:`bench.spec.options.ExecutionOptions`.
     mix_devices
         Whether runs from different kinds of device are allowed in one sweep; the report says so.
     timeout
@@ -119,20 +124,29 @@ def sweep(
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name} must be True or False, got {value!r:.80}")
-    options = SweepOptions(
-        store=Store(Path(results) / spec.name),
-        hardware=choose_hardware(
-            device, n_jobs, gpus=gpus, jobs_per_gpu=jobs_per_gpu, stack=stack, tf32=tf32
-        ),
+    execution = ExecutionOptions(
+        device=device,
+        n_jobs=n_jobs,
+        gpus=gpus,
+        jobs_per_gpu=jobs_per_gpu,
+        stack=stack,
+        tf32=tf32,
         mix_devices=mix_devices,
-        data_dir=None if data_dir is None else Path(data_dir),
         timeout=timeout,
-        force=force,
-        quiet=quiet,
     )
-    on_event = _ignore if quiet else _ProgressLines()
+    execution = resolve_execution(execution)
     with _threads_restored():
-        runs = runs_table(run_sweep(spec, options, on_event=on_event, on_damage=_warn_of_damage))
+        files = run_sweep(
+            spec,
+            Store(Path(results) / spec.name),
+            execution,
+            data_dir=None if data_dir is None else Path(data_dir),
+            force=force,
+            quiet=quiet,
+            on_event=_ignore if quiet else _ProgressLines(),
+            on_damage=_warn_of_damage,
+        )
+    runs = runs_table(files)
     planned = {run.key for run in spec.plan()}
     return runs[runs["run_key"].isin(planned)].reset_index(drop=True)
 
@@ -189,8 +203,12 @@ SweepEvent = SweepStarted | RunEvent
 
 def run_sweep(
     spec: SweepSpec,
-    options: SweepOptions,
+    store: Store,
+    execution: ExecutionOptions,
     *,
+    data_dir: Path | None = None,
+    force: bool = False,
+    quiet: bool = True,
     on_event: Callable[[SweepEvent], None],
     on_damage: Callable[[Damage], None],
 ) -> Mapping[Path, pa.Table]:
@@ -198,6 +216,10 @@ def run_sweep(
 
     Parameters
     ----------
+    execution
+        As :func:`bench.execution.resources.resolve_execution` returns it.
+    data_dir, force, quiet
+        As for :func:`sweep`; `quiet` hides the progress of downloads.
     on_event
         Called with :class:`SweepStarted` if runs are missing, then with each run that ends.
     on_damage
@@ -218,21 +240,27 @@ def run_sweep(
     TrainingError
         If every run of the sweep failed.
     """
-    store = options.store
     refuse_foreign(store.options_file)
-    arrays = datasets.prepare(spec.workload.dataset, options.data_dir, quiet=options.quiet)
-    _try_network(spec.workload, arrays, options.hardware.devices[0])
+    machine = describe_resources(execution)
+    arrays = datasets.prepare(spec.workload.dataset, data_dir, quiet=quiet)
+    _try_network(spec.workload, arrays, execution.devices[0])
     store.create()
     with _locked(store):
         store.tidy()
         repair = _repair(spec, store)
         for damage in repair.damage:
             on_damage(damage)
-        status = find_missing(spec, options, joined(repair.files))
+        rows = joined(repair.files)
+        status = find_missing(
+            spec, store, machine, rows=rows, mix_devices=execution.mix_devices, force=force
+        )
         store.write_spec(spec)
-        store.write_options(options_text(spec, options.execution))
+        store.write_options(options_text(spec, execution))
         if status.missing:
-            _train(status, options, arrays, on_event)
+            context = RunContext(
+                arrays=arrays, machine=machine, store=store, timeout=execution.timeout
+            )
+            _train(status, execution, context, on_event)
         is_compact = not status.missing and set(repair.files) <= {store.rows_file}
         files = repair.files if is_compact else _compact(store)
     refuse_all_failed(planned_rows(joined(files), spec), store.directory)
@@ -241,20 +269,13 @@ def run_sweep(
 
 def _train(
     status: SweepStatus,
-    options: SweepOptions,
-    arrays: Path,
+    execution: ExecutionOptions,
+    context: RunContext,
     on_event: Callable[[SweepEvent], None],
 ) -> None:
-    placement = lay_out(status.missing, options.hardware, arrays)
-    context = RunContext(
-        arrays=arrays,
-        machine=replace(options.hardware.machine, n_jobs=placement.n_jobs),
-        store=options.store,
-        device=options.hardware.devices[0],
-        stack=placement.stack,
-        slots=placement.slots,
-        timeout=options.timeout,
-    )
+    placement = lay_out(status.missing, execution, context.arrays)
+    machine = replace(context.machine, n_jobs=placement.n_jobs)
+    context = replace(context, machine=machine, stack=placement.stack, slots=placement.slots)
     with closing(run_plan(status.missing, context)) as events:  # this starts the workers
         on_event(SweepStarted(status=status, placement=placement))
         for event in events:
@@ -304,14 +325,16 @@ class Estimate:
     placement: Placement
 
 
-def estimate(spec: SweepSpec, status: SweepStatus, options: SweepOptions) -> Estimate:
+def estimate(
+    spec: SweepSpec, status: SweepStatus, execution: ExecutionOptions, data_dir: Path | None
+) -> Estimate:
     """Estimate the duration of the missing runs from stored runs, or else from short trials."""
     if not status.missing:
         return Estimate(seconds=0.0, placement=Placement(n_jobs=1, stack=1))
     seconds = _stored_seconds(status.done)
-    arrays = datasets.prepare(spec.workload.dataset, options.data_dir)
-    placement = lay_out(status.missing, options.hardware, arrays)
-    data = load_data(arrays, options.hardware.devices[0])
+    arrays = datasets.prepare(spec.workload.dataset, data_dir)
+    placement = lay_out(status.missing, execution, arrays)
+    data = load_data(arrays, execution.devices[0])
     for optimizer in (o for o in spec.optimizers if o.name not in seconds):
         workload = spec.workload_of(optimizer)
         seconds.update(estimate_seconds(workload, [optimizer], data, placement.stack))

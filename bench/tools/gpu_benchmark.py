@@ -22,12 +22,13 @@ from bench.datasets.cache import prepare
 from bench.execution.devices import CUDA, exact_numbers, kind_of
 from bench.execution.environment import describe_machine, name_of
 from bench.execution.jobs import RunContext, load_data
-from bench.execution.resources import Hardware, lay_out
+from bench.execution.resources import lay_out
 from bench.execution.runner import run_plan
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.resolve import resolve
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import OptimizerSpec, SweepSpec, Workload
+from bench.spec.options import MAX_JOBS, ExecutionOptions
 from bench.storage.store import Store
 from bench.tools.benchmark import Tutorial, seconds
 from bench.training.device_data import DeviceData
@@ -150,14 +151,13 @@ def _time_sweep(
 ) -> SweepTiming:
     seeds = tuple(range(n_seeds))
     plan = SweepSpec(name="x", optimizers=tuple(specs), seeds=seeds, workload=workload).plan()
-    machine = describe_machine(device, 1024)
-    layout = lay_out(plan, Hardware(machine=machine, devices=(device,)), arrays)
+    layout = lay_out(plan, ExecutionOptions(device=device, n_jobs=MAX_JOBS), arrays)
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory))
         store.create()
         context = RunContext(
             arrays=arrays,
-            machine=replace(machine, n_jobs=layout.n_jobs),
+            machine=describe_machine(device, layout.n_jobs),
             store=store,
             device=device,
             stack=layout.stack if layout.slots else n_seeds,

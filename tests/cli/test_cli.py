@@ -27,11 +27,9 @@ from bench.cli.console import duration
 from bench.cli.sweep import make_spec
 from bench.errors import MixedRunsError
 from bench.execution import jobs
-from bench.execution.environment import available_cores
-from bench.execution.resources import choose_hardware
+from bench.execution.environment import available_cores, describe_machine
 from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
-from bench.sweeps.options import SweepOptions
 from bench.sweeps.reproduce import command_line
 from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
@@ -488,14 +486,12 @@ def test_a_name_that_now_means_something_else_is_refused(
     spec = make_spec(make_parser().parse_args(["sweep", *SMALL_SWEEP, "--name", "small"]))
     other = replace(spec.optimizers[0], hyperparameters=(("lr", 0.2),))
     spec = replace(spec, optimizers=(other, *spec.optimizers[1:]))
-    options = SweepOptions(
-        store=Store(Path("results/small")), hardware=choose_hardware("cpu", n_jobs=2)
-    )
+    store, machine = Store(Path("results/small")), describe_machine("cpu", 2)
     with pytest.raises(
         MixedRunsError, match=r"sgd seed 0 as torch.optim.SGD with .*\"lr\":0.1.* \{\"lr\":0.2"
     ):
-        find_missing(spec, options)
-    status = find_missing(spec, replace(options, force=True))
+        find_missing(spec, store, machine)
+    status = find_missing(spec, store, machine, force=True)
     assert len(status.missing) == len(status.planned)
     assert len(status.done) == 0  # what is done again does not count as done
 

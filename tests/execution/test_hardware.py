@@ -14,8 +14,14 @@ from bench.execution import devices, runner
 from bench.execution.devices import exact_numbers
 from bench.execution.environment import Machine, available_cores, describe_machine
 from bench.execution.jobs import load_data
-from bench.execution.resources import Hardware, Placement, choose_hardware, lay_out
+from bench.execution.resources import (
+    Placement,
+    describe_resources,
+    lay_out,
+    resolve_execution,
+)
 from bench.spec.model import RunSpec, SweepSpec, Workload
+from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
 from bench.tools import gpu_benchmark
 from bench.training.device_data import DeviceData
@@ -53,7 +59,9 @@ def test_devices_are_chosen(
     here: Callable[..., None], found: Any, wanted: str, gpus: Any, expected: tuple[str, ...]
 ) -> None:
     here(**found)
-    assert devices.choose(wanted, gpus) == expected
+    execution = resolve_execution(ExecutionOptions(device=wanted, gpus=gpus))
+    assert execution.devices == expected
+    assert resolve_execution(execution) == execution
 
 
 @pytest.mark.parametrize(
@@ -80,19 +88,22 @@ def test_what_is_not_here_is_named(
 ) -> None:
     here(**found)
     with pytest.raises(UsageError, match=message):
-        choose_hardware(**options)
+        resolve_execution(ExecutionOptions(**options))
 
 
 def test_rows_name_the_device(here: Callable[..., None]) -> None:
+    def machine_for(**options: Any) -> Machine:
+        return describe_resources(resolve_execution(ExecutionOptions(**options)))
+
     here(cuda=1)
-    machine = choose_hardware(tf32=True).machine
+    machine = machine_for(tf32=True)
     assert (machine.device, machine.device_name, machine.tf32) == ("cuda", "model of cuda:0", True)
-    assert choose_hardware("cuda").machine.tf32 is False
+    assert machine_for(device="cuda").tf32 is False
     here(mps=True)
-    machine = choose_hardware().machine
+    machine = machine_for()
     assert (machine.device, machine.device_name, machine.tf32) == ("mps", "Apple GPU", None)
     here()
-    assert choose_hardware().machine == describe_machine("cpu", available_cores())
+    assert machine_for() == describe_machine("cpu", available_cores())
 
 
 # ---------------------------------------------------------------- layout
@@ -106,42 +117,41 @@ def plan(n_seeds: int, network: str = "mlp") -> tuple[RunSpec, ...]:
     ).plan()
 
 
-def gpus(*names: str, n_jobs: int = 1024, **settings: Any) -> Hardware:
-    machine = vars(describe_machine("cpu", n_jobs)) | {"device": "cuda"}
-    return Hardware(machine=Machine(**machine), devices=names, **settings)
+def gpus(*numbers: int, n_jobs: int = 1024, **settings: Any) -> ExecutionOptions:
+    return ExecutionOptions(device="cuda", gpus=numbers, n_jobs=n_jobs, **settings)
 
 
 @pytest.mark.parametrize(
-    ("n_seeds", "hardware", "gigabytes", "expected"),
+    ("n_seeds", "execution", "gigabytes", "expected"),
     [
         # one GPU: all seeds in a stack, two stacks at a time
-        (20, gpus("cuda:0"), 40, (20, ("cuda:0", "cuda:0"))),
-        (1000, gpus("cuda:0"), 40, (1000, ("cuda:0", "cuda:0"))),
+        (20, gpus(0), 40, (20, ("cuda:0", "cuda:0"))),
+        (1000, gpus(0), 40, (1000, ("cuda:0", "cuda:0"))),
         # what one job of all seeds would fill, has one at a time
-        (1000, gpus("cuda:0"), 12, (1000, ("cuda:0",))),
+        (1000, gpus(0), 12, (1000, ("cuda:0",))),
         # memory for some hundred only
-        (1000, gpus("cuda:0"), 2, (None, ("cuda:0",))),
-        (20, gpus("cuda:0"), 0.001, (1, ("cuda:0",))),
+        (1000, gpus(0), 2, (None, ("cuda:0",))),
+        (20, gpus(0), 0.001, (1, ("cuda:0",))),
         # as asked for
-        (20, gpus("cuda:0", stack=8), 40, (8, ("cuda:0", "cuda:0"))),
-        (20, gpus("cuda:0", jobs_per_gpu=3), 40, (20, ("cuda:0",) * 3)),
-        (20, gpus("cuda:0", jobs_per_gpu=3, n_jobs=2), 40, (20, ("cuda:0",) * 2)),
+        (20, gpus(0, stack=8), 40, (8, ("cuda:0", "cuda:0"))),
+        (20, gpus(0, jobs_per_gpu=3), 40, (20, ("cuda:0",) * 3)),
+        (20, gpus(0, jobs_per_gpu=3, n_jobs=2), 40, (20, ("cuda:0",) * 2)),
         # GPUs without work are not taken, and each shall have some
-        (20, gpus(*TWO_GPUS), 40, (20, ("cuda:0", "cuda:1", "cuda:0"))),
-        (20, gpus("cuda:0", "cuda:1", "cuda:2", "cuda:3"), 40, (15, None)),
-        (2, gpus(*TWO_GPUS, jobs_per_gpu=8, stack=2), 40, (2, ("cuda:0", "cuda:1", "cuda:0"))),
+        (20, gpus(0, 1), 40, (20, ("cuda:0", "cuda:1", "cuda:0"))),
+        (20, gpus(0, 1, 2, 3), 40, (15, None)),
+        (2, gpus(0, 1, jobs_per_gpu=8, stack=2), 40, (2, ("cuda:0", "cuda:1", "cuda:0"))),
     ],
 )
 def test_runs_are_laid_out_on_gpus(
     n_seeds: int,
-    hardware: Hardware,
+    execution: ExecutionOptions,
     gigabytes: float,
     expected: tuple[int | None, tuple[str, ...] | None],
     arrays: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(devices, "free_bytes", lambda _device: int(gigabytes * 1e9))
-    layout = lay_out(plan(n_seeds), hardware, arrays)
+    layout = lay_out(plan(n_seeds), execution, arrays)
     stack, slots = expected
     assert layout.n_jobs == len(layout.slots)
     if stack is None:
@@ -156,7 +166,7 @@ def test_networks_that_are_not_batched_have_a_gpu_for_themselves(
     arrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 40_000_000_000)
-    assert lay_out(plan(20, "lenet"), gpus("cuda:0"), arrays).slots == ("cuda:0",)
+    assert lay_out(plan(20, "lenet"), gpus(0), arrays).slots == ("cuda:0",)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +181,14 @@ def test_networks_that_are_not_batched_have_a_gpu_for_themselves(
 def test_the_processor_has_workers(
     stack: int | None, n_jobs: int, expected: Placement, arrays: Path
 ) -> None:
-    assert lay_out(plan(20), choose_hardware("cpu", n_jobs, stack=stack), arrays) == expected
+    execution = ExecutionOptions(device="cpu", n_jobs=n_jobs, stack=stack)
+    assert lay_out(plan(20), execution, arrays) == expected
 
 
 def test_nothing_to_do_needs_one_worker(arrays: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 40_000_000_000)
-    assert lay_out((), choose_hardware("cpu"), arrays).n_jobs == 1
-    assert lay_out((), gpus("cuda:0"), arrays).n_jobs == 1
+    assert lay_out((), ExecutionOptions(device="cpu", n_jobs=4), arrays).n_jobs == 1
+    assert lay_out((), gpus(0), arrays).n_jobs == 1
 
 
 @pytest.fixture
