@@ -28,98 +28,14 @@ Any long table can be compared: give the names of its columns, and which values 
 This package reads no files, draws no figures, and imports neither torch nor matplotlib.
 """
 
-from bench.analysis.change.compare import compare_sweeps
-from bench.analysis.comparison import compare
-from bench.analysis.export import to_dict, to_json
-from bench.analysis.results import (
-    Band,
-    BestShare,
-    Change,
-    ChangedFact,
-    Comparison,
-    CrossedInterval,
-    Direction,
-    Incident,
-    LearningCurve,
-    LogRank,
-    Look,
-    Obstacle,
-    Omnibus,
-    Pair,
-    Parameters,
-    Power,
-    Provenance,
-    RankDiagram,
-    RankReversal,
-    RateCurve,
-    RunScore,
-    RunTable,
-    Scope,
-    SelectionPoint,
-    SingleSeed,
-    SpeedChange,
-    SurvivalStep,
-    SweepAnalysis,
-    SweepChange,
-    TargetTreatment,
-    TimeRatio,
-    TimeToTarget,
-    Timing,
-    Treatment,
-    Variant,
-    Verdict,
-)
-from bench.analysis.stats.bootstrap import bca_interval
-from bench.analysis.stats.omnibus import critical_difference
-from bench.analysis.stats.sequential import look_levels
-from bench.analysis.sweep import analyse_sweep, describe_runs
-from bench.analysis.workloads import means_over_seeds
-
-__all__ = [
-    "Band",
-    "BestShare",
-    "Change",
-    "ChangedFact",
-    "Comparison",
-    "CrossedInterval",
-    "Direction",
-    "Incident",
-    "LearningCurve",
-    "LogRank",
-    "Look",
-    "Obstacle",
-    "Omnibus",
-    "Pair",
-    "Parameters",
-    "Power",
-    "Provenance",
-    "RankDiagram",
-    "RankReversal",
-    "RateCurve",
-    "RunScore",
-    "RunTable",
-    "Scope",
-    "SelectionPoint",
-    "SingleSeed",
-    "SpeedChange",
-    "SurvivalStep",
-    "SweepAnalysis",
-    "SweepChange",
-    "TargetTreatment",
-    "TimeRatio",
-    "TimeToTarget",
-    "Timing",
-    "Treatment",
-    "Variant",
-    "Verdict",
-    "analyse_sweep",
-    "bca_interval",
-    "compare",
-    "compare_sweeps",
-    "critical_difference",
-    "describe_runs",
-    "look_levels",
-    "means_over_seeds",
-    "to_dict",
-    "to_json",
-]
+from bench.analysis.change.compare import compare_sweeps as compare_sweeps
+from bench.analysis.comparison import compare as compare
+from bench.analysis.export import to_dict as to_dict
+from bench.analysis.export import to_json as to_json
+from bench.analysis.results import *  # noqa: F403 - their list is there
+from bench.analysis.stats.bootstrap import bca_interval as bca_interval
+from bench.analysis.stats.omnibus import critical_difference as critical_difference
+from bench.analysis.stats.sequential import look_levels as look_levels
+from bench.analysis.sweep import analyse_sweep as analyse_sweep
+from bench.analysis.sweep import describe_runs as describe_runs
+from bench.analysis.workloads import means_over_seeds as means_over_seeds
