@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Held while the global generators are set: runs may share a process.
-GENERATORS = threading.RLock()
+#: Held while the global generators are set: `bench.sweep` may be called in several threads.
+_GENERATORS = threading.RLock()
 
 
 class GeneratorState:
@@ -52,7 +52,7 @@ class GeneratorState:
         With `keep`, the next block continues from the state at the end of this one. Without it,
         the state does not change, and numpy's generator starts from the seed.
         """
-        with GENERATORS:
+        with _GENERATORS:
             outer_torch = [get_state() for get_state, _ in self._torch]
             outer_numpy = np.random.get_bit_generator()  # type: ignore[attr-defined]
             outer_python = random.getstate()

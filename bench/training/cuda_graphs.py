@@ -6,9 +6,9 @@ be tensors on the device, as Python values are fixed at capture.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -16,9 +16,6 @@ import torch
 if TYPE_CHECKING:
     from torch.cuda.graphs import _POOL_HANDLE  # type: ignore[attr-defined]
 
-#: Only one thread of a process may capture at a time.
-CAPTURE_LOCK = threading.Lock()
-_own = threading.local()
 _refused: set[torch.device] = set()
 
 
@@ -34,24 +31,21 @@ class CapturedStep(Protocol):
 
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
-    """Use a separate CUDA stream of this thread for `device` in the block; no effect on the CPU.
+    """Use a separate CUDA stream for `device` in the block; no effect on the CPU.
 
-    Graphs can be captured only on a stream that is not the default. Jobs on separate streams also
-    do not wait for each other.
+    Graphs can be captured only on a stream that is not the default.
     """
     if device.type != "cuda":
         yield
         return
-    streams: dict[torch.device, torch.cuda.Stream] = _own.__dict__.setdefault("streams", {})
-    if device not in streams:
-        with CAPTURE_LOCK:
-            streams[device] = _new_stream(device)
-    with torch.cuda.device(device), torch.cuda.stream(streams[device]):
+    stream = _stream(device)
+    with torch.cuda.device(device), torch.cuda.stream(stream):
         yield
-        streams[device].synchronize()
+        stream.synchronize()
 
 
-def _new_stream(device: torch.device) -> torch.cuda.Stream:
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
     """Create a stream and do a matrix product on it, so that cuBLAS allocates its workspace."""
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     with torch.cuda.device(device), torch.cuda.stream(stream):
@@ -83,18 +77,17 @@ def capture(step: Callable[[], object], device: torch.device) -> CapturedStep:
         later captures on this device fail too.
     """
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
-    with CAPTURE_LOCK:
-        if device in _refused:
-            raise RuntimeError("an earlier capture failed")
-        torch.cuda.synchronize(device)
-        torch.cuda.empty_cache()  # the graph has its own memory pool and cannot use cached blocks
-        try:
-            _capture(step, graph, device, pool)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:
-            _refused.add(device)
-            raise
+    if device in _refused:
+        raise RuntimeError("an earlier capture failed")
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()  # the graph has its own memory pool and cannot use cached blocks
+    try:
+        _capture(step, graph, device, pool)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        _refused.add(device)
+        raise
     return graph
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,8 +20,6 @@ from bench.networks.build import Network
 from bench.networks.mlp import MLP
 from bench.networks.module import flatten, trainable
 from bench.spec.generator_state import GeneratorState
-
-_LATEST = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,7 @@ def starts(network: Network, seeds: Sequence[int]) -> Starts:
     """
     if len(seeds) == 1 or not isinstance(network, MLP):
         return _starts(network, tuple(seeds), torch.get_default_dtype())
-    with _LATEST:
-        return _latest_starts(network, tuple(seeds), torch.get_default_dtype())
+    return _latest_starts(network, tuple(seeds), torch.get_default_dtype())
 
 
 def _starts(network: Network, seeds: tuple[int, ...], _default_dtype: torch.dtype) -> Starts:
@@ -85,8 +81,7 @@ def orders(n_images: int, batch_size: int, iterations: int, seeds: Sequence[int]
     """Return the order of the images for these seeds; the latest result for a stack is cached."""
     if len(seeds) == 1:
         return _orders(n_images, batch_size, iterations, tuple(seeds))
-    with _LATEST:
-        return _latest_orders(n_images, batch_size, iterations, tuple(seeds))
+    return _latest_orders(n_images, batch_size, iterations, tuple(seeds))
 
 
 def _orders(n_images: int, batch_size: int, iterations: int, seeds: tuple[int, ...]) -> Orders:

