@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import StoreError
-from bench.execution import jobs
+from bench.execution import jobs, runner
 from bench.execution.runner import _start_worker
 from bench.execution.slots import Slots, claimed_device
 from bench.spec.model import RunSpec
@@ -54,13 +54,17 @@ class HangingSeed(int):
         return int(self) ^ other
 
 
-def start_breaking(broken: tuple[str, ...], at_seed: int | None, parent: int, slots: Slots) -> None:
+def start_breaking(
+    broken: tuple[str, ...], at_seed: int | None, stays_broken: bool, parent: int, slots: Slots
+) -> None:
     """Start a worker whose device fails if it is one of `broken`, at a seed or at any."""
     _start_worker(parent, slots)
-    train = jobs.train
+    train, failed = jobs.train, slots.directory / "failed"
+    runner.is_working = lambda _device: not (stays_broken and failed.exists())
 
     def train_or_break(workload: Any, optimizer: Any, seeds: Any, data: Any) -> Any:
         if claimed_device(slots.devices) in broken and (at_seed is None or at_seed in seeds):
+            failed.touch()
             jobs.is_working = lambda _device: False
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return train(workload, optimizer, seeds, data)
@@ -76,5 +80,6 @@ def start_without_gpus(parent: int, slots: Slots) -> None:
 
     of = DeviceData.of
     torch.cuda.get_device_name = lambda device=None: f"model of {device}"
+    runner.is_working = lambda _device: True
     DeviceData.of = lambda dataset, _device: of(dataset, torch.device("cpu"))  # type: ignore[method-assign,assignment]
     _start_worker(parent, slots)

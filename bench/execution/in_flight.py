@@ -23,7 +23,7 @@ class DeviceFailure:
     device, reason
         The device, and the error in one line.
     runs
-        Keys of the runs that the worker was training.
+        Keys of the runs that the worker was training; empty: the device failed before them.
     """
 
     device: str

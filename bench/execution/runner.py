@@ -20,10 +20,11 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import active_children
+from typing import NoReturn
 
 from bench.errors import WorkerError
 from bench.execution._joblib import joblib, loky, why_no_workers
-from bench.execution.devices import exact_numbers, kind_of
+from bench.execution.devices import exact_numbers, is_working, kind_of
 from bench.execution.environment import name_of
 from bench.execution.in_flight import DeviceFailure, InFlight
 from bench.execution.jobs import (
@@ -47,6 +48,8 @@ from bench.storage.rows import read_rows
 _MAX_WITHOUT_PROGRESS = 3
 #: A run that was in training at so many device failures is recorded as failed.
 _MAX_DEVICE_FAILURES = 2
+#: Restarts of the workers on the last device, one after the other without a run having ended.
+_MAX_RESTARTS = 4
 
 
 def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent]:
@@ -56,8 +59,9 @@ def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent
     then repeated, each alone in a worker, to find the one that ends its worker: it is recorded as
     failed if it does so twice. All other runs continue in a new pool.
 
-    If a device fails, all runs in flight continue in a pool without this device. A run that was in
-    training on two devices when they failed is recorded as failed.
+    If a device fails, all runs in flight continue in a pool without this device. The last device is
+    used again by new workers, as a run may have made it fail. A run that was in training at two
+    such failures is recorded as failed.
 
     Close the generator to stop early: joblib then kills the workers at once. A row is written
     whole or not at all, so only the runs in flight are lost.
@@ -65,7 +69,7 @@ def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent
     Raises
     ------
     WorkerError
-        If workers cannot be started, die without having begun a run, or no device is left.
+        If workers cannot be started, die without having begun a run, or no device works any more.
     StoreError
         If a row cannot be written.
     """
@@ -104,6 +108,8 @@ class _Plan:
         self._n_before = len(runs)  # waiting when the current pool was started
         self._n_without_progress = 0
         self._device_failures: Counter[str] = Counter()  # by run
+        self._device_error = ""  # reason of the latest of these failures
+        self._n_restarts = 0  # on the last device, since a run has ended
 
     def start_pool(self) -> None:
         """Start a pool for the next suspect, or for all waiting runs."""
@@ -122,6 +128,7 @@ class _Plan:
             while True:
                 try:
                     for event in self._pool:
+                        self._n_restarts = 0
                         yield self._ended(event)
                 except BrokenProcessPool as error:
                     yield from self._recover(error)
@@ -173,8 +180,10 @@ class _Plan:
             ) from error
 
     def _without_devices(self, failures: Sequence[DeviceFailure]) -> Generator[RunEvent]:
-        """Take away the slots of the devices that failed."""
+        """Take away the slots of the devices that failed, unless no other slots are left."""
         for failure in failures:
+            if failure.runs or not self._device_error:
+                self._device_error = failure.reason
             for key in failure.runs:
                 self._device_failures[key] += 1
                 if key in self._waiting and self._device_failures[key] >= _MAX_DEVICE_FAILURES:
@@ -182,7 +191,10 @@ class _Plan:
         broken = {failure.device for failure in failures}
         slots = tuple(slot for slot in self._context.slots if slot not in broken)
         if self._waiting and not slots:
-            raise _no_device(failures[-1].reason)
+            self._n_restarts += 1
+            is_usable = any(failure.runs for failure in failures)
+            if not is_usable or self._n_restarts > _MAX_RESTARTS:
+                raise _no_device(self._device_error)
         self._context = replace(self._context, slots=slots or self._context.slots)
 
 
@@ -244,17 +256,27 @@ def _one_by_one(events: Generator[tuple[RunEvent, ...]]) -> Generator[RunEvent]:
 def _do_marked(job: Job, context: RunContext, in_flight: InFlight) -> tuple[RunEvent, ...]:
     """Do a job on the device of this process, with its runs marked as in flight."""
     if context.slots:
-        context = _on_device(context, claimed_device(context.slots))
+        device = claimed_device(context.slots)
+        if not is_working(device):
+            reason = f"{device} does not compute in a new process"
+            _end_with(DeviceFailure(device=device, reason=reason, runs=()), in_flight)
+        context = _on_device(context, device)
     kind, tf32 = kind_of(context.device), bool(context.machine.tf32)
     try:
         with exact_numbers(kind, tf32=tf32), in_flight.during(job.runs):
             return do_job(job, context)
     except DeviceFailureError as error:
-        if not is_worker():
-            raise _no_device(str(error)) from error
         keys = tuple(run.key for run in job.runs)
-        in_flight.report(DeviceFailure(device=context.device, reason=str(error), runs=keys))
-        os._exit(1)  # the device may work again in another process, but not in this one
+        failure = DeviceFailure(device=context.device, reason=str(error), runs=keys)
+        _end_with(failure, in_flight)
+
+
+def _end_with(failure: DeviceFailure, in_flight: InFlight) -> NoReturn:
+    """Report a device failure and end this worker; the device may work again in a new one."""
+    if not is_worker():
+        raise _no_device(failure.reason)
+    in_flight.report(failure)
+    os._exit(1)
 
 
 def _on_device(context: RunContext, device: str) -> RunContext:

@@ -124,6 +124,24 @@ def test_a_run_has_failed_only_if_two_workers_died_that_had_begun_it(
     assert simulation.started == started
 
 
+def test_the_last_device_is_not_used_again_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pool(jobs: Sequence[Job], context: RunContext, in_flight: InFlight) -> Generator[RunEvent]:
+        yield from ()
+        keys = tuple(run.key for run in jobs[0].runs)
+        in_flight.report(DeviceFailure(device=context.slots[0], reason="Xid", runs=keys))
+        raise BrokenProcessPool
+
+    simulation = Simulation(tmp_path, monkeypatch, slots=("cpu:0",) * 2)
+    simulation.pool = pool
+    with pytest.raises(WorkerError, match=r"no GPU is left \(Xid\)"):
+        simulation.run()
+    assert [n_runs for _, n_runs in simulation.started] == [8, 8, 7, 7, 6]
+    stored = [simulation.context.store.run_file(run).exists() for run in PLAN]
+    assert stored == [True, True, *[False] * 6]
+
+
 class Unreliable:
     """Pools whose workers die, whose devices fail, and whose events get lost, at random.
 
@@ -142,7 +160,7 @@ class Unreliable:
     def __call__(
         self, jobs: Sequence[Job], context: RunContext, in_flight: InFlight
     ) -> Generator[RunEvent]:
-        assert not self.broken & set(context.slots)
+        assert not self.broken & set(context.slots) or set(context.slots) <= self.broken
         slots, waiting, begun = context.slots, list(jobs), []
         while waiting or begun:
             while waiting and len(begun) < len(slots):

@@ -42,24 +42,31 @@ def make_site(directory: Path, arrays: Path, slots: tuple[str, ...], **settings:
 
 
 @pytest.mark.parametrize(
-    ("slots", "broken", "at_seed", "expected"),
+    ("slots", "broken", "at_seed", "stays_broken", "expected"),
     [
-        (("cpu:0", "cpu:1", "cpu:0"), ("cpu:0",), None, ALL_OK),
-        (("cpu:0",), ("cpu:0",), 2, [OK, OK, None, None]),
-        pytest.param(THREE, THREE, 3, [OK, OK, OK, FAILED], marks=pytest.mark.slow),
+        (("cpu:0", "cpu:1", "cpu:0"), ("cpu:0",), None, False, ALL_OK),
+        (("cpu:0",), ("cpu:0",), 2, False, [OK, OK, FAILED, OK]),
+        (("cpu:0",), ("cpu:0",), 2, True, [OK, OK, None, None]),
+        pytest.param(THREE, THREE, 3, False, [OK, OK, OK, FAILED], marks=pytest.mark.slow),
     ],
-    ids=["one of two devices fails", "the only device fails", "a run breaks two devices"],
+    ids=[
+        "one of two devices fails",
+        "a run breaks the only device",
+        "the only device cannot be used any more",
+        "a run breaks two devices",
+    ],
 )
 def test_a_device_fails(
     slots: tuple[str, ...],
     broken: tuple[str, ...],
     at_seed: int | None,
+    stays_broken: bool,
     expected: list[str | None],
     arrays: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    start = partial(start_breaking, broken, at_seed)
+    start = partial(start_breaking, broken, at_seed, stays_broken)
     monkeypatch.setattr(runner, "_start_worker", start)
     context = make_site(tmp_path, arrays, slots)
     events = run_plan(PLAN, context)
