@@ -30,10 +30,7 @@ _NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNO
 def prepared(table: object) -> pd.DataFrame:
     """Return a copy of a table with rows numbered from 0 and column names as text.
 
-    Raises
-    ------
-    TableError
-        If it is not a DataFrame, or its columns have several levels.
+    Raise TableError if it is not a DataFrame, or its columns have several levels.
     """
     if not isinstance(table, pd.DataFrame):
         raise TableError(f"the table must be a pandas DataFrame, got {type(table).__name__}")
@@ -56,10 +53,7 @@ def prepared(table: object) -> pd.DataFrame:
 def column_name(role: str, name: object) -> str:
     """Return the name of a column as text; `role` is the parameter, for messages.
 
-    Raises
-    ------
-    TableError
-        If the name is neither text nor a whole number.
+    Raise TableError if the name is neither text nor a whole number.
     """
     if isinstance(name, str) or (isinstance(name, Integral) and not isinstance(name, bool)):
         return str(name)
@@ -127,10 +121,7 @@ def _is_half(cell: object) -> bool:
 def filled(table: pd.DataFrame, column: str, advice: str = "") -> list[object]:
     """Return the cells of a column, one value per run; `advice` ends the message of an error.
 
-    Raises
-    ------
-    TableError
-        If a cell is empty, or holds several values or bytes.
+    Raise TableError if a cell is empty, or holds several values or bytes.
     """
     refuse_nested_and_bytes(table, column)
     cells: list[object] = table[column].tolist()
@@ -165,12 +156,8 @@ def _is_finite(number: Real) -> bool:
 def numbers_of(table: pd.DataFrame, value: str) -> FloatArray:
     """Return a column as floats, shape (n,), with NaN for empty cells.
 
-    Text of a number is converted; text in :data:`MISSING` is an empty cell.
-
-    Raises
-    ------
-    TableError
-        If a cell holds anything else.
+    Text of a number is converted; text in :data:`MISSING` is an empty cell. Raise TableError if a
+    cell holds anything else.
     """
     cells = table[value]
     kind = cells.dtype

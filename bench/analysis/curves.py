@@ -27,6 +27,8 @@ def learning_curves(
 ) -> tuple[LearningCurve, ...]:
     """Return one curve per treatment that has evaluations, in the order of `treatments`.
 
+    Raise TableError if a column is missing.
+
     Parameters
     ----------
     table
@@ -37,11 +39,6 @@ def learning_curves(
         Names of the treatments.
     alpha
         The pointwise t intervals have level 1 - `alpha`.
-
-    Raises
-    ------
-    TableError
-        If a column is missing.
     """
     require_columns(table, ("optimizer", *CURVE_COLUMNS))
     evaluated = table[table["eval_iterations"].map(is_list)]

@@ -80,6 +80,9 @@ class Outcomes:
 def read_outcomes(table: pd.DataFrame, value: str, nan: NanReading = "diverged") -> Outcomes:
     """Convert the statuses and results of a table; a converted table is returned unchanged.
 
+    Raise TableError if there is no column `value`, a status is unknown, or a result is not a
+    number.
+
     Parameters
     ----------
     table
@@ -89,11 +92,6 @@ def read_outcomes(table: pd.DataFrame, value: str, nan: NanReading = "diverged")
     nan
         Whether runs with the result nan or inf diverged or have no result. It does not apply to
         runs with the status diverged or failed.
-
-    Raises
-    ------
-    TableError
-        If there is no column `value`, a status is unknown, or a result is not a number.
     """
     table = prepared(table)
     require_columns(table, [value])

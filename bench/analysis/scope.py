@@ -47,12 +47,8 @@ def scope(
 ) -> Scope | None:
     """Compute crossed intervals of the mean difference of every pair.
 
-    None without the column :data:`CORRECTNESS`, or without counts of test images.
-
-    Raises
-    ------
-    TableError
-        If the bits of a run do not agree with its count of correct examples.
+    None without the column :data:`CORRECTNESS`, or without counts of test images. Raise TableError
+    if the bits of a run do not agree with its count of correct examples.
     """
     if CORRECTNESS not in table.columns or paired.total is None:
         return None

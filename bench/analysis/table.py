@@ -119,7 +119,9 @@ def pair_up(
     Runs are paired by the value of the block, never by the order of the rows. A row with status
     ``failed`` has no value. A row with status ``diverged`` keeps its measured accuracy; without a
     finite accuracy, and for every loss, it ranks worst. Status words of other tools, and results
-    that are nan or inf, are read by :mod:`bench.analysis.outcomes`.
+    that are nan or inf, are read by :mod:`bench.analysis.outcomes`. Raise TableError if a column is
+    missing or has invalid cells, a (treatment, block) occurs twice, or there is nothing to compare,
+    and SpecError if `direction` is neither ``"higher"`` nor ``"lower"``.
 
     Parameters
     ----------
@@ -131,14 +133,6 @@ def pair_up(
         compare.
     direction
         Which values are better; optional for accuracies, losses and seconds.
-
-    Raises
-    ------
-    TableError
-        If a column is missing or has invalid cells, a (treatment, block) occurs twice, or there is
-        nothing to compare.
-    SpecError
-        If `direction` is neither ``"higher"`` nor ``"lower"``.
     """
     table = prepared(table)
     roles = {"treatment": treatment, "block": block, "value": value}
@@ -228,13 +222,7 @@ def sort_blocks(keys: Iterable[Block]) -> tuple[Block, ...]:
 
 
 def block_keys(table: pd.DataFrame, block: str) -> list[Block]:
-    """Return the block of every row.
-
-    Raises
-    ------
-    TableError
-        If a row has no block.
-    """
+    """Return the block of every row; raise TableError if a row has no block."""
     return [_plain(key) for key in filled(table, block)]
 
 

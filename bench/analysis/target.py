@@ -64,6 +64,8 @@ def time_to_target(
 ) -> TimeToTarget | None:
     """Compare the times to the target; None where the table has no evaluations.
 
+    Raise TableError if runs have different budgets, or lists of evaluations are invalid.
+
     Parameters
     ----------
     table
@@ -76,11 +78,6 @@ def time_to_target(
         Target accuracy as a fraction.
     level
         Family-wise level of the verdicts.
-
-    Raises
-    ------
-    TableError
-        If runs have different budgets, or lists of evaluations are invalid.
     """
     if not {AT, ACCURACY} <= set(table.columns):
         return None

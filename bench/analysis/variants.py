@@ -17,12 +17,8 @@ SETTINGS = ("algorithm", "hyperparameters")
 def variants_of(table: pd.DataFrame) -> tuple[Variant, ...]:
     """Return the variant of each optimizer, in the order of the rows.
 
-    Returns nothing where the table does not have the columns :data:`SETTINGS`.
-
-    Raises
-    ------
-    TableError
-        If runs of one optimizer differ in its class or hyperparameters.
+    Return nothing where the table does not have the columns :data:`SETTINGS`. Raise TableError if
+    runs of one optimizer differ in its class or hyperparameters.
     """
     if not set(SETTINGS) <= set(table.columns):
         return ()

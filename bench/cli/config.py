@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 def parse_words(words: Sequence[str]) -> Namespace:
     """The arguments of a command line and of its spec file, where it names one.
 
-    An option on the command line replaces the same option in the file, and its alternative.
-
-    Raises
-    ------
-    UsageError
-        If the command line or the file is wrong; for the file the message names the line.
+    An option on the command line replaces the same option in the file, and its alternative. Raise
+    UsageError if the command line or the file is wrong; for the file the message names the line.
     """
     arguments = make_parser().parse_args(words)
     if getattr(arguments, "config", None) is None:

@@ -35,10 +35,7 @@ def overall(specs: Sequence[SweepSpec], arguments: Namespace) -> SweepSpec:
 def check(whole: SweepSpec, arguments: Namespace) -> None:
     """Check before training that the comparison over datasets can be stored.
 
-    Raises
-    ------
-    UsageError
-        If a sweep has the name already, or a file cannot be written.
+    Raise UsageError if a sweep has the name already, or a file cannot be written.
     """
     store = Store(arguments.results / whole.name)
     if store.spec_file.exists():

@@ -53,10 +53,7 @@ class Entry:
 def read_entries(file: Path) -> list[Entry]:
     """The options in a spec file; their values are not yet converted.
 
-    Raises
-    ------
-    UsageError
-        If the file cannot be read, or is not a mapping of options to values.
+    Raise UsageError if the file cannot be read, or is not a mapping of options to values.
     """
     entries: dict[str, Entry] = {}
     for entry in map(_EntryReader(file).entry, *_compose(file)):

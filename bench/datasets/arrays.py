@@ -50,6 +50,8 @@ class Dataset:
 def checked(arrays: Mapping[str, object], where: str) -> Dataset:
     """Check the arrays of :data:`KEYS` and return them as a dataset; other keys are ignored.
 
+    Raise SpecError if an array is missing or is not of this form.
+
     Parameters
     ----------
     arrays
@@ -57,11 +59,6 @@ def checked(arrays: Mapping[str, object], where: str) -> Dataset:
         (n, D). Boolean pixels become 0 and 255. Labels are integers (n,).
     where
         Source of the arrays, for messages.
-
-    Raises
-    ------
-    SpecError
-        If an array is missing or is not of this form.
     """
     missing = [key for key in KEYS if key not in arrays]
     if missing:

@@ -33,10 +33,7 @@ def is_npz(name: str) -> bool:
 def npz_name(name: str) -> str:
     """Return `name` with the hash of the current content of the file.
 
-    Raises
-    ------
-    SpecError
-        If the file cannot be read, or `name` has a different hash.
+    Raise SpecError if the file cannot be read, or `name` has a different hash.
     """
     path, wanted = _split_name(name)
     try:
@@ -56,10 +53,7 @@ def npz_name(name: str) -> str:
 def read_npz(name: str) -> Dataset:
     """Read an .npz file; object arrays are rejected, as unpickling could run any code.
 
-    Raises
-    ------
-    SpecError
-        If it is not an .npz file, is damaged, or does not hold labelled images.
+    Raise SpecError if it is not an .npz file, is damaged, or does not hold labelled images.
     """
     path, _ = _split_name(name)
     where = f"dataset {str(path)!r}"
@@ -82,10 +76,7 @@ def read_npz(name: str) -> Dataset:
 def function_name(name: str) -> str:
     """Return `name` with the hash of the source.
 
-    Raises
-    ------
-    SpecError
-        If it cannot be imported, is not callable, or `name` has a different hash.
+    Raise SpecError if it cannot be imported, is not callable, or `name` has a different hash.
     """
     external = load_external(name, "dataset")
     if not callable(external.value):
@@ -99,10 +90,7 @@ def function_name(name: str) -> str:
 def call_function(name: str) -> Dataset:
     """Call a user's function, which returns a mapping or a tuple of the arrays of :data:`KEYS`.
 
-    Raises
-    ------
-    SpecError
-        If the function raises an exception, or does not return labelled images.
+    Raise SpecError if the function raises an exception, or does not return labelled images.
     """
     external, where = load_external(function_name(name), "dataset"), f"dataset {name!r}"
     try:

@@ -70,6 +70,9 @@ class _File:
 def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
     """Download the files that are not in `cache`, and read the dataset.
 
+    Raise DataError if it cannot be downloaded or is damaged; the message names the directory to
+    copy files to.
+
     Parameters
     ----------
     name
@@ -78,11 +81,6 @@ def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
         A writable directory.
     quiet
         Whether to hide torchvision's progress bars, which are shown in terminals only.
-
-    Raises
-    ------
-    DataError
-        If it cannot be downloaded or is damaged; the message names the directory to copy files to.
     """
     download, module = DOWNLOADS[name], import_datasets()
     cls = getattr(module, download.class_name)

@@ -19,10 +19,7 @@ _HASH_CHUNK = 1 << 20
 def read_mnist(cache: Path) -> Dataset:
     """Unpack the files of MNIST into `cache` and read them through torchvision.
 
-    Raises
-    ------
-    DataError
-        If a file in the package is damaged.
+    Raise DataError if a file in the package is damaged.
     """
     _unpack(cache / "MNIST" / "raw")
     return _read_through_torchvision(cache)

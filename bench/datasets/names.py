@@ -27,16 +27,13 @@ NAMES: tuple[str, ...] = tuple(N_TRAIN)
 def resolve_dataset(text: str) -> str:
     """Return the stored name of a dataset, which :func:`prepare` accepts.
 
+    Raise SpecError if there is no such dataset, or its hash has changed.
+
     Parameters
     ----------
     text
         One of :data:`NAMES`, the path of an .npz file, or ``module:function``. The last two get a
         hash, or keep the one that they have.
-
-    Raises
-    ------
-    SpecError
-        If there is no such dataset, or its hash has changed.
     """
     if text in N_TRAIN:
         return text
@@ -53,12 +50,7 @@ def resolve_dataset(text: str) -> str:
 def resolve_datasets(text: str) -> tuple[str, ...]:
     """Return the stored names of one or more datasets, separated by commas.
 
-    See :func:`resolve_dataset`.
-
-    Raises
-    ------
-    SpecError
-        If one of them is unknown, or given twice.
+    See :func:`resolve_dataset`. Raise SpecError if one of them is unknown, or given twice.
     """
     parts = [text] if os.path.exists(text) else [part.strip() for part in text.split(",")]
     names = tuple(map(resolve_dataset, parts))

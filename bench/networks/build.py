@@ -69,12 +69,8 @@ def make_network(
     """Create the network called `name` for images of shape (channels, height, width).
 
     A user-defined network is tested with one update of `batch_size` random images on `device`, by
-    default the CPU.
-
-    Raises
-    ------
-    SpecError
-        If the name is unknown, or the network does not accept these images.
+    default the CPU. Raise SpecError if the name is unknown, or the network does not accept these
+    images.
     """
     if is_external(name):
         where = device or torch.device("cpu")

@@ -100,10 +100,7 @@ class ModuleNetwork:
     def module(self) -> nn.Module:
         """Return a new module, initialised with the global random generators.
 
-        Raises
-        ------
-        SpecError
-            If the factory fails, or its module cannot be trained.
+        Raise SpecError if the factory fails, or its module cannot be trained.
         """
         module = self._new_module()
         if _shapes(module) != self.shapes:
@@ -143,10 +140,7 @@ class ModuleNetwork:
     def try_out(self, batch_size: int, device: torch.device) -> None:
         """Create the network with several seeds and train it for one update, to find errors early.
 
-        Raises
-        ------
-        SpecError
-            If the network fails, or does not depend on the seed as it must.
+        Raise SpecError if the network fails, or does not depend on the seed as it must.
         """
         once, again, other = (self._created_from(seed) for seed in (0, 0, 1))
         if {*map(id, once.module.modules())} & {*map(id, again.module.modules())}:

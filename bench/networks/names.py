@@ -47,13 +47,10 @@ class Architecture:
 def resolve_network(text: str) -> str:
     """Return the canonical name of a network.
 
+    Raise SpecError if there is no such network, or a user-defined one cannot be imported.
+
     >>> resolve_network("mlp[hidden=100]"), resolve_network("mlp[hidden=128x64]")
     ('mlp', 'mlp[hidden=128x64]')
-
-    Raises
-    ------
-    SpecError
-        If there is no such network, or a user-defined one cannot be imported.
     """
     if is_external(text):
         return load_external(text.strip(), "network").name
@@ -63,10 +60,7 @@ def resolve_network(text: str) -> str:
 def parse_architecture(text: str) -> Architecture:
     """Parse ``name`` or ``name[hidden=128x64]``.
 
-    Raises
-    ------
-    SpecError
-        If there is no such network, or it has no such option.
+    Raise SpecError if there is no such network, or it has no such option.
     """
     given = f"network {text[:QUOTED]!r}"
     match = _EXPRESSION.fullmatch(text.strip())

@@ -20,12 +20,8 @@ if TYPE_CHECKING:
 def resolve(expression: OptimizerExpression) -> OptimizerSpec:
     """Resolve an expression: add all defaults, and test one step.
 
-    Overrides that equal the default are omitted from the name, so each variant has one name.
-
-    Raises
-    ------
-    SpecError
-        If the name is unknown, or a hyperparameter is unknown, missing or invalid.
+    Overrides that equal the default are omitted from the name, so each variant has one name. Raise
+    SpecError if the name is unknown, or a hyperparameter is unknown, missing or invalid.
     """
     if is_external(expression.name):
         return _resolve_external(expression)

@@ -187,10 +187,7 @@ class Schedule:
 def parse_schedule(text: str) -> Schedule:
     """Parse ``name`` or ``name(setting=value,...)``, and add all defaults.
 
-    Raises
-    ------
-    SpecError
-        If there is no such schedule, or a setting is unknown or not allowed.
+    Raise SpecError if there is no such schedule, or a setting is unknown or not allowed.
     """
     match = re.fullmatch(r"([A-Za-z_][\w-]*)(?:\((.*)\))?", text, re.ASCII | re.DOTALL)
     if match is None or match[1] not in SCHEDULES:
@@ -230,6 +227,8 @@ def _updates(value: float, iterations: int) -> int:
 def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]:
     """Compute the learning rate of every update, (iterations,).
 
+    Raise SpecError if there is no such schedule.
+
     Parameters
     ----------
     text
@@ -238,11 +237,6 @@ def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]
         The highest rate.
     iterations
         Number of updates of the run, at least 1.
-
-    Raises
-    ------
-    SpecError
-        If there is no such schedule.
     """
     schedule = parse_schedule(text)
     settings = dict(schedule.settings)

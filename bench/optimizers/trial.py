@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 def require_learning_rate(spec: OptimizerSpec, text: str) -> None:
     """Check that a schedule changes the steps of `spec`.
 
-    Raises
-    ------
-    SpecError
-        If it has no learning rate, several, or one that does not change its steps (Rprop uses it in
-        its first step only).
+    Raise SpecError if it has no learning rate, several, or one that does not change its steps
+    (Rprop uses it in its first step only).
     """
     import torch
 
@@ -38,10 +35,7 @@ def require_learning_rate(spec: OptimizerSpec, text: str) -> None:
 def rate_groups(optimizers: Iterable[Steps]) -> list[dict[str, Any]]:
     """Return the parameter groups of `optimizers`, which hold their learning rate.
 
-    Raises
-    ------
-    SpecError
-        If there is not exactly one learning rate.
+    Raise SpecError if there is not exactly one learning rate.
     """
     groups = [group for o in optimizers for group in getattr(o, "param_groups", ())]
     if not groups or not all("lr" in group for group in groups):
@@ -55,10 +49,8 @@ def rate_groups(optimizers: Iterable[Steps]) -> list[dict[str, Any]]:
 def try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
     """Test two steps from the same state.
 
-    Raises
-    ------
-    SpecError
-        If a step raises an exception (`refusal` introduces its message), or the results differ.
+    Raise SpecError if a step raises an exception (`refusal` introduces its message), or the results
+    differ.
     """
     import torch
 

@@ -56,17 +56,14 @@ def resolve_variant(
 ) -> OptimizerSpec:
     """Resolve an expression, and add all defaults.
 
+    Raise SpecError if the name is unknown, or a setting is unknown, invalid, or rejected by torch.
+
     Parameters
     ----------
     workload
         Workload of the sweep. The batch size of a variant is None if it equals that of the sweep.
     n_images
         Number of training images, the largest batch size.
-
-    Raises
-    ------
-    SpecError
-        If the name is unknown, or a setting is unknown, invalid, or rejected by torch.
     """
     given = dict(expression.overrides)
     schedule = given.pop(SCHEDULE, None)
@@ -77,10 +74,7 @@ def resolve_variant(
 def refuse_endless_warmups(spec: SweepSpec) -> None:
     """Check that the warm-up of each schedule is shorter than the run.
 
-    Raises
-    ------
-    SpecError
-        If it is not; the message names the variant.
+    Raise SpecError if it is not; the message names the variant.
     """
     for optimizer in spec.optimizers:
         if optimizer.schedule is not None:

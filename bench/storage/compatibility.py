@@ -22,10 +22,7 @@ BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
     """Return the specification in a stored row.
 
-    Raises
-    ------
-    SpecError
-        If the hyperparameters or the workload are invalid.
+    Raise SpecError if the hyperparameters or the workload are invalid.
     """
     return RunSpec(
         workload=Workload(**{column: row[column] for column in vars(Workload())}),
@@ -46,6 +43,8 @@ def check_uniform(
 ) -> None:
     """Check that new runs agree with stored rows in :data:`UNIFORM_COLUMNS`.
 
+    Raise MixedRunsError if a column differs; the message names the first one and both values.
+
     Parameters
     ----------
     rows
@@ -56,11 +55,6 @@ def check_uniform(
         Directory of the rows, and advice for the user, for the message.
     mix_devices
         Whether devices may differ, and with them the builds of one torch version.
-
-    Raises
-    ------
-    MixedRunsError
-        If a column differs; the message names the first one and both values.
     """
     for column in UNIFORM_COLUMNS:
         if column == "device" and mix_devices:
@@ -87,12 +81,8 @@ def comparable(column: str, value: object, *, mix_devices: bool = False) -> obje
 def one_budget(rows: pa.Table, where: Path | str) -> tuple[Workload, str]:
     """Return the common workload and budget of all rows.
 
-    See :func:`bench.spec.model.common_budget`.
-
-    Raises
-    ------
-    MixedRunsError
-        If a variant has two workloads, or the variants do not have the same budget.
+    See :func:`bench.spec.model.common_budget`. Raise MixedRunsError if a variant has two workloads,
+    or the variants do not have the same budget.
     """
     columns = ["optimizer", *vars(Workload())]
     found = rows.group_by(columns, use_threads=False).aggregate([]).to_pylist()

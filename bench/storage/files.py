@@ -25,12 +25,8 @@ def write_atomically(content: bytes, file: Path) -> None:
 
     Steps: temporary file in the same directory, fsync, rename, fsync of the directory. Missing
     parent directories are created. The target of a symbolic link is replaced. A path that is not a
-    regular file (a directory, a device) is rejected.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be written. The temporary file is removed.
+    regular file (a directory, a device) is rejected. Raise StoreError if the file cannot be
+    written. The temporary file is removed.
     """
     file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():
@@ -55,15 +51,12 @@ def write_atomically(content: bytes, file: Path) -> None:
 def require_output(file: Path, what: str, inputs: Path | None = None) -> None:
     """Check, before hours of training, that `what` can be written to `file`.
 
+    Raise UsageError if `file` is a directory or a device, one of the inputs, or cannot be written.
+
     Parameters
     ----------
     inputs
         Input file or directory, which must not be overwritten.
-
-    Raises
-    ------
-    UsageError
-        If `file` is a directory or a device, one of the inputs, or cannot be written.
     """
     if file.exists() and not file.is_file():
         raise UsageError(f"cannot write {what} to {file}: it is not a regular file")
@@ -84,10 +77,7 @@ def _is_input(file: Path, inputs: Path) -> bool:
 def require_writable(directory: Path, what: str) -> None:
     """Create `directory`, and check that `what` can be written to it.
 
-    Raises
-    ------
-    UsageError
-        If it cannot be created or written.
+    Raise UsageError if it cannot be created or written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -53,10 +53,7 @@ class Ledger:
     def read(self) -> tuple[TakenLook, ...]:
         """Return all looks in their order; none if there is no file.
 
-        Raises
-        ------
-        StoreError
-            If the file cannot be read, or is not a list of looks.
+        Raise StoreError if the file cannot be read, or is not a list of looks.
         """
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
@@ -97,10 +94,7 @@ class Ledger:
     def record(self, looks: Sequence[TakenLook]) -> None:
         """Write the result of :meth:`with_look`, if it contains a new look.
 
-        Raises
-        ------
-        StoreError
-            If the file cannot be read or written.
+        Raise StoreError if the file cannot be read or written.
         """
         if len(looks) <= len(self.read()):
             return

@@ -28,12 +28,8 @@ def is_unreachable(error: BaseException | None) -> bool:
 def read_rows(file: Path, *, check: bool = True) -> pa.Table:
     """Read the rows of one file, with the columns and types of the schema.
 
-    Without `check` only the checksums of the pages are verified, not what the rows say.
-
-    Raises
-    ------
-    StoreError
-        If the file is not a parquet file with this schema, or a row was altered.
+    Without `check` only the checksums of the pages are verified, not what the rows say. Raise
+    StoreError if the file is not a parquet file with this schema, or a row was altered.
     """
     try:
         # not read_table, which is slower and adds columns for directories named key=value
@@ -62,10 +58,7 @@ def in_schema(rows: pa.Table) -> pa.Table:
 def refuse_altered(rows: pa.Table) -> None:
     """Check that the key of each row is the hash of its specification, and that it is consistent.
 
-    Raises
-    ------
-    ValueError
-        If a row was altered, is present twice, or has another schema version.
+    Raise ValueError if a row was altered, is present twice, or has another schema version.
     """
     for version in rows["schema_version"].unique().to_pylist():
         if version != SCHEMA_VERSION:
@@ -83,13 +76,7 @@ def refuse_altered(rows: pa.Table) -> None:
 
 
 def write_rows(rows: pa.Table, file: Path) -> None:
-    """Write rows to one parquet file atomically.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be written.
-    """
+    """Write rows to one parquet file atomically; raise StoreError if the file cannot be written."""
     sink = pa.BufferOutputStream()
     # small row groups with checksums: a flipped bit is detected, and damages one group only
     pq.write_table(

@@ -91,21 +91,12 @@ class Store:
     def create(self) -> None:
         """Create the directory, and check that rows can be written to it.
 
-        Raises
-        ------
-        UsageError
-            If it cannot be written.
+        Raise UsageError if it cannot be written.
         """
         require_writable(self.runs_directory, "results")
 
     def write_run(self, run: RunSpec, record: RunRecord) -> None:
-        """Write one row atomically.
-
-        Raises
-        ------
-        StoreError
-            If the file cannot be written.
-        """
+        """Write one row atomically; raise StoreError if the file cannot be written."""
         write_rows(pa.Table.from_pylist([vars(record)], schema=SCHEMA), self.run_file(run))
 
     def write_spec(self, spec: SweepSpec) -> None:
@@ -119,12 +110,7 @@ class Store:
     def read_spec(self) -> SweepSpec | None:
         """Return the stored declaration, or None if there is none.
 
-        Raises
-        ------
-        SpecError
-            If the file is not a declaration.
-        StoreError
-            If the file cannot be read.
+        Raise SpecError if the file is not a declaration, and StoreError if the file cannot be read.
         """
         try:
             return SweepSpec.from_json(self.spec_file.read_text(encoding="utf-8"))
@@ -138,12 +124,8 @@ class Store:
     def read_rows(self) -> pa.Table:
         """Return all stored rows; a separate file of a run replaces its row in `runs.parquet`.
 
-        Raises
-        ------
-        StoreError
-            If a file cannot be read.
-        MixedRunsError
-            If two files hold the same run.
+        Raise StoreError if a file cannot be read, and MixedRunsError if two files hold the same
+        run.
         """
         return joined(self.read_files())
 
@@ -196,19 +178,14 @@ class Store:
     def repair(self, spec: SweepSpec | None = None) -> Repair:
         """Move damaged files to `quarantine/`, so that their runs are repeated; read the rest.
 
-        Valid rows of a damaged `runs.parquet` are kept. No other process may write here.
+        Valid rows of a damaged `runs.parquet` are kept. No other process may write here. Raise
+        StoreError if a file cannot be moved, or cannot be opened for a reason outside it, and
+        MixedRunsError if two files hold the same run.
 
         Parameters
         ----------
         spec
             The sweep, where it is known: a file with runs of another workload counts as damaged.
-
-        Raises
-        ------
-        StoreError
-            If a file cannot be moved, or cannot be opened for a reason outside it.
-        MixedRunsError
-            If two files hold the same run.
         """
         damage: list[Damage] = []
         single: dict[Path, pa.Table] = {}
@@ -253,10 +230,7 @@ class Store:
     def compact(self) -> Mapping[Path, pa.Table]:
         """Merge all rows into one file and return them; an interruption loses no row.
 
-        Raises
-        ------
-        StoreError
-            If a file cannot be read, written or removed.
+        Raise StoreError if a file cannot be read, written or removed.
         """
         files = self.read_files()
         single = [file for file in files if file != self.rows_file]

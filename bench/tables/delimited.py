@@ -78,6 +78,10 @@ def read_delimited(
 ) -> TextTable:
     """Read a file of separated values.
 
+    Raise TableError if the file is empty, a quoted cell does not end, a row has too few or too many
+    cells, or a line that begins with ``#`` may be a row as well as a comment, and ValueError if it
+    is not text in UTF-8.
+
     Parameters
     ----------
     file, separator
@@ -87,14 +91,6 @@ def read_delimited(
     numeric
         Columns of `names` with numbers; they distinguish a row that begins with ``#`` from a
         comment.
-
-    Raises
-    ------
-    TableError
-        If the file is empty, a quoted cell does not end, a row has too few or too many cells, or a
-        line that begins with ``#`` may be a row as well as a comment.
-    ValueError
-        If it is not text in UTF-8.
     """
     text = file.read_bytes().decode("utf-8-sig")
     with _LIMIT_LOCK:

@@ -53,7 +53,9 @@ def read_tables(
     """Return the concatenated rows of all files, with the path of the file in ``run_file``.
 
     In text files the results (the `required` columns that are neither `treatment` nor `block`) and
-    statuses keep the words nan and inf as text.
+    statuses keep the words nan and inf as text. Raise UsageError if a path does not exist or
+    contains no table. Raise TableError if a file is not a table, has no rows, or lacks a column.
+    Raise StoreError if the directory of a sweep has a damaged row.
 
     Parameters
     ----------
@@ -67,15 +69,6 @@ def read_tables(
         Columns to omit.
     note
         Called with each message on skipped lines and ambiguous cells.
-
-    Raises
-    ------
-    UsageError
-        If a path does not exist or contains no table.
-    TableError
-        If a file is not a table, has no rows, or lacks a column.
-    StoreError
-        If the directory of a sweep has a damaged row.
     """
     import pandas as pd
 

@@ -60,6 +60,8 @@ class LostError(Exception):
 def soak(directory: Path, rng: int, kinds: Sequence[str] = ()) -> Iterator[TrialCounts]:
     """Inject faults in turn, without end, and yield the counts of the kind after each trial.
 
+    Raise StoreError if the reference sweep fails.
+
     Parameters
     ----------
     directory
@@ -68,11 +70,6 @@ def soak(directory: Path, rng: int, kinds: Sequence[str] = ()) -> Iterator[Trial
         Seed of the times and choices. How far a sweep is at a given time is not reproducible.
     kinds
         Keys of :data:`FAULTS`; all by default.
-
-    Raises
-    ------
-    StoreError
-        If the reference sweep fails.
     """
     random = Random(rng)
     trials = _Trials(directory, random)

@@ -66,15 +66,9 @@ def capture(step: Callable[[], object], device: torch.device) -> CapturedStep:
     """Capture the operations of `step` on `device` without doing them.
 
     The step must have run on the same stream before, so that kernels are loaded and buffers of the
-    first step exist.
-
-    Raises
-    ------
-    torch.OutOfMemoryError
-        If there is not enough memory for the intermediate results, which the graph keeps.
-    RuntimeError
-        If the step cannot be captured. The state of torch's allocator is then not reliable, so
-        later captures on this device fail too.
+    first step exist. Raise torch.OutOfMemoryError if there is not enough memory for the
+    intermediate results, which the graph keeps. Raise RuntimeError if the step cannot be captured.
+    The state of torch's allocator is then not reliable, so later captures on this device fail too.
     """
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     if device in _refused:

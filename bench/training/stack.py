@@ -140,10 +140,7 @@ def train(
 def try_network(workload: Workload, data: DeviceData) -> None:
     """Train the network of `workload` for one update.
 
-    Raises
-    ------
-    SpecError
-        If the network is a user's and cannot be trained.
+    Raise SpecError if the network is a user's and cannot be trained.
     """
     chunk = _chunk(workload.batch_size)
     make_network(

@@ -18,10 +18,7 @@ def changed_facts(
 ) -> tuple[ChangedFact, ...]:
     """Return the facts that differ: first those of all runs, then those of each optimizer.
 
-    Raises
-    ------
-    TableError
-        If runs of one optimizer differ in its class or hyperparameters.
+    Raise TableError if runs of one optimizer differ in its class or hyperparameters.
     """
     old, new = dict(facts_of(before)), dict(facts_of(after))
     columns = dict.fromkeys((*old, *new))
@@ -37,10 +34,8 @@ def changed_facts(
 def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
     """Return whether network, batch size or number of updates differ, so no runs can be paired.
 
-    Raises
-    ------
-    MixedRunsError
-        If the sweeps have different datasets, or one of them has more than one workload.
+    Raise MixedRunsError if the sweeps have different datasets, or one of them has more than one
+    workload.
     """
     (old, new), (dataset, other) = (
         [_only(table, column, which) for table, which in ((before, "before"), (after, "after"))]

@@ -84,10 +84,8 @@ class SweepRuns:
     def of(cls, table: pd.DataFrame) -> SweepRuns:
         """Read the runs from a table with one row per run.
 
-        Raises
-        ------
-        TableError
-            If a column is missing or has invalid cells: see :func:`bench.analysis.table.pair_up`.
+        Raise TableError if a column is missing or has invalid cells: see
+        :func:`bench.analysis.table.pair_up`.
         """
         table = prepared(table)
         require_columns(table, COLUMNS)

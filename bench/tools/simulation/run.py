@@ -85,6 +85,9 @@ def validate(
 ) -> Validation:
     """Simulate all scenarios, and compare every measured rate with its requirement.
 
+    Raise SpecError if `repetitions`, `rng` or `n_jobs` is out of range, or two studies have the
+    same name, and WorkerError if a worker process dies.
+
     Parameters
     ----------
     repetitions
@@ -99,13 +102,6 @@ def validate(
         Scenarios, by default those of :func:`make_studies`.
     tell
         Function that is called with the name of each finished scenario.
-
-    Raises
-    ------
-    SpecError
-        If `repetitions`, `rng` or `n_jobs` is out of range, or two studies have the same name.
-    WorkerError
-        If a worker process dies.
     """
     studies = make_studies() if studies is None else studies
     _check(repetitions, rng, n_jobs, [study.scenario for study in studies])
