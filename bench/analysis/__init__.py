@@ -23,19 +23,46 @@ Any long table can be compared: give the names of its columns, and which values 
 ...         margin=0.01).treatments[0].name
 'sgd'
 
-:func:`compare_sweeps` compares two sweeps, optimizer by optimizer.
+:func:`compare_sweeps` compares two sweeps, optimizer by optimizer. The classes of all parts of a
+result are in :mod:`bench.analysis.results`.
 
 This package reads no files, draws no figures, and imports neither torch nor matplotlib.
 """
 
-from bench.analysis.change.compare import compare_sweeps as compare_sweeps
-from bench.analysis.comparison import compare as compare
-from bench.analysis.export import to_dict as to_dict
-from bench.analysis.export import to_json as to_json
-from bench.analysis.results import *  # noqa: F403 - their list is there
-from bench.analysis.stats.bootstrap import bca_interval as bca_interval
-from bench.analysis.stats.omnibus import critical_difference as critical_difference
-from bench.analysis.stats.sequential import look_levels as look_levels
-from bench.analysis.sweep import analyse_sweep as analyse_sweep
-from bench.analysis.sweep import describe_runs as describe_runs
-from bench.analysis.workloads import means_over_seeds as means_over_seeds
+from bench.analysis.change.compare import compare_sweeps
+from bench.analysis.comparison import compare
+from bench.analysis.export import to_dict, to_json
+from bench.analysis.results import (
+    Change,
+    Comparison,
+    Look,
+    Pair,
+    SweepAnalysis,
+    SweepChange,
+    Treatment,
+)
+from bench.analysis.stats.bootstrap import bca_interval
+from bench.analysis.stats.omnibus import critical_difference
+from bench.analysis.stats.sequential import look_levels
+from bench.analysis.sweep import analyse_sweep, describe_runs
+from bench.analysis.workloads import means_over_seeds
+
+__all__ = [
+    "Change",
+    "Comparison",
+    "Look",
+    "Pair",
+    "SweepAnalysis",
+    "SweepChange",
+    "Treatment",
+    "analyse_sweep",
+    "bca_interval",
+    "compare",
+    "compare_sweeps",
+    "critical_difference",
+    "describe_runs",
+    "look_levels",
+    "means_over_seeds",
+    "to_dict",
+    "to_json",
+]

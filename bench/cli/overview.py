@@ -70,7 +70,8 @@ def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Nam
 
 
 def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) -> SweepAnalysis:
-    from bench.analysis import Provenance, compare, describe_runs, means_over_seeds
+    from bench.analysis import compare, describe_runs, means_over_seeds
+    from bench.analysis.results import Provenance
     from bench.sweeps.load import add_warnings
 
     means = means_over_seeds({label: s.rows.to_pandas() for label, s in sweeps.items()})

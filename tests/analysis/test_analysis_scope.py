@@ -16,7 +16,8 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from bench.analysis import Comparison, CrossedInterval, Scope, compare, look_levels
+from bench.analysis import Comparison, compare, look_levels
+from bench.analysis.results import CrossedInterval, Scope
 from bench.analysis.scope import MeanSquares
 from bench.errors import TableError
 

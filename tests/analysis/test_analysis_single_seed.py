@@ -14,8 +14,9 @@ from _tables import long_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis import SingleSeed, compare
+from bench.analysis import compare
 from bench.analysis import single_seed as module
+from bench.analysis.results import SingleSeed
 from bench.analysis.single_seed import DRAWS
 
 TOTAL = 10_000

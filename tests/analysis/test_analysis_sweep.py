@@ -14,17 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from bench.analysis import (
-    SweepAnalysis,
-    Variant,
-    analyse_sweep,
-    compare,
-    describe_runs,
-    to_dict,
-    to_json,
-)
+from bench.analysis import SweepAnalysis, analyse_sweep, compare, describe_runs, to_dict, to_json
 from bench.analysis.curves import learning_curves
 from bench.analysis.provenance import FACTS
+from bench.analysis.results import Variant
 from bench.analysis.sweep import COLUMNS
 from bench.errors import TableError
 from bench.storage.records import LATER_COLUMNS, SCHEMA, RunRecord

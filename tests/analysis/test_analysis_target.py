@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis import TargetTreatment, TimeToTarget, compare, look_levels
+from bench.analysis import compare, look_levels
+from bench.analysis.results import TargetTreatment, TimeToTarget
 from bench.errors import SpecError, TableError
 
 BUDGET = 10

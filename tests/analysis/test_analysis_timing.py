@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis import TimeRatio, compare, describe_runs
+from bench.analysis import compare, describe_runs
+from bench.analysis.results import TimeRatio
 from bench.analysis.timing import time_ratios
 
 seconds = st.floats(0.01, 1000)
