@@ -27,8 +27,9 @@ from bench.cli.sweep import make_spec
 from bench.errors import BenchError, MixedRunsError, SpecError, TrainingError, UsageError
 from bench.spec.expressions import MAX_SEEDS
 from bench.storage.looks import Ledger
+from bench.storage.records import FILE_COLUMN
 from bench.storage.rows import read_rows
-from bench.storage.store import FILE_COLUMN, Store
+from bench.storage.store import Store
 
 FAST: dict[str, Any] = {"optimizers": "sgd,adam", "seeds": 2, "iterations": 20, "name": "fast"}
 

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.stats.rounding import FloatArray
 from bench.errors import TableError
-
-#: The store's column with the path of the file that a row was read from, for messages.
-FILE_COLUMN = "run_file"
+from bench.storage.records import FILE_COLUMN
 
 #: Largest accepted number: sums of squares of larger numbers could overflow.
 LARGEST = 1e150

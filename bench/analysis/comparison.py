@@ -14,7 +14,7 @@ The procedure is fixed before the data are seen; no test is chosen from the data
    (:mod:`~bench.analysis.stats.multiplicity`);
 6. compute effect sizes (:mod:`~bench.analysis.stats.effects`);
 7. test for equivalence by two one-sided tests, in a separate Holm family
-   (:mod:`~bench.analysis.stats.equivalence`);
+   (:mod:`~bench.analysis.stats.student`);
 8. compute the power at this number of seeds (:mod:`~bench.analysis.stats.power`);
 9. compute how often a single seed is misleading (:mod:`~bench.analysis.single_seed`);
 10. compute intervals over new test images (:mod:`~bench.analysis.scope`);

@@ -27,18 +27,9 @@ def learning_curves(
 ) -> tuple[LearningCurve, ...]:
     """Return one curve per treatment that has evaluations, in the order of `treatments`.
 
-    Raise TableError if a column is missing.
-
-    Parameters
-    ----------
-    table
-        One row per run with `optimizer` and the list columns :data:`CURVE_COLUMNS`, null for a run
-        without evaluations. The column :data:`SECONDS_COLUMN` is optional; without it, curves have
-        no seconds.
-    treatments
-        Names of the treatments.
-    alpha
-        The pointwise t intervals have level 1 - `alpha`.
+    `table` has one row per run with `optimizer` and the list columns :data:`CURVE_COLUMNS`, null
+    for a run without evaluations. Without :data:`SECONDS_COLUMN`, curves have no seconds. The
+    pointwise t intervals have level 1 - `alpha`. Raise TableError if a column is missing.
     """
     require_columns(table, ("optimizer", *CURVE_COLUMNS))
     evaluated = table[table["eval_iterations"].map(is_list)]

@@ -80,18 +80,9 @@ class Outcomes:
 def read_outcomes(table: pd.DataFrame, value: str, nan: NanReading = "diverged") -> Outcomes:
     """Convert the statuses and results of a table; a converted table is returned unchanged.
 
-    Raise TableError if there is no column `value`, a status is unknown, or a result is not a
-    number.
-
-    Parameters
-    ----------
-    table
-        One row per run.
-    value
-        Name of the column of results.
-    nan
-        Whether runs with the result nan or inf diverged or have no result. It does not apply to
-        runs with the status diverged or failed.
+    `value` is the column of results. `nan` says whether runs with the result nan or inf diverged
+    or have no result; it does not apply to runs with the status diverged or failed. Raise
+    TableError if there is no column `value`, a status is unknown, or a result is not a number.
     """
     table = prepared(table)
     require_columns(table, [value])

@@ -10,12 +10,11 @@ from itertools import combinations
 from bench.analysis.results import Pair, Parameters, Verdict
 from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences, paired_differences
-from bench.analysis.stats.equivalence import tost_pvalue
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_pvalue
 from bench.analysis.stats.power import seeds_needed
 from bench.analysis.stats.rounding import FloatArray
-from bench.analysis.stats.student import t_interval, t_pvalue
+from bench.analysis.stats.student import t_interval, t_pvalue, tost_pvalue
 from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 from bench.analysis.table import PairedTable, sign_of
 
@@ -29,17 +28,8 @@ def compare_pairs(
 ) -> tuple[Pair, ...]:
     """Compare every unordered pair of treatments once; all pairs form one Holm family.
 
-    Parameters
-    ----------
-    paired
-        One value per (block, treatment).
-    order
-        Names of the treatments, best first: the order of the pairs.
-    parameters
-        Declared settings: intervals have level 1 - alpha; `margin` is that of the equivalence
-        tests.
-    level
-        Family-wise level of the verdicts.
+    `order` holds the names of the treatments, best first: the order of the pairs. Intervals have
+    level 1 - `parameters.alpha`; `level` is the family-wise level of the verdicts.
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     names = list(combinations(order, 2))
@@ -79,10 +69,8 @@ def measure_pair(
 
     Parameters
     ----------
-    names
-        Names of a and b.
-    values
-        Values of a and b over their common blocks, each of shape (n,), without NaN.
+    names, values
+        Names of a and b, and their values over the common blocks, each of shape (n,), without NaN.
     total
         Where the values are counts divided by `total`, that number; else None.
     parameters
@@ -153,21 +141,15 @@ def _judge(pair: Pair, level: float, n_tested: int) -> Pair:
 def decide_verdict(
     nominal: Verdict, pvalue_holm: float | None, pvalue_equivalence_holm: float | None, level: float
 ) -> Verdict:
-    """Return the verdict from the adjusted p-values.
+    """Return the verdict from the adjusted p-values, at the family-wise `level`.
 
-    Parameters
-    ----------
-    nominal
-        Verdict if the difference were significant, as in the result of :func:`measure_pair`.
-    pvalue_holm, pvalue_equivalence_holm
-        Holm's adjusted p-values of the test of a difference and of the equivalence test.
-    level
-        Family-wise level.
+    `nominal` is the verdict if the difference were significant: that of :func:`measure_pair`.
     """
-    if nominal in ("identical", "not testable") or _at_most(pvalue_holm, level):
+    if nominal in ("identical", "not testable") or at_most(pvalue_holm, level):
         return nominal
-    return "equivalent" if _at_most(pvalue_equivalence_holm, level) else "inconclusive"
+    return "equivalent" if at_most(pvalue_equivalence_holm, level) else "inconclusive"
 
 
-def _at_most(pvalue: float | None, alpha: float) -> bool:
-    return pvalue is not None and pvalue <= alpha
+def at_most(pvalue: float | None, level: float) -> bool:
+    """Return whether a p-value is defined and at most `level`."""
+    return pvalue is not None and pvalue <= level

@@ -13,22 +13,9 @@ from bench.storage.records import LATER_COLUMNS
 
 #: Columns that describe the workload and the machine.
 FACTS = (
-    "dataset",
-    "network",
-    "batch_size",
-    "iterations",
-    "eval_every",
-    "device",
-    "device_name",
-    "tf32",
-    "stack",
-    "cores",
-    "n_jobs",
-    "torch_version",
-    "numpy_version",
-    "python_version",
-    "git_commit",
-    "schema_version",
+    *("dataset", "network", "batch_size", "iterations", "eval_every"),
+    *("device", "device_name", "tf32", "stack", "cores", "n_jobs"),
+    *("torch_version", "numpy_version", "python_version", "git_commit", "schema_version"),
 )
 SECONDS = ("train_seconds", "eval_seconds")
 

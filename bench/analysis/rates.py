@@ -18,15 +18,8 @@ SCHEDULE_COLUMN = "schedule"
 def rate_curves(table: pd.DataFrame, variants: Sequence[Variant]) -> tuple[RateCurve, ...]:
     """Return one curve per variant with a known learning rate, in the order of `variants`.
 
-    Returns nothing where no variant has a schedule: the hyperparameters then hold the constant
-    rates.
-
-    Parameters
-    ----------
-    table
-        One row per run with `optimizer`, `iterations` and the list columns :data:`RATE_COLUMNS`.
-    variants
-        Settings of the treatments.
+    Nothing where no variant has a schedule: the hyperparameters then hold the constant rates.
+    `table` has one row per run with `optimizer`, `iterations` and :data:`RATE_COLUMNS`.
     """
     if not any(variant.schedule for variant in variants):
         return ()

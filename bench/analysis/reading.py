@@ -80,17 +80,10 @@ def read_values(
     correct: FloatArray | None = None,
     totals: FloatArray | None = None,
 ) -> Reading:
-    """Interpret the numbers of a column: unit, counts and rounding.
+    """Interpret the numbers of a column, shape (n,): unit, counts and rounding.
 
-    Parameters
-    ----------
-    column
-        Name of the column.
-    numbers
-        Shape (n,), as they are in the table.
-    correct, totals
-        Shape (n,): the numbers of correct and of all test images, where the table has them. They
-        are used where they agree with `numbers`; in an edited table they may not agree.
+    `correct` and `totals`, shape (n,), are the numbers of correct and of all test images, where the
+    table has them. They are used where they agree with `numbers`; in an edited table they may not.
     """
     scale = scale_of(column, numbers)
     if scale is not None and totals is not None and column in COUNTED:

@@ -31,19 +31,8 @@ def single_seed(
 ) -> SingleSeed | None:
     """Compute how often a single block is misleading, and how often n blocks find the leader.
 
-    Parameters
-    ----------
-    paired
-        One value per (block, treatment).
-    order
-        Names of the treatments, best first.
-    pairs
-        Pairs of the comparison.
-
-    Returns
-    -------
-    SingleSeed or None
-        None for fewer than two treatments or no complete block.
+    `order` holds the names of the treatments, best first. None for fewer than two treatments or no
+    complete block.
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     scores = _in_whole_units(paired, [column[name] for name in order])

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.columns import (
-    FILE_COLUMN,
     is_list,
     numbers_of,
     prepared,
@@ -38,12 +37,20 @@ from bench.analysis.results import (
     SweepAnalysis,
     Timing,
 )
+from bench.analysis.stats.descriptives import finite_or_none
 from bench.analysis.stats.letters import group_letters
 from bench.analysis.stats.omnibus import rank_diagram
 from bench.analysis.table import LOSSES, block_keys, reading_of, sort_blocks
 from bench.analysis.timing import time_ratios
 from bench.analysis.variants import SETTINGS, foreign_variants, variants_of
-from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, REQUIRED_COLUMNS
+from bench.storage.records import (
+    DIVERGED,
+    FAILED,
+    FILE_COLUMN,
+    MAX_SECONDS,
+    OK,
+    REQUIRED_COLUMNS,
+)
 
 #: Columns of hashes with their meaning: they must be equal for all runs of a seed.
 PAIRING = {"initial_weights_sha256": "initial weights", "data_order_sha256": "order of the data"}
@@ -260,7 +267,7 @@ def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
         RunScore(
             treatment=run["optimizer"],
             seed=run["seed"],
-            value=None if run["status"] in without_value else _finite(run[value]),
+            value=None if run["status"] in without_value else finite_or_none(run[value]),
             status=str(run["status"]),
         )
         for run in _rows(table, ("optimizer", "seed", "status", value))
@@ -273,7 +280,7 @@ def _timings(table: pd.DataFrame, order: Sequence[str]) -> tuple[Timing, ...]:
     timings = []
     for name in order:
         runs = whole[whole["optimizer"] == name]
-        train, evaluate = (_optional(runs[column].median()) for column in SECONDS)
+        train, evaluate = (finite_or_none(runs[column].median()) for column in SECONDS)
         timings.append(
             Timing(treatment=name, n=len(runs), train_seconds=train, eval_seconds=evaluate)
         )
@@ -332,12 +339,3 @@ def _cell(value: Any) -> str | int | float | None:
 def _rows(table: pd.DataFrame, columns: Iterable[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = table[list(columns)].to_dict(orient="records")
     return rows
-
-
-def _finite(x: Any) -> float | None:
-    number = _optional(x)
-    return number if number is not None and math.isfinite(number) else None
-
-
-def _optional(x: Any) -> float | None:
-    return None if pd.isna(x) else float(x)

@@ -119,20 +119,12 @@ def pair_up(
     Runs are paired by the value of the block, never by the order of the rows. A row with status
     ``failed`` has no value. A row with status ``diverged`` keeps its measured accuracy; without a
     finite accuracy, and for every loss, it ranks worst. Status words of other tools, and results
-    that are nan or inf, are read by :mod:`bench.analysis.outcomes`. Raise TableError if a column is
-    missing or has invalid cells, a (treatment, block) occurs twice, or there is nothing to compare,
-    and SpecError if `direction` is neither ``"higher"`` nor ``"lower"``.
+    that are nan or inf, are read by :mod:`bench.analysis.outcomes`. The parameters are those of
+    :func:`bench.analysis.compare`. Columns `status`, `test_correct`, `test_total` and
+    :data:`bench.storage.records.FILE_COLUMN` are used where present.
 
-    Parameters
-    ----------
-    table
-        Needs the three columns named next; `status`, `test_correct`, `test_total` and
-        :data:`bench.analysis.columns.FILE_COLUMN` are used where present.
-    treatment, block, value
-        Names of the columns with the treatment, the block that pairs the runs, and the number to
-        compare.
-    direction
-        Which values are better; optional for accuracies, losses and seconds.
+    Raise TableError if a column is missing or has invalid cells, a (treatment, block) occurs twice,
+    or there is nothing to compare, and SpecError if `direction` is not allowed.
     """
     table = prepared(table)
     roles = {"treatment": treatment, "block": block, "value": value}

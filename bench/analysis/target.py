@@ -62,22 +62,11 @@ def time_to_target(
     target: float,
     level: float,
 ) -> TimeToTarget | None:
-    """Compare the times to the target; None where the table has no evaluations.
+    """Compare the times to the `target`, a fraction; None where the table has no evaluations.
 
-    Raise TableError if runs have different budgets, or lists of evaluations are invalid.
-
-    Parameters
-    ----------
-    table
-        One row per run, with the lists of evaluations.
-    paired
-        The primary comparison's block x treatment matrix.
-    parameters
-        Settings of the primary comparison; its alpha is that of the intervals.
-    target
-        Target accuracy as a fraction.
-    level
-        Family-wise level of the verdicts.
+    `paired` and `parameters` are those of the primary comparison, whose alpha is that of the
+    intervals; `level` is the family-wise level of the verdicts. Raise TableError if runs have
+    different budgets, or lists of evaluations are invalid.
     """
     if not {AT, ACCURACY} <= set(table.columns):
         return None

@@ -27,17 +27,10 @@ def time_ratios(
 ) -> tuple[TimeRatio, ...]:
     """Return geometric means of paired ratios of training times, with t intervals of the logarithm.
 
-    Parameters
-    ----------
-    table
-        One row per run with `optimizer`, `seed`, `status` and :data:`SECONDS`. Only runs with
-        status ``ok`` count, because diverged runs stopped early. With a column `stack`, only pairs
-        of runs from stacks of equal width count, because the time of a run is a share of the time
-        of its stack.
-    pairs
-        Pairs to compare.
-    alpha
-        Intervals have level 1 - `alpha`.
+    `table` has one row per run with `optimizer`, `seed`, `status` and :data:`SECONDS`. Only runs
+    with status ``ok`` count, because diverged runs stopped early. With a column `stack`, only pairs
+    of runs from stacks of equal width count, because the time of a run is a share of the time of
+    its stack. Intervals have level 1 - `alpha`.
     """
     wide = log_seconds(table)
     logs = {str(name): wide[name].to_numpy(dtype=np.float64) for name in wide}
@@ -70,12 +63,7 @@ def _stack_widths(table: pd.DataFrame) -> pd.DataFrame:
 def log_seconds(table: pd.DataFrame) -> pd.DataFrame:
     """Return logarithms of the training times, one row per seed and one column per optimizer.
 
-    NaN where a run is missing or its status is not ``ok``.
-
-    Parameters
-    ----------
-    table
-        As in :func:`time_ratios`.
+    NaN where a run is missing or its status is not ``ok``; `table` is as in :func:`time_ratios`.
     """
     seconds = numbers_of(table, SECONDS)
     timed = table.assign(**{SECONDS: seconds, "optimizer": table["optimizer"].astype(str)})

@@ -18,6 +18,9 @@ SCHEMA_VERSION = 1
 #: Largest duration of a run in seconds: 30 years.
 MAX_SECONDS = 1e9
 
+#: Column that :func:`bench.storage.store.load_runs` adds: the path of the file of a row.
+FILE_COLUMN = "run_file"
+
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 STATUSES = (OK, DIVERGED, FAILED)
 

@@ -33,16 +33,11 @@ from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.storage.compatibility import run_spec_of
 from bench.storage.files import remove_temporaries, require_writable, write_atomically
-from bench.storage.records import FAILED, SCHEMA, RunRecord
+from bench.storage.records import FAILED, FILE_COLUMN, SCHEMA, RunRecord
 from bench.storage.rows import in_schema, is_unreachable, read_rows, refuse_altered, write_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-#: Column that :func:`load_runs` adds: the path of the file of a row.
-FILE_COLUMN = "run_file"
-
 
 _SPEC_COLUMNS = [
     *("run_key", "optimizer", "algorithm", "hyperparameters", "schedule", "seed"),

@@ -25,8 +25,8 @@ from bench.analysis.outcomes import STATUS
 from bench.errors import MixedRunsError, StoreError, TableError, UsageError, first_line
 from bench.spec.model import Workload
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, comparable, one_budget
-from bench.storage.records import REQUIRED_COLUMNS, SCHEMA
-from bench.storage.store import FILE_COLUMN, Store, load_runs
+from bench.storage.records import FILE_COLUMN, REQUIRED_COLUMNS, SCHEMA
+from bench.storage.store import Store, load_runs
 from bench.tables.delimited import COMMENT, read_delimited
 
 if TYPE_CHECKING:

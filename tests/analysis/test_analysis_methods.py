@@ -24,7 +24,6 @@ from bench.analysis.stats.effects import (
     wilson_interval,
     win_rate,
 )
-from bench.analysis.stats.equivalence import tost_pvalue
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.omnibus import (
     block_ranks,
@@ -42,7 +41,7 @@ from bench.analysis.stats.power import (
     smallest_pvalue,
     t_test_power,
 )
-from bench.analysis.stats.student import Moments, t_interval, t_pvalue
+from bench.analysis.stats.student import Moments, t_interval, t_pvalue, tost_pvalue
 
 pvalues = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 SAMPLES = {n: np.random.default_rng(n).normal(0.4, 1, n) for n in (2, 3, 8, 30)}

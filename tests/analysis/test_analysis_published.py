@@ -30,12 +30,11 @@ from bench.analysis.stats.effects import (
     wilson_interval,
     win_rate,
 )
-from bench.analysis.stats.equivalence import tost_pvalue
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.omnibus import block_ranks, friedman_chi2, iman_davenport, omnibus
 from bench.analysis.stats.permutation import sign_flip_pvalue
 from bench.analysis.stats.power import seeds_needed, t_test_power
-from bench.analysis.stats.student import Moments, t_interval, t_pvalue, t_statistic
+from bench.analysis.stats.student import Moments, t_interval, t_pvalue, t_statistic, tost_pvalue
 from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference/published_cases.json").read_text())

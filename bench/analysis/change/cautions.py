@@ -22,17 +22,10 @@ _REASONS: dict[Obstacle, str] = {
 
 
 def change_cautions(found: SweepChange, *, is_copy: bool) -> tuple[str, ...]:
-    """Return all warnings, the most important first.
+    """Return all warnings about `found`, which has none yet, the most important first.
 
     Warnings about the whole comparison come first, then those about all verdicts, then those about
-    single optimizers.
-
-    Parameters
-    ----------
-    found
-        The comparison without its warnings.
-    is_copy
-        Whether one sweep is a copy of the other.
+    single optimizers. `is_copy` says whether one sweep is a copy of the other.
     """
     copied = (
         "All common runs started in the same microsecond before and after: one sweep is a copy of "

@@ -19,7 +19,7 @@ Training times are compared as ratios (:mod:`bench.analysis.change.speed`); they
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -162,12 +162,11 @@ def _change(
     matched = _matched(old, new, name)
     before, after = old.scores(name), new.scores(name)
     if is_paired:
-        values = _scores(b for b, _ in matched), _scores(a for _, a in matched)
-        test = _paired_test(*values, old.total if old.total == new.total else None, parameters)
+        x, y = _scores(b for b, _ in matched), _scores(a for _, a in matched)
+        test = _paired_test(x, y, old.total if old.total == new.total else None, parameters)
     else:
-        test = _independent_test(
-            np.array([*before.values()]), np.array([*after.values()]), parameters
-        )
+        x, y = np.array([*before.values()]), np.array([*after.values()])
+        test = _independent_test(x, y, parameters)
     return Change(
         optimizer=name,
         is_paired=is_paired,
@@ -178,6 +177,8 @@ def _change(
         n_newly_failed=len(before.keys() & new.failed(name)),
         n_diverged_before=old.n_diverged(name),
         n_diverged_after=new.n_diverged(name),
+        mean_before=Moments.of(x).mean,
+        mean_after=Moments.of(y).mean,
         **vars(test),
         pvalue_holm=None,
         pvalue_equivalence_holm=None,
@@ -191,10 +192,8 @@ def _scores(runs: Iterable[Run]) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True)
 class _Test:
-    """Fields of a :class:`Change` from the test of paired runs or of independent samples."""
+    """Fields of a :class:`Change` from the test of paired runs (a :class:`Pair`) or of samples."""
 
-    mean_before: float | None
-    mean_after: float | None
     mean_difference: float | None
     ci_low: float | None
     ci_high: float | None
@@ -215,35 +214,21 @@ def _paired_test(
         parameters=parameters,
         single_level=parameters.alpha / parameters.k,
     )
-    return _Test(
-        mean_before=Moments.of(before).mean,
-        mean_after=Moments.of(after).mean,
-        mean_difference=pair.mean_difference,
-        ci_low=pair.ci_low,
-        ci_high=pair.ci_high,
-        simultaneous_ci_low=pair.simultaneous_ci_low,
-        simultaneous_ci_high=pair.simultaneous_ci_high,
-        pvalue=pair.pvalue,
-        pvalue_equivalence=pair.pvalue_equivalence,
-        verdict=pair.verdict,
-    )
+    return _Test(**{field.name: getattr(pair, field.name) for field in fields(_Test)})
 
 
 def _independent_test(before: FloatArray, after: FloatArray, parameters: Parameters) -> _Test:
-    old, new = Moments.of(before), Moments.of(after)
-    gap, margin = MeanDifference.of(new, old), parameters.margin
+    gap, margin = MeanDifference.of(Moments.of(after), Moments.of(before)), parameters.margin
     interval = gap.interval(parameters.alpha)
     simultaneous = gap.interval(parameters.alpha / parameters.k)
     return _Test(
-        mean_before=old.mean,
-        mean_after=new.mean,
         mean_difference=gap.difference,
         ci_low=interval.low,
         ci_high=interval.high,
         simultaneous_ci_low=simultaneous.low,
         simultaneous_ci_high=simultaneous.high,
         pvalue=gap.pvalue(),
-        pvalue_equivalence=(None if margin is None else gap.equivalence_pvalue(-margin, margin)),
+        pvalue_equivalence=None if margin is None else gap.equivalence_pvalue(-margin, margin),
         verdict=_nominal_verdict(before, after, gap),
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.results import SpeedChange
-from bench.analysis.stats.student import Interval, Moments, t_interval
+from bench.analysis.stats.student import Moments, t_interval
 from bench.analysis.stats.welch import MeanDifference
 from bench.analysis.timing import exp_or_none
 
@@ -21,18 +21,10 @@ from bench.analysis.timing import exp_or_none
 def speed_change(
     before: pd.DataFrame, after: pd.DataFrame, optimizer: str, *, is_paired: bool, alpha: float
 ) -> SpeedChange:
-    """Compute the change of the training time of one optimizer.
+    """Compute the change of the training time of one optimizer; the interval has level 1 - `alpha`.
 
-    Parameters
-    ----------
-    before, after
-        Logarithms of the seconds: see :func:`bench.analysis.timing.log_seconds`.
-    optimizer
-        Name of the optimizer. The ratio is None if a sweep has no run of it with status ``ok``.
-    is_paired
-        Whether runs are paired by seed.
-    alpha
-        The interval has level 1 - `alpha`.
+    `before` and `after` hold logarithms of the seconds (:func:`bench.analysis.timing.log_seconds`).
+    The ratio is None if a sweep has no run of the optimizer with status ``ok``.
     """
     old, new = (_timed(logs, optimizer) for logs in (before, after))
     return _speed_change(old, new, is_paired=is_paired, alpha=alpha)
@@ -74,13 +66,9 @@ def _speed_change(
             *(Moments.of(x.to_numpy(dtype=np.float64)) for x in (after, before))
         )
         mean, interval = gap.difference, gap.interval(alpha)
-    return _as_ratio(len(before), len(after), mean, interval)
-
-
-def _as_ratio(n_before: int, n_after: int, mean: float | None, interval: Interval) -> SpeedChange:
     return SpeedChange(
-        n_before=n_before,
-        n_after=n_after,
+        n_before=len(before),
+        n_after=len(after),
         ratio=exp_or_none(mean),
         ci_low=exp_or_none(interval.low),
         ci_high=exp_or_none(interval.high),

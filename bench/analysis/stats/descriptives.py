@@ -26,17 +26,9 @@ def describe(
 ) -> Treatment:
     """Compute descriptive statistics of the runs of one treatment.
 
-    Parameters
-    ----------
-    name
-        Name of the treatment.
-    values
-        Shape (n,), without NaN. With an infinite value (the loss of a diverged run) the mean, its
-        interval and the standard deviation are undefined; finite order statistics are defined.
-    n_diverged, n_failed, mean_rank
-        Copied to the result.
-    alpha
-        The interval of the mean has level 1 - `alpha`.
+    `values`, shape (n,), has no NaN. With an infinite value (the loss of a diverged run) the mean,
+    its interval and the standard deviation are undefined; finite order statistics are defined. The
+    interval of the mean has level 1 - `alpha`. The other arguments are copied to the result.
     """
     moments = Moments.of(values)
     interval = t_interval(moments, alpha)
@@ -48,12 +40,12 @@ def describe(
         n_failed=n_failed,
         mean=moments.mean,
         std=moments.std,
-        median=_defined(median),
-        q1=_defined(q1),
-        q3=_defined(q3),
-        iqm=_defined(interquartile_mean(values)),
-        min=_defined(values.min(initial=math.inf)),
-        max=_defined(values.max(initial=-math.inf)),
+        median=finite_or_none(median),
+        q1=finite_or_none(q1),
+        q3=finite_or_none(q3),
+        iqm=finite_or_none(interquartile_mean(values)),
+        min=finite_or_none(values.min(initial=math.inf)),
+        max=finite_or_none(values.max(initial=-math.inf)),
         ci_low=interval.low,
         ci_high=interval.high,
         mean_rank=mean_rank,
@@ -88,5 +80,6 @@ def count_outliers(values: FloatArray, sign: int) -> int:
     return int(np.count_nonzero(sign * values < q1 - 3 * (q3 - q1)))
 
 
-def _defined(x: float) -> float | None:
+def finite_or_none(x: float) -> float | None:
+    """Return a number as a float; None where it is NaN or infinite."""
     return float(x) if math.isfinite(x) else None

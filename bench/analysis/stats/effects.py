@@ -65,12 +65,8 @@ def wilson_interval(rate: float | None, n: int, alpha: float) -> Interval:
 def a12(a: FloatArray, b: FloatArray, sign: int) -> float | None:
     """Return the probability that a run of a is better than an unpaired run of b; ties count half.
 
-    Parameters
-    ----------
-    a, b
-        Shapes (n,) and (m,), without NaN; may be infinite.
-    sign
-        +1 where higher is better, -1 where lower is.
+    The shapes are (n,) and (m,), without NaN; values may be infinite. `sign` is +1 where higher is
+    better, -1 where lower is.
     """
     if not len(a) or not len(b):
         return None

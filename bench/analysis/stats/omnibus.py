@@ -23,14 +23,9 @@ from bench.analysis.stats.rounding import FloatArray, significant
 
 
 def block_ranks(values: FloatArray, sign: int) -> FloatArray:
-    """Return midranks within each row, 1 for the best.
+    """Return midranks within each row of `values`, shape (n, k) without NaN; 1 for the best.
 
-    Parameters
-    ----------
-    values
-        Shape (n, k), without NaN; values that are equal in 12 digits are tied.
-    sign
-        +1 where higher is better, -1 where lower is.
+    Values that are equal in 12 digits are tied. `sign` is +1 where higher is better, else -1.
     """
     return np.asarray(stats.rankdata(-sign * significant(values), axis=1))
 
@@ -112,14 +107,7 @@ def rank_diagram(
 ) -> RankDiagram | None:
     """Compute Nemenyi's groups of mean ranks; None for fewer than three treatments or two blocks.
 
-    Parameters
-    ----------
-    treatments
-        Treatments with their mean ranks.
-    omnibus
-        Friedman's test of the same comparison.
-    alpha
-        Family-wise level.
+    `omnibus` is Friedman's test of the same comparison, `alpha` the family-wise level.
     """
     if omnibus is None or omnibus.n_blocks < 2:
         return None

@@ -78,14 +78,8 @@ def flip_pvalue(signed: FloatArray, slack: float = 0.0) -> float:
 
     The share, in (0, 1], is exact if enumeration or convolution is possible within the limits above
     (the cheaper one is used). Otherwise it is estimated from :data:`MONTE_CARLO_DRAWS` random
-    patterns with a fixed seed.
-
-    Parameters
-    ----------
-    signed
-        Shape (n,), whole numbers.
-    slack
-        Sums that differ by no more than this count as equal.
+    patterns with a fixed seed. `signed`, shape (n,), holds whole numbers; sums that differ by no
+    more than `slack` count as equal.
     """
     signed = signed[signed != 0]
     unit = max(1, int(np.gcd.reduce(signed.astype(np.int64), initial=0)))

@@ -45,14 +45,8 @@ def seeds_to_reject(n_pairs: int, alpha: float) -> int:
 def t_test_power(dz: float, n: int, level: float) -> float:
     """Return the power of the two-sided one-sample t test, close to that of the sign-flip test.
 
-    Parameters
-    ----------
-    dz
-        True mean difference in standard deviations of the differences.
-    n
-        Number of seeds, at least 2.
-    level
-        Level of the single test.
+    `dz` is the true mean difference in standard deviations of the differences, `n` the number of
+    seeds (at least 2), `level` the level of the single test.
     """
     critical = stats.t.isf(level / 2, n - 1)
     shift = abs(dz) * math.sqrt(n)

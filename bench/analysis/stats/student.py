@@ -1,4 +1,11 @@
-"""Student's t test of the mean of a sample: moments, interval, one- and two-sided p-values."""
+"""Student's t test of the mean of a sample: moments, interval, p-values, equivalence test.
+
+References
+----------
+.. [1] Schuirmann, D. J. (1987). A comparison of the two one-sided tests procedure and the power
+   approach for assessing the equivalence of average bioavailability. Journal of Pharmacokinetics
+   and Biopharmaceutics 15, 657-680.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +70,18 @@ def t_pvalue(moments: Moments) -> float | None:
     """Return the two-sided p-value of the one-sample t test of mean 0; None where t is None."""
     t = t_statistic(moments, 0.0)
     return None if t is None else min(1.0, 2 * upper_tail(abs(t), moments.n))
+
+
+def tost_pvalue(differences: Moments, low: float, high: float) -> float | None:
+    """Return the p-value of two one-sided paired t tests of "mean <= low" and "mean >= high" [1]_.
+
+    It is the larger of both p-values. A small value is evidence that the mean lies between `low`
+    and `high`. None where t is undefined: for fewer than two differences, or where all are equal.
+    """
+    above, below = t_statistic(differences, low), t_statistic(differences, high)
+    if above is None or below is None:
+        return None
+    return max(upper_tail(above, differences.n), upper_tail(-below, differences.n))
 
 
 def t_statistic(moments: Moments, mean: float) -> float | None:

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from bench.analysis.pairs import at_most
 from bench.analysis.stats.differences import Differences, paired_differences
 from bench.analysis.stats.permutation import sign_flip_pvalue
 from bench.analysis.stats.power import t_test_power
@@ -22,7 +23,6 @@ from bench.tools.simulation.study import (
     OUTSIDE,
     Measure,
     Study,
-    at_most,
     error_rate,
 )
 

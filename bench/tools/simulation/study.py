@@ -144,8 +144,3 @@ def covers(low: float | None, high: float | None, truth: float) -> bool:
 def share(outcomes: Iterable[bool]) -> float:
     """Return the share of outcomes that are true."""
     return float(np.mean(list(outcomes)))
-
-
-def at_most(pvalue: float | None, level: float) -> bool:
-    """Return whether a p-value is defined and at most `level`."""
-    return pvalue is not None and pvalue <= level
