@@ -50,15 +50,9 @@ class Dataset:
 def checked(arrays: Mapping[str, object], where: str) -> Dataset:
     """Check the arrays of :data:`KEYS` and return them as a dataset; other keys are ignored.
 
-    Raise SpecError if an array is missing or is not of this form.
-
-    Parameters
-    ----------
-    arrays
-        Objects that numpy can convert to arrays. Images are (n, H, W), (n, C, H, W) or flat,
-        (n, D). Boolean pixels become 0 and 255. Labels are integers (n,).
-    where
-        Source of the arrays, for messages.
+    The objects can be anything that numpy converts to arrays. Images are (n, H, W), (n, C, H, W) or
+    flat, (n, D). Boolean pixels become 0 and 255. Labels are integers (n,). Raise SpecError, which
+    names the source `where`, if an array is missing or is not of this form.
     """
     missing = [key for key in KEYS if key not in arrays]
     if missing:

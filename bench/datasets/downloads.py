@@ -33,14 +33,8 @@ TIMEOUT = 30.0
 class Download:
     """A dataset of torchvision.
 
-    Attributes
-    ----------
-    class_name
-        Its class in :mod:`torchvision.datasets`, and its directory in the cache.
-    n_train
-        Training images.
-    options
-        Further arguments of the class.
+    `class_name` is its class in :mod:`torchvision.datasets`, and its directory in the cache;
+    `options` are further arguments of the class.
     """
 
     class_name: str
@@ -68,19 +62,11 @@ class _File:
 
 
 def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
-    """Download the files that are not in `cache`, and read the dataset.
+    """Download the files of `name` (see :data:`DOWNLOADS`) that are not in `cache`, and read them.
 
-    Raise DataError if it cannot be downloaded or is damaged; the message names the directory to
-    copy files to.
-
-    Parameters
-    ----------
-    name
-        One of :data:`DOWNLOADS`.
-    cache
-        A writable directory.
-    quiet
-        Whether to hide torchvision's progress bars, which are shown in terminals only.
+    With `quiet`, torchvision's progress bars are hidden; they are shown in terminals only. Raise
+    DataError if a file cannot be downloaded or is damaged; the message names the directory to copy
+    files to.
     """
     download, module = DOWNLOADS[name], import_datasets()
     cls = getattr(module, download.class_name)
@@ -90,7 +76,7 @@ def fetch(name: str, cache: Path, *, quiet: bool) -> Dataset:
     damaged = _remove_unverified(directory, files)
     show = not quiet and sys.stderr.isatty()
     try:
-        with nullcontext() if show else redirect_stderr(io.StringIO()), _timeout(TIMEOUT):
+        with nullcontext() if show else redirect_stderr(io.StringIO()), _timeout():
             train, test = (
                 cls(root, train=is_train, download=True, **download.options)
                 for is_train in (True, False)
@@ -172,10 +158,10 @@ def _arrays(part: Any) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    """Set a default timeout for connections, as torchvision sets none."""
+def _timeout() -> Iterator[None]:
+    """Set the default timeout of connections, as torchvision sets none."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+    socket.setdefaulttimeout(TIMEOUT)
     try:
         yield
     finally:

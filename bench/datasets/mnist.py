@@ -13,16 +13,23 @@ import numpy as np
 from bench.datasets.arrays import Dataset as Dataset
 from bench.errors import DataError
 
-_HASH_CHUNK = 1 << 20
-
 
 def read_mnist(cache: Path) -> Dataset:
     """Unpack the files of MNIST into `cache` and read them through torchvision.
 
     Raise DataError if a file in the package is damaged.
     """
+    from bench.datasets._torchvision import import_datasets
+
     _unpack(cache / "MNIST" / "raw")
-    return _read_through_torchvision(cache)
+    mnist = import_datasets().MNIST
+    train, test = mnist(cache, train=True), mnist(cache, train=False)
+    return Dataset(
+        train_images=train.data.numpy().reshape(len(train.data), -1),
+        train_labels=train.targets.numpy().astype(np.uint8),
+        test_images=test.data.numpy().reshape(len(test.data), -1),
+        test_labels=test.targets.numpy().astype(np.uint8),
+    )
 
 
 def _unpack(raw: Path) -> None:
@@ -61,23 +68,7 @@ def _verify(content: bytes, digest: str, what: str) -> None:
         raise DataError(f"{what} is damaged: SHA-256 is {found}, expected {digest}; reinstall")
 
 
-def _read_through_torchvision(cache: Path) -> Dataset:
-    from bench.datasets._torchvision import import_datasets
-
-    mnist = import_datasets().MNIST
-    train, test = mnist(cache, train=True), mnist(cache, train=False)
-    return Dataset(
-        train_images=train.data.numpy().reshape(len(train.data), -1),
-        train_labels=train.targets.numpy().astype(np.uint8),
-        test_images=test.data.numpy().reshape(len(test.data), -1),
-        test_labels=test.targets.numpy().astype(np.uint8),
-    )
-
-
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

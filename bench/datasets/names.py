@@ -18,8 +18,6 @@ N_TRAIN: Mapping[str, int] = {
     **{name: download.n_train for name, download in DOWNLOADS.items()},
     "digits": 1_437,
 }
-
-
 #: Built-in datasets.
 NAMES: tuple[str, ...] = tuple(N_TRAIN)
 
@@ -27,13 +25,9 @@ NAMES: tuple[str, ...] = tuple(N_TRAIN)
 def resolve_dataset(text: str) -> str:
     """Return the stored name of a dataset, which :func:`prepare` accepts.
 
-    Raise SpecError if there is no such dataset, or its hash has changed.
-
-    Parameters
-    ----------
-    text
-        One of :data:`NAMES`, the path of an .npz file, or ``module:function``. The last two get a
-        hash, or keep the one that they have.
+    `text` is one of :data:`NAMES`, the path of an .npz file, or ``module:function``. The last two
+    get a hash, or keep the one that they have. Raise SpecError if there is no such dataset, or its
+    hash has changed.
     """
     if text in N_TRAIN:
         return text

@@ -42,14 +42,9 @@ class Network(Protocol):
     ) -> Runs:
         """Return the computations of K runs.
 
-        Parameters
-        ----------
-        modules, seeds
-            The module of each run, and the seed of its random numbers.
-        parameters, gradient
-            Weights (K, P) of the modules, and their gradient (K, P), which is overwritten.
-        batch_size
-            Images per computation of the gradient.
+        `modules` and `seeds` are the module of each run and the seed of its random numbers.
+        `parameters` (K, P) are the weights of the modules; `gradient` (K, P) is overwritten by
+        that of `batch_size` images.
         """
 
 

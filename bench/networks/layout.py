@@ -22,13 +22,9 @@ ALIGNMENT = 16
 class FlatLayout:
     """Position of each parameter of a network in a flat tensor of `size` elements.
 
-    The elements between parameters are padding. They and their gradients are 0, so they change
-    neither a norm over the flat tensor nor the step of an elementwise optimizer.
-
-    Attributes
-    ----------
-    shapes
-        Shapes of the parameters, in the order of ``module.parameters()``.
+    `shapes` has the order of ``module.parameters()``. The elements between parameters are padding.
+    They and their gradients are 0, so they change neither a norm over the flat tensor nor the step
+    of an elementwise optimizer.
     """
 
     shapes: tuple[torch.Size, ...]

@@ -25,10 +25,7 @@ class Layer:
 class MLP:
     """Linear layers with ReLU between them; the output is logits.
 
-    Attributes
-    ----------
-    sizes
-        Numbers of units, input first: (784, 100, 10) has 79,510 weights and biases.
+    `sizes` are numbers of units, input first: (784, 100, 10) has 79,510 weights and biases.
     """
 
     sizes: tuple[int, ...]
@@ -88,17 +85,9 @@ class MLP:
 class CrossEntropyGradient:
     """Mean cross entropy over a batch and its gradient, for K stacked networks.
 
-    Buffers for intermediate results are allocated once: for these sizes, allocation takes as long
-    as the matrix products.
-
-    Parameters
-    ----------
-    network
-        The architecture.
-    parameters, gradient
-        Flat tensors (K, P); each call overwrites `gradient`.
-    batch_size
-        B, the number of images per call.
+    `parameters` and `gradient` are flat tensors (K, P); each call overwrites `gradient`. Buffers
+    for intermediate results are allocated once: for these sizes, allocation takes as long as the
+    matrix products.
     """
 
     def __init__(self, network: MLP, parameters: Tensor, gradient: Tensor, batch_size: int) -> None:
@@ -120,14 +109,8 @@ class CrossEntropyGradient:
     def __call__(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
         """Compute the gradient, and the mean log-likelihood (minus the loss) before the update.
 
-        Parameters
-        ----------
-        inputs
-            Images, float (K, B, D).
-        labels
-            Classes, int64 (K, B, 1).
-        log_likelihood
-            Float (K,), overwritten: the mean log-probability of the labels, in nats.
+        `inputs` are images, float (K, B, D); `labels` are classes, int64 (K, B, 1). The mean
+        log-probability of the labels, in nats, overwrites `log_likelihood`, float (K,).
         """
         self._forward(inputs)
         torch._log_softmax(self._outputs[-1], -1, False, out=self._log_probability)

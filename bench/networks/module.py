@@ -60,12 +60,10 @@ class ModuleNetwork:
     name
         Name for messages.
     factory
-        Creates a module with weights drawn from torch's global generator on the CPU.
+        Creates a module with weights drawn from torch's global generator on the CPU. It gets float
+        images (B, channels, height, width) from 0 to 1 and returns logits (B, n_classes).
     image_shape
-        (channels, height, width): the module gets float images (B, channels, height, width) from 0
-        to 1.
-    n_classes
-        Number of classes: the module returns logits (B, n_classes).
+        (channels, height, width).
     shapes
         Shapes of the trained parameters, in the order of ``module().parameters()``.
     """
@@ -294,21 +292,15 @@ class _Run:
         images = inputs.view(len(inputs), *self._network.image_shape)
         logits: object = self._module(images)
         wanted = (len(inputs), self._network.n_classes)
-        if (
-            not isinstance(logits, Tensor)
-            or logits.shape != wanted
-            or not logits.dtype.is_floating_point
-        ):
-            found = (
-                f"{tuple(logits.shape)} of {logits.dtype}"
-                if isinstance(logits, Tensor)
-                else type(logits).__name__
-            )
-            raise self._network.error(
-                f"its output must be a tensor {wanted} of logits for images "
-                f"{tuple(images.shape)}, got {found}"
-            )
-        return logits
+        found = type(logits).__name__
+        if isinstance(logits, Tensor):
+            if logits.shape == wanted and logits.dtype.is_floating_point:
+                return logits
+            found = f"{tuple(logits.shape)} of {logits.dtype}"
+        raise self._network.error(
+            f"its output must be a tensor {wanted} of logits for images {tuple(images.shape)}, got "
+            f"{found}"
+        )
 
     def _set_mode(self, *, training: bool) -> None:
         if self._module.training != training:

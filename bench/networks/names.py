@@ -25,15 +25,7 @@ QUOTED = 120
 
 @dataclass(frozen=True)
 class Architecture:
-    """A built-in network.
-
-    Attributes
-    ----------
-    name
-        One of :data:`NETWORKS`.
-    hidden
-        Units of the hidden layers of an ``mlp``; empty for other networks.
-    """
+    """A built-in network; `hidden` are the units of hidden layers, empty for other than ``mlp``."""
 
     name: str
     hidden: tuple[int, ...] = ()

@@ -13,16 +13,11 @@ from bench.spec.plugins import is_external, load_external
 if TYPE_CHECKING:
     import torch
 
-
 #: Classes with a fused CUDA step in all supported versions of torch; Adagrad's came after 2.8.
 FUSED_ON_CUDA = frozenset({"SGD", "Adam", "AdamW"})
-
-
 #: Classes without an argument ``capturable`` whose steps can be captured, because all steps are the
 #: same operations; Adagrad only without a decay of its learning rate.
 _SAME_EVERY_STEP = frozenset({"SGD", "Adagrad", "Muon"})
-
-
 #: Classes whose capturable step gives other results: in float32 the rectification of RAdam is wrong
 #: by half a per cent in its first steps (torch 2.13).
 _INEXACT_IF_CAPTURABLE = frozenset({"RAdam"})

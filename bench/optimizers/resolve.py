@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from bench.errors import SpecError, suggestion
 from bench.optimizers.catalogue import CATALOGUE, CatalogueEntry
@@ -12,9 +11,6 @@ from bench.optimizers.trial import try_one_step
 from bench.spec.expressions import Literal, OptimizerExpression, variant_name
 from bench.spec.model import OptimizerSpec
 from bench.spec.plugins import is_external, load_external
-
-if TYPE_CHECKING:
-    pass
 
 
 def resolve(expression: OptimizerExpression) -> OptimizerSpec:

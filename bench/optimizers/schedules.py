@@ -33,14 +33,7 @@ WARMUP = "warmup"
 class ScheduleSetting:
     """A numeric setting of a schedule.
 
-    Attributes
-    ----------
-    default
-        The default value.
-    allowed
-        Description of the allowed values, for messages.
-    holds
-        Returns whether a value is allowed.
+    `allowed` describes the allowed values in messages; `holds` returns whether a value is allowed.
     """
 
     default: float
@@ -56,6 +49,9 @@ _COUNT_OR_SHARE = "a whole number of updates, or a share of them between 0 and 1
 _END_FACTOR = ScheduleSetting(
     default=0.0, allowed="a number from 0 to 1", holds=lambda value: 0 <= value <= 1
 )
+_AT_LEAST_ONE = ScheduleSetting(
+    default=25.0, allowed="a number of at least 1", holds=lambda value: value >= 1
+)
 
 
 def _share_above_zero(default: float) -> ScheduleSetting:
@@ -67,9 +63,7 @@ def _share_above_zero(default: float) -> ScheduleSetting:
 
 
 _WARMUP = ScheduleSetting(
-    default=0,
-    allowed=_COUNT_OR_SHARE,
-    holds=lambda value: _is_count(value) or 0 <= value < 1,
+    default=0, allowed=_COUNT_OR_SHARE, holds=lambda value: _is_count(value) or 0 <= value < 1
 )
 
 
@@ -77,14 +71,8 @@ _WARMUP = ScheduleSetting(
 class ScheduleEntry:
     """A named schedule.
 
-    Attributes
-    ----------
-    rule
-        Rate of update t of n, counted from 0, as a fraction of lr.
-    source
-        Class of torch.optim.lr_scheduler, and publication.
-    settings
-        Settings by name.
+    `rule` is the rate of update t of n, counted from 0, as a fraction of lr; `source` is the class
+    of torch.optim.lr_scheduler and the publication.
     """
 
     rule: str
@@ -119,10 +107,7 @@ SCHEDULES: Mapping[str, ScheduleEntry] = {
     "exponential": ScheduleEntry(
         rule="end_factor^(t / n)",
         source="ExponentialLR",
-        settings={
-            "end_factor": _share_above_zero(0.01),
-            WARMUP: _WARMUP,
-        },
+        settings={"end_factor": _share_above_zero(0.01), WARMUP: _WARMUP},
     ),
     "one-cycle": ScheduleEntry(
         rule="from 1 / div_factor up to 1 in the first pct_start of the updates, then down to "
@@ -134,12 +119,8 @@ SCHEDULES: Mapping[str, ScheduleEntry] = {
                 allowed="a number between 0 and 1 (exclusive)",
                 holds=lambda value: 0 < value < 1,
             ),
-            "div_factor": ScheduleSetting(
-                default=25.0, allowed="a number of at least 1", holds=lambda value: value >= 1
-            ),
-            "final_div_factor": ScheduleSetting(
-                default=1e4, allowed="a number of at least 1", holds=lambda value: value >= 1
-            ),
+            "div_factor": _AT_LEAST_ONE,
+            "final_div_factor": replace(_AT_LEAST_ONE, default=1e4),
         },
     ),
     "warm-up": ScheduleEntry(
@@ -225,18 +206,9 @@ def _updates(value: float, iterations: int) -> int:
 
 @lru_cache(maxsize=8)
 def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]:
-    """Compute the learning rate of every update, (iterations,).
+    """Compute the learning rate of every update, (iterations,), for at least one update.
 
-    Raise SpecError if there is no such schedule.
-
-    Parameters
-    ----------
-    text
-        The schedule: see :func:`parse_schedule`.
-    lr
-        The highest rate.
-    iterations
-        Number of updates of the run, at least 1.
+    `text` is a schedule (see :func:`parse_schedule`), `lr` the highest rate.
     """
     schedule = parse_schedule(text)
     settings = dict(schedule.settings)

@@ -14,7 +14,6 @@ from bench.spec.expressions import Literal
 if TYPE_CHECKING:
     import torch
 
-
 #: Arguments that select an implementation of the same step. :func:`build` sets them unless the user
 #: does.
 IMPLEMENTATION_FLAGS = frozenset({"foreach", "fused", "capturable", "differentiable"})

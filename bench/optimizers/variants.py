@@ -56,14 +56,9 @@ def resolve_variant(
 ) -> OptimizerSpec:
     """Resolve an expression, and add all defaults.
 
-    Raise SpecError if the name is unknown, or a setting is unknown, invalid, or rejected by torch.
-
-    Parameters
-    ----------
-    workload
-        Workload of the sweep. The batch size of a variant is None if it equals that of the sweep.
-    n_images
-        Number of training images, the largest batch size.
+    The batch size of a variant is None if it equals that of the sweep's `workload`; `n_images`, the
+    number of training images, is the largest batch size. Raise SpecError if the name is unknown, or
+    a setting is unknown, invalid, or rejected by torch.
     """
     given = dict(expression.overrides)
     schedule = given.pop(SCHEDULE, None)
@@ -72,10 +67,7 @@ def resolve_variant(
 
 
 def refuse_endless_warmups(spec: SweepSpec) -> None:
-    """Check that the warm-up of each schedule is shorter than the run.
-
-    Raise SpecError if it is not; the message names the variant.
-    """
+    """Raise SpecError, which names the variant, unless each warm-up is shorter than the run."""
     for optimizer in spec.optimizers:
         if optimizer.schedule is not None:
             iterations = spec.workload_of(optimizer).iterations

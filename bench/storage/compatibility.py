@@ -13,8 +13,6 @@ from bench.spec.model import OptimizerSpec, RunSpec, Workload, common_budget
 
 #: Columns in which all runs of one sweep must agree.
 UNIFORM_COLUMNS = ("dataset", "network", "device", "torch_version", "tf32")
-
-
 #: Columns in which all runs of one variant must agree.
 BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 
@@ -41,20 +39,11 @@ def check_uniform(
     *,
     mix_devices: bool = False,
 ) -> None:
-    """Check that new runs agree with stored rows in :data:`UNIFORM_COLUMNS`.
+    """Check that new runs with `expected` values agree with stored rows in :data:`UNIFORM_COLUMNS`.
 
-    Raise MixedRunsError if a column differs; the message names the first one and both values.
-
-    Parameters
-    ----------
-    rows
-        The stored rows.
-    expected
-        Values of the new runs by column.
-    directory, advice
-        Directory of the rows, and advice for the user, for the message.
-    mix_devices
-        Whether devices may differ, and with them the builds of one torch version.
+    With `mix_devices`, devices may differ, and with them the builds of one torch version. Raise
+    MixedRunsError if a column differs. The message names `directory`, the first such column and
+    both values, and ends with `advice`.
     """
     for column in UNIFORM_COLUMNS:
         if column == "device" and mix_devices:
@@ -79,10 +68,9 @@ def comparable(column: str, value: object, *, mix_devices: bool = False) -> obje
 
 
 def one_budget(rows: pa.Table, where: Path | str) -> tuple[Workload, str]:
-    """Return the common workload and budget of all rows.
+    """Return the common workload and budget of all rows: :func:`bench.spec.model.common_budget`.
 
-    See :func:`bench.spec.model.common_budget`. Raise MixedRunsError if a variant has two workloads,
-    or the variants do not have the same budget.
+    Raise MixedRunsError if a variant has two workloads, or the variants have not the same budget.
     """
     columns = ["optimizer", *vars(Workload())]
     found = rows.group_by(columns, use_threads=False).aggregate([]).to_pylist()

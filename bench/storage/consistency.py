@@ -14,7 +14,6 @@ from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, STATUSES
 
 #: Allowed years of the start of a run.
 FIRST_YEAR, LAST_YEAR = 1970, 2200
-
 _EVALUATIONS = ("eval_test_accuracy", "eval_test_loss", "eval_train_loss", "eval_train_seconds")
 _MEASURED = (
     *("test_correct", "test_total", "test_accuracy", "correct_bits", "train_seconds"),
@@ -23,13 +22,7 @@ _MEASURED = (
 
 
 def contradiction(row: Mapping[str, Any]) -> str | None:
-    """Return a description of the first inconsistency in a row, or None.
-
-    Parameters
-    ----------
-    row
-        Values of the row by the names of :class:`bench.storage.records.RunRecord`.
-    """
+    """Return a description of the first inconsistency in a stored row, or None."""
     return next(_contradictions(row), None)
 
 

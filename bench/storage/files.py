@@ -18,6 +18,8 @@ DECLARATIONS = ("spec.json", "sweep.yaml", "looks.json")
 HARMLESS = (".html", ".json", ".md", ".tex")
 #: Names of the temporary files of :func:`write_atomically`.
 _TEMPORARY = re.compile(r"\..+\.\d+(-\d+)?\.tmp")
+#: Errors of file systems without fsync. They are ignored: there is no alternative.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 def write_atomically(content: bytes, file: Path) -> None:
@@ -51,12 +53,8 @@ def write_atomically(content: bytes, file: Path) -> None:
 def require_output(file: Path, what: str, inputs: Path | None = None) -> None:
     """Check, before hours of training, that `what` can be written to `file`.
 
-    Raise UsageError if `file` is a directory or a device, one of the inputs, or cannot be written.
-
-    Parameters
-    ----------
-    inputs
-        Input file or directory, which must not be overwritten.
+    Raise UsageError if `file` is a directory or a device, belongs to `inputs` (a file or directory
+    that must not be overwritten), or cannot be written.
     """
     if file.exists() and not file.is_file():
         raise UsageError(f"cannot write {what} to {file}: it is not a regular file")
@@ -75,10 +73,7 @@ def _is_input(file: Path, inputs: Path) -> bool:
 
 
 def require_writable(directory: Path, what: str) -> None:
-    """Create `directory`, and check that `what` can be written to it.
-
-    Raise UsageError if it cannot be created or written.
-    """
+    """Create `directory`, and raise UsageError if `what` cannot be written to it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -87,10 +82,6 @@ def require_writable(directory: Path, what: str) -> None:
         raise UsageError(
             f"cannot write {what} to {directory}: {error.strerror or error}"
         ) from error
-
-
-#: Errors of file systems without fsync. They are ignored: there is no alternative.
-_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 def remove_temporaries(directory: Path) -> None:

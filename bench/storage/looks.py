@@ -24,20 +24,15 @@ from bench.errors import SpecError, StoreError
 from bench.spec.expressions import format_seeds, parse_seeds
 from bench.storage.files import write_atomically
 
+#: Errors of reading a file with other content.
+_MALFORMED = (
+    *(ValueError, OverflowError, LookupError, TypeError, AttributeError, RecursionError, SpecError),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TakenLook:
-    """One look.
-
-    Attributes
-    ----------
-    seeds
-        The seeds, ascending.
-    missing
-        Number of planned runs that were missing.
-    at
-        Date and time.
-    """
+    """One look: its seeds, ascending, the number of planned runs that were missing, its time."""
 
     seeds: tuple[int, ...]
     missing: int
@@ -69,15 +64,7 @@ class Ledger:
             return ()
         except OSError as error:
             raise StoreError(f"cannot read {self.file}: {error.strerror or error}") from error
-        except (
-            ValueError,
-            OverflowError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            SpecError,
-        ) as error:
+        except _MALFORMED as error:
             raise StoreError(
                 f"{self.file} is not a list of looks: {error!r} (the number of looks sets the "
                 "significance level: restore the file, or start a sweep with another --name)"
@@ -92,18 +79,11 @@ class Ledger:
         return (*looks, now)
 
     def record(self, looks: Sequence[TakenLook]) -> None:
-        """Write the result of :meth:`with_look`, if it contains a new look.
-
-        Raise StoreError if the file cannot be read or written.
-        """
+        """Write the result of :meth:`with_look` if it has a new look; StoreError if that fails."""
         if len(looks) <= len(self.read()):
             return
         entries = [
-            {
-                "seeds": format_seeds(look.seeds),
-                "missing": look.missing,
-                "at": look.at.isoformat(),
-            }
-            for look in looks
+            {"seeds": format_seeds(k.seeds), "missing": k.missing, "at": k.at.isoformat()}
+            for k in looks
         ]
         write_atomically((json.dumps({"looks": entries}, indent=2) + "\n").encode(), self.file)

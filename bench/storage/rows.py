@@ -15,7 +15,6 @@ from bench.storage.files import write_atomically
 from bench.storage.records import LATER_COLUMNS, SCHEMA, SCHEMA_VERSION
 
 _ROWS_IN_GROUP = 64
-
 #: Errors that do not depend on the content of a file.
 _UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 

@@ -84,10 +84,7 @@ class Store:
         return self.runs_directory / f"{file_stem(run.optimizer.name)}-seed{run.seed:04d}.parquet"
 
     def create(self) -> None:
-        """Create the directory, and check that rows can be written to it.
-
-        Raise UsageError if it cannot be written.
-        """
+        """Create the directory; raise UsageError if rows cannot be written to it."""
         require_writable(self.runs_directory, "results")
 
     def write_run(self, run: RunSpec, record: RunRecord) -> None:
@@ -173,14 +170,10 @@ class Store:
     def repair(self, spec: SweepSpec | None = None) -> Repair:
         """Move damaged files to `quarantine/`, so that their runs are repeated; read the rest.
 
-        Valid rows of a damaged `runs.parquet` are kept. No other process may write here. Raise
-        StoreError if a file cannot be moved, or cannot be opened for a reason outside it, and
-        MixedRunsError if two files hold the same run.
-
-        Parameters
-        ----------
-        spec
-            The sweep, where it is known: a file with runs of another workload counts as damaged.
+        Valid rows of a damaged `runs.parquet` are kept. Where `spec` is given, a file with runs of
+        another workload counts as damaged. No other process may write here. Raise StoreError if a
+        file cannot be moved, or cannot be opened for a reason outside it, and MixedRunsError if two
+        files hold the same run.
         """
         damage: list[Damage] = []
         single: dict[Path, pa.Table] = {}
@@ -249,15 +242,7 @@ class Store:
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """A damaged file that was moved.
-
-    Attributes
-    ----------
-    file, target
-        Old and new path.
-    reason
-        Description of the damage.
-    """
+    """A damaged file: its old and its new path, and a description of the damage."""
 
     file: Path
     target: Path
@@ -373,7 +358,7 @@ def runs_table(files: Mapping[Path, pa.Table]) -> pd.DataFrame:
     return pa.concat_tables(named).to_pandas()
 
 
-def file_stem(variant: str, longest: int = 60) -> str:
+def file_stem(variant: str) -> str:
     """Return a file name for a variant: valid on every system, and unique per variant.
 
     >>> file_stem("adam")
@@ -381,7 +366,7 @@ def file_stem(variant: str, longest: int = 60) -> str:
     >>> file_stem("adam[lr=0.003]")
     'adam-lr=0.003-d51208'
     """
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "-", variant).strip("-.")[:longest]
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "-", variant).strip("-.")[:60]
     if safe == variant:
         return safe
     return f"{safe}-{hashlib.sha256(variant.encode()).hexdigest()[:6]}"

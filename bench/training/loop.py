@@ -26,20 +26,9 @@ Step = Callable[[Tensor], object]
 class Batches:
     """Batches of all runs of a stack: gathers pixels and computes gradients.
 
-    Parameters
-    ----------
-    data
-        The dataset.
-    chunk
-        Images per run in one computation; larger batches are split into chunks of this size.
-    gradient, compute
-        The gradient (K, P), and the function that overwrites it:
-        :attr:`bench.networks.module.Runs.gradient`.
-
-    Attributes
-    ----------
-    images
-        Pixels of the latest chunk, (K, chunk, D).
+    Larger batches than `chunk` images per run are computed in chunks of this size. `compute`
+    overwrites `gradient` (K, P): :attr:`bench.networks.module.Runs.gradient`. `images` holds the
+    pixels of the latest chunk, (K, chunk, D).
     """
 
     def __init__(
@@ -87,14 +76,8 @@ class Batches:
 class UpdatesInPython:
     """Updates that Python launches one by one.
 
-    Parameters
-    ----------
-    data, batches
-        The dataset, and the computation of gradients.
-    order
-        Indices of the images of every update, int32 (iterations, K * B).
-    steps
-        Functions that are called after the gradient, in this order.
+    `order` holds the indices of the images of every update, int32 (iterations, K * B). `steps` are
+    called after the gradient, in this order.
     """
 
     def __init__(
@@ -129,18 +112,10 @@ class UpdatesInPython:
 class CapturedUpdates:
     """Updates that are captured once and then replayed.
 
-    The position in the order of the images is a tensor on the device.
-
-    Parameters
-    ----------
-    data, batches, order
-        As for :class:`UpdatesInPython`.
-    captured
-        Steps that are captured together with the gradient.
-    after
-        Steps that Python launches after every replay; they must not use the classes.
-    changing
-        Learning rates of the captured steps; None if they do not change.
+    The position in the order of the images is a tensor on the device. The steps `captured` are
+    captured together with the gradient; Python launches the steps `after` after every replay, and
+    they must not use the classes. `changing` are the learning rates of the captured steps, None if
+    they do not change.
     """
 
     def __init__(

@@ -26,14 +26,8 @@ from bench.spec.generator_state import GeneratorState
 class Starts:
     """Initial states of the runs of a stack.
 
-    Attributes
-    ----------
-    modules
-        A newly initialised module for each run.
-    weights
-        Their trained parameters in the layout of the network, (K, P).
-    sha256
-        Hash of the weights of each run.
+    `modules` has a newly initialised module for each run, `weights` (K, P) their trained parameters
+    in the layout of the network, and `sha256` the hash of the weights of each run.
     """
 
     modules: tuple[nn.Module, ...]
@@ -45,12 +39,8 @@ class Starts:
 class Orders:
     """Order of the images in the runs of a stack.
 
-    Attributes
-    ----------
-    rows
-        Indices of the images, int32 (iterations, K * B): one row for one update of all runs.
-    sha256
-        Hash of the order of each run.
+    `rows` are indices of the images, int32 (iterations, K * B): one row for one update of all runs.
+    `sha256` has the hash of the order of each run.
     """
 
     rows: Tensor

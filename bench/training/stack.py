@@ -119,11 +119,8 @@ def train(
 ) -> tuple[TrainedRun, ...]:
     """Train one run for each seed, as one stack, on the device that holds `data`.
 
-    Parameters
-    ----------
-    is_captured
-        Whether updates are captured and replayed, if the device supports it
-        (:mod:`bench.training.cuda_graphs`).
+    With `is_captured`, updates are captured and replayed if the device supports it
+    (:mod:`bench.training.cuda_graphs`).
     """
     with own_stream(data.device):
         stack = Stack(workload, optimizer, seeds, data, is_captured=is_captured)
@@ -138,10 +135,7 @@ def train(
 
 
 def try_network(workload: Workload, data: DeviceData) -> None:
-    """Train the network of `workload` for one update.
-
-    Raise SpecError if the network is a user's and cannot be trained.
-    """
+    """Train the network of `workload` for one update; raise SpecError if a user's network fails."""
     chunk = _chunk(workload.batch_size)
     make_network(
         workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=data.device
@@ -178,11 +172,7 @@ class Stack:
     """K runs in training, and buffers for a batch of each.
 
     An elementwise optimizer updates the parameters of all runs. Otherwise each run has its own.
-
-    Attributes
-    ----------
-    parameters
-        The current weights in the layout of the network, (K, P): one row for each seed.
+    `parameters` are the current weights in the layout of the network, (K, P): one row per seed.
     """
 
     def __init__(

@@ -49,21 +49,10 @@ class FlatRuns:
 class LayeredRun:
     """Step over one run whose optimizer has a parameter for each weight and bias.
 
-    The parameters are views into the rows of the stack.
-
-    Parameters
-    ----------
-    optimizer
-        The variant.
-    values, gradients
-        The weights of each layer and their gradients, in the shapes of the layers.
-    generators
-        State of the random generators for a user-defined optimizer.
-    evaluate
-        Overwrites the gradient of this run for its current batch with these classes, and returns
-        the loss.
-    capturable
-        Whether the step will be captured.
+    `values` are the weights of each layer, views into the rows of the stack, and `gradients` their
+    gradients. `generators` are the random generators of a user-defined optimizer. `evaluate`
+    overwrites the gradient of this run for its current batch with the given classes, and returns
+    the loss. `capturable` says whether the step will be captured.
     """
 
     def __init__(
