@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from argparse import ArgumentParser, Namespace, _ActionsContainer
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +15,15 @@ from bench.cli.options import (
     add_comparison_outputs,
     add_ignored_columns,
     add_number,
+    output_files,
+    refuse_ignored,
     repeated_options,
+    require_outputs,
+    write_text,
 )
 from bench.cli.printing import print_note
-from bench.errors import TableError, UsageError
+from bench.errors import TableError
 from bench.spec.model import Declaration
-from bench.storage.files import require_output, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,32 +118,20 @@ def run(arguments: Namespace) -> int:
     from bench.analysis import to_json
     from bench.cli import console
 
-    _check_outputs(arguments)
-    if roles := set(arguments.ignore_column) & set(_roles(arguments)):
-        raise UsageError(f"--ignore-column must not name a column in use, got {min(roles)!r}")
+    files = output_files({"the JSON": arguments.json, "the report": arguments.html})
+    require_outputs(files, *arguments.files)
+    refuse_ignored(arguments.ignore_column, _roles(arguments))
     analysis = _analyse(arguments)
     if arguments.html is not None:
         from bench import report
 
         report.write(analysis, arguments.html)
-    if arguments.json == STANDARD_OUTPUT:
-        sys.stdout.write(to_json(analysis.comparison))
-    else:
-        if arguments.json is not None:
-            write_atomically(to_json(analysis.comparison).encode(), arguments.json)
-        if arguments.json is None or arguments.html is not None:
-            console.print_conclusion(analysis, arguments.html)
+    if arguments.json is not None:
+        write_text(to_json(analysis.comparison), arguments.json)
+    is_shown = arguments.json is None or arguments.html is not None
+    if is_shown and arguments.json != STANDARD_OUTPUT:
+        console.print_conclusion(analysis, arguments.html)
     return 0
-
-
-def _check_outputs(arguments: Namespace) -> None:
-    outputs = {"the JSON": arguments.json, "the report": arguments.html}
-    files = {what: file for what, file in outputs.items() if file not in (None, STANDARD_OUTPUT)}
-    for what, file in files.items():
-        for source in arguments.files:
-            require_output(file, what, source)
-    if len({os.path.realpath(file) for file in files.values()}) < len(files):
-        raise UsageError(f"--json and --html must be two files, got {arguments.json} for both")
 
 
 def _analyse(arguments: Namespace) -> SweepAnalysis:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from argparse import ArgumentParser, Namespace, _ActionsContainer
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +18,13 @@ from bench.cli.options import (
     add_ignored_columns,
     add_number,
     add_results,
+    output_files,
+    refuse_ignored,
     repeated_options,
+    require_outputs,
+    write_text,
 )
 from bench.errors import UsageError
-from bench.storage.files import require_output, write_atomically
 
 if TYPE_CHECKING:
     from bench.analysis import SweepChange
@@ -85,11 +87,16 @@ def compare_command(arguments: Namespace) -> str:
 def run(arguments: Namespace) -> int:
     """Compare the sweeps; return 1 if a change was found and ``--fail-if-changed`` is given."""
     _check_usage(arguments)
+    files = output_files(
+        {
+            "the JSON": arguments.json,
+            "the page": arguments.html,
+            "the Markdown": arguments.markdown,
+        }
+    )
     found = _compare(arguments)
-    for what, file in _files(arguments).items():
-        for sweep in (arguments.before, arguments.after):
-            require_output(file, what, sweep)
-    _show(found, arguments)
+    require_outputs(files, arguments.before, arguments.after)
+    _show(found, arguments, list(files.values()))
     return 1 if arguments.fail_if_changed and not found.is_unchanged else 0
 
 
@@ -101,22 +108,7 @@ def _check_usage(arguments: Namespace) -> None:
         raise UsageError(f"BEFORE and AFTER must be two sweeps, got {before} for both")
     if arguments.json == arguments.markdown == STANDARD_OUTPUT:
         raise UsageError("--json - and --markdown - cannot both be printed: name a file for one")
-    if arguments.html == STANDARD_OUTPUT:
-        raise UsageError("--html: must be a file's path, got '-'")
-    if needed := set(arguments.ignore_column) & set(COLUMNS):
-        raise UsageError(f"--ignore-column must not name a column in use, got {min(needed)!r}")
-    files = _files(arguments).values()
-    if len({os.path.realpath(file) for file in files}) < len(files):
-        raise UsageError("--json, --html and --markdown must be different files")
-
-
-def _files(arguments: Namespace) -> Mapping[str, Path]:
-    outputs = {
-        "the JSON": arguments.json,
-        "the page": arguments.html,
-        "the Markdown": arguments.markdown,
-    }
-    return {what: file for what, file in outputs.items() if file not in (None, STANDARD_OUTPUT)}
+    refuse_ignored(arguments.ignore_column, COLUMNS)
 
 
 def _compare(arguments: Namespace) -> SweepChange:
@@ -170,7 +162,7 @@ def _on_judging(before: StoredSweep, judged: Mapping[str, float]) -> tuple[str, 
     return ("No declaration is stored with the sweep before: the default level and margin judge.",)
 
 
-def _show(found: SweepChange, arguments: Namespace) -> None:
+def _show(found: SweepChange, arguments: Namespace, files: Sequence[Path]) -> None:
     from bench.analysis import to_json
     from bench.cli import console
 
@@ -178,20 +170,14 @@ def _show(found: SweepChange, arguments: Namespace) -> None:
         from bench.report.html.change_page import write_change
 
         write_change(found, arguments.html)
-    texts = ((arguments.json, to_json), (arguments.markdown, _markdown))
-    for file, make in texts:
-        if file == STANDARD_OUTPUT:
-            sys.stdout.write(make(found))
-        elif file is not None:
-            write_atomically(make(found).encode(), file)
+    if arguments.json is not None:
+        write_text(to_json(found), arguments.json)
+    if arguments.markdown is not None:
+        from bench.report.formats.change_markdown import change_markdown
+
+        write_text(change_markdown(found), arguments.markdown)
     if STANDARD_OUTPUT not in (arguments.json, arguments.markdown):
-        console.print_change(found, list(_files(arguments).values()))
-
-
-def _markdown(found: SweepChange) -> str:
-    from bench.report.formats.change_markdown import change_markdown
-
-    return change_markdown(found)
+        console.print_change(found, files)
 
 
 COMMAND = Command(

@@ -69,12 +69,12 @@ def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
             on_event=on_event,
             on_damage=_print_damage,
         )
-    from bench.sweeps.load import select_planned
+    from bench.sweeps.load import analyse_stored, select_planned
 
     stored = select_planned(joined(files), spec, store)
     console.print_failures(stored.rows)
     if not (arguments.quiet and arguments.no_report):
-        _show(stored, spec, arguments)
+        overview.conclude(analyse_stored(stored), arguments)
     return stored
 
 
@@ -99,21 +99,6 @@ def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[
                 display.add(event)
 
         yield on_event
-
-
-def _show(stored: StoredSweep, spec: SweepSpec, arguments: Namespace) -> None:
-    from bench.sweeps.load import analyse_stored
-
-    analysis, path = analyse_stored(stored), None
-    if not arguments.no_report:
-        from bench import report
-
-        path = arguments.reports / f"{spec.name}.html"
-        report.write(analysis, path)
-    if arguments.quiet:
-        print(path)
-    else:
-        console.print_conclusion(analysis, path)
 
 
 def _upcoming_level(spec: SweepSpec, store: Store) -> float:

@@ -33,13 +33,9 @@ def run(arguments: Namespace) -> int:
         found = {"optimizers": rows, "schedules": schedules}
         print(json.dumps(found, indent=2, allow_nan=False))
         return 0
-    blocks = ["\n".join(_lines(row)) for row in rows]
     head = "Schedules of the learning rate, such as sgd[schedule=cosine]: update t of n, from 0"
-    blocks += [
-        "\n".join(textwrap.wrap(head, _width())),
-        *("\n".join(_schedule_lines(row)) for row in schedules),
-    ]
-    print("\n\n".join(blocks))
+    blocks = [*map(_lines, rows), textwrap.wrap(head, _width()), *map(_schedule_lines, schedules)]
+    print("\n\n".join(map("\n".join, blocks)))
     return 0
 
 

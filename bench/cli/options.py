@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from argparse import ArgumentParser, Namespace, _ActionsContainer
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
-from bench.cli.converters import file_or_stdout
+from bench.cli.converters import file_or_stdout, file_path
+from bench.errors import UsageError
+from bench.storage.files import require_output, write_atomically
 
 #: Where this stands for an output file, its content is printed to standard output.
 STANDARD_OUTPUT = Path("-")
@@ -72,8 +77,38 @@ def add_comparison_outputs(parser: ArgumentParser, page: str) -> _ActionsContain
         metavar="FILE",
         help="write the comparison as JSON ('-': print it)",
     )
-    group.add_argument("--html", type=file_or_stdout, metavar="FILE", help=f"write {page}")
+    group.add_argument("--html", type=file_path, metavar="FILE", help=f"write {page}")
     return group
+
+
+def output_files(outputs: Mapping[str, Path | None]) -> dict[str, Path]:
+    """Return the outputs that are files; raise UsageError if two of them are the same file."""
+    files = {what: f for what, f in outputs.items() if f is not None and f != STANDARD_OUTPUT}
+    for (what, file), (other, same) in combinations(files.items(), 2):
+        if os.path.realpath(file) == os.path.realpath(same):
+            raise UsageError(f"{what} and {other} must be two files, got {same} for both")
+    return files
+
+
+def require_outputs(files: Mapping[str, Path], *inputs: Path) -> None:
+    """Raise UsageError unless all files can be written and belong to none of the inputs."""
+    for what, file in files.items():
+        for source in inputs:
+            require_output(file, what, source)
+
+
+def write_text(text: str, file: Path) -> None:
+    """Write text to a file, or print it."""
+    if file == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+    else:
+        write_atomically(text.encode(), file)
+
+
+def refuse_ignored(columns: Iterable[str], used: Iterable[str]) -> None:
+    """Raise UsageError if ``--ignore-column`` names a column that is used."""
+    if wrong := set(columns) & set(used):
+        raise UsageError(f"--ignore-column must not name a column in use, got {min(wrong)!r}")
 
 
 def repeated_options(arguments: Namespace, defaults: Mapping[str, object]) -> list[str]:

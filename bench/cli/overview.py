@@ -55,18 +55,34 @@ def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Nam
     Store(arguments.results / whole.name).write_options(text)
     labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
     command = command_line(whole, execution, epochs=epochs)
-    analysis, path = _analyse(whole, labelled, command), None
+    conclude(
+        _analyse(whole, labelled, command),
+        arguments,
+        head=f"over {len(sweeps)} datasets, {', '.join(labelled)}:",
+        related=[(label, f"{s.spec.name}.html") for label, s in labelled.items()],
+    )
+
+
+def conclude(
+    analysis: SweepAnalysis,
+    arguments: Namespace,
+    *,
+    head: str = "",
+    related: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Write the report of a sweep, and print the conclusion below `head`, or only the path."""
+    path = None
     if not arguments.no_report:
         from bench import report
 
-        path = arguments.reports / f"{whole.name}.html"
-        related = [(label, f"{s.spec.name}.html") for label, s in labelled.items()]
+        path = arguments.reports / f"{analysis.name}.html"
         report.write(analysis, path, related=related)
     if arguments.quiet:
         print(path)
-    else:
-        print(f"over {len(sweeps)} datasets, {', '.join(labelled)}:")
-        console.print_conclusion(analysis, path)
+        return
+    if head:
+        print(head)
+    console.print_conclusion(analysis, path)
 
 
 def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) -> SweepAnalysis:

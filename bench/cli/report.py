@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import webbrowser
 from argparse import ArgumentParser, Namespace, _ActionsContainer
 from collections.abc import Mapping
 from importlib.metadata import version
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.converters import file_or_stdout, file_path
-from bench.cli.options import STANDARD_OUTPUT, Command, add_results
+from bench.cli.options import (
+    STANDARD_OUTPUT,
+    Command,
+    add_results,
+    output_files,
+    require_outputs,
+    write_text,
+)
 from bench.cli.printing import printable
 from bench.errors import StoreError, UsageError
-from bench.storage.files import require_output, write_atomically
+from bench.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from bench.analysis import SweepAnalysis
@@ -91,13 +96,10 @@ def run(arguments: Namespace) -> int:
     kind = arguments.format or "html"
     output = arguments.output or Path("reports") / f"{stored.spec.name}{FORMATS[kind]}"
     files = {"the report": output, "the LaTeX": arguments.latex, "the rows": arguments.rows}
-    _require_outputs(files, arguments.results)
+    require_outputs(output_files(files), arguments.results)
     analysis = analyse_stored(stored)
     text = _text(analysis, kind)
-    if output == STANDARD_OUTPUT:
-        sys.stdout.write(text)
-    else:
-        write_atomically(text.encode(), output)
+    write_text(text, output)
     _write_further_files(arguments, stored, analysis)
     if output != STANDARD_OUTPUT:
         _print_files(files)
@@ -138,15 +140,6 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         )
     if arguments.open and not is_page:
         raise UsageError(f"--open shows the HTML report only, got --format {arguments.format}")
-
-
-def _require_outputs(files: Mapping[str, Path | None], results: Path) -> None:
-    written = [(what, file) for what, file in files.items() if file not in (None, STANDARD_OUTPUT)]
-    for (what, file), (other, same) in combinations(written, 2):
-        if os.path.realpath(file) == os.path.realpath(same):
-            raise UsageError(f"{what} and {other} must be two files, got {same} for both")
-    for what, file in written:
-        require_output(file, what, results)
 
 
 def _write_further_files(

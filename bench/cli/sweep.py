@@ -67,13 +67,7 @@ def run(arguments: Namespace) -> int:
 
 
 def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
-    """The sweep on `dataset`, by default the first of those given.
-
-    Raises
-    ------
-    SpecError
-        Naming the setting that is not allowed.
-    """
+    """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed."""
     dataset = dataset or arguments.dataset[0]
     return build_spec(
         expressions=_expressions(arguments),

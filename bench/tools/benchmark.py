@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 #: Number of timed updates of the tutorial's script; the time of a run is extrapolated from them.
 TUTORIAL_SAMPLE = 300
+#: Number of runs per worker of the timed sweeps.
+RUNS_PER_WORKER = 8
+#: Numbers of optimizers and seeds of the analysed tables, and number of test images.
+ANALYSED, N_IMAGES = ((12, 20), (30, 30), (8, 1000)), 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +110,13 @@ class Lap:
 def time_laps(repeats: int) -> Iterator[Lap]:
     """Time all default optimizers in turn, `repeats` times."""
     arrays = prepare("mnist")
-    specs = [resolve(expression) for expression in parse_optimizers(",".join(DEFAULT_OPTIMIZERS))]
+    specs = resolved(",".join(DEFAULT_OPTIMIZERS))
     data = load_data(arrays, "cpu")
     tutorial = Tutorial(arrays.parent)
     for _ in range(repeats):
         for spec in specs:
             tutorial_seconds = tutorial.seconds_per_run(spec)
-            with threads(1):
+            with one_thread():
                 (run,) = train(Workload(), spec, [0], data)
                 floor = seconds_of_products(Workload()) + run.eval_seconds
             yield Lap(
@@ -166,9 +170,8 @@ class Tutorial:
         optimizer = algorithm(model.parameters(), **dict(spec.hyperparameters))
         updates = seconds(lambda: self._update(model, optimizer, TUTORIAL_SAMPLE))
         evaluation = seconds(lambda: self._evaluate(model))
-        return updates * workload.iterations / TUTORIAL_SAMPLE + evaluation * len(
-            workload.eval_iterations
-        )
+        n_evaluations = len(workload.eval_iterations)
+        return updates * workload.iterations / TUTORIAL_SAMPLE + evaluation * n_evaluations
 
     def _update(self, model: nn.Module, optimizer: torch.optim.Optimizer, updates: int) -> None:
         loss_of = nn.CrossEntropyLoss()
@@ -206,27 +209,23 @@ def seconds_of_products(workload: Workload) -> float:
     return seconds(products)
 
 
-def time_scaling(cores: int, runs_per_worker: int = 8) -> tuple[ScalingTiming, ...]:
+def time_scaling(cores: int) -> tuple[ScalingTiming, ...]:
     """Measure the throughput of a sweep with 1, 2, 4, ... `cores` workers, without start-up."""
     doublings = [2**i for i in range(cores.bit_length()) if 2**i < cores]
-    rates = {n: _runs_per_second(n, runs_per_worker) for n in [*doublings, cores]}
+    rates = {n: _runs_per_second(n) for n in [*doublings, cores]}
     return tuple(
         ScalingTiming(n_jobs=n, runs_per_second=rate, efficiency=rate / (n * rates[1]))
         for n, rate in rates.items()
     )
 
 
-def _runs_per_second(n_jobs: int, runs_per_worker: int) -> float:
-    (sgd,) = map(resolve, parse_optimizers("sgd"))
+def _runs_per_second(n_jobs: int) -> float:
+    (sgd,) = resolved("sgd")
     with temporary_context(n_jobs) as context:
         warm_up = _runs(sgd, 2 * n_jobs, Workload(iterations=10))
         list(run_plan(warm_up, context))
-        runs = _runs(sgd, n_jobs * runs_per_worker, Workload())
+        runs = _runs(sgd, n_jobs * RUNS_PER_WORKER, Workload())
         return len(runs) / seconds(lambda: list(run_plan(runs, context)))
-
-
-#: Numbers of optimizers and seeds of the analysed tables.
-ANALYSED = ((12, 20), (30, 30), (8, 1000))
 
 
 def time_analysis(repeats: int) -> Iterator[AnalysisTiming]:
@@ -239,7 +238,7 @@ def time_analysis(repeats: int) -> Iterator[AnalysisTiming]:
         yield AnalysisTiming(optimizers=optimizers, seeds=seeds, seconds=median(times))
 
 
-def simulated_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> pd.DataFrame:
+def simulated_runs(n_optimizers: int, n_seeds: int) -> pd.DataFrame:
     """Return a table of simulated runs with equal means of half of the optimizers.
 
     Equal means are the slow case: the exact test counts fewer subsets for a small p-value.
@@ -248,20 +247,19 @@ def simulated_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> p
     import pandas as pd
 
     rng = np.random.default_rng(0)
-    difficulty = rng.random(n_images) ** 8
+    difficulty = rng.random(N_IMAGES) ** 8
     rows = []
     for i in range(n_optimizers):
         for seed in range(n_seeds):
-            correct = rng.random(n_images) > difficulty * (
-                0.3 + 0.01 * max(0, i - n_optimizers / 2)
-            )
+            share = 0.3 + 0.01 * max(0, i - n_optimizers / 2)
+            correct = rng.random(N_IMAGES) > difficulty * share
             accuracy = correct.mean()
             rows.append(
                 {
                     "optimizer": f"optimizer{i:02}",
                     "seed": seed,
                     "test_correct": int(correct.sum()),
-                    "test_total": n_images,
+                    "test_total": N_IMAGES,
                     "test_accuracy": accuracy,
                     "correct_bits": np.packbits(correct).tobytes(),
                     "iterations": 3000,
@@ -274,7 +272,7 @@ def simulated_runs(n_optimizers: int, n_seeds: int, n_images: int = 10_000) -> p
 
 def worker_peak_megabytes() -> float:
     """Return the peak resident memory of a new worker process after one run, in MB."""
-    (adam,) = map(resolve, parse_optimizers("adam"))
+    (adam,) = resolved("adam")
     with temporary_context(2) as context:
         parallel = joblib.Parallel(n_jobs=2, backend="loky")
         runs = _runs(adam, 2, Workload())
@@ -290,10 +288,7 @@ def _peak_after(run: RunSpec, context: RunContext) -> float:
 
 
 def seconds_to_first_row() -> float:
-    """Return the seconds from the start of the default command to its first stored row.
-
-    The dataset is cached before.
-    """
+    """Return seconds from the start of the default command to its first row; data are cached."""
     prepare("mnist")
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "bench", "sweep", "--no-report", "--results", directory]
@@ -315,9 +310,7 @@ def seconds_of_default_sweep() -> float:
         command = [sys.executable, "-m", "bench", "sweep", "--quiet"]
         folders = ["--results", f"{directory}/results", "--reports", f"{directory}/reports"]
         started = time.perf_counter()
-        code = subprocess.run(
-            [*command, *folders], stdout=subprocess.DEVNULL, check=False
-        ).returncode
+        code = subprocess.call([*command, *folders], stdout=subprocess.DEVNULL)
         if code:
             raise WorkerError(f"the default sweep ended with code {code}")
         return time.perf_counter() - started
@@ -331,10 +324,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Set the number of torch's threads inside the block."""
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread inside the block."""
     before = torch.get_num_threads()
-    torch.set_num_threads(n)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -342,14 +335,18 @@ def threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def temporary_context(n_jobs: int) -> Iterator[RunContext]:
+def temporary_context(n_jobs: int, device: str = "cpu") -> Iterator[RunContext]:
     """Return a run context with a store that is removed after the block."""
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory))
         store.create()
-        yield RunContext(
-            arrays=prepare("mnist"), machine=describe_machine("cpu", n_jobs), store=store
-        )
+        machine = describe_machine(device, n_jobs)
+        yield RunContext(arrays=prepare("mnist"), machine=machine, store=store, device=device)
+
+
+def resolved(text: str) -> tuple[OptimizerSpec, ...]:
+    """Return the optimizers of an expression."""
+    return tuple(map(resolve, parse_optimizers(text)))
 
 
 def _runs(optimizer: OptimizerSpec, n: int, workload: Workload) -> tuple[RunSpec, ...]:

@@ -60,16 +60,10 @@ class LostError(Exception):
 def soak(directory: Path, rng: int, kinds: Sequence[str] = ()) -> Iterator[TrialCounts]:
     """Inject faults in turn, without end, and yield the counts of the kind after each trial.
 
-    Raise StoreError if the reference sweep fails.
-
-    Parameters
-    ----------
-    directory
-        Parent directory of the sweeps. The directory of a trial is removed unless it failed.
-    rng
-        Seed of the times and choices. How far a sweep is at a given time is not reproducible.
-    kinds
-        Keys of :data:`FAULTS`; all by default.
+    `directory` is the parent of the sweeps' directories; that of a trial is removed unless it
+    failed. `rng` seeds the times and choices, but how far a sweep is at a given time is not
+    reproducible. `kinds` are keys of :data:`FAULTS`, all by default. Raise StoreError if the
+    reference sweep fails.
     """
     random = Random(rng)
     trials = _Trials(directory, random)
@@ -119,15 +113,15 @@ class _Trials:
             require(is_equal, f"{key[:8]} has a different result")
         return {key: row["started_at"] for key, row in stored.items()}
 
+    def check_resumed(self, place: Path, ended: subprocess.Popen[str]) -> None:
+        """Check that a sweep left no process and only correct rows, and can be completed."""
+        _require_no_process(ended.pid)
+        self.check_whole(place, self.check_partial(place))
+
     def check_whole(self, place: Path, before: Mapping[str, Any] | None = None) -> None:
         """Run the command again, and check that it completes the sweep without repeating runs.
 
-        Parameters
-        ----------
-        place
-            Directory of the sweep.
-        before
-            Start times of the stored runs, from :meth:`check_partial`.
+        `before` holds the start times of the stored runs, from :meth:`check_partial`.
         """
         code, _, err = finish(start(place))
         require(code == 0, f"the resumed sweep ended with code {code}: {err.strip()[-300:]}")
@@ -137,9 +131,6 @@ class _Trials:
         require(not again, f"{len(again)} stored runs were repeated")
         left = [f for f in place.rglob("*") if f.name.endswith(".tmp") or f.name == ".running"]
         require(not left, f"temporary files are left: {left}")
-
-
-# ---------------------------------------------------------------- faults
 
 
 def _signalled(number: signal.Signals, codes: Sequence[int]) -> Callable[[_Trials, Path], None]:
@@ -154,8 +145,7 @@ def _signalled(number: signal.Signals, codes: Sequence[int]) -> Callable[[_Trial
         code, out, err = finish(process)
         require(code in (0, *codes), f"the sweep ended with code {code}")
         require("Traceback" not in out + err, f"the sweep printed a traceback: {err[-300:]}")
-        _require_no_process(process.pid)
-        trials.check_whole(place, trials.check_partial(place))
+        trials.check_resumed(place, process)
 
     return inflict
 
@@ -170,8 +160,7 @@ def _worker_killed(trials: _Trials, place: Path) -> None:
             os.kill(pid, signal.SIGKILL)
     code, _, err = finish(process)
     require(code == 0, f"the sweep ended with code {code}: {err.strip()[-300:]}")
-    _require_no_process(process.pid)
-    trials.check_whole(place, trials.check_partial(place))
+    trials.check_resumed(place, process)
 
 
 def _disk_full(trials: _Trials, place: Path) -> None:
@@ -182,8 +171,7 @@ def _disk_full(trials: _Trials, place: Path) -> None:
     require("Traceback" not in err, f"the sweep printed a traceback: {err[-300:]}")
     names_path = ("cannot" in err and str(place.name) in err) or "soak" in err
     require(names_path, f"the message does not contain the path: {err}")
-    _require_no_process(process.pid)
-    trials.check_whole(place, trials.check_partial(place))
+    trials.check_resumed(place, process)
 
 
 def _file_damaged(trials: _Trials, place: Path) -> None:
@@ -231,9 +219,6 @@ FAULTS: Mapping[str, Callable[[_Trials, Path], None]] = {
     "file damaged": _file_damaged,
     "two at once": _two_at_once,
 }
-
-
-# ---------------------------------------------------------------- processes and rows
 
 
 def start(place: Path, largest_file: int | None = None) -> subprocess.Popen[str]:

@@ -8,8 +8,6 @@ measured alternately, and are medians of several repeats.
 from __future__ import annotations
 
 import math
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -20,17 +18,14 @@ import torch
 
 from bench.datasets.cache import prepare
 from bench.execution.devices import CUDA, exact_numbers, kind_of
-from bench.execution.environment import describe_machine, name_of
-from bench.execution.jobs import RunContext, load_data
+from bench.execution.environment import name_of
+from bench.execution.jobs import load_data
 from bench.execution.resources import lay_out
 from bench.execution.runner import run_plan
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
-from bench.optimizers.resolve import resolve
-from bench.spec.expressions import parse_optimizers
 from bench.spec.model import OptimizerSpec, SweepSpec, Workload
 from bench.spec.options import MAX_JOBS, ExecutionOptions
-from bench.storage.store import Store
-from bench.tools.benchmark import Tutorial, seconds
+from bench.tools.benchmark import Tutorial, resolved, seconds, temporary_context
 from bench.training.device_data import DeviceData
 from bench.training.stack import train
 
@@ -92,32 +87,22 @@ def measure(
     sweeps: Sequence[int] = SWEEPS,
     widest: int = WIDEST,
 ) -> GpuFigures:
-    """Run the benchmark on `device`.
+    """Run the benchmark on `device`, such as ``"cuda"``; call `say` with a line after each result.
 
-    Parameters
-    ----------
-    device
-        Name of the device, such as ``"cuda"``.
-    repeats
-        Number of repeats of each measurement.
-    say
-        Function that is called with a line of text after each measurement.
-    workload, optimizers, sweeps, widest
-        What is measured; by default the default workload and optimizers, :data:`SWEEPS` and
-        :data:`WIDEST`.
+    Every measurement is repeated `repeats` times. The other arguments say what is measured.
     """
     workload = workload or Workload()
     arrays = prepare("mnist")
     with exact_numbers(kind_of(device), tf32=False):
         data = load_data(arrays, device)
-        specs = _resolved(",".join(optimizers))
+        specs = resolved(",".join(optimizers))
         for spec in specs:  # loads the kernels
             train(replace(workload, iterations=10), spec, range(2), data)
         timings = []
         for n_seeds in sweeps:
-            timings.append(_time_sweep(specs, n_seeds, device, workload, arrays))
+            timings.append(_time_sweep(specs, n_seeds, device, workload))
             say(f"{timings[-1].runs} runs: {timings[-1].seconds:.2f} s")
-        (sgd, adam) = _resolved("sgd,adam")
+        (sgd, adam) = resolved("sgd,adam")
         widths = (*WIDTHS, widest)
         laps = [{w: _step_seconds(sgd, w, data, workload) for w in widths} for _ in range(repeats)]
         steps = {w: median(lap[w] for lap in laps) * 1e6 for w in widths}
@@ -142,24 +127,17 @@ def measure(
     )
 
 
-def _resolved(text: str) -> tuple[OptimizerSpec, ...]:
-    return tuple(map(resolve, parse_optimizers(text)))
-
-
 def _time_sweep(
-    specs: Sequence[OptimizerSpec], n_seeds: int, device: str, workload: Workload, arrays: Path
+    specs: Sequence[OptimizerSpec], n_seeds: int, device: str, workload: Workload
 ) -> SweepTiming:
     seeds = tuple(range(n_seeds))
     plan = SweepSpec(name="x", optimizers=tuple(specs), seeds=seeds, workload=workload).plan()
-    layout = lay_out(plan, ExecutionOptions(device=device, n_jobs=MAX_JOBS), arrays)
-    with tempfile.TemporaryDirectory() as directory:
-        store = Store(Path(directory))
-        store.create()
-        context = RunContext(
-            arrays=arrays,
-            machine=describe_machine(device, layout.n_jobs),
-            store=store,
-            device=device,
+    with temporary_context(1024, device) as context:
+        execution = ExecutionOptions(device=device, n_jobs=MAX_JOBS)
+        layout = lay_out(plan, execution, context.arrays)
+        context = replace(
+            context,
+            machine=replace(context.machine, n_jobs=layout.n_jobs),
             stack=layout.stack if layout.slots else n_seeds,
             slots=layout.slots or (device,),
         )
@@ -189,14 +167,12 @@ def _products_seconds(width: int, workload: Workload, device: torch.device) -> f
     the hidden layer. The rest of the arithmetic is negligible.
     """
     batch, sizes = workload.batch_size, (784, 100, 10)
-    made = [
-        (
-            torch.rand(width, batch, n_in, device=device),
-            torch.rand(width, n_out, n_in, device=device),
-        )
-        for n_in, n_out in pairwise(sizes)
-    ]
-    outputs = [torch.rand(width, batch, n_out, device=device) for n_out in sizes[1:]]
+
+    def random(rows: int, columns: int) -> torch.Tensor:
+        return torch.rand(width, rows, columns, device=device)
+
+    made = [(random(batch, n_in), random(n_out, n_in)) for n_in, n_out in pairwise(sizes)]
+    outputs = [random(batch, n_out) for n_out in sizes[1:]]
     gradients = [torch.empty_like(weight) for _, weight in made]
     error = torch.empty_like(outputs[0])
 
@@ -206,14 +182,14 @@ def _products_seconds(width: int, workload: Workload, device: torch.device) -> f
             torch.bmm(output.mT, inputs, out=gradient)
         torch.bmm(outputs[1], made[1][1], out=error)
 
-    products()
+    def repeated(n: int) -> None:
+        for _ in range(n):
+            products()
+        _wait(device)
+
+    repeated(1)
     n = max(1, min(200, math.ceil(20_000 / width)))
-    _wait(device)
-    started = time.perf_counter()
-    for _ in range(n):
-        products()
-    _wait(device)
-    return (time.perf_counter() - started) / n
+    return seconds(lambda: repeated(n)) / n
 
 
 def _wait(device: torch.device) -> None:
@@ -238,12 +214,9 @@ def _ablations(
     adam: OptimizerSpec, data: DeviceData, workload: Workload, repeats: int
 ) -> Mapping[str, float]:
     """Return the microseconds of a step of a stack of 20, by ablation."""
-    (unfused,) = _resolved("adam[fused=False]")
-    floats = replace(
-        data,
-        train_images=data.train_images.float() / 255,
-        test_images=data.test_images.float() / 255,
-    )
+    (unfused,) = resolved("adam[fused=False]")
+    images = {n: getattr(data, n).float() / 255 for n in ("train_images", "test_images")}
+    floats = replace(data, **images)
     _wait(data.device)  # the copies are read on another CUDA stream
     ways: Mapping[str, Callable[[], float]] = {
         FULL: lambda: _step_seconds(adam, WIDTHS[1], data, workload),

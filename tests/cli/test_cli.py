@@ -74,7 +74,7 @@ BAD_USAGE = [
     ("analyze nowhere --margin 0", "--margin: must be a positive number, got '0'"),
     ("analyze nowhere --margin inf", "--margin: must be a positive number, got 'inf'"),
     ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
-    ("analyze nowhere.csv --json x --html x", "--json and --html must be two files"),
+    ("analyze nowhere.csv --json x --html x", "the JSON and the report must be two files"),
     ("report nowhere --output=", "--output: must be a file's path, got nothing"),
     ("report nowhere --format xml", "--format: invalid choice: 'xml'"),
     ("report nowhere --output -", "--output - prints json, markdown or csv: give --format with"),

@@ -14,8 +14,7 @@ References
    skewed.)
 """
 
-from bench.tools.simulation.run import BLOCK, Row, Validation, validate
-from bench.tools.simulation.scenarios import make_studies
+from bench.tools.simulation.run import BLOCK, Row, Validation, make_studies, validate
 from bench.tools.simulation.study import STANDARD_ERRORS, Measure, Requirement, Study
 
 __all__ = [

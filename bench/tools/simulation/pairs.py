@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -30,6 +29,7 @@ from bench.tools.simulation.study import (
 EFFECTS = (0.5, 0.75, 1.019, 1.25, 1.5)
 #: Numbers of seeds at which the results are analysed.
 LOOKS = (5, 10, 15, 20)
+Pvalues = tuple[float | None, ...]
 
 
 def _differences(x: FloatArray) -> Differences:
@@ -84,24 +84,18 @@ def power_study(dz: float) -> Study[Differences]:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class LooksTaken:
-    """P-values of the sign-flip test of one pair, one for each number of seeds in :data:`LOOKS`."""
-
-    pvalues: tuple[float | None, ...]
-
-
-def _look(rng: np.random.Generator) -> LooksTaken:
+def _look(rng: np.random.Generator) -> Pvalues:
+    """Return the p-values of the sign-flip test, one for each number of seeds in :data:`LOOKS`."""
     values = rng.normal(size=max(LOOKS))
     seen = [_differences(values[:n]) for n in LOOKS]
-    return LooksTaken(pvalues=tuple(sign_flip_pvalue(d.units, d.slack) for d in seen))
+    return tuple(sign_flip_pvalue(d.units, d.slack) for d in seen)
 
 
-def _errs_at_a_look(taken: LooksTaken, levels: tuple[float, ...]) -> bool:
-    return any(map(at_most, taken.pvalues, levels))
+def _errs_at_a_look(pvalues: Pvalues, levels: tuple[float, ...]) -> bool:
+    return any(map(at_most, pvalues, levels))
 
 
-def looks_study() -> Study[LooksTaken]:
+def looks_study() -> Study[Pvalues]:
     """Return the scenario of several looks at a growing number of seeds."""
     n_looks = len(LOOKS)
     naive, planned, any_number = (

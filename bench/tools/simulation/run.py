@@ -17,8 +17,10 @@ from bench.analysis.stats.rounding import FloatArray
 from bench.errors import SpecError, WorkerError
 from bench.execution._joblib import joblib, workers
 from bench.execution.environment import available_cores
-from bench.tools.simulation.scenarios import make_studies
+from bench.tools.simulation.new_images import new_images_study
+from bench.tools.simulation.pairs import EFFECTS, looks_study, power_study, skewed_pair_study
 from bench.tools.simulation.study import ALPHA, N_SEEDS, K, Measure, Requirement, S, Study
+from bench.tools.simulation.sweeps import sweep_studies
 
 #: Number of repetitions that share a random generator and form one job of a worker.
 BLOCK = 50
@@ -75,6 +77,17 @@ class Validation:
         return tuple(row for row in self.rows if row.met is False)
 
 
+def make_studies() -> tuple[Study[Any], ...]:
+    """Return all scenarios in which the analysis is validated."""
+    return (
+        *sweep_studies(),
+        skewed_pair_study(),
+        new_images_study(),
+        *(power_study(dz) for dz in EFFECTS),
+        looks_study(),
+    )
+
+
 def validate(
     repetitions: int,
     rng: int,
@@ -96,8 +109,7 @@ def validate(
         Non-negative integer that seeds the random generators. Equal values give equal rows for any
         `n_jobs`.
     n_jobs
-        Number of worker processes with one thread each; -1 for all cores. With 1, the simulation
-        runs in this process.
+        Number of worker processes with one thread each; -1 for all cores; 1 for this process.
     studies
         Scenarios, by default those of :func:`make_studies`.
     tell

@@ -88,33 +88,20 @@ class Study(Generic[S]):
 
 
 def error_rate(what: str, of: Callable[[S], float], note: str = "") -> Measure[S]:
-    """Return an error rate that must be at most alpha, or has no requirement where it has a note.
-
-    Parameters
-    ----------
-    what, of
-        See :class:`Measure`.
-    note
-        Reason why the rate may exceed alpha.
-    """
-    requirement = None if note else AT_MOST
-    return Measure(what=what, of=of, nominal=ALPHA, requirement=requirement, note=note)
+    """Return an error rate that must be at most alpha, unless `note` says why it may be higher."""
+    return _measure(what, of, ALPHA, AT_MOST, note)
 
 
 def coverage(what: str, of: Callable[[S], float], note: str = "") -> Measure[S]:
-    """Return a coverage that must be at least 1 - alpha, or has no requirement where it has a note.
+    """Return a coverage that must be at least 1 - alpha, unless `note` says why it may be lower."""
+    return _measure(f"coverage of {what}", of, 1 - ALPHA, AT_LEAST, note)
 
-    Parameters
-    ----------
-    what, of
-        See :class:`Measure`.
-    note
-        Reason why the coverage may be lower.
-    """
-    requirement = None if note else AT_LEAST
-    return Measure(
-        what=f"coverage of {what}", of=of, nominal=1 - ALPHA, requirement=requirement, note=note
-    )
+
+def _measure(
+    what: str, of: Callable[[S], float], nominal: float, requirement: Requirement, note: str
+) -> Measure[S]:
+    required = None if note else requirement
+    return Measure(what=what, of=of, nominal=nominal, requirement=required, note=note)
 
 
 def not_required(note: str, *measures: Measure[S]) -> tuple[Measure[S], ...]:
