@@ -295,7 +295,10 @@ WRONG = [
     ("before other.parquet", "both sweeps must have an optimizer in common, got adadelta, "),
     ("before data.parquet", "must have the same dataset, got 'mnist' before and 'fashion' after"),
     ("before after.parquet --json - --markdown -", "--json - and --markdown - cannot both be"),
-    ("before after.parquet --json x --html x", "--json, --html and --markdown must be different"),
+    (
+        "before after.parquet --json x --html x",
+        "the JSON and the page must be two files, got x for both",
+    ),
     ("before after.parquet --html -", "--html: must be a file's path, got '-'"),
     ("before after.parquet --json=", "--json: must be a file's path, got nothing"),
     ("before after.parquet --html .", "cannot write the page to .: it is not a regular file"),
