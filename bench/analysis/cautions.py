@@ -48,18 +48,11 @@ def cautions(
 
 @dataclass(frozen=True, kw_only=True)
 class _Runs:
-    """Runs of one treatment.
+    """Runs of one treatment, for its warnings.
 
-    Attributes
-    ----------
-    converged
-        Values of the runs that did not diverge, shape (n_converged,).
-    sign
-        +1 where higher is better, -1 where lower is.
-    blocks, complete
-        Number of all blocks, and of the blocks in which no treatment is missing.
-    fractions
-        Whether the scores are accuracies as fractions.
+    `converged` holds the values of the runs that did not diverge; `blocks` counts all blocks,
+    `complete` those in which no treatment is missing. `fractions`: the scores are accuracies as
+    fractions.
     """
 
     treatment: Treatment

@@ -167,14 +167,11 @@ def numbers_of(table: pd.DataFrame, value: str) -> FloatArray:
     for row, cell in enumerate(cells.astype(object).tolist()):
         try:
             numbers[row] = _number(cell)
-        except OverflowError:
+        except (OverflowError, TypeError, ValueError) as error:
+            limit = " that a float can hold" if isinstance(error, OverflowError) else ""
             raise TableError(
-                f"column {value!r} must hold numbers that a float can hold, got {brief(cell)} in "
+                f"column {value!r} must hold numbers{limit}, got {brief(cell)} in "
                 f"{where(table, row)}"
-            ) from None
-        except (TypeError, ValueError):
-            raise TableError(
-                f"column {value!r} must hold numbers, got {brief(cell)} in {where(table, row)}"
             ) from None
     return numbers
 

@@ -62,15 +62,9 @@ _SLURM_CANCELLED = re.compile(r"cancelled( by [0-9]+|\+)")
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Table with converted results and statuses.
+    """A table with converted results and statuses, and notes for the user on how cells were read.
 
-    Attributes
-    ----------
-    table
-        The runs: the results as numbers, and `status` as ``ok``, ``diverged`` or ``failed`` where
-        the table has that column.
-    notes
-        Sentences for the user on how cells were read.
+    `status` is ``ok``, ``diverged`` or ``failed`` where the table has that column.
     """
 
     table: pd.DataFrame

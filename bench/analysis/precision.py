@@ -101,15 +101,8 @@ class Recovered:
 def recover(values: FloatArray, scales: Sequence[float] = (1.0,)) -> Recovered:
     """Replace rounded values by exact values, or return them unchanged where these are uncertain.
 
-    Parameters
-    ----------
-    values
-        Shape (n,).
-    scales
-        Value of a perfect accuracy: 1 for fractions, 100 for per cent. All are tried in turn.
+    `scales` are values of a perfect accuracy, all tried in turn: 1 for fractions, 100 for per cent.
 
-    Examples
-    --------
     >>> recover(np.array([95.9800033569336, 95.91999816894531, 96.0])).values.tolist()
     [95.98, 95.92, 96.0]
     """

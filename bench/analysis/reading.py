@@ -20,18 +20,11 @@ _AGREEMENT = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Interpreted values of a column.
+    """Interpreted values of a column, shape (n,), in its unit; NaN where there is none.
 
-    Attributes
-    ----------
-    values
-        Shape (n,), in the unit of the column; NaN where there is none.
-    total
-        Where the table has counts of the same number of test images for all runs, that number.
-    error
-        Relative rounding error of the values: see :class:`bench.analysis.precision.Recovered`.
-    notes
-        Sentences for the reader on the unit and the rounding.
+    `total` is the number of test images, where the table has counts of one number for all runs.
+    `error` is as in :class:`bench.analysis.precision.Recovered`. `notes` are sentences for the
+    reader on the unit and the rounding.
     """
 
     values: FloatArray

@@ -179,27 +179,21 @@ class _Correctness:
 def _checked_bits(
     content: object, n_examples: int, correct: int, table: pd.DataFrame, row: int
 ) -> NDArray[np.uint8]:
+    def error(rule: str) -> TableError:
+        return TableError(f"column {CORRECTNESS!r} must {rule} in {where(table, row)}")
+
     if not isinstance(content, bytes | bytearray | memoryview):
-        raise TableError(
-            f"column {CORRECTNESS!r} must hold bytes, got {type(content).__name__} in "
-            f"{where(table, row)}"
-        )
+        raise error(f"hold bytes, got {type(content).__name__}")
     bits = np.frombuffer(content, dtype=np.uint8)
     if len(bits) != -(-n_examples // 8):
-        raise TableError(
-            f"column {CORRECTNESS!r} must hold one bit for each of {n_examples} examples, got "
-            f"{len(bits)} bytes in {where(table, row)}"
-        )
-    counted = int(np.bitwise_count(bits).sum())
+        raise error(f"hold one bit for each of {n_examples} examples, got {len(bits)} bytes")
     if int(bits[-1]) & ((1 << (8 * len(bits) - n_examples)) - 1):
-        raise TableError(
-            f"column {CORRECTNESS!r} must have no bit set after example {n_examples}, got one in "
-            f"{where(table, row)}"
-        )
+        raise error(f"have no bit set after example {n_examples}, got one")
+    counted = int(np.bitwise_count(bits).sum())
     if counted != correct:
-        raise TableError(
-            f"column {CORRECTNESS!r} must agree with the accuracy, got {counted} correct of "
-            f"{n_examples} examples and {correct} by the accuracy in {where(table, row)}"
+        raise error(
+            f"agree with the accuracy, got {counted} correct of {n_examples} examples and "
+            f"{correct} by the accuracy"
         )
     return bits
 

@@ -75,7 +75,7 @@ def time_to_target(
         return None
     table, unit = counted
     times = _arrival_times(table, paired, target)
-    if not np.isfinite(times).any() and not _has_evaluations(table, paired):
+    if times is None:
         return None
     budget = _budget(table, paired, times)
     if unit == "images":  # the last update of some runs is a few images above the common budget
@@ -171,17 +171,20 @@ class _Sample:
         return steps if steps[0].iteration == 0 else (start, *steps)
 
 
-def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> FloatArray:
+def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> FloatArray | None:
     """Return iterations to the target, (n, k): infinite where not reached, NaN without a run.
 
-    A run that diverged before its first evaluation has not reached the target.
+    A run that diverged before its first evaluation has not reached the target. None where no run
+    has an evaluation.
     """
     times = np.full(paired.cells.shape, np.nan)
     times[paired.diverged] = np.inf
     cells = list(zip(*np.nonzero((paired.cells >= 0) & ~paired.failed), strict=True))
     curves = {cell: _curve(table, int(paired.cells[cell])) for cell in cells}
     known = {cell: curve for cell, curve in curves.items() if curve is not None}
-    together = np.concatenate([[], *(curve.accuracy for curve in known.values())])
+    if not known:
+        return None
+    together = np.concatenate([curve.accuracy for curve in known.values()])
     scale = scale_of(ACCURACY, together) or 100.0
     accuracies = recover(together, (scale,)).values
     ends = np.cumsum([len(curve.at) for curve in known.values()])
@@ -223,14 +226,6 @@ def _is_well_formed(curve: _Curve) -> bool:
         and np.isfinite(curve.at).all()
         and curve.at[0] >= 0
         and (np.diff(curve.at) > 0).all()
-    )
-
-
-def _has_evaluations(table: pd.DataFrame, paired: PairedTable) -> bool:
-    used = table[[AT, ACCURACY]].iloc[paired.cells[(paired.cells >= 0) & ~paired.failed]]
-    return any(
-        is_list(at) and is_list(accuracy) and len(at)
-        for at, accuracy in zip(used[AT], used[ACCURACY], strict=True)
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.cli import console, overview
 from bench.cli.config import naming_file
 from bench.cli.printing import printable
-from bench.cli.progress import Display, show_progress
+from bench.cli.progress import ProgressCounts, show_progress
 from bench.cli.sweep import make_spec
 from bench.execution.resources import describe_resources, resolve_execution
 from bench.spec.model import SweepSpec
@@ -86,7 +86,7 @@ def _print_damage(damage: Damage) -> None:
 def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[SweepEvent], None]]:
     """Show the events of a sweep as they are passed to the function that this yields."""
     with ExitStack() as stack:
-        display: Display | None = None
+        display: ProgressCounts | None = None
 
         def on_event(event: SweepEvent) -> None:
             nonlocal display

@@ -20,17 +20,10 @@ STANDARD_OUTPUT = Path("-")
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command of ``optimizer-bench``.
+    """A command of ``optimizer-bench``: texts of its help, its parser, and its action.
 
-    Attributes
-    ----------
-    help, description, examples
-        Texts for the list of commands and for the help of this command.
-    add_arguments
-        Adds the arguments of the command to its parser.
-    run
-        Carries out the command and returns the exit code. It imports what only it needs, so that
-        help and wrong usage are answered without waiting for torch or pandas.
+    `run` returns the exit code. It imports what only it needs, so that help and wrong usage are
+    answered without waiting for torch or pandas.
     """
 
     help: str

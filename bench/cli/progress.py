@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,32 +24,24 @@ SECONDS_BETWEEN_LINES = 5.0
 REFRESHES_PER_SECOND = 2.0
 
 
-class Display(Protocol):
-    """Display that is updated with every finished run."""
-
-    def add(self, event: RunEvent) -> None:
-        """Count one finished run."""
-
-
 @contextmanager
-def show_progress(spec: SweepSpec, status: SweepStatus, quiet: bool) -> Iterator[Display]:
+def show_progress(spec: SweepSpec, status: SweepStatus, quiet: bool) -> Iterator[ProgressCounts]:
     """Show the progress of the missing runs in a way that suits the output."""
-    console = new_console()
-    tally = ProgressCounts(len(status.missing))
+    console, total = new_console(), len(status.missing)
     if quiet:
-        yield tally
+        yield ProgressCounts(total)
     elif console.is_terminal:
-        table = LiveTable(tally, spec, status.done)
+        table = LiveTable(total, spec, status.done)
         with Live(
             get_renderable=table.render, console=console, refresh_per_second=REFRESHES_PER_SECOND
         ):
             yield table
     else:
-        yield Lines(tally)
+        yield Lines(total)
 
 
 class ProgressCounts:
-    """Counts, rate and remaining time."""
+    """Counts, rate and remaining time; subclasses display them with every finished run."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -69,31 +60,27 @@ class ProgressCounts:
         return f"{self.done}/{self.total} runs, {self.failed} failed, {rate:.2g} runs/s{left}"
 
 
-class Lines:
+class Lines(ProgressCounts):
     """One plain line every few seconds and one at the end, for logs and pipes."""
 
-    def __init__(self, tally: ProgressCounts) -> None:
-        self._tally = tally
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
         self._printed_at = time.monotonic()
 
     def add(self, event: RunEvent) -> None:
         """Count one finished run, and print the counts if it is time."""
-        self._tally.add(event)
+        super().add(event)
         is_due = time.monotonic() - self._printed_at >= SECONDS_BETWEEN_LINES
-        if is_due or self._tally.done == self._tally.total:
-            self.print()
-
-    def print(self) -> None:
-        """Print the counts."""
-        self._printed_at = time.monotonic()
-        print(self._tally, flush=True)
+        if is_due or self.done == self.total:
+            self._printed_at = time.monotonic()
+            print(self, flush=True)
 
 
-class LiveTable:
+class LiveTable(ProgressCounts):
     """A bar below a table of mean and interval for each optimizer."""
 
-    def __init__(self, tally: ProgressCounts, spec: SweepSpec, done: pa.Table) -> None:
-        self._tally = tally
+    def __init__(self, total: int, spec: SweepSpec, done: pa.Table) -> None:
+        super().__init__(total)
         self._alpha = spec.declaration.alpha
         self._accuracies: dict[str, list[float]] = {o.name: [] for o in spec.optimizers}
         for run in done.select(["optimizer", "test_accuracy"]).to_pylist():
@@ -101,17 +88,15 @@ class LiveTable:
 
     def add(self, event: RunEvent) -> None:
         """Count one finished run; the display shows it at its next refresh."""
-        self._tally.add(event)
+        super().add(event)
         if event.test_accuracy is not None:
             self._accuracies[event.optimizer].append(event.test_accuracy)
 
     def render(self) -> Group:
         """The current content of the display."""
         # the bar last: it does not end its line and fills the line of a narrow terminal
-        return Group(self._table(), Text(str(self._tally)), self._bar())
-
-    def _bar(self) -> ProgressBar:
-        return ProgressBar(total=self._tally.total, completed=self._tally.done, width=60)
+        bar = ProgressBar(total=self.total, completed=self.done, width=60)
+        return Group(self._table(), Text(str(self)), bar)
 
     def _table(self) -> FittedTable:
         from bench.analysis.stats.descriptives import describe

@@ -151,12 +151,6 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
 }
 
-#: Classes of torch.optim that are not in the catalogue, with the reason.
-EXCLUDED: Mapping[str, str] = {
-    "Optimizer": "the base class of the others",
-    "SparseAdam": "needs sparse gradients, which this network does not have",
-}
-
 #: Optimizers that are compared by default: the eight of the tutorial, in its order.
 DEFAULT_OPTIMIZERS = (
     *("sgd", "momentum", "nesterov", "adam"),

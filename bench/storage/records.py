@@ -24,6 +24,9 @@ FILE_COLUMN = "run_file"
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 STATUSES = (OK, DIVERGED, FAILED)
 
+_TEXT, _INTEGER, _FLOAT = pa.string(), pa.int64(), pa.float64()
+_INTEGERS, _FLOATS = pa.list_(_INTEGER), pa.list_(_FLOAT)
+
 
 def _column(arrow_type: pa.DataType, description: str) -> Any:
     return field(metadata={"arrow": arrow_type, "description": description})
@@ -38,47 +41,37 @@ def _measured(arrow_type: pa.DataType, description: str) -> Any:
 class RunRecord:
     """Row of one finished run. Values that a failed run did not measure are None."""
 
-    run_key: str = _column(pa.string(), "SHA-256 of the run's specification, in hexadecimal")
+    run_key: str = _column(_TEXT, "SHA-256 of the run's specification, in hexadecimal")
     # the run's specification
-    optimizer: str = _column(pa.string(), "the variant's name, such as adam[lr=0.003]")
-    algorithm: str = _column(pa.string(), "import path of the optimizer's class")
-    hyperparameters: str = _column(pa.string(), "JSON object of all hyperparameters")
-    seed: int = _column(pa.int64(), "seed of the initial weights and of the data order")
-    dataset: str = _column(pa.string(), "name of the dataset")
-    network: str = _column(pa.string(), "name of the network")
-    batch_size: int = _column(pa.int64(), "images per update")
-    iterations: int = _column(pa.int64(), "updates in the budget")
-    eval_every: int = _column(pa.int64(), "updates between two evaluations")
+    optimizer: str = _column(_TEXT, "the variant's name, such as adam[lr=0.003]")
+    algorithm: str = _column(_TEXT, "import path of the optimizer's class")
+    hyperparameters: str = _column(_TEXT, "JSON object of all hyperparameters")
+    seed: int = _column(_INTEGER, "seed of the initial weights and of the data order")
+    dataset: str = _column(_TEXT, "name of the dataset")
+    network: str = _column(_TEXT, "name of the network")
+    batch_size: int = _column(_INTEGER, "images per update")
+    iterations: int = _column(_INTEGER, "updates in the budget")
+    eval_every: int = _column(_INTEGER, "updates between two evaluations")
     # what proves the pairing
-    initial_weights_sha256: str | None = _measured(
-        pa.string(), "hash of the initial float32 weights"
-    )
-    data_order_sha256: str | None = _measured(
-        pa.string(), "hash of the int32 indices of all images used"
-    )
+    initial_weights_sha256: str | None = _measured(_TEXT, "hash of the initial float32 weights")
+    data_order_sha256: str | None = _measured(_TEXT, "hash of the int32 indices of all images used")
     # the outcome
-    status: str = _column(pa.string(), "ok, diverged (a loss was not finite) or failed (an error)")
-    error: str | None = _measured(pa.string(), "what went wrong, else null")
-    diverged_at: int | None = _measured(pa.int64(), "first update whose loss was not finite")
-    test_correct: int | None = _measured(pa.int64(), "test images classified correctly at the end")
-    test_total: int | None = _measured(pa.int64(), "test images")
-    test_accuracy: float | None = _measured(pa.float64(), "test_correct / test_total, a fraction")
-    test_loss: float | None = _measured(pa.float64(), "mean cross entropy on the test images, nats")
+    status: str = _column(_TEXT, "ok, diverged (a loss was not finite) or failed (an error)")
+    error: str | None = _measured(_TEXT, "what went wrong, else null")
+    diverged_at: int | None = _measured(_INTEGER, "first update whose loss was not finite")
+    test_correct: int | None = _measured(_INTEGER, "test images classified correctly at the end")
+    test_total: int | None = _measured(_INTEGER, "test images")
+    test_accuracy: float | None = _measured(_FLOAT, "test_correct / test_total, a fraction")
+    test_loss: float | None = _measured(_FLOAT, "mean cross entropy on the test images, nats")
     train_loss: float | None = _measured(
-        pa.float64(),
+        _FLOAT,
         "mean cross entropy over the updates since the evaluation before the last, nats",
     )
-    eval_iterations: list[int] | None = _measured(
-        pa.list_(pa.int64()), "updates done at each evaluation"
-    )
-    eval_test_accuracy: list[float] | None = _measured(
-        pa.list_(pa.float64()), "fraction, per evaluation"
-    )
-    eval_test_loss: list[float | None] | None = _measured(
-        pa.list_(pa.float64()), "nats, per evaluation"
-    )
+    eval_iterations: list[int] | None = _measured(_INTEGERS, "updates done at each evaluation")
+    eval_test_accuracy: list[float] | None = _measured(_FLOATS, "fraction, per evaluation")
+    eval_test_loss: list[float | None] | None = _measured(_FLOATS, "nats, per evaluation")
     eval_train_loss: list[float | None] | None = _measured(
-        pa.list_(pa.float64()), "mean over the updates since the previous evaluation, nats"
+        _FLOATS, "mean over the updates since the previous evaluation, nats"
     )
     correct_bits: bytes | None = _measured(
         pa.binary(),
@@ -86,40 +79,36 @@ class RunRecord:
     )
     # the learning rate, where a schedule changes it
     schedule: str | None = _measured(
-        pa.string(), "how the learning rate changes, with every setting; null: it does not"
+        _TEXT, "how the learning rate changes, with every setting; null: it does not"
     )
     learning_rate_iterations: list[int] | None = _measured(
-        pa.list_(pa.int64()), "some updates, counted from 1; null without a schedule"
+        _INTEGERS, "some updates, counted from 1; null without a schedule"
     )
-    learning_rates: list[float] | None = _measured(
-        pa.list_(pa.float64()), "the learning rate of each of them"
-    )
+    learning_rates: list[float] | None = _measured(_FLOATS, "the learning rate of each of them")
     # what it cost, and where it ran
     eval_train_seconds: list[float] | None = _measured(
-        pa.list_(pa.float64()), "seconds of training before each evaluation"
+        _FLOATS, "seconds of training before each evaluation"
     )
     train_seconds: float | None = _measured(
-        pa.float64(), "wall time of training, evaluations left out; of a stack, the run's share"
+        _FLOAT, "wall time of training, evaluations left out; of a stack, the run's share"
     )
-    eval_seconds: float | None = _measured(pa.float64(), "wall time of all evaluations")
+    eval_seconds: float | None = _measured(_FLOAT, "wall time of all evaluations")
     started_at: datetime = _column(pa.timestamp("us", tz="UTC"), "when the run started")
-    device: str = _column(pa.string(), "cpu, cuda or mps")
-    device_name: str = _column(pa.string(), "model of the processor or GPU")
+    device: str = _column(_TEXT, "cpu, cuda or mps")
+    device_name: str = _column(_TEXT, "model of the processor or GPU")
     tf32: bool | None = _measured(
         pa.bool_(), "whether factors of products were rounded to TF32; null: not on a CUDA GPU"
     )
     stack: int | None = _measured(
-        pa.int64(), "runs that were trained side by side as one stack; null in older rows"
+        _INTEGER, "runs that were trained side by side as one stack; null in older rows"
     )
-    cores: int = _column(pa.int64(), "processor cores this sweep was allowed to use")
-    n_jobs: int = _column(pa.int64(), "workers that ran side by side")
-    torch_version: str = _column(pa.string(), "version of PyTorch")
-    numpy_version: str = _column(pa.string(), "version of NumPy")
-    python_version: str = _column(pa.string(), "version of Python")
-    git_commit: str | None = _measured(
-        pa.string(), "commit of this program, with -dirty where changed"
-    )
-    schema_version: int = _column(pa.int64(), "version of this table's layout")
+    cores: int = _column(_INTEGER, "processor cores this sweep was allowed to use")
+    n_jobs: int = _column(_INTEGER, "workers that ran side by side")
+    torch_version: str = _column(_TEXT, "version of PyTorch")
+    numpy_version: str = _column(_TEXT, "version of NumPy")
+    python_version: str = _column(_TEXT, "version of Python")
+    git_commit: str | None = _measured(_TEXT, "commit of this program, with -dirty where changed")
+    schema_version: int = _column(_INTEGER, "version of this table's layout")
 
 
 #: Columns that were added later: they are null in older rows.

@@ -25,18 +25,10 @@ _LIMIT_LOCK = Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
-    """The cells of a file as text.
+    """The cells of a file as text: names of the columns, and rows with one cell per column.
 
-    Attributes
-    ----------
-    header
-        Names of the columns.
-    rows
-        Cells of each row, one per column.
-    comments
-        Line numbers of the comments that were skipped, from 1.
-    header_line
-        The line of a header that begins with ``#``; None for any other header.
+    `comments` are the line numbers of the comments that were skipped, from 1. `header_line` is the
+    line of a header that begins with ``#``, None for any other header.
     """
 
     header: tuple[str, ...]
@@ -76,21 +68,13 @@ class _Record:
 def read_delimited(
     file: Path, separator: str, *, names: Sequence[str], numeric: Sequence[str]
 ) -> TextTable:
-    """Read a file of separated values.
+    """Read a text file in UTF-8 whose cells are separated by `separator`.
 
-    Raise TableError if the file is empty, a quoted cell does not end, a row has too few or too many
-    cells, or a line that begins with ``#`` may be a row as well as a comment, and ValueError if it
-    is not text in UTF-8.
-
-    Parameters
-    ----------
-    file, separator
-        A text file in UTF-8, and the separator of its cells.
-    names
-        Required columns; they distinguish a header that begins with ``#`` from a comment.
-    numeric
-        Columns of `names` with numbers; they distinguish a row that begins with ``#`` from a
-        comment.
+    `names` are required columns; they distinguish a header that begins with ``#`` from a comment.
+    `numeric` are those of them with numbers; they distinguish a row that begins with ``#`` from a
+    comment. Raise TableError if the file is empty, a quoted cell does not end, a row has too few or
+    too many cells, or a line that begins with ``#`` may be a row as well as a comment. Raise
+    ValueError if it is not text in UTF-8.
     """
     text = file.read_bytes().decode("utf-8-sig")
     with _LIMIT_LOCK:

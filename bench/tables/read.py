@@ -52,23 +52,15 @@ def read_tables(
 ) -> pd.DataFrame:
     """Return the concatenated rows of all files, with the path of the file in ``run_file``.
 
-    In text files the results (the `required` columns that are neither `treatment` nor `block`) and
-    statuses keep the words nan and inf as text. Raise UsageError if a path does not exist or
-    contains no table. Raise TableError if a file is not a table, has no rows, or lacks a column.
-    Raise StoreError if the directory of a sweep has a damaged row.
+    `paths` are files that end in .csv, .tsv or .parquet, or directories of such files. Every file
+    must have the `required` columns; the `ignored` ones are omitted. Cells of the columns
+    `treatment` and `block` are always text, including "NA" and "1e3". In text files the results
+    (the other required columns) and statuses keep the words nan and inf as text. `note` is called
+    with each message on skipped lines and ambiguous cells.
 
-    Parameters
-    ----------
-    paths
-        Files that end in .csv, .tsv or .parquet, or directories of such files.
-    treatment, block
-        Columns of names, whose cells are always text, including "NA" and "1e3".
-    required
-        Columns that every file must have.
-    ignored
-        Columns to omit.
-    note
-        Called with each message on skipped lines and ambiguous cells.
+    Raise UsageError if a path does not exist or contains no table. Raise TableError if a file is
+    not a table, has no rows, or lacks a column. Raise StoreError if the directory of a sweep has a
+    damaged row.
     """
     import pandas as pd
 

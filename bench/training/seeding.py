@@ -93,11 +93,6 @@ def initial_module(network: Network, seed: int) -> nn.Module:
         return network.module()
 
 
-def initial_weights(network: Network, seed: int) -> Tensor:
-    """Return the trained weights of :func:`initial_module`, (n_parameters,), without padding."""
-    return flatten(initial_module(network, seed))
-
-
 def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Tensor:
     """Return the indices of the images of every update, int32 (iterations, batch_size).
 

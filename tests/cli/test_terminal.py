@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.analysis.results import SweepAnalysis
 from bench.cli.console import _ranking
-from bench.cli.progress import LiveTable, ProgressCounts
+from bench.cli.progress import LiveTable
 from bench.cli.terminal import NAME_WIDTH, Column, FittedTable, fitting
 from bench.spec.model import SweepSpec
 
@@ -113,7 +113,7 @@ def test_the_live_table_shows_its_counts(width: int) -> None:
     spec = SweepSpec(name="x", optimizers=resolve_all("sgd,adam"), seeds=(0, 1))
     done = pa.table({"optimizer": ["sgd"], "test_accuracy": [0.9]})
     console = Console(file=io.StringIO(), width=width, color_system="standard", force_terminal=True)
-    lines = console.render_lines(LiveTable(ProgressCounts(3), spec, done).render())
+    lines = console.render_lines(LiveTable(3, spec, done).render())
     texts = ["".join(segment.text for segment in line).rstrip() for line in lines]
     assert texts[1].startswith("sgd ")
     assert texts[3] == "0/3 runs, 0 failed, 0 runs/s"

@@ -32,7 +32,7 @@ from bench.storage.consistency import contradiction
 from bench.storage.rows import read_rows
 from bench.storage.store import Store, load_runs
 from bench.training.device_data import DeviceData
-from bench.training.seeding import data_order, initial_weights
+from bench.training.seeding import data_order, initial_module
 from bench.training.stack import MOST_RATES, Stack, train
 
 N = 200
@@ -205,8 +205,7 @@ def test_a_scheduled_run_equals_a_plain_torch_loop(name: str, mnist: DeviceData)
     for start, end in ((0, 15), (15, 40)):  # evaluations do not change the schedule
         stack.advance(start, end)
 
-    model = MLP((784, 100, 10)).module()
-    nn.utils.vector_to_parameters(initial_weights(MLP((784, 100, 10)), 5), model.parameters())
+    model = initial_module(MLP((784, 100, 10)), 5)
     optimizers = plain_optimizers(name, model)
     schedulers = [
         torchs.OneCycleLR(o, o.param_groups[0]["lr"], total_steps=updates, cycle_momentum=False)

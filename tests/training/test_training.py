@@ -15,7 +15,7 @@ from bench.networks.module import flatten
 from bench.optimizers.resolve import available
 from bench.spec.model import OptimizerSpec, Workload
 from bench.training.device_data import DeviceData
-from bench.training.seeding import data_order, derived_seed, initial_weights
+from bench.training.seeding import data_order, derived_seed, initial_module
 from bench.training.stack import Stack, _chunk, train
 
 SHORT = Workload(iterations=120, eval_every=50)
@@ -75,8 +75,7 @@ def test_the_engine_equals_a_plain_torch_loop(
     loader = DataLoader(
         TensorDataset(images, mnist.train_labels[order.flatten()]), batch_size=100, shuffle=False
     )
-    model = MLP((784, 100, 10)).module()
-    nn.utils.vector_to_parameters(initial_weights(MLP((784, 100, 10)), seed), model.parameters())
+    model = initial_module(MLP((784, 100, 10)), seed)
     optimizers = plain_optimizers(spec, model)
     for batch, labels in loader:
         plain_update(optimizers, model, batch, labels)
@@ -139,7 +138,7 @@ def test_initial_weights_do_not_change_the_torch_generator() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    weights = initial_weights(MLP((784, 100, 10)), 3)
+    weights = flatten(initial_module(MLP((784, 100, 10)), 3))
     assert torch.rand(1) == expected
     bound = 1 / 784**0.5  # torch's default for a linear layer with 784 inputs
     first = weights[: 784 * 100]

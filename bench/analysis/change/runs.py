@@ -37,18 +37,10 @@ _STARTED = "started_at"
 class Run:
     """Compared properties of one run.
 
-    Attributes
-    ----------
-    score
-        Final test accuracy, a fraction; None for a failed run.
-    status
-        Stored status.
-    ending
-        Number of correct test images and test loss, as text, so that NaN equals NaN.
-    hashes
-        Hashes of the initial weights and of the order of the data; None where not stored.
-    started_at
-        Time of the start, as text; empty where it is not stored.
+    `score` is the final test accuracy, a fraction, None for a failed run. `ending` holds the number
+    of correct test images and the test loss as text, so that NaN equals NaN. `hashes` are those of
+    the initial weights and of the order of the data, None where not stored. `started_at` is a text,
+    empty where it is not stored.
     """
 
     score: float | None
@@ -64,16 +56,10 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRuns:
-    """Runs of a sweep.
+    """Runs of a sweep by optimizer, in alphabetical order, then by seed, ascending.
 
-    Attributes
-    ----------
-    runs
-        Runs by optimizer, in alphabetical order, then by seed, ascending.
-    total
-        Where the accuracies are counts divided by a number of test images, that number; else None.
-    logs
-        Logarithms of the training times, one row per seed and one column per optimizer.
+    `total` is the number of test images where the accuracies are counts divided by it, else None.
+    `logs` are logarithms of the training times, one row per seed and one column per optimizer.
     """
 
     runs: Mapping[str, Mapping[Block, Run]]

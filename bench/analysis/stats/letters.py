@@ -57,12 +57,10 @@ def _split(groups: Sequence[frozenset[int]], a: int, b: int) -> list[frozenset[i
     whole = [group for group in groups if not {a, b} <= group]
     parts = {group - {x} for group in groups if {a, b} <= group for x in (a, b)}
     return whole + [
-        part for part in parts if not any(part <= g for g in whole) and not _inside(part, parts)
+        part
+        for part in parts
+        if not any(part <= g for g in whole) and not any(part < other for other in parts)
     ]
-
-
-def _inside(part: frozenset[int], others: set[frozenset[int]]) -> bool:
-    return any(part < other for other in others)
 
 
 def _letter(index: int) -> str:

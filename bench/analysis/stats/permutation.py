@@ -47,7 +47,8 @@ TINY = sys.float_info.min
 def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None:
     """Return the two-sided p-value of the mean of paired differences, in (0, 1].
 
-    Zero differences need no special case: flipping their sign does not change the sum.
+    None for fewer than two differences: one seed cannot be tested. Zero differences need no special
+    case: flipping their sign does not change the sum.
 
     Parameters
     ----------
@@ -55,11 +56,6 @@ def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None
         Shape (n,), whole numbers (see :class:`bench.analysis.stats.differences.Differences`).
     slack
         Sums that differ by no more than this count as equal.
-
-    Returns
-    -------
-    float or None
-        None for fewer than two differences: one seed cannot be tested.
 
     Examples
     --------

@@ -18,22 +18,12 @@ from bench.analysis.stats.permutation import flip_pvalue
 
 
 def wilcoxon_pvalue(differences: ArrayLike) -> float | None:
-    """Return the two-sided p-value of the signed-rank test.
+    """Return the two-sided p-value of the signed-rank test, in (0, 1]; None below two differences.
 
     Zeros are dropped, ties get midranks, and the null distribution is that of these midranks.
+    Equal differences must be tied after rounding; they may be infinite. The p-value is 1 where all
+    are zero.
 
-    Parameters
-    ----------
-    differences
-        Shape (n,), rounded so that equal differences are tied; may be infinite.
-
-    Returns
-    -------
-    float or None
-        In (0, 1]; 1 where all differences are zero, None for fewer than two.
-
-    Examples
-    --------
     >>> wilcoxon_pvalue([1, 2, 3, 4, 5, 6])
     0.03125
     """

@@ -28,21 +28,10 @@ BLOCK = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Rate measured in one scenario.
+    """Rate measured in one scenario; see :class:`Study` and :class:`Measure` for the other fields.
 
-    Attributes
-    ----------
-    scenario, what, nominal, requirement, note
-        See :class:`Study` and :class:`Measure`.
-    measured
-        Mean over the repetitions.
-    standard_error
-        Monte Carlo standard error of `measured`: standard deviation (ddof=1) over the repetitions,
-        divided by the square root of their number.
-    repetitions
-        Number of repetitions.
-    met
-        Whether the requirement is met; None without a requirement.
+    `measured` is the mean over the repetitions, and `standard_error` its Monte Carlo standard error
+    (ddof=1). `met` says whether the requirement is met; None without a requirement.
     """
 
     scenario: str
@@ -98,22 +87,11 @@ def validate(
 ) -> Validation:
     """Simulate all scenarios, and compare every measured rate with its requirement.
 
-    Raise SpecError if `repetitions`, `rng` or `n_jobs` is out of range, or two studies have the
-    same name, and WorkerError if a worker process dies.
-
-    Parameters
-    ----------
-    repetitions
-        Number of samples in each scenario, at least 2.
-    rng
-        Non-negative integer that seeds the random generators. Equal values give equal rows for any
-        `n_jobs`.
-    n_jobs
-        Number of worker processes with one thread each; -1 for all cores; 1 for this process.
-    studies
-        Scenarios, by default those of :func:`make_studies`.
-    tell
-        Function that is called with the name of each finished scenario.
+    Each scenario (by default those of :func:`make_studies`) has `repetitions` samples, at least 2.
+    `rng` is a non-negative integer that seeds the random generators; equal values give equal rows
+    for any number `n_jobs` of worker processes (-1: one per core; 1: this process). `tell` gets the
+    name of each finished scenario. Raise SpecError if `repetitions`, `rng` or `n_jobs` is
+    out of range, or two studies have the same name, and WorkerError if a worker process dies.
     """
     studies = make_studies() if studies is None else studies
     _check(repetitions, rng, n_jobs, [study.scenario for study in studies])
