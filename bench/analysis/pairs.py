@@ -66,19 +66,10 @@ def measure_pair(
     """Compute all results of a pair that do not depend on the other pairs.
 
     The verdict of the result is the one for a significant difference, see :func:`decide_verdict`.
-
-    Parameters
-    ----------
-    names, values
-        Names of a and b, and their values over the common blocks, each of shape (n,), without NaN.
-    total
-        Where the values are counts divided by `total`, that number; else None.
-    parameters
-        Declared settings: alpha, margin and direction are used.
-    single_level
-        The simultaneous interval has level 1 - `single_level`.
-    error
-        Relative rounding error of the values.
+    `names` are those of a and b; `values` are theirs over the common blocks, each of shape (n,),
+    without NaN. Where they are counts divided by a number of test images, `total` is that number,
+    else None; `error` is their relative rounding error. The simultaneous interval has level
+    1 - `single_level`.
     """
     (a, b), (x, y) = names, values
     sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin

@@ -77,19 +77,12 @@ FORMATS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Recovered:
-    """Recovered values.
+    """Recovered values, shape (n,), in the order given; NaN and infinities are unchanged.
 
-    Attributes
-    ----------
-    values
-        Shape (n,), in the order given; NaN and infinities are unchanged.
-    rounded_to
-        Precision of the given values, such as ``"float32"``; None where they are unchanged.
-    total
-        Where the values are multiples of ``scale / total``, that number.
-    error
-        Relative rounding error that remains in `values`: 0 for multiples, and for decimals with
-        fewer digits than the format.
+    `rounded_to` is the precision of the given values, such as ``"float32"``, None where they are
+    unchanged. `total` is a number where the values are multiples of ``scale / total``. `error` is
+    the relative rounding error that remains: 0 for multiples, and for decimals with fewer digits
+    than the format.
     """
 
     values: FloatArray

@@ -24,17 +24,11 @@ _UNLIMITED = 100_000
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
+    """One column of a table; all columns of a table have the same number of cells.
 
-    Attributes
-    ----------
-    head, cells
-        The texts; all columns of a table have the same number of cells.
-    drop
-        If a table is too wide, the columns with the greatest `drop` are left out first, those with
-        equal `drop` together. Columns with 0 stay; they hold words and are aligned to the left.
-    is_name
-        Whether the column holds the names of the rows, which are folded if they are too wide.
+    If a table is too wide, the columns with the greatest `drop` are left out first, those with
+    equal `drop` together. Columns with 0 stay; they hold words and are aligned to the left. A
+    column that `is_name` holds the names of the rows, which are folded if they are too wide.
     """
 
     head: str

@@ -28,13 +28,10 @@ from bench.spec.generator_state import GeneratorState
 class Runs:
     """Computations of K runs of one network, which hold the state of the runs.
 
-    Attributes
-    ----------
-    gradient
-        Called with images (K, B, D), classes (K, B, 1) and a tensor (K,). Overwrites the gradient
-        (K, P) that it was created with, and the tensor with the mean log-likelihood of the classes.
-    logits
-        Computes logits (K, B, classes) of images (K, B, D) in evaluation mode. Has no side effects.
+    `gradient` is called with images (K, B, D), classes (K, B, 1) and a tensor (K,). It overwrites
+    the gradient (K, P) that it was created with, and the tensor with the mean log-likelihood of the
+    classes. `logits` computes logits (K, B, classes) of images (K, B, D) in evaluation mode,
+    without side effects.
     """
 
     gradient: Callable[[Tensor, Tensor, Tensor], None]

@@ -33,16 +33,8 @@ def optimizer_class(algorithm: str) -> type[torch.optim.Optimizer]:
 class Arguments:
     """Arguments of a class or factory, except the parameters.
 
-    Attributes
-    ----------
-    defaults
-        Defaults that are literals, by argument.
-    required, free
-        Names of the arguments without a default, and of those whose default is not a literal.
-    whole
-        Names of the arguments that are annotated as int.
-    takes_any
-        Whether it has ``**kwargs``.
+    `defaults` holds those whose default is a literal. `required` have no default, `free` have one
+    that is not a literal, and `whole` are annotated as int. `takes_any`: it has ``**kwargs``.
     """
 
     defaults: Mapping[str, Literal]

@@ -18,10 +18,7 @@ BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 
 
 def run_spec_of(row: Mapping[str, Any]) -> RunSpec:
-    """Return the specification in a stored row.
-
-    Raise SpecError if the hyperparameters or the workload are invalid.
-    """
+    """Return the specification in a stored row; raise SpecError if a value in it is invalid."""
     return RunSpec(
         workload=Workload(**{column: row[column] for column in vars(Workload())}),
         optimizer=OptimizerSpec.from_json(

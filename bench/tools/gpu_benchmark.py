@@ -47,24 +47,13 @@ class SweepTiming:
 class GpuFigures:
     """Results of the benchmark of one device, see :func:`measure`.
 
-    Attributes
-    ----------
-    device, torch_version
-        Name of the device, and version of torch.
-    sweeps
-        Times of whole sweeps, with evaluations and storing of rows.
-    step_microseconds
-        Microseconds of one update of SGD, by the width of the stack.
-    wide_over_single
-        Time of a step of a stack of 20 divided by that of a stack of 1.
-    share_of_products
-        Time of the batched matrix products alone divided by the time of a step, at the widest
-        stack.
-    times_faster
-        Seconds of a run of the tutorial's script on the same device divided by those of a run in a
-        stack of 20: median over the optimizers.
-    ablations
-        Microseconds of a step of Adam in a stack of 20, by ablation.
+    `sweeps` are times of whole sweeps, with evaluations and storing of rows. `step_microseconds` is
+    the time of one update of SGD, by the width of the stack. `wide_over_single` is the time of a
+    step of a stack of 20 divided by that of a stack of 1. `share_of_products` is the time of the
+    batched matrix products alone divided by the time of a step, at the widest stack. `times_faster`
+    is the time of a run of the tutorial's script on the same device divided by that of a run in a
+    stack of 20: median over the optimizers. `ablations` are microseconds of a step of Adam in a
+    stack of 20, by ablation.
     """
 
     device: str

@@ -72,18 +72,11 @@ class Differences:
 def paired_differences(
     a: FloatArray, b: FloatArray, total: int | None = None, error: float = 0.0
 ) -> Differences:
-    """Compute a minus b over their common blocks.
+    """Compute a minus b over their common blocks, shape (n,) without NaN, paired by position.
 
-    Parameters
-    ----------
-    a, b
-        Shape (n,), paired by position, without NaN.
-    total
-        Where both are counts divided by `total`, that number: differences are then exact counts.
-        Without it, differences are rounded to 1e-12 of the larger of the two values.
-    error
-        Relative rounding error of the values. Sums that differ by at most the resulting error count
-        as equal.
+    Where both are counts divided by `total`, differences are exact counts. Otherwise they are
+    rounded to 1e-12 of the larger of the two values. With a relative rounding error `error` of the
+    values, sums that differ by at most the resulting error count as equal.
     """
     with np.errstate(invalid="ignore"):
         raw = np.where(a == b, 0.0, a - b)

@@ -21,17 +21,11 @@ from bench.analysis.stats.student import Interval, Moments
 
 @dataclass(frozen=True, kw_only=True)
 class MeanDifference:
-    """Difference of the means of two samples.
+    """Difference of the means of two samples; None where a mean is undefined.
 
-    Attributes
-    ----------
-    difference
-        Difference of the means; None where a mean is undefined.
-    error
-        Standard error of the difference; None where a sample has fewer than two values, exactly 0
-        where both samples are constant.
-    df
-        Degrees of freedom (Satterthwaite); None without a positive standard error.
+    `error` is its standard error: None where a sample has fewer than two values, exactly 0 where
+    both samples are constant. `df` are Satterthwaite's degrees of freedom; None without a positive
+    error.
     """
 
     difference: float | None

@@ -56,16 +56,9 @@ NEAR = Requirement(rule="near", tolerance=POWER_TOLERANCE)
 class Measure(Generic[S]):
     """Definition of a rate that is measured in a scenario.
 
-    Attributes
-    ----------
-    what
-        Name of the rate; rows of the same name are printed together.
-    of
-        Function that returns the contribution of one simulated sample: 0, 1, or a share.
-    nominal
-        Nominal value.
-    requirement
-        None where the analysis guarantees nothing; `note` then gives the reason.
+    `what` is its name; rows of the same name are printed together. `of` returns the contribution of
+    one simulated sample: 0, 1, or a share. `requirement` is None where the analysis guarantees
+    nothing; `note` then gives the reason.
     """
 
     what: str
