@@ -6,7 +6,6 @@ import sys
 import webbrowser
 from argparse import ArgumentParser, Namespace, _ActionsContainer
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +63,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--check",
         type=file_path,
         metavar="REPORT",
-        help="recompute every number of this HTML report from the rows, and end with exit code 1 "
-        "if one differs; nothing is written",
+        help="compare this HTML report with the one that the rows give, and end with exit code 1 "
+        "if a number or any text differs; nothing is written",
     )
 
 
@@ -188,23 +187,21 @@ def _check(results: Path, page: Path) -> int:
 
 
 def _findings(found: ReportCheck, page: Path) -> list[str]:
-    if found.built_otherwise_from is not None:
-        return [
-            f"{page} is built otherwise than the report of these rows, beginning with "
-            f"{found.built_otherwise_from}: another version of this program made it, or other runs"
-        ]
-    looks = f"note: style or script of {page} are not those of this version; they are not checked"
-    notes = [looks] if found.has_own_looks else []
+    made_by, rendered_by = found.made_by or "unknown versions", found.rendered_by
+    versions = f"note: {page} was made by {made_by}; it is compared with {rendered_by}"
+    notes = [versions] if made_by != rendered_by else []
     if found.is_right:
-        return [f"ok: {found.n_numbers:,} numbers of {page} are those that the rows give", *notes]
-    if found.differs_in_drawing:
-        notes.append(
-            "note: all numbers and words are right, only coordinates of figures differ; they were "
-            f"drawn here by matplotlib {version('matplotlib')}, the page does not state its version"
-        )
+        return [*notes, f"ok: {found.n_numbers:,} numbers of {page} are those that the rows give"]
+    lines = [*notes, *map(str, found.mismatches[:MAX_MISMATCHES])]
     rest = len(found.mismatches) - MAX_MISMATCHES
-    more = [f"and {rest:,} more"] if rest > 0 else []
-    return [*map(str, found.mismatches[:MAX_MISMATCHES]), *more, *notes]
+    if rest > 0:
+        lines.append(f"and {rest:,} more")
+    if not found.is_complete:
+        lines.append(
+            f"{page} and the report of these rows have different numbers of lines, so not all was "
+            "compared: another version of this program made it, or other runs"
+        )
+    return lines
 
 
 def _read_report(page: Path) -> str:

@@ -1,7 +1,8 @@
 """Render the report as one self-contained HTML page that makes no requests.
 
 The content security policy of the page allows its own style and script by their hashes and nothing
-else. The same analysis gives the same bytes.
+else. The page states the versions that its numbers and figures depend on. The same analysis and
+versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -60,6 +62,7 @@ def fill(template: str, page: object) -> str:
             css=Markup(css),
             script=Markup(script),
             policy=_policy(css, script),
+            generator=_generator(),
         )
     )
     return html if html.endswith("\n") else html + "\n"
@@ -95,6 +98,20 @@ def _environment() -> Environment:
 def _static(name: str) -> str:
     """Read a file of static/."""
     return (resources.files("bench.report.html") / "static" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _generator() -> str:
+    """Versions of this program and of the libraries that compute and draw the page."""
+    packages = ("optimizer-bench", "matplotlib", "numpy", "scipy")
+    return "; ".join(f"{package} {_version(package)}" for package in packages)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"
 
 
 def _policy(css: str, script: str) -> str:
