@@ -390,4 +390,4 @@ def test_the_check_includes_the_learning_rates(
     assert ">0.01667<" in text
     page.write_text(text.replace(">0.01667<", ">0.01767<", 1))
     assert main(["report", str(swept), "--check", str(page)]) == 1
-    assert "Learning rates, sgd[schedule=cosine(warmup=5)], first" in capsys.readouterr().out
+    assert "Learning rates, sgd[schedule=cosine(warmup=5)], line" in capsys.readouterr().out
