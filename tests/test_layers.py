@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,11 @@ def test_the_table_has_no_circle() -> None:
         done |= ready
 
 
+def test_the_text_of_reports_imports_no_format() -> None:
+    for file in (PACKAGE / "report" / "text").glob("*.py"):
+        assert not re.search(r"bench\.report\.(html|formats|figures)", file.read_text()), file
+
+
 HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
 
 
@@ -102,7 +108,8 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
         ("bench.sweeps.reproduce", HEAVY),
         ("bench.execution.runner", {"torchvision", "pandas", "matplotlib", "seaborn", "scipy"}),
         ("bench.analysis", {"torch", "torchvision", "matplotlib", "seaborn"}),
-        ("bench.report", {"torch", "torchvision"}),
+        ("bench.report", HEAVY),
+        ("bench.report.formats.markdown", {"torch", "torchvision", "matplotlib", "seaborn"}),
         ("bench.sweeps.load", {"torch", "torchvision"}),
         ("bench.report.html.check", {"torch", "torchvision"}),
         ("bench.tables.read", {"torch", "torchvision"}),

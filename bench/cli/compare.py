@@ -173,7 +173,7 @@ def _show(found: SweepChange, arguments: Namespace, files: Sequence[Path]) -> No
     if arguments.json is not None:
         write_text(to_json(found), arguments.json)
     if arguments.markdown is not None:
-        from bench.report.formats.change_markdown import change_markdown
+        from bench.report.formats.markdown import change_markdown
 
         write_text(change_markdown(found), arguments.markdown)
     if STANDARD_OUTPUT not in (arguments.json, arguments.markdown):

@@ -18,9 +18,8 @@ from bench.sweeps.rows import failure_reasons
 from bench.words import count
 
 if TYPE_CHECKING:
-    from bench.analysis import Pair, SweepAnalysis, SweepChange
+    from bench.analysis import SweepAnalysis, SweepChange
     from bench.execution.resources import Placement
-    from bench.report.text.format import Metric
     from bench.sweeps.resume import SweepStatus
     from bench.sweeps.run import Estimate
 
@@ -117,14 +116,13 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
 
 def print_change(found: SweepChange, files: Sequence[Path]) -> None:
     """Print the verdict on two sweeps, a table of optimizers, differences and written files."""
-    from bench.report.html.change import change_verdict, fact_rows
+    from bench.report.text.change import change_verdict, fact_rows
 
     for sentence in change_verdict(found):
         print(printable(sentence))
     new_console().print(_changes(found))
     for fact in fact_rows(found):
-        term = fact.term if fact.optimizer is None else f"{fact.optimizer}: {fact.term}"
-        print(printable(f"differs:   {term}: {fact.before} before, {fact.after} after"))
+        print(printable(f"differs:   {fact.label}: {fact.before} before, {fact.after} after"))
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
     for file in files:
@@ -147,12 +145,11 @@ def duration(seconds: float) -> str:
 
 
 def _changes(found: SweepChange) -> FittedTable:
-    from bench.report.html.change import change_rows, speed_rows
     from bench.report.text import format as fmt
+    from bench.report.text.change import change_rows
 
     rows = change_rows(found)
     level = fmt.level(1 - found.parameters.alpha)
-    times = {row.optimizer: row.ratio for row in speed_rows(found)}
     counted = "seeds" if found.is_paired else "runs"
     columns = [
         Column("optimizer", [row.optimizer for row in rows], is_name=True),
@@ -163,48 +160,32 @@ def _changes(found: SweepChange) -> FittedTable:
         Column("change", [row.difference for row in rows], drop=1),
         Column(f"{level} interval", [row.interval for row in rows], drop=6),
         Column("adj. p", [row.p_holm for row in rows], drop=2),
-        Column("time", [times.get(row.optimizer, fmt.MISSING) for row in rows], drop=4),
+        Column("time", [row.time for row in rows], drop=4),
         Column("verdict", [row.verdict for row in rows]),
     ]
     return FittedTable([c for c in columns if found.is_paired or c.head != "alike"])
 
 
 def _ranking(analysis: SweepAnalysis) -> FittedTable:
-    from bench.report.html.pairs import flip
     from bench.report.text import format as fmt
+    from bench.report.text.lines import leader_lines, lines_against_leader
     from bench.report.text.metrics import metric_of
 
     comparison = analysis.comparison
-    metric = metric_of(comparison)
-    level = fmt.level(1 - comparison.parameters.alpha)
-    ranked = comparison.treatments
-    flipped = {pair.b: flip(pair) for pair in comparison.pairs if pair.a == ranked[0].name}
-    against = [_against_first(flipped.get(t.name), metric, comparison.level) for t in ranked]
-    intervals = [metric.score_interval(t.ci_low, t.ci_high) for t in ranked]
-    differences, pvalues, verdicts = zip(*against, strict=True)
+    unit, level = metric_of(comparison).unit, fmt.level(1 - comparison.parameters.alpha)
+    lines, against = leader_lines(analysis), lines_against_leader(comparison)
+    compared = [against.get(line.name) for line in lines]
     return FittedTable(
         (
-            Column(comparison.parameters.treatment, [t.name for t in ranked], is_name=True),
-            Column("runs", [str(t.n) for t in ranked], drop=4),
-            Column(f"mean {metric.unit}".rstrip(), [metric.score(t.mean) for t in ranked], drop=1),
-            Column(f"{level} interval", intervals, drop=5),
-            Column("std", [metric.score(t.std) for t in ranked], drop=6),
-            Column("minus first", differences, drop=2),
-            Column("adj. p", pvalues, drop=3),
-            Column("verdict", verdicts),
+            Column(comparison.parameters.treatment, [line.name for line in lines], is_name=True),
+            Column("runs", [line.runs for line in lines], drop=4),
+            Column(f"mean {unit}".rstrip(), [line.mean for line in lines], drop=1),
+            Column(f"{level} interval", [line.interval for line in lines], drop=5),
+            Column("std", [line.std for line in lines], drop=6),
+            Column("minus first", [p.difference if p else "" for p in compared], drop=2),
+            Column("adj. p", [p.p_holm if p else "" for p in compared], drop=3),
+            Column("verdict", [p.word if p else "" for p in compared]),
         )
-    )
-
-
-def _against_first(pair: Pair | None, metric: Metric, level: float) -> tuple[str, str, str]:
-    from bench.report.text import format as fmt
-
-    if pair is None:
-        return "", "", ""
-    return (
-        metric.difference(pair.mean_difference),
-        fmt.pvalue(pair.pvalue_holm, level),
-        pair.verdict,
     )
 
 

@@ -4,27 +4,12 @@
 others its figures as matplotlib Figures. ``write_change``, ``change_verdict`` and ``change_figure``
 do the same for a comparison of two sweeps, and ``change_markdown`` writes it as a comment.
 ``markdown``, ``latex_table`` and ``rows_csv`` write the report in other formats. ``check_report``
-compares a page with the rows that it was made from.
+compares a page with the rows that it was made from. Each name is imported when it is first used, so
+text does not import matplotlib.
 """
 
-from bench.report.figures.canvas import NARROW, WIDE, Layout
-from bench.report.figures.change import change_figure
-from bench.report.figures.curves import curves_figure
-from bench.report.figures.forest import forest_figure
-from bench.report.figures.rank import rank_figure
-from bench.report.figures.rates import rates_figure
-from bench.report.figures.runs import runs_figure
-from bench.report.figures.seed import seed_figure
-from bench.report.figures.target import target_figure
-from bench.report.formats.change_markdown import change_markdown
-from bench.report.formats.csv import rows_csv
-from bench.report.formats.latex import latex_table
-from bench.report.formats.markdown import markdown
-from bench.report.html.change import change_verdict
-from bench.report.html.change_page import render_change, write_change
-from bench.report.html.check import check_report
-from bench.report.html.page import render, write
-from bench.report.text.wording import verdict
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __all__ = [
     "NARROW",
@@ -50,3 +35,45 @@ __all__ = [
     "write",
     "write_change",
 ]
+
+if TYPE_CHECKING:
+    from bench.report.figures.canvas import NARROW, WIDE, Layout
+    from bench.report.figures.change import change_figure
+    from bench.report.figures.curves import curves_figure
+    from bench.report.figures.forest import forest_figure
+    from bench.report.figures.rank import rank_figure
+    from bench.report.figures.rates import rates_figure
+    from bench.report.figures.runs import runs_figure
+    from bench.report.figures.seed import seed_figure
+    from bench.report.figures.target import target_figure
+    from bench.report.formats.csv import rows_csv
+    from bench.report.formats.latex import latex_table
+    from bench.report.formats.markdown import change_markdown, markdown
+    from bench.report.html.change_page import render_change, write_change
+    from bench.report.html.check import check_report
+    from bench.report.html.page import render, write
+    from bench.report.text.change import change_verdict
+    from bench.report.text.wording import verdict
+else:  # hidden from type checkers, which would accept any name with a module __getattr__
+    _MODULES = {
+        **dict.fromkeys(("NARROW", "WIDE", "Layout"), "figures.canvas"),
+        **{name: f"figures.{name[:-7]}" for name in __all__ if name.endswith("_figure")},
+        "rows_csv": "formats.csv",
+        "latex_table": "formats.latex",
+        **dict.fromkeys(("change_markdown", "markdown"), "formats.markdown"),
+        **dict.fromkeys(("render_change", "write_change"), "html.change_page"),
+        "check_report": "html.check",
+        **dict.fromkeys(("render", "write"), "html.page"),
+        "change_verdict": "text.change",
+        "verdict": "text.wording",
+    }
+
+    def __getattr__(name):
+        """Import the module of a public name at first use."""
+        if name not in _MODULES:
+            raise AttributeError(f"module 'bench.report' has no attribute {name!r}")
+        return getattr(import_module(f"bench.report.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

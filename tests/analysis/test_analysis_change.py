@@ -21,7 +21,7 @@ from bench.analysis.stats.permutation import sign_flip_pvalue
 from bench.analysis.stats.student import Moments
 from bench.analysis.stats.welch import MeanDifference
 from bench.errors import MixedRunsError, SpecError, TableError
-from bench.report.html.pairs import flip
+from bench.report.text.pairs import flip
 
 #: Columns with which runs of the same seed are not paired.
 OTHER_WEIGHTS = {"initial_weights_sha256": "other"}

@@ -25,7 +25,7 @@ from bench.report import (
 )
 from bench.report.figures.svg import inline_svg
 from bench.report.formats.markdown_syntax import escape
-from bench.report.html.change import change_rows, fact_rows, speed_rows
+from bench.report.text.change import change_rows, fact_rows, speed_rows
 
 SLIGHTLY_BETTER = shifted(8, 1, 3)
 WORST = [count - 8000 for count in AFTER["worse"]]

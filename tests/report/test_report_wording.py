@@ -9,8 +9,8 @@ from _sweep_analysis import Recipe, pair, source_recipes, sweep
 
 from bench.analysis.results import Comparison, Pair
 from bench.report import verdict
-from bench.report.html.pairs import MARKS, flip, mark_of, seen_from, verdict_words
 from bench.report.text.format import ACCURACY, NBSP
+from bench.report.text.pairs import MARKS, flip, mark_of, seen_from, verdict_words
 
 #: A difference of 0.1 points whose simultaneous interval lies inside a margin of 0.2 points.
 SLIGHT = {"simultaneous_ci_low": 0.0002, "simultaneous_ci_high": 0.0018}

@@ -24,7 +24,7 @@ from bench.report.figures.canvas import (
 )
 from bench.report.figures.styles import Style, assign_styles
 from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
-from bench.report.html.change import METRIC
+from bench.report.text.change import METRIC
 from bench.report.text.format import MINUS, NBSP
 
 #: Within this many times the reach of the optimizer in the middle, or this many margins, a change

@@ -29,9 +29,9 @@ from bench.report.figures.canvas import (
 )
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
-from bench.report.html.pairs import flip, mark_of, seen_from
 from bench.report.text.format import MINUS, Metric
 from bench.report.text.metrics import metric_of
+from bench.report.text.pairs import flip, mark_of, seen_from
 from bench.report.text.sanitize import clean, elide, isolated
 
 #: Differences larger than this many times the median difference are written at the edge.

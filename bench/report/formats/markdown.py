@@ -1,13 +1,15 @@
-"""Write the report as Markdown, for a pull request or the appendix of a paper."""
+"""Write a report as Markdown, for a pull request or the appendix of a paper."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
-from bench.analysis.results import Comparison, SweepAnalysis
+from bench.analysis.results import Comparison, SweepAnalysis, SweepChange
 from bench.report.formats.markdown_syntax import code_block, escape, paragraph, table
 from bench.report.text import format as fmt
-from bench.report.text.lines import LeaderLine, PairLine, leader_lines, pair_line
+from bench.report.text.change import change_rows, change_verdict, fact_rows
+from bench.report.text.lines import PairLine, leader_lines, pair_line
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.wording import verdict
@@ -35,6 +37,29 @@ def markdown(analysis: SweepAnalysis) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def change_markdown(found: SweepChange) -> str:
+    """Write the verdict, a table of the optimizers, the changed settings and the warnings."""
+    level = fmt.level(1 - found.parameters.alpha)
+    heads = (
+        *("optimizer", "verdict", "seeds", "after − before"),
+        *(f"{level} interval", "adj. p", "time"),
+    )
+    rows = [
+        (r.optimizer, r.verdict, r.n, r.difference, r.interval, r.p_holm, r.time)
+        for r in change_rows(found)
+    ]
+    facts = [(fact.label, fact.before, fact.after) for fact in fact_rows(found)]
+    names = f"**{escape(found.before)} → {escape(found.after)}:**"
+    parts = (
+        " ".join((names, *map(escape, change_verdict(found)))),
+        table(heads, (0, 1), rows),
+        "Test accuracy in points; only adjusted p-values decide; time is after / before.",
+        table(("what differs", "before", "after"), (0, 1, 2), facts) if facts else "",
+        "\n".join(f"- {escape(warning)}" for warning in found.warnings),
+    )
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
 def _leaderboard(analysis: SweepAnalysis, nouns: Nouns) -> str:
     comparison = analysis.comparison
     unit = metric_of(comparison).unit
@@ -44,14 +69,7 @@ def _leaderboard(analysis: SweepAnalysis, nouns: Nouns) -> str:
         *("std", "median", f"worst {nouns.block}", "mean rank", "letters"),
         *("runs", "diverged", "failed"),
     )
-    return table(heads, (1, 8), map(_leader_cells, leader_lines(analysis)))
-
-
-def _leader_cells(line: LeaderLine) -> tuple[str, ...]:
-    return (
-        *(line.rank, line.name, line.mean, line.interval, line.std, line.median, line.worst),
-        *(line.mean_rank, line.letters, line.runs, line.diverged, line.failed),
-    )
+    return table(heads, (1, 8), map(astuple, leader_lines(analysis)))
 
 
 def _sentence_on_letters(nouns: Nouns) -> str:

@@ -10,7 +10,10 @@ from pathlib import Path
 from bench.analysis.results import SweepChange
 from bench.report.figures.change import change_figure
 from bench.report.figures.styles import assign_styles, marker_name, marker_paths
-from bench.report.html.change import (
+from bench.report.html.page import fill
+from bench.report.html.parts import FigureView, Name, figure_view, name_view
+from bench.report.text import format as fmt
+from bench.report.text.change import (
     METRIC,
     ChangeRow,
     FactRow,
@@ -21,9 +24,6 @@ from bench.report.html.change import (
     fact_rows,
     speed_rows,
 )
-from bench.report.html.page import fill
-from bench.report.html.parts import FigureView, Name, figure_view, name_view
-from bench.report.text import format as fmt
 from bench.report.text.format import count
 from bench.report.text.sanitize import clean
 from bench.storage.files import write_atomically

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.analysis.results import Comparison, Pair, SweepAnalysis, Treatment
-from bench.report.html.pairs import flip, verdict_words
 from bench.report.text import format as fmt
 from bench.report.text.metrics import metric_of
+from bench.report.text.pairs import flip, seen_from, verdict_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,8 @@ class PairLine:
         Effect sizes, as in :class:`bench.analysis.results.Pair`.
     seeds_needed
         Number of blocks at which the observed effect is found with a probability of 80 %.
-    verdict
-        In words, with the margin where it matters.
+    verdict, word
+        In words, with the margin where it matters; and without it.
     """
 
     a: str
@@ -76,6 +76,7 @@ class PairLine:
     correlation: str
     seeds_needed: str
     verdict: str
+    word: str
 
 
 def leader_lines(analysis: SweepAnalysis) -> tuple[LeaderLine, ...]:
@@ -114,14 +115,14 @@ def pair_line(pair: Pair, comparison: Comparison) -> PairLine:
         correlation=fmt.signed_number(pair.correlation),
         seeds_needed=fmt.MISSING if pair.seeds_needed is None else f"{pair.seeds_needed:,}",
         verdict=verdict_words(pair, comparison.parameters.margin, metric),
+        word=pair.verdict,
     )
 
 
 def lines_against_leader(comparison: Comparison) -> dict[str, PairLine]:
     """Format every other treatment minus the leader, by the name of the other treatment."""
-    leader = comparison.treatments[0].name
-    pairs = (p if p.b == leader else flip(p) for p in comparison.pairs if leader in (p.a, p.b))
-    return {pair.a: pair_line(pair, comparison) for pair in pairs}
+    pairs = seen_from(comparison.pairs, comparison.treatments[0].name)
+    return {pair.b: pair_line(flip(pair), comparison) for pair in pairs}
 
 
 def _leader_line(rank: str, t: Treatment, letters: str, comparison: Comparison) -> LeaderLine:

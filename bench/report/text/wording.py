@@ -10,11 +10,11 @@ import math
 from collections import Counter
 
 from bench.analysis.results import Comparison, Pair, Power, SweepAnalysis, Treatment
-from bench.report.html.pairs import seen_from, within_margin
 from bench.report.text import format as fmt
 from bench.report.text.format import Metric, count, listing
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
+from bench.report.text.pairs import seen_from, within_margin
 
 #: More names than this in one sentence or description are shortened to a count.
 MANY = 8

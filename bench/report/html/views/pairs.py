@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.analysis.results import Pair
-from bench.report.html.pairs import MARKS, Mark, flip, mark_of
 from bench.report.html.parts import Name, Parts
 from bench.report.text.lines import PairLine, pair_line
+from bench.report.text.pairs import MARKS, Mark, flip, mark_of
 
 
 @dataclass(frozen=True)

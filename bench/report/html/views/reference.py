@@ -18,10 +18,10 @@ from bench.report.figures.forest import (
 )
 from bench.report.figures.styles import SYMBOL_EXTENT
 from bench.report.figures.svg import GRID, INK, MUTED, PAPER
-from bench.report.html.pairs import Mark, mark_of
 from bench.report.html.parts import FigureView, Name, Parts
 from bench.report.text import wording
 from bench.report.text.lines import PairLine, pair_line
+from bench.report.text.pairs import Mark, mark_of
 from bench.report.text.sanitize import clean
 
 _LAYOUTS = (("wide", WIDE), ("narrow", NARROW))

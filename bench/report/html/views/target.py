@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.report.figures.target import target_figure
-from bench.report.html.pairs import Mark, mark_of, verdict_words
 from bench.report.html.parts import FigureView, Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.format import count
 from bench.report.text.metrics import UPDATES
+from bench.report.text.pairs import Mark, mark_of, verdict_words
 from bench.report.text.sanitize import clean
 
 

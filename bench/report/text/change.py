@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from bench.analysis.results import Change, ChangedFact, SpeedChange, SweepChange, Verdict
 from bench.report.columns import column_name
-from bench.report.html.pairs import Mark, mark_of, verdict_words, within_margin
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, count, listing
+from bench.report.text.pairs import Mark, mark_of, verdict_words, within_margin
 from bench.report.text.sanitize import clean
 
 #: The compared column is always an accuracy.
@@ -48,6 +48,7 @@ class ChangeRow:
     p_equivalence_holm: str
     diverged: str
     newly_failed: str
+    time: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,11 @@ class FactRow:
     term: str
     before: str
     after: str
+
+    @property
+    def label(self) -> str:
+        """The term, after the optimizer where there is one."""
+        return self.term if self.optimizer is None else f"{self.optimizer}: {self.term}"
 
 
 def change_verdict(found: SweepChange) -> tuple[str, ...]:
@@ -257,6 +263,7 @@ def _row(change: Change, found: SweepChange) -> ChangeRow:
         p_equivalence_holm=fmt.pvalue(change.pvalue_equivalence_holm, alpha),
         diverged=f"{change.n_diverged_before} and {change.n_diverged_after}",
         newly_failed=str(change.n_newly_failed),
+        time=fmt.number(change.time.ratio),
     )
 
 
