@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from _sweep_analysis import HOSTILE, Recipe, source_recipes, sweep
+from _sweep_analysis import CONTEXT, HOSTILE, Recipe, source_recipes, sweep
 
 from bench.analysis.results import SweepAnalysis
 from bench.report import write
@@ -109,7 +109,7 @@ class Reports:
     def __getitem__(self, name: str) -> Report:
         if name not in self._made:
             report = Report(ANALYSES[name](), self._folder / f"{name}.html")
-            write(report.analysis, report.path)
+            write(report.analysis, report.path, CONTEXT)
             self._made[name] = report
         return self._made[name]
 

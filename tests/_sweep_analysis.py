@@ -40,6 +40,9 @@ from bench.analysis.results import (
     Variant,
     Verdict,
 )
+from bench.report.context import ReportContext
+
+CONTEXT = ReportContext(command="python scripts/sweep.py --name mnist --seed-list 0-19")
 
 #: Mean and standard deviation of the final accuracy, in images of 10,000.
 SOURCE = {
@@ -92,7 +95,6 @@ def sweep(
     n: int = 20,
     *,
     margin: float | None = 0.002,
-    is_source_workload: bool = True,
     facts: tuple[tuple[str, tuple[str, ...]], ...] = (),
 ) -> SweepAnalysis:
     """The analysis of `n` seeds of each recipe, the source's eight by default."""
@@ -131,8 +133,6 @@ def sweep(
     )
     return SweepAnalysis(
         name="mnist",
-        command="python scripts/sweep.py --name mnist --optimizers "
-        f"'{','.join(r.name for r in recipes)}' --seed-list 0-{n - 1} --iterations 3000",
         target=0.95,
         comparison=comparison,
         letters=tuple("abcdefghijklmnopqrstuvwxyzABCDEFGH"[i] for i, _ in enumerate(treatments)),
@@ -153,7 +153,6 @@ def sweep(
             columns=("optimizer", "seed", "test_accuracy", "status"),
             rows=tuple((s.treatment, s.seed, s.value, s.status) for s in scores),
         ),
-        is_source_workload=is_source_workload,
     )
 
 
@@ -479,6 +478,7 @@ def _curve(treatment: Treatment, recipe: Recipe) -> LearningCurve:
     return LearningCurve(
         treatment=treatment.name,
         iterations=ITERATIONS,
+        batch_size=100,
         seconds=tuple(None if dead else i * (0.0007 + treatment.n * 1e-6) for i in ITERATIONS),
         test_accuracy=Band(
             mean=tuple(None if v is None else 1 - v for v in accuracy.mean),

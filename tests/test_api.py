@@ -207,7 +207,7 @@ class TestSweep:
     def test_the_table_can_be_compared_and_analysed(self, results: Path) -> None:
         runs = fast_sweep(bench.specify(**FAST), results)
         assert {t.name for t in bench.analysis.compare(runs).treatments} == {"adam", "sgd"}
-        analysis = bench.analysis.analyse_sweep(runs, name="fast", command="none")
+        analysis = bench.analysis.analyse_sweep(runs, name="fast")
         assert (analysis.name, analysis.comparison.pairs[0].n) == ("fast", 2)
 
     @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_sentences_use_the_plural_of_the_columns(
         }
     )
     comparison = compare(table, treatment=treatment, block=block, value="accuracy")
-    analysis = describe_runs(table, comparison, name="n", command="c")
+    analysis = describe_runs(table, comparison, name="n")
     said = (" ".join(comparison.warnings), markdown(analysis), render(analysis))
     assert f"3 {blocks}: the smallest attainable" in said[0]
     assert f"uses the {blocks} that both sides have" in said[0]

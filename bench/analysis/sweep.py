@@ -65,12 +65,10 @@ def analyse_sweep(
     table: pd.DataFrame,
     *,
     name: str,
-    command: str,
     alpha: float = 0.05,
     margin: float | None = 0.002,
     target: float = 0.95,
     looks: Sequence[Look] = (),
-    is_source_workload: bool = False,
 ) -> SweepAnalysis:
     """Analyse the rows of a sweep: final test accuracy, learning curves, times, and provenance.
 
@@ -78,15 +76,13 @@ def analyse_sweep(
     ----------
     table
         One row per run, with the columns of :class:`bench.storage.records.RunRecord`.
-    name, command
-        The sweep's name and the command line that declares it.
+    name
+        Name of the sweep.
     alpha, margin, target
         Declared family-wise error rate, equivalence margin and target accuracy; the latter two are
         fractions.
     looks
         All looks at this sweep, the current one last; by default there is only one.
-    is_source_workload
-        Whether the published single-seed results are of this workload.
 
     Raises
     ------
@@ -103,9 +99,7 @@ def analyse_sweep(
         table,
         comparison,
         name=name,
-        command=command,
         target=target,
-        is_source_workload=is_source_workload,
     )
 
 
@@ -114,9 +108,7 @@ def describe_runs(
     comparison: Comparison,
     *,
     name: str,
-    command: str,
     target: float = 0.95,
-    is_source_workload: bool = False,
 ) -> SweepAnalysis:
     """Add descriptive results to the comparison of a table, which may come from another tool.
 
@@ -127,7 +119,7 @@ def describe_runs(
         result is empty where its columns are missing.
     comparison
         Comparison of the table.
-    name, command, target, is_source_workload
+    name, target
         As in :func:`analyse_sweep`.
 
     Raises
@@ -147,7 +139,6 @@ def describe_runs(
     variants = variants_of(table) if is_own else foreign_variants(table)
     return SweepAnalysis(
         name=name,
-        command=command,
         target=target,
         comparison=replace(comparison, warnings=warnings),
         letters=group_letters(comparison.treatments, comparison.pairs),
@@ -165,7 +156,6 @@ def describe_runs(
         incidents=_incidents(table),
         provenance=provenance(table),
         runs=_run_table(given.loc[table["_row"]]),
-        is_source_workload=is_source_workload,
     )
 
 

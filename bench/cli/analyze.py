@@ -121,24 +121,24 @@ def run(arguments: Namespace) -> int:
     files = output_files({"the JSON": arguments.json, "the report": arguments.html})
     require_outputs(files, *arguments.files)
     refuse_ignored(arguments.ignore_column, _roles(arguments))
-    analysis = _analyse(arguments)
+    request = _sweep_request(arguments) or _table_request(arguments)
+    analysis = _analyse(request, arguments)
     if arguments.html is not None:
         from bench import report
 
-        report.write(analysis, arguments.html)
+        report.write(analysis, arguments.html, report.ReportContext(command=request.command))
     if arguments.json is not None:
         write_text(to_json(analysis.comparison), arguments.json)
     is_shown = arguments.json is None or arguments.html is not None
     if is_shown and arguments.json != STANDARD_OUTPUT:
-        console.print_conclusion(analysis, arguments.html)
+        console.print_conclusion(analysis, request.command, arguments.html)
     return 0
 
 
-def _analyse(arguments: Namespace) -> SweepAnalysis:
+def _analyse(request: _AnalysisRequest, arguments: Namespace) -> SweepAnalysis:
     from bench.analysis import describe_runs
     from bench.sweeps.load import add_warnings
 
-    request = _sweep_request(arguments) or _table_request(arguments)
     comparison = _compare(request, arguments)
     if len(comparison.treatments) < 2:
         raise TableError(
@@ -147,14 +147,7 @@ def _analyse(arguments: Namespace) -> SweepAnalysis:
         )
     if request.stored is not None:
         request.stored.record_look()
-    analysis = describe_runs(
-        request.table,
-        comparison,
-        name=request.name,
-        command=request.command,
-        target=request.target,
-        is_source_workload=request.is_source_workload,
-    )
+    analysis = describe_runs(request.table, comparison, name=request.name, target=request.target)
     return add_warnings(analysis, request.notes)
 
 
@@ -172,7 +165,6 @@ class _AnalysisRequest:
     looks: tuple[Look, ...] = ()
     stored: StoredSweep | None = None
     notes: tuple[str, ...] = ()
-    is_source_workload: bool = False
 
 
 def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
@@ -256,7 +248,6 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
             *(_undeclared(name, value) for name, value in changed.items()),
             *(f"Column {column} of the sweep is left out." for column in ignored),
         ),
-        is_source_workload=stored.is_source_workload,
     )
 
 

@@ -98,7 +98,7 @@ def print_failures(rows: pa.Table) -> None:
         print(printable(f"failed: {reason}"), file=sys.stderr)
 
 
-def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
+def print_conclusion(analysis: SweepAnalysis, command: str, report: Path | None) -> None:
     """Print the ranked table, the verdict, the report's path and the command to reproduce it."""
     from bench.report.text.wording import verdict
 
@@ -111,7 +111,7 @@ def print_conclusion(analysis: SweepAnalysis, report: Path | None) -> None:
         print(printable(f"warning: {warning}"))
     if report is not None:
         print(printable(f"report:    {report}"))
-    print(printable(f"reproduce: {analysis.command}"))
+    print(printable(f"reproduce: {command}"))
 
 
 def print_change(found: SweepChange, files: Sequence[Path]) -> None:

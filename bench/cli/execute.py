@@ -74,7 +74,7 @@ def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
     stored = select_planned(joined(files), spec, store)
     console.print_failures(stored.rows)
     if not (arguments.quiet and arguments.no_report):
-        overview.conclude(analyse_stored(stored), arguments)
+        overview.conclude(analyse_stored(stored), stored.command, arguments)
     return stored
 
 

@@ -56,19 +56,21 @@ def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Nam
     labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
     command = command_line(whole, execution, epochs=epochs)
     conclude(
-        _analyse(whole, labelled, command),
+        _analyse(whole, labelled),
+        command,
         arguments,
         head=f"over {len(sweeps)} datasets, {', '.join(labelled)}:",
-        related=[(label, f"{s.spec.name}.html") for label, s in labelled.items()],
+        related=tuple((label, f"{s.spec.name}.html") for label, s in labelled.items()),
     )
 
 
 def conclude(
     analysis: SweepAnalysis,
+    command: str,
     arguments: Namespace,
     *,
     head: str = "",
-    related: Sequence[tuple[str, str]] = (),
+    related: tuple[tuple[str, str], ...] = (),
 ) -> None:
     """Write the report of a sweep, and print the conclusion below `head`, or only the path."""
     path = None
@@ -76,16 +78,16 @@ def conclude(
         from bench import report
 
         path = arguments.reports / f"{analysis.name}.html"
-        report.write(analysis, path, related=related)
+        report.write(analysis, path, report.ReportContext(command=command, related=related))
     if arguments.quiet:
         print(path)
         return
     if head:
         print(head)
-    console.print_conclusion(analysis, path)
+    console.print_conclusion(analysis, command, path)
 
 
-def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) -> SweepAnalysis:
+def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep]) -> SweepAnalysis:
     from bench.analysis import compare, describe_runs, means_over_seeds
     from bench.analysis.results import Provenance
     from bench.sweeps.load import add_warnings
@@ -94,9 +96,7 @@ def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep], command: str) 
     declared = whole.declaration
     level = min(s.looks()[-1].level for s in sweeps.values())
     comparison = compare(means, block="dataset", alpha=level, margin=declared.margin)
-    analysis = describe_runs(
-        means, comparison, name=whole.name, command=command, target=declared.target
-    )
+    analysis = describe_runs(means, comparison, name=whole.name, target=declared.target)
     notes = [
         f"A value is a mean over the seeds on one dataset, and {len(sweeps)} datasets are what the "
         "tests count: whether an optimizer is better on one of them is in the report on that "

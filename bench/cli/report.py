@@ -97,7 +97,7 @@ def run(arguments: Namespace) -> int:
     files = {"the report": output, "the LaTeX": arguments.latex, "the rows": arguments.rows}
     require_outputs(output_files(files), arguments.results)
     analysis = analyse_stored(stored)
-    text = _text(analysis, kind)
+    text = _text(analysis, stored.command, kind)
     write_text(text, output)
     _write_further_files(arguments, stored, analysis)
     if output != STANDARD_OUTPUT:
@@ -107,23 +107,19 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _text(analysis: SweepAnalysis, kind: str) -> str:
+def _text(analysis: SweepAnalysis, command: str, kind: str) -> str:
     """The report in one of the formats."""
-    if kind == "json":
-        from bench.analysis import to_json
-
-        return to_json(analysis.comparison)
-    if kind == "markdown":
-        from bench.report.formats.markdown import markdown
-
-        return markdown(analysis)
-    if kind == "csv":
-        from bench.report.formats.csv import rows_csv
-
-        return rows_csv(analysis)
     from bench import report
+    from bench.analysis import to_json
 
-    return report.render(analysis)
+    context = report.ReportContext(command=command)
+    if kind == "json":
+        return to_json(analysis.comparison)
+    if kind == "csv":
+        return report.rows_csv(analysis)
+    if kind == "markdown":
+        return report.markdown(analysis, context)
+    return report.render(analysis, context)
 
 
 def _refuse_contradictions(arguments: Namespace) -> None:
@@ -145,9 +141,9 @@ def _write_further_files(
     arguments: Namespace, stored: StoredSweep, analysis: SweepAnalysis
 ) -> None:
     if arguments.latex is not None:
-        from bench.report.formats.latex import latex_table
+        from bench import report
 
-        write_atomically(latex_table(analysis).encode(), arguments.latex)
+        write_atomically(report.latex_table(analysis).encode(), arguments.latex)
     if arguments.rows is not None:
         from bench.storage.rows import write_rows
 
@@ -175,12 +171,15 @@ def _open(page: Path) -> None:
 def _check(results: Path, page: Path) -> int:
     """Compare a report with its rows; no verdict is shown, so no look is recorded."""
     from bench import report
-    from bench.report.html.check import check_report
     from bench.sweeps.load import analyse_stored, open_sweep
 
-    given = _read_report(page)
-    rendered = report.render(analyse_stored(open_sweep(results), recorded=False))
-    found = check_report(given, rendered)
+    given, stored = _read_report(page), open_sweep(results)
+    # a page that was written from Python may lack the command
+    command = stored.command if 'id="command"' in given else ""
+    analysis = analyse_stored(stored, recorded=False)
+    found = report.check_report(
+        given, report.render(analysis, report.ReportContext(command=command))
+    )
     for line in _findings(found, page):
         print(printable(line))
     return 0 if found.is_right else 1

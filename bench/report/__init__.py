@@ -3,9 +3,10 @@
 ``render`` and ``write`` make the page, ``verdict`` its opening sentences, ``runs_figure`` and the
 others its figures as matplotlib Figures. ``write_change``, ``change_verdict`` and ``change_figure``
 do the same for a comparison of two sweeps, and ``change_markdown`` writes it as a comment.
-``markdown``, ``latex_table`` and ``rows_csv`` write the report in other formats. ``check_report``
-compares a page with the rows that it was made from. Each name is imported when it is first used, so
-text does not import matplotlib.
+``markdown``, ``latex_table`` and ``rows_csv`` write the report in other formats. A
+``ReportContext`` holds what a report shows beside the results. ``check_report`` compares a page
+with the rows that it was made from. Each name is imported when it is first used, so text does not
+import matplotlib.
 """
 
 from importlib import import_module
@@ -15,6 +16,7 @@ __all__ = [
     "NARROW",
     "WIDE",
     "Layout",
+    "ReportContext",
     "change_figure",
     "change_markdown",
     "change_verdict",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from bench.report.context import ReportContext
     from bench.report.figures.canvas import NARROW, WIDE, Layout
     from bench.report.figures.change import change_figure
     from bench.report.figures.curves import curves_figure
@@ -58,6 +61,7 @@ else:  # hidden from type checkers, which would accept any name with a module __
     _MODULES = {
         **dict.fromkeys(("NARROW", "WIDE", "Layout"), "figures.canvas"),
         **{name: f"figures.{name[:-7]}" for name in __all__ if name.endswith("_figure")},
+        "ReportContext": "context",
         "rows_csv": "formats.csv",
         "latex_table": "formats.latex",
         **dict.fromkeys(("change_markdown", "markdown"), "formats.markdown"),

@@ -102,11 +102,6 @@ class StoredSweep:
         )
         return Ledger(self.store.looks_file).with_look(look) if self.store else (look,)
 
-    @property
-    def is_source_workload(self) -> bool:
-        """Whether the tutorial's published results apply to this workload."""
-        return self.spec.workload == Workload()
-
 
 def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
     """Return stored rows as a DataFrame, without some columns.
@@ -210,12 +205,10 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
     analysis = analyse_sweep(
         rows.to_pandas(),
         name=spec.name,
-        command=stored.command,
         alpha=spec.declaration.alpha,
         margin=spec.declaration.margin,
         target=spec.declaration.target,
         looks=stored.looks(),
-        is_source_workload=stored.is_source_workload,
     )
     if recorded:
         stored.record_look()

@@ -289,7 +289,7 @@ def test_scores_on_the_page_are_those_that_were_compared() -> None:
     values = np.array([[95.98, 95.92], [96.0, 95.9], [95.88, 95.8]])
     table = table_of(float32(values))
     found = compare(table, treatment="model", block="fold", value="accuracy")
-    scores = describe_runs(table, found, name="n", command="c").scores
+    scores = describe_runs(table, found, name="n").scores
     assert [s.value for s in scores] == values.T.ravel().tolist()
 
 

@@ -110,21 +110,17 @@ def analyse(rows: list[dict[str, Any]] = ROWS) -> SweepAnalysis:
     return analyse_sweep(
         stored(rows),
         name="mnist",
-        command="python scripts/sweep.py --name mnist",
         alpha=0.05,
         margin=0.002,
         target=0.95,
-        is_source_workload=True,
     )
 
 
 class TestSweep:
     analysis = analyse()
 
-    def test_name_and_command_are_in_the_result(self) -> None:
+    def test_name_and_target_are_in_the_result(self) -> None:
         assert (self.analysis.name, self.analysis.target) == ("mnist", 0.95)
-        assert self.analysis.command == "python scripts/sweep.py --name mnist"
-        assert self.analysis.is_source_workload
 
     def test_the_comparison_is_of_final_test_accuracy(self) -> None:
         assert self.analysis.comparison == compare(stored(ROWS))
@@ -188,12 +184,10 @@ class TestSweep:
 
     def test_path_of_the_file_is_not_in_the_rows(self) -> None:
         table = stored(ROWS).assign(run_file=[f"runs/{i}.parquet" for i in range(len(ROWS))])
-        assert analyse_sweep(table, name="mnist", command="x") == analyse_sweep(
-            stored(ROWS), name="mnist", command="x"
-        )
+        assert analyse_sweep(table, name="mnist") == analyse_sweep(stored(ROWS), name="mnist")
         twice = table.assign(seed=table["seed"].replace(3, 2))
         with pytest.raises(TableError, match=r"seed 2: runs/2\.parquet and runs/3\.parquet$"):
-            analyse_sweep(twice, name="mnist", command="x")
+            analyse_sweep(twice, name="mnist")
 
     def test_curves_have_the_median_training_time_at_each_evaluation(self) -> None:
         rows = [row | {"eval_train_seconds": None} for row in ROWS]
@@ -234,7 +228,7 @@ class TestSweep:
         comparison = compare(
             table, treatment="model", block="fold", value="score", direction="higher"
         )
-        runs = describe_runs(table, comparison, name="x", command="y").runs
+        runs = describe_runs(table, comparison, name="x").runs
         assert runs.columns == tuple(table.columns)
         assert runs.rows == (
             ("a", "x", 2.0, "SGD", 4, "Tuesday", 10, None),
@@ -247,7 +241,7 @@ class TestSweep:
         rows = [row | {"test_loss": 0.01} if row["status"] == "diverged" else row for row in ROWS]
         table = stored(rows)
         comparison = compare(table, value="test_loss")
-        scores = describe_runs(table, comparison, name="x", command="y").scores
+        scores = describe_runs(table, comparison, name="x").scores
         assert {s.value for s in scores if s.status == "diverged"} == {None}
         assert all(s.value == 0.1 for s in scores if s.status == "ok")
 
@@ -295,7 +289,7 @@ class TestSweep:
     @pytest.mark.parametrize("column", COLUMNS)
     def test_every_column_is_required(self, column: str) -> None:
         with pytest.raises(TableError, match=f"the table has no column '{column}'"):
-            analyse_sweep(stored(ROWS).drop(columns=column), name="x", command="x")
+            analyse_sweep(stored(ROWS).drop(columns=column), name="x")
 
     def test_one_run_is_enough(self) -> None:
         analysis = analyse([record("sgd", 0, 9570)])

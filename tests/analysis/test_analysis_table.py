@@ -229,8 +229,8 @@ def test_functions_of_tables_require_a_dataframe(table: Any) -> None:
     message = "the table must be a pandas DataFrame"
     comparison = compare(runs())
     for call in (
-        lambda: analysis.analyse_sweep(table, name="x", command="x"),
-        lambda: analysis.describe_runs(table, comparison, name="x", command="x"),
+        lambda: analysis.analyse_sweep(table, name="x"),
+        lambda: analysis.describe_runs(table, comparison, name="x"),
         lambda: analysis.compare_sweeps(table, runs()),
         lambda: analysis.means_over_seeds({"mnist": table}),
     ):
@@ -244,7 +244,7 @@ def test_columns_may_be_named_by_whole_numbers() -> None:
     found = compare(table, treatment=0, block=1, value=2, **options)
     assert found.pairs == compare(runs()).pairs
     assert (found.parameters.treatment, found.parameters.value) == ("0", "2")
-    described = analysis.describe_runs(table, found, name="x", command="x")
+    described = analysis.describe_runs(table, found, name="x")
     assert [score.value for score in described.scores] == [0.97, 0.98, 0.95, 0.96]
 
 
@@ -565,7 +565,7 @@ def test_status_words_of_other_tools_are_read(word: str, status: str) -> None:
     assert len(found.notes) == (word != status)
     comparison = compare(table)
     assert comparison == compare(runs(status=["ok", status, "ok", "ok"]))
-    incidents = analysis.describe_runs(table, comparison, name="x", command="x").incidents
+    incidents = analysis.describe_runs(table, comparison, name="x").incidents
     assert [incident.status for incident in incidents] == [status][: status != "ok"]
 
 
@@ -581,10 +581,10 @@ def test_hyperparameters_of_other_tools_may_differ_by_block() -> None:
             algorithm=["svm", "svm", "forest", "forest"],
             hyperparameters=pd.Series(settings, dtype=object),
         )
-        found = analysis.describe_runs(table, compare(table), name="x", command="x")
+        found = analysis.describe_runs(table, compare(table), name="x")
         assert found.variants == ()
     table = runs(algorithm="torch.optim.SGD", hyperparameters='{"lr": 0.1}')
-    found = analysis.describe_runs(table, compare(table), name="x", command="x")
+    found = analysis.describe_runs(table, compare(table), name="x")
     assert found.variants[0].hyperparameters == (("lr", "0.1"),)
 
 
@@ -597,13 +597,13 @@ def test_ambiguous_status_words_are_errors(word: object) -> None:
 def test_each_column_is_described_once() -> None:
     table = pd.concat([runs(note=1), runs(note=2)[["note"]]], axis=1)
     with pytest.raises(TableError, match="more than one column 'note'"):
-        analysis.describe_runs(table, compare(table), name="x", command="x")
+        analysis.describe_runs(table, compare(table), name="x")
 
 
 def test_moments_of_any_type_are_read_or_left_out() -> None:
     odd = pd.Series(["x", 1, None, pd.Timestamp("2026-11-23")], dtype=object)
     table = runs(started_at=odd, train_seconds=1.0, eval_seconds=1.0)
-    found = analysis.describe_runs(table, compare(table), name="x", command="x").provenance
+    found = analysis.describe_runs(table, compare(table), name="x").provenance
     assert found.started_at == pd.Timestamp("2026-11-23", tz="UTC")
 
 
@@ -634,7 +634,7 @@ def test_many_columns_give_no_warning() -> None:
             table[f"setting_{number}"] = 1.0 * number
     comparison = compare(table)
     assert comparison == compare(runs())
-    analysis.describe_runs(table, comparison, name="x", command="x")
+    analysis.describe_runs(table, comparison, name="x")
 
 
 class TestCounts:

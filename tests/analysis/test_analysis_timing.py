@@ -179,7 +179,7 @@ def test_a_table_with_other_names_has_them_too() -> None:
     other = table.rename(columns={"optimizer": "method", "seed": "fold"}).drop(columns="status")
     other["method"] = other["method"].astype(int)
     comparison = compare(other, treatment="method", block="fold")
-    analysis = describe_runs(other, comparison, name="x", command="y")
+    analysis = describe_runs(other, comparison, name="x")
     assert analysis.time_ratios == expected
     assert [(t.treatment, t.n) for t in analysis.timings] == [("1", 3), ("2", 3)]
 
@@ -188,7 +188,7 @@ def test_a_table_with_other_names_has_them_too() -> None:
 def test_a_table_without_times_has_no_ratios(missing: str) -> None:
     table = timed({"x": [2.0, 3.0], "y": [1.0, 2.0]}, eval_seconds=[0.1] * 4)
     table = table.drop(columns=missing)
-    analysis = describe_runs(table, compare(table), name="x", command="y")
+    analysis = describe_runs(table, compare(table), name="x")
     assert (analysis.time_ratios, analysis.timings) == ((), ())
 
 

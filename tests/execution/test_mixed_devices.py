@@ -15,7 +15,7 @@ from bench.storage.compatibility import check_uniform
 from bench.storage.records import SCHEMA
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
-from bench.sweeps.load import analyse
+from bench.sweeps.load import analyse, open_sweep
 
 FAST = ("--optimizers", "sgd,adam", "--seeds", "4", "--iterations", "20", "--name", "x")
 
@@ -86,21 +86,25 @@ def test_a_sweep_on_another_device_is_refused_and_says_how_it_may(
 def test_the_report_says_that_devices_are_mixed(
     made_on: Callable[..., Path], device: Callable[[str, int], str], is_confounded: bool
 ) -> None:
-    analysis = analyse(made_on(device) / "x")
+    made = made_on(device) / "x"
+    analysis = analyse(made)
     said = warning_of(analysis)
     assert "4 on cpu and 4 on cuda" in said
     assert ("may be one between devices" in said) == is_confounded
     assert analysis.time_ratios == ()
-    assert "--mix-devices" in analysis.command
-    assert "--device" not in analysis.command
+    command = open_sweep(made).command
+    assert "--mix-devices" in command
+    assert "--device" not in command
 
 
 def test_one_device_is_no_mixture(made_on: Callable[..., Path]) -> None:
-    analysis = analyse(made_on(lambda *_: "cuda") / "x")
+    made = made_on(lambda *_: "cuda") / "x"
+    analysis = analyse(made)
     assert not any("different devices" in w for w in analysis.comparison.warnings)
     assert analysis.time_ratios
-    assert "--device cuda" in analysis.command
-    assert "--stack" not in analysis.command  # all seeds, as is usual on a GPU
+    command = open_sweep(made).command
+    assert "--device cuda" in command
+    assert "--stack" not in command  # all seeds, as is usual on a GPU
 
 
 @pytest.mark.parametrize(

@@ -340,7 +340,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def analysis_of(swept: Path) -> SweepAnalysis:
-    return analyse_sweep(load_runs(swept), name="s", command="")
+    return analyse_sweep(load_runs(swept), name="s")
 
 
 def test_a_sweep_with_schedules_is_stored_and_resumed(
@@ -375,7 +375,7 @@ def test_the_report_draws_the_learning_rates(swept: Path) -> None:
 
 
 def test_without_a_schedule_there_is_no_such_section() -> None:
-    analysis = analyse_sweep(load_runs("results/example"), name="e", command="")
+    analysis = analyse_sweep(load_runs("results/example"), name="e")
     assert analysis.rates == ()
     assert 'id="rates"' not in render(analysis)
 

@@ -77,9 +77,7 @@ def test_an_undefined_mean_is_a_result(case: str) -> None:
     comparison = ask(columns)
     assert said(comparison).startswith(expected)
     assert comparison.treatments[0].name == "left"
-    analysis = describe_runs(
-        table(columns), comparison, name="runs", command="optimizer-bench analyze runs.csv"
-    )
+    analysis = describe_runs(table(columns), comparison, name="runs")
     page = re.sub(r"<[^>]+>", "", render(analysis)).replace(NBSP, " ")
     text = markdown(analysis).replace(NBSP, " ").replace("\\", "")
     sentences = [s.replace(NBSP, " ") for s in verdict(comparison)]
@@ -212,7 +210,7 @@ def test_the_page_and_markdown_count_the_tested_pairs() -> None:
             for s, x in enumerate(xs)
         ]
     )
-    analysis = describe_runs(rows, comparison, name="runs", command="c")
+    analysis = describe_runs(rows, comparison, name="runs")
     page, text = render(analysis).replace(NBSP, " "), markdown(analysis).replace(NBSP, " ")
     assert "Holm's correction over 1 pair at" in text
     assert "over 1 pair at" in latex_table(analysis).replace("~", " ")

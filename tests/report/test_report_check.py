@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +14,12 @@ from random import Random
 
 import pytest
 from _stored import few_rows, three_seeds
-from _sweep_analysis import HOSTILE, Recipe, source_recipes, sweep
+from _sweep_analysis import CONTEXT, HOSTILE, Recipe, source_recipes, sweep
 
 from bench import cli
 from bench.analysis.results import SweepAnalysis
 from bench.report import render
+from bench.report.context import ReportContext
 from bench.report.html.check import TOLERANCE, ReportCheck, check_report
 
 ANALYSES: dict[str, Callable[[], SweepAnalysis]] = {
@@ -35,7 +35,7 @@ ANALYSES: dict[str, Callable[[], SweepAnalysis]] = {
 
 @cache
 def page_of(case: str) -> str:
-    return render(ANALYSES[case]())
+    return render(ANALYSES[case](), CONTEXT)
 
 
 @pytest.mark.parametrize("case", ANALYSES)
@@ -612,7 +612,7 @@ def test_what_is_no_report_is_one_line_and_exit_2(
 
 
 def test_checks_of_changed_analyses_name_the_change() -> None:
-    analysis = ANALYSES["three"]()
-    other = replace(analysis, command="python scripts/sweep.py --seeds 21")
-    (mismatch,) = check_report(render(other), page_of("three")).mismatches
+    other = ReportContext(command="python scripts/sweep.py --seeds 21")
+    page = render(ANALYSES["three"](), other)
+    (mismatch,) = check_report(page, page_of("three")).mismatches
     assert mismatch.place.startswith("Reproduce")

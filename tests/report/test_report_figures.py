@@ -182,7 +182,7 @@ def test_names_stand_at_the_line_ends_where_they_fit() -> None:
 
 
 def test_source_results_are_marked_only_for_its_workload() -> None:
-    other = sweep(is_source_workload=False)
+    other = sweep(facts=(("dataset", ("digits",)), ("network", ("mlp",))))
     assert "the tutorial's own single run" not in text_of(svg(runs_figure, other))
     assert published_score(other, "sgd") is None
     assert published_score(sweep(), "adam[lr=0.01]") is None

@@ -17,17 +17,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from _stored import copy_example, few_rows
-from _sweep_analysis import HOSTILE, Recipe, source_recipes, sweep
+from _sweep_analysis import CONTEXT, HOSTILE, Recipe, source_recipes, sweep
 from markdown_it import MarkdownIt
 
 from bench import cli
 from bench.analysis.results import RunTable, SweepAnalysis
+from bench.report.context import ReportContext
 from bench.report.formats.csv import rows_csv
 from bench.report.formats.latex import latex_table
 from bench.report.formats.markdown import markdown
 from bench.report.text import format as fmt
 from bench.report.text.lines import leader_lines, pair_line
-from bench.report.text.sanitize import clean
 from bench.report.text.wording import verdict
 
 #: Names that mean something to Markdown, LaTeX, HTML or a spreadsheet.
@@ -156,7 +156,11 @@ class Plain(HTMLParser):
 
 def rendered(analysis: SweepAnalysis) -> Plain:
     """As a reader sees it, without what cannot be seen."""
-    html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown(analysis))
+    html = (
+        MarkdownIt("commonmark")
+        .enable(["table", "strikethrough"])
+        .render(markdown(analysis, CONTEXT))
+    )
     return Plain(html.replace("\u2060", ""))
 
 
@@ -190,7 +194,7 @@ def test_nothing_in_a_name_is_markdown(case: str) -> None:
     assert page.tags <= ours
     for sentence in (*verdict(analysis.comparison), *analysis.comparison.warnings):
         assert visible(sentence) in page.text.replace(fmt.NBSP, " ")
-    assert clean(analysis.command.splitlines()[-1]) in page.text
+    assert CONTEXT.command in page.text
 
 
 @pytest.mark.parametrize("text", ["- x", "+ x", "= x", "1. x", "12) x", "# x", "> x", "``` x"])
@@ -202,14 +206,14 @@ def test_no_paragraph_begins_something_else(text: str) -> None:
 
 
 def test_sites_link_neither_people_nor_addresses_nor_issues() -> None:
-    text = markdown(ANALYSES["nasty"]())
+    text = markdown(ANALYSES["nasty"](), CONTEXT)
     outside = text[: text.index("## Reproduce")]
     assert re.findall(r"@\w|https?://|www\.|#\d", outside) == []
 
 
 def test_the_command_stays_one_block_of_code() -> None:
     command = "python a.py '````\n# no heading'"
-    text = markdown(replace(sweep(n=3), command=command))
+    text = markdown(sweep(n=3), ReportContext(command=command))
     assert text.endswith(f"`````\n{command}\n`````\n")
 
 

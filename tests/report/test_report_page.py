@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from _sweep_analysis import HOSTILE, Recipe, many_recipes, source_recipes, sweep
+from _sweep_analysis import CONTEXT, HOSTILE, Recipe, many_recipes, source_recipes, sweep
 from markupsafe import Markup
 
 from bench.analysis.results import Direction, Incident, Look, Provenance, SweepAnalysis
@@ -88,7 +88,7 @@ ANALYSES = {
 
 @cache
 def html_of(case: str) -> str:
-    return render(ANALYSES[case]())
+    return render(ANALYSES[case](), CONTEXT)
 
 
 def text_of(case: str) -> str:
@@ -99,7 +99,7 @@ def text_of(case: str) -> str:
 def view_of(case: str) -> PageView:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Parts, "figure", empty_figure)
-        return page_view(ANALYSES[case]())
+        return page_view(ANALYSES[case](), CONTEXT)
 
 
 def empty_figure(_parts: Parts, _draw: object, name: str, **_options: object) -> FigureView:
@@ -164,7 +164,7 @@ def test_policy_allows_this_style_and_script_and_nothing_else(source_html: str) 
 
 
 def test_same_analysis_same_bytes() -> None:
-    assert render(ANALYSES["hostile"]()) == html_of("hostile")
+    assert render(ANALYSES["hostile"](), CONTEXT) == html_of("hostile")
 
 
 def test_size(source_html: str) -> None:
@@ -261,12 +261,11 @@ def test_unadjusted_p_values_are_labelled(source_html: str) -> None:
 
 
 def test_declared_parameters_and_command_are_printed() -> None:
-    analysis = sweep()
     text = text_of("source").replace(fmt.NBSP, " ")
     for part in ("Family-wise level α 5 %", "Equivalence margin δ ±0.2 points"):
         assert part in text
     assert "Target accuracy 95 %" in text
-    assert analysis.command in text
+    assert CONTEXT.command in text
 
 
 @pytest.mark.parametrize(
@@ -373,18 +372,16 @@ def foreign() -> SweepAnalysis:
         comparison=replace(
             comparison, parameters=parameters, time_to_target=None, scope=None, looks=(look,)
         ),
-        command="python scripts/analyze.py mine.csv",
         variants=(),
         curves=(),
         timings=(),
         time_ratios=(),
         provenance=Provenance(facts=(), started_at=None, finished_at=None),
-        is_source_workload=False,
     )
 
 
 def test_a_table_from_elsewhere_is_reported_in_its_own_words() -> None:
-    text = Page(render(foreign())).text.replace(fmt.NBSP, " ")
+    text = Page(render(foreign(), CONTEXT)).text.replace(fmt.NBSP, " ")
     for part in (
         "mnist: which model?",
         "Over 7 data batches,",

@@ -43,7 +43,6 @@ class SweepAnalysis(NotebookRepr, first=("name", "comparison")):
     """
 
     name: str
-    command: str
     target: float
     comparison: Comparison
     letters: tuple[str, ...]
@@ -57,4 +56,3 @@ class SweepAnalysis(NotebookRepr, first=("name", "comparison")):
     incidents: tuple[Incident, ...]
     provenance: Provenance
     runs: RunTable
-    is_source_workload: bool

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 from bench.analysis.results import Comparison, SweepAnalysis, SweepChange
+from bench.report.context import NO_CONTEXT, ReportContext
 from bench.report.formats.markdown_syntax import code_block, escape, paragraph, table
 from bench.report.text import format as fmt
 from bench.report.text.change import change_rows, change_verdict, fact_rows
@@ -15,7 +16,7 @@ from bench.report.text.nouns import Nouns
 from bench.report.text.wording import verdict
 
 
-def markdown(analysis: SweepAnalysis) -> str:
+def markdown(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> str:
     """Write the verdict, the leaderboard, all pairs and their origin; ends in a newline."""
     comparison = analysis.comparison
     nouns = Nouns.of(comparison.parameters)
@@ -31,8 +32,7 @@ def markdown(analysis: SweepAnalysis) -> str:
         "## Method",
         _method(analysis, nouns),
         *_environment(analysis),
-        "## Reproduce",
-        code_block(analysis.command),
+        *(("## Reproduce", code_block(context.command)) if context.command else ()),
     )
     return "\n\n".join(blocks) + "\n"
 

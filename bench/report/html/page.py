@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.analysis.results import SweepAnalysis
+from bench.report.context import NO_CONTEXT, ReportContext
 from bench.report.html.views.page import page_view
 from bench.storage.files import write_atomically
 
@@ -35,12 +34,9 @@ SCRIPTS = (
 )
 
 
-def render(analysis: SweepAnalysis, related: Sequence[tuple[str, str]] = ()) -> str:
-    """Render the report of `analysis` as HTML.
-
-    `related` are reports that the page links to at its top: (text, address relative to its own).
-    """
-    return fill("report.html.j2", replace(page_view(analysis), related=tuple(related)))
+def render(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> str:
+    """Render the report of `analysis` as HTML."""
+    return fill("report.html.j2", page_view(analysis, context))
 
 
 def fill(template: str, page: object) -> str:
@@ -68,19 +64,17 @@ def fill(template: str, page: object) -> str:
     return html if html.endswith("\n") else html + "\n"
 
 
-def write(
-    analysis: SweepAnalysis, path: Path | str, related: Sequence[tuple[str, str]] = ()
-) -> None:
+def write(analysis: SweepAnalysis, path: Path | str, context: ReportContext = NO_CONTEXT) -> None:
     """Write the report of `analysis` to `path` by an atomic write.
 
-    Missing parent directories are created. `related` is as in :func:`render`.
+    Missing parent directories are created.
 
     Raises
     ------
     StoreError
         If the file cannot be written.
     """
-    write_atomically(render(analysis, related).encode(), Path(path))
+    write_atomically(render(analysis, context).encode(), Path(path))
 
 
 @cache

@@ -5,10 +5,11 @@ Nothing is computed here: values of the analysis are formatted, ordered and coun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import words
 from bench.analysis.results import SweepAnalysis
+from bench.report.context import ReportContext
 from bench.report.figures.styles import marker_name, marker_paths
 from bench.report.html.interaction import page_data
 from bench.report.html.parts import Name, Parts
@@ -54,8 +55,6 @@ class PageView:
         Name of a run's result, such as ``final test accuracy``.
     data
         JSON for the script of the page.
-    related
-        Reports to link to: (text, address).
     """
 
     title: str
@@ -91,12 +90,11 @@ class PageView:
     looks: LooksView
     incidents: IncidentsView
     methods: MethodsView
-    command: str
+    context: ReportContext
     data: str
-    related: tuple[tuple[str, str], ...] = ()
 
 
-def page_view(analysis: SweepAnalysis) -> PageView:
+def page_view(analysis: SweepAnalysis, context: ReportContext) -> PageView:
     """Format an analysis."""
     parts, comparison, p = Parts(analysis), analysis.comparison, analysis.comparison.parameters
     runs, curves, reference = runs_view(parts), curves_view(parts), reference_view(parts)
@@ -138,7 +136,7 @@ def page_view(analysis: SweepAnalysis) -> PageView:
         looks=looks_view(parts),
         incidents=incidents_view(parts),
         methods=methods_view(parts),
-        command=clean(analysis.command),
+        context=replace(context, command=clean(context.command)),
         data=page_data(parts, readings),
     )
 
