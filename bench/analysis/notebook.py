@@ -1,4 +1,4 @@
-"""HTML representation of results in notebooks: plain tables without style, script or figures.
+"""HTML representation of results in notebooks: tables that pandas writes, without style or script.
 
 All text is escaped, and mathematics between dollar signs is not rendered.
 """
@@ -6,10 +6,12 @@ All text is escaped, and mathematics between dollar signs is not rendered.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any, ClassVar, TypeGuard
+
+import pandas as pd
 
 MISSING = "–"
 #: Longer tables and texts are cut.
@@ -29,7 +31,7 @@ class NotebookRepr:
     ... class Point(NotebookRepr):
     ...     x: float
     >>> Point(0.5)._repr_html_()[:54]
-    '<div class="tex2jax_ignore mathjax_ignore"><table><cap'
+    '<div class="tex2jax_ignore mathjax_ignore"><p>Point</p'
     """
 
     _first: ClassVar[tuple[str, ...]] = ()
@@ -43,35 +45,44 @@ class NotebookRepr:
         return f'<div class="tex2jax_ignore mathjax_ignore">{self._html(type(self).__name__)}</div>'
 
     def _html(self, caption: str) -> str:
-        return _result(self, caption)
+        values = {name: getattr(self, name) for name in _names(self)}
+        others = {name: value for name, value in values.items() if name not in self._first}
+        plain = [name for name, value in others.items() if not _holds_results(value)]
+        parts = [name for name in others if name not in plain]
+        at_once = 0 if self._first else 1
+        folded = (
+            f"<details><summary>{_words(name)}</summary>{_part(name, values[name])}</details>"
+            for name in parts[at_once:]
+        )
+        return "".join(
+            (
+                *(_part(name, values[name]) for name in self._first),
+                _facts(caption, {name: values[name] for name in plain}) if plain else "",
+                *(_part(name, values[name]) for name in parts[:at_once]),
+                *folded,
+            )
+        )
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return an HTML table with a head; a long table is cut, with a note."""
-    head = "".join(f'<th scope="col">{_escaped(column)}</th>' for column in columns)
-    body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows[:MAX_ROWS])
-    note = f"<p>The first {MAX_ROWS} of {len(rows):,} rows.</p>" if len(rows) > MAX_ROWS else ""
-    return (
-        f"<table><caption>{_escaped(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{note}"
-    )
+    """Return an HTML table with a head; the middle of a long table is left out, with a note."""
+    cells = [[_text(name, x) for name, x in zip(columns, row, strict=True)] for row in rows]
+    frame = pd.DataFrame(cells, columns=list(map(_printable, columns)), dtype=str)
+    return _written(caption, frame, index=False)
 
 
-def _result(result: NotebookRepr, caption: str) -> str:
-    first = result._first
-    values = {field.name: getattr(result, field.name) for field in _fields(result)}
-    others = {name: value for name, value in values.items() if name not in first}
-    plain = {name: value for name, value in others.items() if not _holds_results(value)}
-    parts = [name for name in others if name not in plain]
-    at_once = 0 if first else 1
-    return "".join(
-        (
-            *(_part(name, values[name]) for name in first),
-            _facts(caption, plain) if plain else "",
-            *(_part(name, values[name]) for name in parts[:at_once]),
-            *(_folded(name, values[name]) for name in parts[at_once:]),
-        )
-    )
+def _facts(caption: str, values: dict[str, object]) -> str:
+    """Return a table of plain values, one row each."""
+    texts = [_text(name, value) for name, value in values.items()]
+    frame = pd.DataFrame({"value": texts}, index=list(map(_words, values)))
+    return _written(caption, frame, header=False)
+
+
+def _written(caption: str, frame: pd.DataFrame, **layout: bool) -> str:
+    is_long = len(frame) > MAX_ROWS
+    with pd.option_context("display.max_colwidth", None):
+        written = frame.to_html(border=0, max_rows=MAX_ROWS, show_dimensions=is_long, **layout)
+    return f"<p>{html.escape(caption)}</p>{written}"
 
 
 def _holds_results(value: object) -> bool:
@@ -79,48 +90,29 @@ def _holds_results(value: object) -> bool:
 
 
 def _are_results(value: object) -> TypeGuard[tuple[NotebookRepr, ...]]:
-    return (
-        isinstance(value, tuple)
-        and len(value) > 0
-        and all(isinstance(v, NotebookRepr) for v in value)
-    )
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], NotebookRepr)
 
 
 def _part(name: str, value: object) -> str:
     if isinstance(value, NotebookRepr):
         return value._html(_words(name))
     if _are_results(value):
-        names = [field.name for field in _fields(value[0])]
-        rows = [[getattr(item, n) for n in names] for item in value]
-        return table(_words(name), list(map(_words, names)), rows)
-    if not isinstance(value, tuple):
-        return f"<p>{_escaped(_words(name))}: {_text(name, value)}</p>"
-    items = "".join(f"<li>{_text(name, item)}</li>" for item in value)
-    return f"<p>{_escaped(_words(name))}</p><ul>{items}</ul>" if items else ""
-
-
-def _folded(name: str, value: object) -> str:
-    return f"<details><summary>{_escaped(_words(name))}</summary>{_part(name, value)}</details>"
-
-
-def _facts(caption: str, values: Mapping[str, object]) -> str:
-    """Return a table of plain values, one row each."""
-    rows = "".join(
-        f'<tr><th scope="row">{_escaped(_words(name))}</th><td>{_text(name, value)}</td></tr>'
-        for name, value in values.items()
-    )
-    return f"<table><caption>{_escaped(caption)}</caption><tbody>{rows}</tbody></table>"
-
-
-def _cells(columns: Sequence[str], row: Sequence[object]) -> str:
-    first, *others = (_text(name, value) for name, value in zip(columns, row, strict=True))
-    return "".join((f'<th scope="row">{first}</th>', *(f"<td>{text}</td>" for text in others)))
+        rows = [[getattr(result, n) for n in _names(result)] for result in value]
+        return table(_words(name), list(map(_words, _names(value[0]))), rows)
+    texts = value if isinstance(value, tuple) else (value,)
+    return "".join(f"<p>{_words(name)}: {html.escape(_text(name, text))}</p>" for text in texts)
 
 
 def _text(name: str, value: object) -> str:
-    """Return a value as escaped text; ``bdi`` isolates names that are written right to left."""
-    text = _escaped(_printed(name, value))
-    return f"<bdi>{text}</bdi>" if isinstance(value, str) else text
+    """Return a value as text without control characters, cut to MAX_CHARACTERS."""
+    text = _printable(_printed(name, value))
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def _printed(name: str, value: object) -> str:
@@ -131,7 +123,7 @@ def _printed(name: str, value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="minutes")
     if isinstance(value, NotebookRepr):
-        return ", ".join(_printed(f.name, getattr(value, f.name)) for f in _fields(value))
+        return ", ".join(_printed(n, getattr(value, n)) for n in _names(value))
     if isinstance(value, tuple):
         return ", ".join(_joined(name, item) for item in value) or MISSING
     return str(value)
@@ -155,15 +147,7 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _escaped(text: str) -> str:
-    """Return `text` escaped for HTML, without control characters, cut to MAX_CHARACTERS."""
-    if len(text) > MAX_CHARACTERS:
-        text = text[: MAX_CHARACTERS - 1] + "…"
-    visible = (c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return html.escape("".join(visible))
-
-
-def _fields(result: object) -> tuple[Any, ...]:
+def _names(result: object) -> list[str]:
     if not is_dataclass(result):
         raise TypeError(f"a result must be a dataclass, got a {type(result).__name__}")
-    return fields(result)
+    return [field.name for field in fields(result)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from bench import words
 from bench.analysis.results import SweepAnalysis
-from bench.report.context import ReportContext
+from bench.report.context import NO_CONTEXT, ReportContext
 from bench.report.figures.styles import marker_name, marker_paths
 from bench.report.html.interaction import page_data
 from bench.report.html.parts import Name, Parts
@@ -94,7 +94,7 @@ class PageView:
     data: str
 
 
-def page_view(analysis: SweepAnalysis, context: ReportContext) -> PageView:
+def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> PageView:
     """Format an analysis."""
     parts, comparison, p = Parts(analysis), analysis.comparison, analysis.comparison.parameters
     runs, curves, reference = runs_view(parts), curves_view(parts), reference_view(parts)
