@@ -44,29 +44,29 @@ UNDEFINED: dict[str, tuple[dict[str, list[float | None]], str]] = {
     "two": (
         {"left": LEFT, "right": RIGHT},
         "Over 7 seeds, left has the lowest mean rmse (2.124). "
-        "It beats right on 7 of 7 seeds (diverged runs rank worst).",
+        "It is better than right on 7 of 7 seeds (diverged runs rank worst).",
     ),
     "all runs of one diverged": (
         {"left": LEFT, "right": ALL},
         "Over 7 seeds, left has the lowest mean rmse (2.124). "
-        "It beats right on 7 of 7 seeds (diverged runs rank worst).",
+        "It is better than right on 7 of 7 seeds (diverged runs rank worst).",
     ),
     "every mean undefined": (
         {"left": [*LEFT[:5], None, 2.12], "right": [*RIGHT[:5], None, None]},
-        "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left comes "
-        "first, of which 1 of 7 runs diverged. It beats right on 6.5 of 7 seeds (diverged runs "
-        "rank worst).",
+        "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left is "
+        "ranked first, where 1 of 7 runs diverged. It is better than right on 6.5 of 7 seeds "
+        "(diverged runs rank worst).",
     ),
     "three": (
         {"left": LEFT, "middle": [x + 0.1 for x in LEFT], "right": RIGHT},
-        "Over 7 seeds, left has the lowest mean rmse (2.124). It beats middle by 0.100; it beats "
-        "right on 7 of 7 seeds (diverged runs rank worst).",
+        "Over 7 seeds, left has the lowest mean rmse (2.124). It is better than middle by 0.100; "
+        "it is better than right on 7 of 7 seeds (diverged runs rank worst).",
     ),
     "nothing but divergence": (
         {"left": LEFT[:1] + ALL[:6], "right": ALL},
-        "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left comes "
-        "first, of which 6 of 7 runs diverged. It cannot be told apart from right, which does not "
-        "show that they perform alike.",
+        "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left is "
+        "ranked first, where 6 of 7 runs diverged. It does not differ significantly from right, "
+        "which does not show that they perform alike.",
     ),
 }
 
@@ -148,7 +148,9 @@ def test_an_optimizer_without_a_run_takes_no_share_of_the_level() -> None:
     assert (beside.n_family, beside.power.seeds_to_reject) == (1, 6)
     assert not any("needs" in warning for warning in beside.warnings)
     text = said(beside)
-    assert text.startswith("Over 6 seeds, a has the highest mean accuracy (97.30 %). It beats b by")
+    assert text.startswith(
+        "Over 6 seeds, a has the highest mean accuracy (97.30 %). It is better than b by"
+    )
     assert "it could not be tested against c" in text
 
 
@@ -190,9 +192,7 @@ def test_identical_pairs_are_tested() -> None:
 def test_a_family_without_a_test() -> None:
     comparison = accuracies({"a": {0: 0.9, 1: 0.8}, "b": {2: 0.9, 3: 0.8}, "c": NONE})
     assert comparison.n_family == 1
-    assert said(comparison).startswith(
-        "No two optimizers share enough seeds to be compared: nothing is testable."
-    )
+    assert said(comparison).startswith("No two optimizers have enough common seeds for a test.")
     assert all(pair.verdict == "not testable" for pair in comparison.pairs)
 
 

@@ -220,7 +220,7 @@ def test_the_command_stays_one_block_of_code() -> None:
 MARKDOWN_SAYS = [
     ("source", "# mnist: which optimizer?"),
     ("source", "&lt;\u00a00.001"),
-    ("source", "would have told you"),
+    ("source", "Results of single seeds"),
     ("source", "the leader over all 20"),
     ("source", "equivalence within ±0.2"),
     ("source", "torch version 2.13.0+cpu"),
@@ -235,7 +235,7 @@ def test_markdown_says(case: str, part: str) -> None:
 
 
 MARKDOWN_LEAVES_OUT = [
-    ("one seed", "would have told you"),
+    ("one seed", "Results of single seeds"),
     ("one optimizer", "## Pair by pair"),
     ("no origin", "## Environment"),
     ("source", "## Warnings"),

@@ -275,7 +275,7 @@ def test_declared_parameters_and_command_are_printed() -> None:
         ("troubled", "Of 160 runs, 3 diverged and 2 failed."),
         ("one optimizer", "There is only one optimizer, so there are no pairs."),
         ("one optimizer", "There is nothing to compare, so no number of seeds can be too small."),
-        ("one seed", "One seed proves nothing"),
+        ("one seed", "With one seed no difference can be tested"),
         ("one seed", "Warnings Only one seed"),
         ("no margin", "No margin was declared, so no pair can be called equivalent."),
         ("all failed", "All 6 runs failed"),
@@ -385,7 +385,7 @@ def test_a_table_from_elsewhere_is_reported_in_its_own_words() -> None:
     for part in (
         "mnist: which model?",
         "Over 7 data batches,",
-        "What one data batch would have told you",
+        "Results of single data batches",
         "worst data batch",
         "F1 score of each run",
         "No record of earlier looks is kept for these rows.",
@@ -406,9 +406,9 @@ def test_a_table_from_elsewhere_is_reported_in_its_own_words() -> None:
 
 
 SECTIONS = {
-    "single seed": "Train every optimizer once, with one seed, and name the best: you name",
-    "curve": "is named by one seed in",
-    "tutorial": "The tutorial's own runs, one each, named momentum.",
+    "single seed": "If every optimizer is trained with one seed only, the best is",
+    "curve": "is the best of one seed in",
+    "tutorial": "In the tutorial, with one run of each, the best is momentum.",
     "equivalence": "A mean inside the margin is no evidence on its own.",
     "scope": "The verdicts hold for new seeds on these 10,000 test images.",
     "crossed": "new seeds and images",
@@ -428,7 +428,7 @@ def test_sections_hold_their_results(part: str) -> None:
 
 
 def test_the_section_on_single_seeds_needs_two_seeds() -> None:
-    assert "What one seed would have told you" not in text_of("one seed")
+    assert "Results of single seeds" not in text_of("one seed")
 
 
 def with_looks(*looks: Look) -> str:
@@ -447,7 +447,7 @@ def test_every_look_is_listed_with_its_level() -> None:
     assert "This is look 2. Its level is 0.833 %" in text
     assert "any false “better” or “worse” is at most 3.33 %" in text
     assert "1 10 2026-11-24 09:00 UTC 2.5 % 2.5 %" in text
-    assert "at level 0.833333 % can call something significant" in text
+    assert "at level 0.833333 % can find a significant difference" in text
 
 
 def misleading(n: int) -> SweepAnalysis:

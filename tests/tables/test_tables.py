@@ -278,7 +278,7 @@ def test_analyze_any_table(call_command: CommandCall) -> None:
     del renamed["notes"]  # an accuracy is read as fractions; an rmse needs no note
     assert found == renamed
     page = (call_command.directory / "out.html").read_text()
-    assert "What one fold would have told you" in page
+    assert "Results of single folds" in page
     assert not re.search(r"\bNaN\b", (call_command.directory / "out.json").read_text())
 
 

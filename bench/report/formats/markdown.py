@@ -112,9 +112,9 @@ def _one_seed(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
     share = fmt.percent(told.curve[0].probability)
     sentence = (
         f"{told.leader}, the leader over all {nouns.block.count(told.n_blocks)} that every "
-        f"{nouns.treatment} has, scores best of all on a single one in {share} of the cases."
+        f"{nouns.treatment} has, is the best on a single one in {share} of the cases."
     )
-    return f"## What one {escape(nouns.block.one)} would have told you", paragraph(sentence)
+    return f"## Results of single {escape(nouns.block.plural)}", paragraph(sentence)
 
 
 def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:

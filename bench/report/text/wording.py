@@ -33,8 +33,7 @@ def verdict(comparison: Comparison) -> tuple[str, ...]:
     if all(pair.verdict == "not testable" for pair in comparison.pairs):
         nouns = Nouns.of(comparison.parameters)
         return (
-            f"No two {nouns.treatment.plural} share enough {nouns.block.plural} to be compared: "
-            "nothing is testable.",
+            f"No two {nouns.treatment.plural} have enough common {nouns.block.plural} for a test.",
             *_so_far(comparison, measured),
         )
     if comparison.n_common < needed:
@@ -79,7 +78,7 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
         if power.smallest_pvalue is not None
         else f"With this number of {nouns.block.plural} no test is possible.",
         f"Holm's procedure over {family} at level {fmt.level(comparison.level)} "
-        f"can call something significant from {nouns.block.count(power.seeds_to_reject)} on.",
+        f"can find a significant difference from {nouns.block.count(power.seeds_to_reject)} on.",
     ]
     if power.minimum_detectable_dz is not None:
         sentences.append(
@@ -112,8 +111,7 @@ def _nothing_to_compare(comparison: Comparison, only: Treatment) -> tuple[str, .
         if len(comparison.treatments) == 1
         else f"Only {only.name} has results, so there is nothing to compare it with."
     )
-    opening = f"One {nouns.block} proves nothing. " if only.n == 1 else ""
-    over = f"{opening}Over {nouns.block.count(only.n)}, {only.name}"
+    over = f"Over {nouns.block.count(only.n)}, {only.name}"
     if only.mean is None:
         return f"{over} has no mean {metric.noun}: {_diverged(only)}.", reason
     return (
@@ -131,11 +129,11 @@ def _one_seed(
         f"On this {nouns.block} no run has a value: {_diverged(best)}."
         if best.mean is None
         else f"On this {nouns.block} {best.name} scored {_best(comparison)} "
-        f"({metric.score_with_unit(best.mean)}); another {nouns.block} may well name another."
+        f"({metric.score_with_unit(best.mean)}). With another {nouns.block} it may be another."
     )
     return (
-        f"One {nouns.block} proves nothing: no difference is testable, so no {nouns.treatment} can "
-        "be called better than another.",
+        f"With one {nouns.block} no difference can be tested, so no {nouns.treatment} can be "
+        "called better than another.",
         scored,
         f"From {nouns.block.count(needed)} on a difference between "
         f"{nouns.treatment.count(len(measured))} can be significant.",
@@ -158,7 +156,7 @@ def _too_few(comparison: Comparison, needed: int) -> str:
 
 
 def _so_far(comparison: Comparison, measured: tuple[Treatment, ...]) -> tuple[str, ...]:
-    return (f"So far {_leader(comparison, measured)}, which is a hint and not a result.",)
+    return (f"So far {_leader(comparison, measured)}. This is not a significant result.",)
 
 
 def _diverged(treatment: Treatment) -> str:
@@ -179,7 +177,7 @@ def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
         treatment = Nouns.of(comparison.parameters).treatment
         return (
             f"no mean {metric.noun} is defined, since runs of every {treatment} diverged; "
-            f"{best.name} comes first, of which {_diverged(best)}"
+            f"{best.name} is ranked first, where {_diverged(best)}"
         )
     names = [t.name for t in measured if t.mean == best.mean]
     score = metric.score_with_unit(measured[0].mean)
@@ -192,8 +190,9 @@ def _against_the_rest(comparison: Comparison, leader: Treatment) -> tuple[str, .
     all_open = all(p.verdict == "inconclusive" for p in comparison.pairs)
     if all_open and len(comparison.pairs) > 1:
         return (
-            f"No two of the {comparison.parameters.k} {nouns.treatment.plural} can be told apart "
-            f"at this number of {nouns.block.plural}, which does not show that they perform alike.",
+            f"No two of the {comparison.parameters.k} {nouns.treatment.plural} differ "
+            f"significantly with this number of {nouns.block.plural}, which does not show that "
+            "they perform alike.",
         )
     against = _Against(comparison, leader)
     clauses = [c for c in (against.undecided(), against.beaten(), against.other()) if c]
@@ -222,7 +221,7 @@ class _Against:
             within = f" within {self._metric.margin(self._margin)}" if self._margin else ""
             clauses.append(f"it is equivalent{within} to {_others(equivalent)}")
         if inconclusive := self._with("inconclusive"):
-            clauses.append(f"it cannot be told apart from {_others(inconclusive)}")
+            clauses.append(f"it does not differ significantly from {_others(inconclusive)}")
         return " and ".join(clauses)
 
     def beaten(self) -> str:
@@ -237,12 +236,12 @@ class _Against:
             for p in self._with("better")
             if p.mean_difference is None
         )
-        return f"it beats {listing(clauses)} (diverged runs rank worst)" if clauses else ""
+        return f"it is better than {listing(clauses)} (diverged runs rank worst)" if clauses else ""
 
     def _beaten_by_some(self, beaten: list[Pair]) -> str:
         if not beaten:
             return ""
-        clause = f"it beats {_others(beaten)} by {self._range(beaten)}"
+        clause = f"it is better than {_others(beaten)} by {self._range(beaten)}"
         slight = [p for p in beaten if within_margin(p, self._margin)]
         if not slight or self._margin is None:
             return clause
@@ -259,7 +258,7 @@ class _Against:
             )
         if worse := self._with("worse"):
             clauses.append(
-                f"on the {self._nouns.block.plural} both have, {_others(worse)} did better"
+                f"over their common {self._nouns.block.plural}, {_others(worse)} scored better"
             )
         if untested := self._with("not testable"):
             clauses.append(f"it could not be tested against {_others(untested)}")

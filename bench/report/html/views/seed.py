@@ -68,7 +68,7 @@ def seed_view(parts: Parts) -> SeedView | None:
         figure=parts.figure(
             seed_figure,
             "seed",
-            title=f"What one {block} would have told",
+            title=f"Best {parts.nouns.treatment} of single {block.plural}",
             description=f"Best of all on a single {block}: "
             f"{_best_shares_in_words(told.best_shares)}. {_naming(parts, told)}",
         ),
@@ -87,11 +87,10 @@ def _lead(parts: Parts, told: SingleSeed) -> str:
     winners = [best_share for best_share in told.best_shares if best_share.share > 0]
     if len(winners) == 1:
         return (
-            f"Any one of the {nouns.block.count(told.n_blocks)} names {clean(told.leader)} as the "
-            "best of all."
+            f"{clean(told.leader)} is the best on each of the {nouns.block.count(told.n_blocks)}."
         )
     return (
-        f"Train every {nouns.treatment} once, with one {nouns.block}, and name the best: you name "
+        f"If every {nouns.treatment} is trained with one {nouns.block} only, the best is "
         f"{_best_shares_in_words(told.best_shares)}."
     )
 
@@ -109,27 +108,27 @@ def _naming(parts: Parts, told: SingleSeed) -> str:
     block, leader = parts.nouns.block, clean(told.leader)
     chance = {point.n: point.probability for point in told.curve}
     if min(chance.values()) == 1:
-        return f"One {block} would have done to name the leader, though not to show that it leads."
+        return f"One {block} is enough to find the leader, but not to show that it is better."
     some = [n for n in (5, 10, told.n_blocks) if n in chance and n <= told.n_blocks]
     means = ", ".join(
         f"the mean of {n} {block.plural} in {fmt.percent(chance[n])}" for n in dict.fromkeys(some)
     )
     start = (
-        f"{leader}, the leader over all {told.n_blocks}, is named by one {block} in "
+        f"{leader}, the leader over all {told.n_blocks}, is the best of one {block} in "
         f"{fmt.percent(chance[1])} of the cases"
     )
-    return f"{start}{', by ' if means else ''}{means}. {_settled(parts, told)}"
+    return f"{start}{', and by ' if means else ''}{means}. {_settled(parts, told)}"
 
 
 def _settled(parts: Parts, told: SingleSeed) -> str:
     block = parts.nouns.block
     unsure = [point.n for point in told.curve if point.probability < _SETTLED]
     if not unsure:
-        return f"One {block} would nearly always have named it."
+        return f"The probability is at least {fmt.percent(_SETTLED)} with one {block}."
     if unsure[-1] == told.curve[-1].n:
-        return f"Even {told.n_blocks} {block.plural} do not settle who leads."
+        return f"With {told.n_blocks} {block.plural} it is still below {fmt.percent(_SETTLED)}."
     first = next(point.n for point in told.curve if point.n > unsure[-1])
-    return f"From {first} {block.plural} on its chance is at least {fmt.percent(_SETTLED)}."
+    return f"From {first} {block.plural} on the probability is at least {fmt.percent(_SETTLED)}."
 
 
 def _tutorial(parts: Parts) -> tuple[str, ...]:
@@ -140,7 +139,7 @@ def _tutorial(parts: Parts) -> tuple[str, ...]:
     if len(known) < 2 or len(known) < len(treatments):
         return ()
     named = max(known, key=lambda name: known[name])
-    return (f"The tutorial's own runs, one each, named {clean(named)}.",)
+    return (f"In the tutorial, with one run of each, the best is {clean(named)}.",)
 
 
 def _misleading_rows(parts: Parts, told: Sequence[RankReversal]) -> tuple[MisleadingRow, ...]:
