@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
 
 from bench.report.figures.styles import Style
-from bench.report.figures.svg import INK, PAPER
+from bench.report.figures.svg import GRID, INK, PAPER, optimizer_gid
 from bench.report.text.sanitize import clean, elide
 
 
@@ -132,6 +132,73 @@ def place_of(axes: Axes, x: float, y: float) -> tuple[float, float]:
     """Convert data coordinates to pixels from the upper left corner of the figure."""
     right, up = axes.transData.transform((x, y))
     return float(right), float(axes.figure.bbox.height - up)
+
+
+@dataclass(frozen=True)
+class RowFrame:
+    """Where the rows of a figure lie, in pixels; `row` is the height of one."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    height: float
+    row: float
+
+    @classmethod
+    def of(cls, names: Sequence[str], layout: Layout, *, top: float, row: float) -> RowFrame:
+        """Leave room for the names on the left, in the narrow layout above the rows."""
+        longest = max((len(row_name(name)) for name in names), default=0)
+        left = 8.0 if layout.narrow else 64.0 + 7.8 * longest
+        bottom = top + row * max(len(names), 1)
+        return cls(left, layout.width - 10.0, top, bottom, bottom + 54.0, row)
+
+
+def add_rows(figure: Figure, frame: RowFrame) -> Axes:
+    """Add axes with one unit per row, the first on top, and lines between the rows."""
+    axes = add_axes(figure, frame.left, frame.top, frame.right, frame.bottom)
+    n_rows = round((frame.bottom - frame.top) / frame.row)
+    axes.set_ylim(n_rows - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.xaxis.grid(True)
+    axes.yaxis.grid(False)
+    for row in range(1, n_rows):
+        axes.axhline(row - 0.5, color=GRID, linewidth=1)
+    return axes
+
+
+def draw_row_name(
+    figure: Figure, frame: RowFrame, layout: Layout, row: int, name: str, style: Style
+) -> None:
+    """Draw marker and name of a row: on its left, or above it in the narrow layout."""
+    y = frame.top + row * frame.row + (13.0 if layout.narrow else frame.row / 2)
+    canvas, x = canvas_of(figure), frame.left + 8.0 if layout.narrow else 14.0
+    draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
+    x = frame.left + 20.0 if layout.narrow else 28.0
+    gid = optimizer_gid(style.index, "label")
+    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold", gid=gid)
+
+
+def draw_interval(
+    axes: Axes,
+    y: float,
+    ends: tuple[float | None, float | None],
+    shown: Range,
+    **kwargs: Any,
+) -> None:
+    """Draw the part of an interval that is shown."""
+    if ends[0] is None or ends[1] is None:
+        return
+    low, high = max(ends[0], shown.low), min(ends[1], shown.high)
+    if low < high:
+        axes.plot([low, high], [y, y], solid_capstyle="butt", **kwargs)
+
+
+def mark_zero(axes: Axes, margin: float | None) -> None:
+    """Draw a line at zero and shade the equivalence margin."""
+    if margin is not None:
+        axes.axvspan(-margin, margin, color=GRID, alpha=0.55, linewidth=0, zorder=0.5)
+    axes.axvline(0, color=INK, linewidth=1.2, zorder=1.5)
 
 
 def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.results import Change, SweepChange
 from bench.report.figures.canvas import (
     WIDE,
     Layout,
-    add_axes,
+    Range,
+    RowFrame,
+    add_rows,
     canvas_of,
+    draw_interval,
     draw_marker,
+    draw_row_name,
     edge_note,
+    mark_zero,
     new_figure,
-    row_name,
+    round_ticks,
     row_text,
 )
 from bench.report.figures.styles import Style, assign_styles
@@ -42,40 +45,19 @@ def change_figure(
     `styles` are those of the optimizers' names where none are given.
     """
     styles = styles or assign_styles(c.optimizer for c in found.changes)
-    frame = _Frame.of(found, layout)
+    row, top = (62.0, 92.0) if layout.narrow else (44.0, 48.0)
+    frame = RowFrame.of([c.optimizer for c in found.changes], layout, top=top, row=row)
+    limit, drop = _limit(found), 0.2 if layout.narrow else 0.0
     with figure_style():
         figure = new_figure(layout.width, frame.height)
-        axes = add_axes(figure, frame.left, frame.top, frame.right, frame.bottom)
-        limit = _limit(found)
+        axes = add_rows(figure, frame)
         _prepare(axes, found, limit, 5 if layout.narrow else 9)
         for row, change in enumerate(found.changes):
             style = styles[change.optimizer]
-            _draw_row(axes, row + frame.shift, change, style, limit)
-            _draw_name(figure, frame, row, change.optimizer, style)
+            _draw_row(axes, row + drop, change, style, Range(-limit, limit))
+            draw_row_name(figure, frame, layout, row, change.optimizer, style)
         _draw_key(figure, found, layout)
     return figure
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Where things lie, in pixels; `shift` is where a row's drawing is, in rows from its middle."""
-
-    left: float
-    right: float
-    top: float
-    bottom: float
-    height: float
-    row: float
-    shift: float
-
-    @classmethod
-    def of(cls, found: SweepChange, layout: Layout) -> _Frame:
-        longest = max(len(row_name(c.optimizer)) for c in found.changes)
-        row, shift = (62.0, 0.2) if layout.narrow else (44.0, 0.0)
-        top = 92.0 if layout.narrow else 48.0
-        left = 8.0 if layout.narrow else 64.0 + 7.8 * longest
-        bottom = top + row * len(found.changes)
-        return cls(left, layout.width - 10.0, top, bottom, bottom + 54.0, row, shift)
 
 
 def _limit(found: SweepChange) -> float:
@@ -98,68 +80,29 @@ def _reach(change: Change) -> float | None:
 
 
 def _prepare(axes: Axes, found: SweepChange, limit: float, ticks: int) -> None:
-    rows = len(found.changes)
     axes.set_xlim(-limit, limit)
-    axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_yticks([])
-    end = limit * METRIC.factor
-    places = [
-        p
-        for p in MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]).tick_values(-end, end)
-        if abs(p) <= end
-    ]
-    axes.set_xticks([p / METRIC.factor for p in places], [_tick(p) for p in places])
+    places = round_ticks(-limit, limit, ticks, METRIC.factor)
+    axes.set_xticks(list(places), [text.replace("-", MINUS) for text in places.values()])
     axes.tick_params(axis="x", length=0, pad=8)
     axes.set_xlabel("test accuracy after minus before, points", labelpad=8)
-    axes.xaxis.grid(True)
-    axes.yaxis.grid(False)
-    margin = found.parameters.margin
-    if margin is not None:
-        axes.axvspan(-margin, margin, color=GRID, alpha=0.55, linewidth=0, zorder=0)
-    axes.axvline(0, color=INK, linewidth=1, zorder=1.5)
-    for row in range(1, rows):
-        axes.axhline(row - 0.5, color=GRID, linewidth=1)
+    mark_zero(axes, found.parameters.margin)
 
 
-def _tick(value: float) -> str:
-    text = f"{abs(value):.6g}"
-    return text if value == 0 else f"{MINUS if value < 0 else '+'}{text}"
-
-
-def _draw_row(axes: Axes, y: float, change: Change, style: Style, limit: float) -> None:
+def _draw_row(axes: Axes, y: float, change: Change, style: Style, shown: Range) -> None:
     if change.mean_difference is None:
         axes.text(0.008, y, "no result", color=MUTED, va="center", transform=row_text(axes))
         return
-    reach = _reach(change)
-    if reach is not None and abs(change.mean_difference) > limit:
+    if not shown.holds(change.mean_difference):
         _note_outside(axes, y, change)
         return
-    simultaneous = change.simultaneous_ci_low, change.simultaneous_ci_high
-    _draw_interval(axes, y, simultaneous, limit, width=1.0)
-    _draw_interval(axes, y, (change.ci_low, change.ci_high), limit, width=3.0)
+    for ends, width in (
+        ((change.simultaneous_ci_low, change.simultaneous_ci_high), 1.0),
+        ((change.ci_low, change.ci_high), 3.0),
+    ):
+        draw_interval(axes, y, ends, shown, color=INK, linewidth=width, zorder=4)
     gid = optimizer_gid(style.index, "change")
     draw_marker(
         axes, change.mean_difference, y, style, 11.0, markeredgewidth=1.2, zorder=5, gid=gid
-    )
-
-
-def _draw_interval(
-    axes: Axes,
-    y: float,
-    ends: tuple[float | None, float | None],
-    limit: float,
-    width: float,
-) -> None:
-    low, high = ends
-    if low is None or high is None or low == high:
-        return
-    axes.plot(
-        [max(low, -limit), min(high, limit)],
-        [y, y],
-        color=INK,
-        linewidth=width,
-        solid_capstyle="butt",
-        zorder=4,
     )
 
 
@@ -169,17 +112,6 @@ def _note_outside(axes: Axes, y: float, change: Change) -> None:
     left = mean is not None and mean < 0
     interval = METRIC.difference_interval(change.ci_low, change.ci_high)
     edge_note(axes, y, f"{METRIC.difference(mean)} {interval}", left=left)
-
-
-def _draw_name(figure: Figure, frame: _Frame, row: int, name: str, style: Style) -> None:
-    """Draw marker and name of a row: on its left, or above it in the narrow layout."""
-    above = frame.shift > 0
-    y = frame.top + row * frame.row + (14.0 if above else frame.row / 2)
-    canvas = canvas_of(figure)
-    x = frame.left + 8.0 if above else 14.0
-    draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
-    x = frame.left + 20.0 if above else 28.0
-    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold")
 
 
 def _draw_key(figure: Figure, found: SweepChange, layout: Layout) -> None:

@@ -20,15 +20,17 @@ from bench.report.figures.canvas import (
     Range,
     add_axes,
     canvas_of,
+    draw_interval,
     draw_marker,
     edge_note,
+    mark_zero,
     new_figure,
     round_ticks,
     row_name,
     row_text,
 )
 from bench.report.figures.styles import Style, styles_of
-from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
+from bench.report.figures.svg import MUTED, PAPER, figure_style, optimizer_gid
 from bench.report.text.format import MINUS, Metric
 from bench.report.text.metrics import metric_of
 from bench.report.text.pairs import flip, mark_of, seen_from
@@ -193,7 +195,6 @@ def _shown(pairs: Sequence[Pair], margin: float | None) -> Range:
 
 
 def _prepare(axes: Axes, comparison: Comparison, data: ForestData, layout: Layout) -> None:
-    margin = comparison.parameters.margin
     axes.set_xlim(data.shown.low, data.shown.high)
     axes.set_ylim(len(data.pairs) - 0.5, -0.5)
     ticks = forest_ticks(comparison, data.shown, layout)
@@ -203,9 +204,7 @@ def _prepare(axes: Axes, comparison: Comparison, data: ForestData, layout: Layou
     axes.set_xlabel(axis_label(metric_of(comparison)), labelpad=8)
     axes.xaxis.grid(True)
     axes.yaxis.grid(False)
-    if margin is not None:
-        axes.axvspan(-margin, margin, color=GRID, alpha=0.55, linewidth=0, zorder=0.5)
-    axes.axvline(0, color=INK, linewidth=1.2, zorder=1.5)
+    mark_zero(axes, comparison.parameters.margin)
 
 
 def _draw_difference(
@@ -218,20 +217,12 @@ def _draw_difference(
     if not shown.holds(mean):
         edge_note(axes, y, metric.difference(mean), left=mean < shown.low)
         return
-    for low, high, width in (
-        (pair.simultaneous_ci_low, pair.simultaneous_ci_high, 1.2),
-        (pair.ci_low, pair.ci_high, 4.0),
+    gid = optimizer_gid(style.index, "interval")
+    for ends, width in (
+        ((pair.simultaneous_ci_low, pair.simultaneous_ci_high), 1.2),
+        ((pair.ci_low, pair.ci_high), 4.0),
     ):
-        if low is not None and high is not None:
-            axes.plot(
-                [max(low, shown.low), min(high, shown.high)],
-                [y, y],
-                color=style.colour,
-                linewidth=width,
-                solid_capstyle="butt",
-                zorder=3,
-                gid=optimizer_gid(style.index, "interval"),
-            )
+        draw_interval(axes, y, ends, shown, color=style.colour, linewidth=width, zorder=3, gid=gid)
     gid = optimizer_gid(style.index, "difference")
     draw_marker(axes, mean, y, style, 11.0, markeredgewidth=1.2, zorder=4, gid=gid)
 

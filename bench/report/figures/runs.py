@@ -15,18 +15,20 @@ from bench.report.figures.canvas import (
     WIDE,
     Layout,
     Range,
-    add_axes,
+    RowFrame,
+    add_rows,
     canvas_of,
+    draw_interval,
     draw_marker,
+    draw_row_name,
     edge_note,
     new_figure,
     place_of,
     round_ticks,
-    row_name,
     row_text,
 )
 from bench.report.figures.styles import Style, styles_of
-from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
+from bench.report.figures.svg import INK, MUTED, PAPER, figure_style, optimizer_gid
 from bench.report.text.format import NBSP, Metric, count
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
@@ -52,20 +54,19 @@ def runs_figure(
     treatments = analysis.comparison.treatments
     metric = metric_of(analysis.comparison)
     styles = styles or styles_of(analysis)
-    frame = _RunsFrame.of(analysis, layout)
+    place, frame = _NARROW_ROW if layout.narrow else _WIDE_ROW, _frame(analysis, layout)
     with figure_style():
         figure = new_figure(layout.width, frame.height)
-        axes = add_axes(figure, frame.left, frame.top, frame.right, frame.bottom)
+        axes = add_rows(figure, frame)
         shown = _shown_scores(analysis)
-        _score_axis(axes, metric, shown, len(treatments), 4 if layout.narrow else 9)
+        _score_axis(axes, metric, shown, 4 if layout.narrow else 9)
         unit = f", {metric.unit}" if metric.unit else ""
         axes.set_xlabel(f"{result_label(analysis)}{unit}", labelpad=8)
-        height = _seed_heights(analysis.scores, frame.row)
+        height = _seed_heights(analysis.scores, place)
         for row, treatment in enumerate(treatments):
-            _draw_row(
-                axes, row, treatment, styles[treatment.name], analysis, shown, height, frame.row
-            )
-            _row_name(figure, frame, row, treatment.name, styles[treatment.name], layout)
+            style = styles[treatment.name]
+            _draw_row(axes, row, treatment, style, analysis, shown, height, place)
+            draw_row_name(figure, frame, layout, row, treatment.name, style)
         _runs_key(figure, layout, analysis)
     return figure
 
@@ -74,7 +75,7 @@ def runs_points(
     analysis: SweepAnalysis, figure: Figure, layout: Layout
 ) -> tuple[tuple[float, float] | None, ...]:
     """Return the place of each of `analysis.scores` in `figure` in pixels; None if not drawn."""
-    axes, row = figure.axes[1], _RunsFrame.of(analysis, layout).row
+    axes, row = figure.axes[1], _NARROW_ROW if layout.narrow else _WIDE_ROW
     shown = Range(*axes.get_xlim())
     rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
     height = _seed_heights(analysis.scores, row)
@@ -101,39 +102,18 @@ _WIDE_ROW = _Row(runs=-0.13, spread=0.36, mean=0.3, line=(-0.42, 0.42))
 _NARROW_ROW = _Row(runs=0.05, spread=0.28, mean=0.36, line=(-0.18, 0.46))
 
 
-@dataclass(frozen=True)
-class _RunsFrame:
-    left: float
-    right: float
-    top: float
-    bottom: float
-    height: float
-    row_height: float
-    row: _Row
-
-    @classmethod
-    def of(cls, analysis: SweepAnalysis, layout: Layout) -> _RunsFrame:
-        k = max(len(analysis.comparison.treatments), 1)
-        longest = max((len(row_name(t.name)) for t in analysis.comparison.treatments), default=0)
-        row_height = 86.0 if layout.narrow else (58.0 if k <= 12 else 46.0)
-        top = 78.0 if layout.narrow else 50.0
-        row = _NARROW_ROW if layout.narrow else _WIDE_ROW
-        left = 8.0 if layout.narrow else 64.0 + 7.8 * longest
-        bottom = top + row_height * k
-        return cls(left, layout.width - 10.0, top, bottom, bottom + 54.0, row_height, row)
+def _frame(analysis: SweepAnalysis, layout: Layout) -> RowFrame:
+    names = [t.name for t in analysis.comparison.treatments]
+    if layout.narrow:
+        return RowFrame.of(names, layout, top=78.0, row=86.0)
+    return RowFrame.of(names, layout, top=50.0, row=58.0 if len(names) <= 12 else 46.0)
 
 
-def _score_axis(axes: Axes, metric: Metric, shown: Range, k: int, ticks: int) -> None:
+def _score_axis(axes: Axes, metric: Metric, shown: Range, ticks: int) -> None:
     axes.set_xlim(shown.low, shown.high)
-    axes.set_ylim(k - 0.5, -0.5)
     places = round_ticks(shown.low, shown.high, ticks, metric.factor)
     axes.set_xticks(list(places), list(places.values()))
     axes.tick_params(axis="x", length=0, pad=8)
-    axes.set_yticks([])
-    axes.xaxis.grid(True)
-    axes.yaxis.grid(False)
-    for row in range(1, k):
-        axes.axhline(row - 0.5, color=GRID, linewidth=1)
 
 
 def _draw_row(
@@ -184,18 +164,9 @@ def _draw_row(
 def _draw_mean(
     axes: Axes, y: float, mean: float, treatment: Treatment, style: Style, shown: Range
 ) -> None:
-    if treatment.ci_low is not None and treatment.ci_high is not None:
-        low, high = max(treatment.ci_low, shown.low), min(treatment.ci_high, shown.high)
-        if low < high:
-            axes.plot(
-                [low, high],
-                [y, y],
-                color=INK,
-                linewidth=2.2,
-                solid_capstyle="butt",
-                zorder=4,
-                gid=optimizer_gid(style.index, "interval"),
-            )
+    gid = optimizer_gid(style.index, "interval")
+    ends = (treatment.ci_low, treatment.ci_high)
+    draw_interval(axes, y, ends, shown, color=INK, linewidth=2.2, zorder=4, gid=gid)
     gid = optimizer_gid(style.index, "mean")
     draw_marker(axes, mean, y, style, 10.5, markeredgewidth=1.2, zorder=5, gid=gid)
 
@@ -235,20 +206,6 @@ def _note_outside(
             where = low if low == high else f"{low} to {high}"
             note = f"{count(len(beyond), 'run')} at {where}"
             edge_note(axes, y, note, left=beyond is below)
-
-
-def _row_name(
-    figure: Figure, frame: _RunsFrame, row: int, name: str, style: Style, layout: Layout
-) -> None:
-    """Draw marker and name of a row: on its left, or above it in the narrow layout."""
-    top = frame.top + row * frame.row_height
-    y = top + (13.0 if layout.narrow else frame.row_height / 2)
-    canvas = canvas_of(figure)
-    x = frame.left + 8.0 if layout.narrow else 14.0
-    draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
-    x = frame.left + 20.0 if layout.narrow else 28.0
-    gid = optimizer_gid(style.index, "label")
-    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold", gid=gid)
 
 
 def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
