@@ -237,8 +237,9 @@ def test_every_number_of_the_analysis_is_printed() -> None:
 def test_leaderboard_rows_follow_the_analysis() -> None:
     view = view_of("troubled")
     row = next(r for r in view.leaders if r.name.text == "rmsprop")
-    assert (row.n.text, row.diverged.text, row.failed.text) == ("18", "3", "2")
-    assert float(view.leaders[0].mean.sort) == max(float(r.mean.sort) for r in view.leaders)
+    assert (row.cells.runs, row.cells.diverged, row.cells.failed) == ("18", "3", "2")
+    means = [float(r.sort["mean"]) for r in view.leaders]
+    assert means[0] == max(means)
 
 
 def test_matrix_reads_row_against_column() -> None:
@@ -477,7 +478,7 @@ def test_pairs_that_one_seed_gets_wrong_come_worst_first(n: int, at_once: int, f
 def test_write_replaces_the_file_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "er" / "mnist.html"
     write(ANALYSES["all failed"](), target)
-    write(ANALYSES["source"](), str(target))
+    write(ANALYSES["source"](), str(target), CONTEXT)
     assert target.read_text(encoding="utf-8") == html_of("source")
     assert os.listdir(target.parent) == ["mnist.html"]
 

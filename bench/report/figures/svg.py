@@ -55,19 +55,9 @@ _STYLE = {
 }
 _KEPT_FROM_STYLE = frozenset(
     (
-        "fill",
-        "fill-opacity",
-        "font-size",
-        "font-weight",
-        "opacity",
-        "stroke",
-        "stroke-dasharray",
-        "stroke-dashoffset",
-        "stroke-linecap",
-        "stroke-linejoin",
-        "stroke-opacity",
-        "stroke-width",
-        "text-anchor",
+        *("fill", "fill-opacity", "font-size", "font-weight", "opacity"),
+        *("stroke", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap"),
+        *("stroke-linejoin", "stroke-opacity", "stroke-width", "text-anchor"),
     )
 )
 _PAINT = ("class", "fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width")

@@ -29,14 +29,6 @@ from bench.report.text.sanitize import clean
 from bench.storage.files import write_atomically
 
 
-@dataclass(frozen=True)
-class Named:
-    """A row with the displayed name of its optimizer; None for a row on all optimizers."""
-
-    name: Name | None
-    row: ChangeRow | SpeedRow | FactRow
-
-
 @dataclass(frozen=True, kw_only=True)
 class ChangePage:
     """Everything that change.html.j2 prints."""
@@ -52,10 +44,11 @@ class ChangePage:
     alpha: str
     margin: str
     is_paired: bool
-    rows: tuple[Named, ...]
+    names: Mapping[str, Name]
+    rows: tuple[ChangeRow, ...]
     figure: FigureView
-    speeds: tuple[Named, ...]
-    facts: tuple[Named, ...]
+    speeds: tuple[SpeedRow, ...]
+    facts: tuple[FactRow, ...]
     command: str
 
 
@@ -93,18 +86,15 @@ def _page(found: SweepChange) -> ChangePage:
         alpha=fmt.level(p.alpha),
         margin="" if p.margin is None else METRIC.margin(p.margin),
         is_paired=found.is_paired,
-        rows=tuple(Named(names[row.optimizer], row) for row in change_rows(found)),
+        names=names,
+        rows=change_rows(found),
         figure=figure_view(
             partial(change_figure, found, styles=styles),
             "changes",
             title="Mean test accuracy after minus before, by optimizer",
             description=change_description(found),
         ),
-        speeds=tuple(Named(_known(names, row.optimizer), row) for row in speed_rows(found)),
-        facts=tuple(Named(_known(names, row.optimizer), row) for row in fact_rows(found)),
+        speeds=speed_rows(found),
+        facts=fact_rows(found),
         command=clean(found.command),
     )
-
-
-def _known(names: Mapping[str, Name], optimizer: str | None) -> Name | None:
-    return None if optimizer is None else names[optimizer]

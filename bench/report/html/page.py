@@ -24,13 +24,8 @@ from bench.storage.files import write_atomically
 
 #: Scripts of the page in this order; each uses only the helpers of page.js.
 SCRIPTS = (
-    "page.js",
-    "choices.js",
-    "reference.js",
-    "highlight.js",
-    "readings.js",
-    "pairs.js",
-    "downloads.js",
+    *("page.js", "choices.js", "reference.js", "highlight.js"),
+    *("readings.js", "pairs.js", "downloads.js"),
 )
 
 

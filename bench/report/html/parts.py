@@ -109,9 +109,7 @@ class Parts:
         def drawn(layout: Layout) -> Figure:
             return draw(self.analysis, layout, self._styles)
 
-        return figure_view(
-            drawn, name, title=title, description=description, locate=locate or no_points
-        )
+        return figure_view(drawn, name, title=title, description=description, locate=locate)
 
 
 def name_view(name: str, style: Style) -> Name:
@@ -122,18 +120,13 @@ def name_view(name: str, style: Style) -> Name:
     return Name(text, brief, css, style.index, style.slot, marker_name(style.marker))
 
 
-def no_points(_figure: Figure, _layout: Layout) -> Points:
-    """Return no places, for a figure without readings."""
-    return ()
-
-
 def figure_view(
     draw: Callable[[Layout], Figure],
     name: str,
     *,
     title: str,
     description: str,
-    locate: Locate = no_points,
+    locate: Locate | None = None,
 ) -> FigureView:
     """Draw a figure in both layouts.
 
@@ -142,7 +135,7 @@ def figure_view(
 
     def drawn(layout: Layout, kind: str) -> tuple[Markup, Points]:
         figure = draw(layout)
-        points = locate(figure, layout)
+        points = locate(figure, layout) if locate else ()
         svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
         return Markup(svg), points
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bench.analysis.results import Comparison, Pair, SweepAnalysis, Treatment
 from bench.report.text import format as fmt
+from bench.report.text.format import Metric
 from bench.report.text.metrics import metric_of
 from bench.report.text.pairs import flip, seen_from, verdict_words
 
@@ -89,9 +90,9 @@ def leader_lines(analysis: SweepAnalysis) -> tuple[LeaderLine, ...]:
     )
 
 
-def pair_line(pair: Pair, comparison: Comparison) -> PairLine:
-    """Format one pair of a comparison, seen from either side."""
-    metric, level = metric_of(comparison), comparison.level
+def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) -> PairLine:
+    """Format one pair of a comparison, seen from either side; `metric` is for other values."""
+    metric, level = metric or metric_of(comparison), comparison.level
     return PairLine(
         a=pair.a,
         b=pair.b,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.analysis.results import Pair
-from bench.report.html.parts import Name, Parts
-from bench.report.text.lines import PairLine, pair_line
+from bench.report.html.parts import Parts
+from bench.report.html.views.pairs import PairRow, pair_row
 from bench.report.text.nouns import Noun
 
 
@@ -14,9 +14,7 @@ from bench.report.text.nouns import Noun
 class EquivalenceRow:
     """A pair whose mean difference lies inside the margin."""
 
-    a: Name
-    b: Name
-    cells: PairLine
+    pair: PairRow
     conclusion: str
 
 
@@ -36,9 +34,7 @@ def equivalence_view(parts: Parts) -> EquivalenceView | None:
         return None
     rows = tuple(
         EquivalenceRow(
-            parts.name(p.a),
-            parts.name(p.b),
-            pair_line(p, comparison),
+            pair_row(parts, p),
             _shown_to_be_small(p, comparison.level, parts.nouns.block),
         )
         for p in comparison.pairs

@@ -19,21 +19,12 @@ from bench.report.figures.forest import (
 from bench.report.figures.styles import SYMBOL_EXTENT
 from bench.report.figures.svg import GRID, INK, MUTED, PAPER
 from bench.report.html.parts import FigureView, Name, Parts
+from bench.report.html.views.pairs import PairRow, pair_row
 from bench.report.text import wording
-from bench.report.text.lines import PairLine, pair_line
-from bench.report.text.pairs import Mark, mark_of
+from bench.report.text.pairs import mark_of
 from bench.report.text.sanitize import clean
 
 _LAYOUTS = (("wide", WIDE), ("narrow", NARROW))
-
-
-@dataclass(frozen=True)
-class ReferenceRow:
-    """One optimizer's difference to the reference."""
-
-    name: Name
-    mark: Mark
-    cells: PairLine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +37,7 @@ class ReferenceView:
     leader: Name
     figure: FigureView
     options: tuple[tuple[str, str], ...]
-    rows: tuple[ReferenceRow, ...]
+    rows: tuple[PairRow, ...]
 
 
 def reference_view(parts: Parts) -> ReferenceView | None:
@@ -61,14 +52,7 @@ def reference_view(parts: Parts) -> ReferenceView | None:
             forest_figure, "forest", title=_title(leader), description=_description(parts, leader)
         ),
         options=tuple((str(i), clean(t.name)) for i, t in enumerate(treatments)),
-        rows=tuple(
-            ReferenceRow(
-                name=parts.name(pair.a),
-                mark=mark_of(pair, comparison.parameters.margin),
-                cells=pair_line(pair, comparison),
-            )
-            for pair in differences_to(comparison.pairs, leader)
-        ),
+        rows=tuple(pair_row(parts, p) for p in differences_to(comparison.pairs, leader)),
     )
 
 

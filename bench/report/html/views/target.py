@@ -8,8 +8,9 @@ from bench.report.figures.target import target_figure
 from bench.report.html.parts import FigureView, Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.format import count
+from bench.report.text.lines import PairLine, pair_line
 from bench.report.text.metrics import UPDATES
-from bench.report.text.pairs import Mark, mark_of, verdict_words
+from bench.report.text.pairs import Mark, mark_of
 from bench.report.text.sanitize import clean
 
 
@@ -32,10 +33,7 @@ class TargetPairRow:
     b: Name
     mark: Mark
     verdict: str
-    n: str
-    difference: str
-    interval: str
-    p_holm: str
+    cells: PairLine
     logrank: str
 
 
@@ -59,10 +57,8 @@ def target_view(parts: Parts) -> TargetView | None:
     found = comparison.time_to_target
     if found is None:
         return None
-    target, counted = (
-        fmt.level(found.target),
-        replace(UPDATES, unit=found.unit, difference_unit=found.unit),
-    )
+    target = fmt.level(found.target)
+    counted = replace(UPDATES, unit=found.unit, difference_unit=found.unit)
     pairs = zip(found.pairs, found.logrank, strict=True)
     return TargetView(
         target=target,
@@ -95,11 +91,8 @@ def target_view(parts: Parts) -> TargetView | None:
                 parts.name(p.a),
                 parts.name(p.b),
                 mark_of(p, None),
-                _sooner(verdict_words(p, None, counted)),
-                str(p.n),
-                counted.difference(p.mean_difference),
-                counted.difference_interval(p.ci_low, p.ci_high),
-                fmt.pvalue(p.pvalue_holm, comparison.level),
+                _sooner(p.verdict),
+                pair_line(p, comparison, counted),
                 fmt.pvalue(footnote.pvalue, comparison.level),
             )
             for p, footnote in pairs
