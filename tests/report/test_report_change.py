@@ -228,7 +228,7 @@ def test_every_case_is_drawn(case: str, layout: Layout) -> None:
 
 def test_means_are_drawn_where_they_are() -> None:
     root = ElementTree.fromstring(svg(CASES["all verdicts"]))
-    marks = [e for e in root.iter() if e.get("data-part") == "change"]
+    marks = [e for e in root.iter() if e.get("data-part") == "difference"]
     places = [float(use.attrib["x"]) for mark in marks for use in mark.iter() if use.get("x")]
     means = [c.mean_difference or 0.0 for c in CASES["all verdicts"].changes]
     assert len(places) == len(means)
@@ -246,7 +246,7 @@ def test_what_is_far_away_is_written_and_does_not_stretch_the_scale() -> None:
 
 
 def test_no_result_is_said() -> None:
-    assert "no result" in words(svg(CASES["failed"]))
+    assert "not known" in words(svg(CASES["failed"]))
 
 
 # --- page and Markdown -----------------------------------------------------------------------

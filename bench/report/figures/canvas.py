@@ -194,13 +194,6 @@ def draw_interval(
         axes.plot([low, high], [y, y], solid_capstyle="butt", **kwargs)
 
 
-def mark_zero(axes: Axes, margin: float | None) -> None:
-    """Draw a line at zero and shade the equivalence margin."""
-    if margin is not None:
-        axes.axvspan(-margin, margin, color=GRID, alpha=0.55, linewidth=0, zorder=0.5)
-    axes.axvline(0, color=INK, linewidth=1.2, zorder=1.5)
-
-
 def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:
     """Write a value beyond the scale at the edge on its side."""
     axes.text(

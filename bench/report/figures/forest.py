@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,24 +19,18 @@ from bench.report.figures.canvas import (
     Range,
     add_axes,
     canvas_of,
-    draw_interval,
     draw_marker,
-    edge_note,
-    mark_zero,
     new_figure,
     round_ticks,
     row_name,
-    row_text,
 )
+from bench.report.figures.differences import draw_difference, mark_zero, range_of
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import MUTED, PAPER, figure_style, optimizer_gid
 from bench.report.text.format import MINUS, Metric
 from bench.report.text.metrics import metric_of
 from bench.report.text.pairs import flip, mark_of, seen_from
 from bench.report.text.sanitize import clean, elide, isolated
-
-#: Differences larger than this many times the median difference are written at the edge.
-_FAR = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +98,7 @@ def forest_figure(
         for place, pair in enumerate(data.pairs):
             style = styles[pair.a]
             y = place + frame.shift / frame.row
-            _draw_difference(axes, y, pair, style, data.shown, metric_of(comparison))
+            draw_difference(axes, y, pair, style, data.shown, metric_of(comparison))
             top = frame.top + frame.row * place + frame.head
             _label(figure, layout, top, pair, style)
             _numbers(figure, layout, top, pair, comparison)
@@ -125,7 +118,7 @@ def forest_data(comparison: Comparison, reference: str) -> ForestData:
     if not pairs:
         known = ", ".join(t.name for t in comparison.treatments)
         raise ValueError(f"reference must be one of several treatments ({known}), got {reference}")
-    shown = _shown(pairs, comparison.parameters.margin)
+    shown = range_of(pairs, comparison.parameters.margin)
     return ForestData(reference=reference, pairs=pairs, shown=shown)
 
 
@@ -179,21 +172,6 @@ def differences_to(pairs: Sequence[Pair], reference: str) -> tuple[Pair, ...]:
     return tuple(flip(pair) for pair in seen_from(tuple(pairs), reference))
 
 
-def _shown(pairs: Sequence[Pair], margin: float | None) -> Range:
-    """Choose a range with zero, the margin and all intervals but those of far differences."""
-    sizes = [abs(p.mean_difference) for p in pairs if p.mean_difference]
-    far = _FAR * max(median(sizes), margin or 0.0) if sizes else 0.0
-    ends = [0.0, -(margin or 0.0), margin or 0.0]
-    for p in pairs:
-        if p.mean_difference is None or abs(p.mean_difference) > far > 0:
-            continue
-        for end in (p.mean_difference, p.simultaneous_ci_low, p.simultaneous_ci_high):
-            ends += [] if end is None else [end]
-    low, high = min(ends), max(ends)
-    room = 0.06 * (high - low) or 1.0
-    return Range(low - room, high + room)
-
-
 def _prepare(axes: Axes, comparison: Comparison, data: ForestData, layout: Layout) -> None:
     axes.set_xlim(data.shown.low, data.shown.high)
     axes.set_ylim(len(data.pairs) - 0.5, -0.5)
@@ -205,26 +183,6 @@ def _prepare(axes: Axes, comparison: Comparison, data: ForestData, layout: Layou
     axes.xaxis.grid(True)
     axes.yaxis.grid(False)
     mark_zero(axes, comparison.parameters.margin)
-
-
-def _draw_difference(
-    axes: Axes, y: float, pair: Pair, style: Style, shown: Range, metric: Metric
-) -> None:
-    mean = pair.mean_difference
-    if mean is None:
-        axes.text(0.5, y, "not known", color=MUTED, va="center", transform=row_text(axes))
-        return
-    if not shown.holds(mean):
-        edge_note(axes, y, metric.difference(mean), left=mean < shown.low)
-        return
-    gid = optimizer_gid(style.index, "interval")
-    for ends, width in (
-        ((pair.simultaneous_ci_low, pair.simultaneous_ci_high), 1.2),
-        ((pair.ci_low, pair.ci_high), 4.0),
-    ):
-        draw_interval(axes, y, ends, shown, color=style.colour, linewidth=width, zorder=3, gid=gid)
-    gid = optimizer_gid(style.index, "difference")
-    draw_marker(axes, mean, y, style, 11.0, markeredgewidth=1.2, zorder=4, gid=gid)
 
 
 def _label(figure: Figure, layout: Layout, y: float, pair: Pair, style: Style) -> None:

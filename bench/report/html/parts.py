@@ -42,6 +42,14 @@ class Name:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A row of a table: an optimizer and formatted numbers."""
+
+    name: Name
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FigureView:
     """One figure in a wide and a narrow layout.
 

@@ -6,28 +6,13 @@ from dataclasses import dataclass
 
 from bench.analysis.results import Treatment
 from bench.report.figures.runs import runs_figure, runs_points
-from bench.report.html.parts import FigureView, Name, Parts
+from bench.report.html.parts import FigureView, Parts, Row
 from bench.report.html.views.readings import Reading, ReadingsView
+from bench.report.text import format as fmt
 from bench.report.text import wording
 from bench.report.text.metrics import result_label
 from bench.report.text.published import luck
 from bench.report.text.sanitize import clean
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpreadRow:
-    """The numbers behind one row of dots."""
-
-    name: Name
-    n: str
-    min: str
-    q1: str
-    median: str
-    q3: str
-    max: str
-    iqm: str
-    published: str
-    luck: str
 
 
 @dataclass(frozen=True)
@@ -35,14 +20,16 @@ class RunsView:
     """The figure of every run and the numbers behind it."""
 
     figure: FigureView
-    rows: tuple[SpreadRow, ...]
+    rows: tuple[Row, ...]
     has_published: bool
 
 
 def runs_view(parts: Parts) -> RunsView:
     """Every run as a dot, and the spread of each treatment."""
-    rows = tuple(_spread_row(parts, t) for t in parts.analysis.comparison.treatments)
-    return RunsView(_figure(parts), rows, any(row.published for row in rows))
+    treatments = parts.analysis.comparison.treatments
+    has_published = any(luck(parts.analysis, t.name) for t in treatments)
+    rows = tuple(_spread_row(parts, t, has_published=has_published) for t in treatments)
+    return RunsView(_figure(parts), rows, has_published)
 
 
 def _figure(parts: Parts) -> FigureView:
@@ -78,18 +65,11 @@ def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
     )
 
 
-def _spread_row(parts: Parts, t: Treatment) -> SpreadRow:
-    score = parts.metric.score
-    rank = luck(parts.analysis, t.name)
-    return SpreadRow(
-        name=parts.name(t.name),
-        n=str(t.n),
-        min=score(t.min),
-        q1=score(t.q1),
-        median=score(t.median),
-        q3=score(t.q3),
-        max=score(t.max),
-        iqm=score(t.iqm),
-        published=score(rank.value) if rank else "",
-        luck=f"{rank.below} of {rank.n}" if rank else "",
-    )
+def _spread_row(parts: Parts, t: Treatment, *, has_published: bool) -> Row:
+    values = (t.min, t.q1, t.median, t.q3, t.max, t.iqm)
+    cells = (str(t.n), *map(parts.metric.score, values))
+    if has_published:
+        rank = luck(parts.analysis, t.name)
+        published = (parts.metric.score(rank.value), f"{rank.below} of {rank.n}") if rank else None
+        cells += published or (fmt.MISSING, fmt.MISSING)
+    return Row(parts.name(t.name), cells)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.analysis.results import BestShare, RankReversal, SingleSeed
 from bench.report.figures.seed import seed_figure
-from bench.report.html.parts import FigureView, Name, Parts
+from bench.report.html.parts import FigureView, Name, Parts, Row
 from bench.report.text import format as fmt
 from bench.report.text.format import listing
 from bench.report.text.published import published_score
@@ -19,14 +19,6 @@ _MISLEADING_AT_ONCE = 8
 
 #: What counts as settled in the curve of naming.
 _SETTLED = 0.95
-
-
-@dataclass(frozen=True)
-class ShareRow:
-    """A name and a share."""
-
-    name: Name
-    share: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class SeedView:
     lead: str
     sentences: tuple[str, ...]
     figure: FigureView
-    best_shares: tuple[ShareRow, ...]
+    best_shares: tuple[Row, ...]
     curve: tuple[tuple[str, str], ...]
     misleading: tuple[MisleadingRow, ...]
     rarely_misleading: tuple[MisleadingRow, ...]
@@ -73,7 +65,7 @@ def seed_view(parts: Parts) -> SeedView | None:
             f"{_best_shares_in_words(told.best_shares)}. {_naming(parts, told)}",
         ),
         best_shares=tuple(
-            ShareRow(parts.name(c.treatment), fmt.percent(c.share)) for c in told.best_shares
+            Row(parts.name(c.treatment), (fmt.percent(c.share),)) for c in told.best_shares
         ),
         curve=tuple((f"{point.n:,}", fmt.percent(point.probability)) for point in told.curve),
         misleading=rows[:_MISLEADING_AT_ONCE],

@@ -5,24 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.report.figures.target import target_figure
-from bench.report.html.parts import FigureView, Name, Parts
+from bench.report.html.parts import FigureView, Name, Parts, Row
 from bench.report.text import format as fmt
 from bench.report.text.format import count
 from bench.report.text.lines import PairLine, pair_line
 from bench.report.text.metrics import UPDATES
 from bench.report.text.pairs import Mark, mark_of
 from bench.report.text.sanitize import clean
-
-
-@dataclass(frozen=True)
-class TargetRow:
-    """Time to the target of one optimizer."""
-
-    name: Name
-    reached: str
-    rate: str
-    mean: str
-    interval: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class TargetView:
     unit: str
     data: str
     figure: FigureView
-    rows: tuple[TargetRow, ...]
+    rows: tuple[Row, ...]
     pairs: tuple[TargetPairRow, ...]
     steps: tuple[tuple[Name, tuple[tuple[str, str], ...]], ...]
 
@@ -77,12 +66,13 @@ def target_view(parts: Parts) -> TargetView | None:
             + ".",
         ),
         rows=tuple(
-            TargetRow(
+            Row(
                 parts.name(t.name),
-                f"{t.n_reached} of {t.n}",
-                fmt.percent(t.reach_rate),
-                counted.score(t.restricted_mean),
-                counted.score_interval(t.ci_low, t.ci_high),
+                (
+                    *(f"{t.n_reached} of {t.n}", fmt.percent(t.reach_rate)),
+                    counted.score(t.restricted_mean),
+                    counted.score_interval(t.ci_low, t.ci_high),
+                ),
             )
             for t in found.treatments
         ),

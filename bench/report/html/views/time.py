@@ -6,18 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.results import TimeRatio
-from bench.report.html.parts import Name, Parts
+from bench.report.html.parts import Name, Parts, Row
 from bench.report.text import format as fmt
-
-
-@dataclass(frozen=True)
-class TimeRow:
-    """Training time of one optimizer over the leader's."""
-
-    name: Name
-    ratio: str
-    interval: str
-    n: str
 
 
 @dataclass(frozen=True)
@@ -26,7 +16,7 @@ class TimeView:
 
     leader: Name
     circumstances: str
-    rows: tuple[TimeRow, ...]
+    rows: tuple[Row, ...]
 
 
 def time_view(parts: Parts) -> TimeView | None:
@@ -56,8 +46,8 @@ def _circumstances(facts: Mapping[str, Sequence[str]]) -> str:
     return said + (share if any(stack != "1" for stack in stacks) else "")
 
 
-def _time_row(parts: Parts, ratio: TimeRatio) -> TimeRow:
+def _time_row(parts: Parts, ratio: TimeRatio) -> Row:
     """The ratio is that of the leader over the other: here it is inverted."""
     inverse = [None if x is None else 1 / x for x in (ratio.ratio, ratio.ci_high, ratio.ci_low)]
     middle, low, high = (fmt.number(x, 2) for x in inverse)
-    return TimeRow(parts.name(ratio.b), middle, fmt.bracket(low, high), str(ratio.n))
+    return Row(parts.name(ratio.b), (middle, fmt.bracket(low, high), str(ratio.n)))
