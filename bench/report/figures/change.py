@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,8 +22,9 @@ from bench.report.figures.canvas import (
 from bench.report.figures.differences import draw_difference, mark_zero, range_of
 from bench.report.figures.styles import Style, assign_styles
 from bench.report.figures.svg import GRID, MUTED, PAPER, figure_style
+from bench.report.text import format as fmt
 from bench.report.text.change import METRIC
-from bench.report.text.format import MINUS, NBSP
+from bench.report.text.format import MINUS
 
 
 def change_figure(
@@ -59,33 +60,15 @@ def _prepare(axes: Axes, found: SweepChange, shown: Range, ticks: int) -> None:
 
 
 def _draw_key(figure: Figure, found: SweepChange, layout: Layout) -> None:
-    level = f"{(1 - found.parameters.alpha) * 100:.6g}{NBSP}%"
+    margin, canvas = found.parameters.margin, canvas_of(figure)
+    level = fmt.level(1 - found.parameters.alpha)
+    wide, narrow = ((10.0, 18.0), (270.0, 18.0), (610.0, 18.0)), ((10.0, y) for y in (18, 42, 66))
     entries = [f"mean with {level} t interval", "the same for all together (Bonferroni)"]
-    if found.parameters.margin is not None:
-        entries.append(f"margin, {METRIC.margin(found.parameters.margin)}")
-    canvas = canvas_of(figure)
-    for (x, y), text, draw in zip(_places(layout), entries, _KEYS, strict=False):
-        draw(canvas, x, y)
+    entries += [] if margin is None else [f"margin, {METRIC.margin(margin)}"]
+    styles = ((4.0, MUTED), (1.2, MUTED), (16.0, GRID))
+    places = narrow if layout.narrow else wide
+    for (x, y), text, (width, colour) in zip(places, entries, styles, strict=False):
+        ends = [x - 4, x + 26]
+        canvas.plot(ends, [y, y], color=colour, linewidth=width, solid_capstyle="butt")
         canvas.text(x + 36, y, text, va="center_baseline", color=MUTED)
-
-
-def _places(layout: Layout) -> Sequence[tuple[float, float]]:
-    if layout.narrow:
-        return [(10.0, 18.0), (10.0, 42.0), (10.0, 66.0)]
-    return [(10.0, 18.0), (270.0, 18.0), (610.0, 18.0)]
-
-
-def _key_mean(canvas: Axes, x: float, y: float) -> None:
-    canvas.plot([x - 4, x + 26], [y, y], color=MUTED, linewidth=4.0, solid_capstyle="butt")
-    canvas.plot([x + 11], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)
-
-
-def _key_simultaneous(canvas: Axes, x: float, y: float) -> None:
-    canvas.plot([x - 4, x + 26], [y, y], color=MUTED, linewidth=1.2, solid_capstyle="butt")
-
-
-def _key_margin(canvas: Axes, x: float, y: float) -> None:
-    canvas.fill_between([x - 4, x + 26], y - 8, y + 8, color=GRID, alpha=0.55, linewidth=0)
-
-
-_KEYS = (_key_mean, _key_simultaneous, _key_margin)
+    canvas.plot([21.0], [18.0], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)

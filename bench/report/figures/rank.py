@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -39,14 +39,18 @@ def rank_figure(
     ranks = {t.name: t.mean_rank for t in analysis.comparison.treatments if t.mean_rank is not None}
     k = len(diagram.ranked)
     names = 118.0 if layout.narrow else 250.0
-    scale = _Scale(names, layout.width - names, k)
+    step = (layout.width - 2 * names) / (k - 1)
+
+    def scale(rank: float) -> float:
+        return names + (rank - 1) * step
+
     bars = [(scale(ranks[group[0]]), scale(ranks[group[-1]])) for group in diagram.groups]
     levels = levels_of(bars)
     rows_top = _LINE + _GROUP_GAP * (max(levels, default=0) + 1) + 20
     with figure_style():
         figure = new_figure(layout.width, rows_top + _ROW * ((k + 1) // 2))
         canvas = canvas_of(figure)
-        _draw_line(canvas, scale, diagram, k)
+        _draw_line(canvas, scale, step, diagram, k)
         for place, name in enumerate(diagram.ranked):
             edge = names - 14 if 2 * place < k else layout.width - names + 14
             at = (scale(ranks[name]), rows_top + _ROW * min(place, k - 1 - place))
@@ -64,16 +68,6 @@ def rank_figure(
     return figure
 
 
-class _Scale:
-    """From a rank to a pixel."""
-
-    def __init__(self, left: float, right: float, k: int) -> None:
-        self.left, self.step = left, (right - left) / (k - 1)
-
-    def __call__(self, rank: float) -> float:
-        return self.left + (rank - 1) * self.step
-
-
 def levels_of(bars: Sequence[tuple[float, float]]) -> list[int]:
     """Choose the line of each bar, with a gap between bars on the same line.
 
@@ -88,7 +82,9 @@ def levels_of(bars: Sequence[tuple[float, float]]) -> list[int]:
     return levels
 
 
-def _draw_line(canvas: Axes, scale: _Scale, diagram: RankDiagram, k: int) -> None:
+def _draw_line(
+    canvas: Axes, scale: Callable[[float], float], step: float, diagram: RankDiagram, k: int
+) -> None:
     canvas.plot([scale(1), scale(k)], [_LINE, _LINE], color=INK, linewidth=1.2)
     labelled = max(1, -(-k // 15))
     for rank in range(1, k + 1):
@@ -98,7 +94,7 @@ def _draw_line(canvas: Axes, scale: _Scale, diagram: RankDiagram, k: int) -> Non
                 scale(rank), _LINE - 14, str(rank), ha="center", va="center_baseline", color=MUTED
             )
     y, start = 36.0, scale(1)
-    end = start + diagram.critical_difference * scale.step
+    end = start + diagram.critical_difference * step
     text = f"critical difference {number(diagram.critical_difference, 2)}"
     canvas.text(start, y - 20, text, va="center_baseline", color=MUTED)
     canvas.plot([start, end], [y, y], color=INK, linewidth=2.0)
