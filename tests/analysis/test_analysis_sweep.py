@@ -202,7 +202,7 @@ class TestSweep:
         # one row alone has bits: its images are then not compared
         bits = [None] * (len(ROWS) - 1) + [b"\xff"]
         table = stored(ROWS).assign(correct_bits=bits, run_file="/home/me/secret.parquet")
-        runs = describe_runs(table, compare(stored(ROWS)), name="x", command="y").runs
+        runs = describe_runs(table, compare(stored(ROWS)), name="x").runs
         assert set(runs.columns) == set(SCHEMA.names) - {"correct_bits"}
         first = dict(zip(runs.columns, runs.rows[0], strict=True))
         last = dict(zip(runs.columns, runs.rows[-1], strict=True))
