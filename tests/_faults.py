@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.errors import StoreError
 from bench.execution import jobs, runner
-from bench.execution.runner import _start_worker
+from bench.execution.pool import start_worker
 from bench.execution.slots import Slots, claimed_device
 from bench.spec.model import RunSpec
 from bench.storage.records import FAILED, RunRecord
@@ -58,7 +58,7 @@ def start_breaking(
     broken: tuple[str, ...], at_seed: int | None, stays_broken: bool, parent: int, slots: Slots
 ) -> None:
     """Start a worker whose device fails if it is one of `broken`, at a seed or at any."""
-    _start_worker(parent, slots)
+    start_worker(parent, slots)
     train, failed = jobs.train, slots.directory / "failed"
     runner.is_working = lambda _device: not (stays_broken and failed.exists())
 
@@ -82,4 +82,4 @@ def start_without_gpus(parent: int, slots: Slots) -> None:
     torch.cuda.get_device_name = lambda device=None: f"model of {device}"
     runner.is_working = lambda _device: True
     DeviceData.of = lambda dataset, _device: of(dataset, torch.device("cpu"))  # type: ignore[method-assign,assignment]
-    _start_worker(parent, slots)
+    start_worker(parent, slots)

@@ -55,7 +55,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def fast_sweep(spec: bench.SweepSpec, results: Path, **more: Any) -> pd.DataFrame:
-    return bench.sweep(spec, results=results, n_jobs=1, device="cpu", **more)
+    return bench.sweep(spec, results=results, in_process=True, device="cpu", **more)
 
 
 @pytest.fixture(scope="module")

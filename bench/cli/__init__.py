@@ -92,12 +92,17 @@ class _Signals:
         self.received: int | None = None
 
     def watch(self) -> None:
-        """Handle Ctrl-C, SIGTERM and, where it exists, SIGHUP."""
+        """Handle Ctrl-C, SIGTERM and, where it exists, SIGHUP.
+
+        Signals that are ignored when the program starts stay so: nohup ignores SIGHUP, and a shell
+        ignores SIGINT for a program in the background of a script.
+        """
         if threading.current_thread() is not threading.main_thread():
             return  # Python allows handlers in the main thread only
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), self._raise)
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._raise)
 
     def _raise(self, number: int, _frame: FrameType | None) -> NoReturn:
         self.received = number

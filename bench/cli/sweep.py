@@ -235,6 +235,12 @@ def _add_workers(group: _ActionsContainer) -> None:
         help="allow runs from different devices in one sweep; the report says so",
     )
     group.add_argument(
+        "--in-process",
+        action="store_true",
+        help="train in this process instead of workers, one run after the other, such as to debug "
+        "an optimizer; a crash then ends the program",
+    )
+    group.add_argument(
         "--timeout",
         type=seconds,
         metavar="SECONDS",

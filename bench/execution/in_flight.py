@@ -31,6 +31,23 @@ class DeviceFailure:
     runs: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A run that was in flight when its worker died.
+
+    Attributes
+    ----------
+    run
+        The run.
+    dump
+        Where it was in the code when its worker was ended because it did not react to its timeout;
+        empty if the worker died otherwise.
+    """
+
+    run: RunSpec
+    dump: str
+
+
 @dataclass(frozen=True)
 class InFlight:
     """The directory of these files: one for each run in flight, one for each device failure."""
@@ -57,12 +74,15 @@ class InFlight:
             for mark in marks:
                 mark.unlink(missing_ok=True)
 
-    def take(self, runs: Mapping[str, RunSpec]) -> tuple[RunSpec, ...]:
-        """The runs, of those given, that are marked as in flight; removes their marks."""
-        found = sorted(mark for mark in self.directory.glob("*") if mark.name in runs)
-        for mark in found:
-            mark.unlink(missing_ok=True)
-        return tuple(runs[mark.name] for mark in found)
+    def take(self, runs: Mapping[str, RunSpec]) -> tuple[Mark, ...]:
+        """Return the marks of those of the given runs that are in flight, and remove them."""
+        files = sorted(file for file in self.directory.glob("*") if file.name in runs)
+        marks = tuple(
+            Mark(run=runs[file.name], dump=file.read_text(errors="replace")) for file in files
+        )
+        for file in files:
+            file.unlink(missing_ok=True)
+        return marks
 
     def report(self, failure: DeviceFailure) -> None:
         """Write a device failure."""

@@ -1,7 +1,7 @@
 """A job: runs of one variant that differ only in their seed, trained as one stack.
 
-Every run of a job gets a row of its own. What goes wrong in a stack is the fault of one of its
-runs, or of their number: so it is taken apart, until a run alone fails.
+Every run of a job has its own row. If a stack fails, one of its runs or their number is the reason:
+it is divided, until a single run fails.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from bench.errors import BenchError, SpecError, last_line
 from bench.execution.devices import CPU, is_working, release_memory
 from bench.execution.environment import Machine
+from bench.execution.pool import is_worker
 from bench.execution.timeouts import RunTimeoutError, time_limit
+from bench.spec import process_state
 from bench.spec.model import OptimizerSpec, RunSpec, Workload, canonical_json
+from bench.spec.plugins import is_external, load_external
 from bench.storage.records import DIVERGED, FAILED, OK, SCHEMA_VERSION, RunRecord
 from bench.storage.store import Store
 from bench.training.device_data import DeviceData
-from bench.training.stack import TrainedRun, train
+from bench.training.stack import TrainedRun, train, warm_up
 
-#: Rows that are written at a time.
+#: Number of rows that are written at the same time.
 _WRITERS = 8
-#: With these codes this program ends where a signal tells it to.
+#: Exit codes of this program after SIGTERM and SIGHUP.
 _SIGNALLED = (128 + signal.SIGTERM, 129)
-#: What is in the message of an error that says that memory ran out.
+#: Parts of the messages of errors that are due to missing memory.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
-
-
-_is_worker = False
+#: Most characters of an error that a row holds: of a line, of its beginning and of its end.
+_LINE, _BEGINNING, _END = 500, 1000, 3000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +61,9 @@ class Job:
 
 
 def make_jobs(runs: Sequence[RunSpec], stack: int) -> tuple[Job, ...]:
-    """Runs that may be trained side by side, at most `stack` of them in a job.
+    """Group runs of the same variant into jobs of at most `stack` runs.
 
-    Jobs come in the order of their first runs: with a stack of one, that of the runs.
+    The jobs are in the order of their first runs.
     """
     variants: dict[object, list[RunSpec]] = {}
     for run in runs:
@@ -91,7 +93,9 @@ class RunContext:
     timeout
         Seconds after which a run ends as failed; None for no limit.
     grace
-        Seconds after the timeout at which the worker of a run that hangs outside Python is ended.
+        Seconds after the timeout at which the worker of a run that does not react is ended.
+    in_process
+        Whether runs are trained in the calling process.
     """
 
     arrays: Path
@@ -102,17 +106,25 @@ class RunContext:
     slots: tuple[str, ...] = ()
     timeout: float | None = None
     grace: float = 10.0
+    in_process: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunEvent:
-    """What the parent hears of a finished run."""
+    """Progress event for the parent process: a run has ended.
+
+    Attributes
+    ----------
+    notes
+        What user code has changed in the process, and what was therefore restored.
+    """
 
     key: str
     optimizer: str
     seed: int
     status: str
     test_accuracy: float | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +133,7 @@ class FinishedRun:
 
     run: RunSpec
     record: RunRecord
+    notes: tuple[str, ...] = ()
 
     def store(self, context: RunContext) -> RunEvent:
         """Write the row."""
@@ -131,11 +144,12 @@ class FinishedRun:
             seed=self.run.seed,
             status=self.record.status,
             test_accuracy=self.record.test_accuracy,
+            notes=self.notes,
         )
 
 
 class DeviceFailureError(Exception):
-    """A device does not compute any more."""
+    """A device has stopped working."""
 
 
 def train_job(job: Job, context: RunContext) -> tuple[FinishedRun, ...]:
@@ -147,11 +161,11 @@ def train_job(job: Job, context: RunContext) -> tuple[FinishedRun, ...]:
         If the device of the context does not compute any more.
     """
     started_at = datetime.now(UTC)
-    result = _attempt(job, context, started_at)
-    if not isinstance(result, _Failure):
+    result = _attempt(job, context)
+    if isinstance(result, _Success):
         return tuple(
-            finished(run, context, started_at, _outcome(trained), stack=len(job.runs))
-            for run, trained in zip(job.runs, result, strict=True)
+            finished(run, context, started_at, _outcome(trained), len(job.runs), result.notes)
+            for run, trained in zip(job.runs, result.runs, strict=True)
         )
     release_memory(context.device)
     if not result.is_late and not is_working(context.device):
@@ -186,54 +200,89 @@ def do_job(job: Job, context: RunContext) -> tuple[RunEvent, ...]:
     return store(train_job(job, context), context)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class _Success:
+    """The trained runs, and settings of the process that were restored."""
+
+    runs: tuple[TrainedRun, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Failure:
-    """An error of a training: its traceback; whether memory ran out, and whether time did."""
+    """An error of a training: its traceback, and whether memory or time ran out.
+
+    The exception itself is not kept, because it holds the memory of the stack.
+    """
 
     text: str
-    is_memory: bool
-    is_late: bool
+    is_memory: bool = False
+    is_late: bool = False
 
     @classmethod
     def of(cls, error: BaseException | None) -> _Failure:
-        """The one that is being handled, and what it says."""
+        """The failure of the exception that is being handled, whose cause is `error`."""
+        message = "".join(traceback.format_exception_only(error))
         return cls(
-            text=without_user(traceback.format_exc()),
+            text=error_text(traceback.format_exc()),
             is_memory=isinstance(error, MemoryError)
-            or any(words in str(error) for words in _NO_MEMORY),
+            or any(words in message for words in _NO_MEMORY),
             is_late=isinstance(error, RunTimeoutError),
         )
 
 
-def _attempt(
-    job: Job, context: RunContext, started_at: datetime
-) -> tuple[TrainedRun, ...] | _Failure:
-    """The error itself is not kept: it would hold on to the memory of the stack."""
+def _attempt(job: Job, context: RunContext) -> _Success | _Failure:
     first = job.runs[0]
+    data = load_data(context.arrays, context.device)
+    _warm_up(context.arrays, context.device)
     try:
-        with _time_limit(job, context, started_at):
-            data = load_data(context.arrays, context.device)
-            seeds = [run.seed for run in job.runs]
-            return train(first.workload, first.optimizer, seeds, data)
-    except (Exception, SystemExit) as error:  # whatever a user's code does
+        with _time_limit(job, context):
+            _import_user_code(first)
+            process_state.set_for_training()
+            with process_state.restored() as changes:
+                seeds = [run.seed for run in job.runs]
+                runs = train(first.workload, first.optimizer, seeds, data)
+        if changes.numeric:
+            return _Failure(text=_refusal(changes.numeric))
+        return _Success(runs=runs, notes=tuple(changes.other))
+    except BaseException as error:  # user code may raise anything
         # where a network is tried out here, what ends it may have nothing to do with the network
         cause = error.__cause__ if isinstance(error, SpecError) else error
-        if isinstance(cause, SystemExit) and cause.code in _SIGNALLED:
+        if not is_worker() and _is_signal(cause):
             raise cause from None
-        mishap = _Failure.of(cause)
-        if isinstance(error, BenchError) and not mishap.is_memory:
+        failure = _Failure.of(cause)
+        if isinstance(error, BenchError) and not failure.is_memory:
             raise
-        return mishap
+        return failure
+
+
+def _refusal(changes: Sequence[str]) -> str:
+    return (
+        "the code of the optimizer or the network changed settings of the process, and every run "
+        f"must be trained under the same: {'; '.join(changes)}"
+    )
+
+
+def _import_user_code(run: RunSpec) -> None:
+    """Import it before the settings of the process are read: they may belong to its modules."""
+    for name, what in ((run.optimizer.algorithm, "optimizer"), (run.workload.network, "network")):
+        if is_external(name):
+            load_external(name, what)
+
+
+def _is_signal(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether a signal to this process raised the exception. Workers do not handle signals."""
+    if isinstance(error, SystemExit):
+        return error.code in _SIGNALLED
+    return isinstance(error, (KeyboardInterrupt, GeneratorExit))
 
 
 def failed(
     job: Job, context: RunContext, started_at: datetime, text: str
 ) -> tuple[FinishedRun, ...]:
-    """The rows of a job that came to nothing, for this reason."""
-    outcome = {"status": FAILED, "error": text}
-    return tuple(
-        finished(run, context, started_at, outcome, stack=len(job.runs)) for run in job.runs
-    )
+    """Build the rows of the failed runs of a job."""
+    outcome = {"status": FAILED, "error": error_text(text)}
+    return tuple(finished(run, context, started_at, outcome, len(job.runs)) for run in job.runs)
 
 
 def finished(
@@ -241,62 +290,61 @@ def finished(
     context: RunContext,
     started_at: datetime,
     outcome: Mapping[str, Any],
-    *,
     stack: int,
+    notes: tuple[str, ...] = (),
 ) -> FinishedRun:
-    """A run with what its training gave."""
+    """Build the row of a run from the outcome of its training."""
     columns = _columns(run, context.machine, started_at)
-    return FinishedRun(run=run, record=RunRecord(**columns, **outcome, stack=stack))
+    return FinishedRun(run=run, record=RunRecord(**columns, **outcome, stack=stack), notes=notes)
 
 
-def become_worker() -> None:
-    """Declare this process a worker, which may end where a run hangs or a device fails."""
-    global _is_worker
-    _is_worker = True
+@cache
+def _warm_up(arrays: Path, device: str) -> None:
+    """Import what torch imports in the first steps: no run's time includes it."""
+    warm_up(load_data(arrays, device))
 
 
-def is_worker() -> bool:
-    """Whether this process is a worker."""
-    return _is_worker
-
-
-def _time_limit(
-    job: Job, context: RunContext, started_at: datetime
-) -> AbstractContextManager[None]:
+def _time_limit(job: Job, context: RunContext) -> AbstractContextManager[None]:
     """The timeout of the context; a stack has that of all its runs together.
 
-    A worker that does not react to it ends. It records a run as failed before, but not a stack: the
-    parent process repeats each run of it alone.
+    A worker that does not react to it ends, and writes the place in the code into the file that
+    marks the run as in flight. The parent process records the run, or repeats the runs of a stack.
     """
     if context.timeout is None:
         return nullcontext()
-    stack = len(job.runs)
-    message = f"the run took longer than the {context.timeout:g} seconds of --timeout"
-    if stack > 1:
-        message = f"the stack took longer than {stack} times the {context.timeout:g} s of --timeout"
-
-    def give_up() -> None:
-        if stack == 1:
-            store(failed(job, context, started_at, message), context)
-
     return time_limit(
-        context.timeout * stack,
-        message,
+        context.timeout * len(job.runs),
+        late_message(context, n_runs=len(job.runs)),
         grace=context.grace,
-        give_up=give_up if _is_worker else None,
+        dump=context.store.begun_directory / job.runs[0].key if is_worker() else None,
     )
+
+
+def late_message(context: RunContext, dump: str = "", *, n_runs: int = 1) -> str:
+    """The message about a run, or a stack of several, that took longer than its timeout.
+
+    Parameters
+    ----------
+    dump
+        The stacks of the threads of a worker that did not react.
+    """
+    limit = f"{context.timeout:g}"
+    if n_runs > 1:
+        return f"the stack took longer than {n_runs} times the {limit} s of --timeout"
+    message = f"the run took longer than the {limit} seconds of --timeout"
+    return f"{message} and did not react; its worker was ended here:\n{dump}" if dump else message
 
 
 def estimate_seconds(
     workload: Workload, optimizers: Sequence[OptimizerSpec], data: DeviceData, stack: int = 1
 ) -> Mapping[str, float]:
-    """Seconds that a run of each optimizer takes here, from timing a few updates of each.
+    """Estimate the seconds of a run of each optimizer by timing a few updates.
 
-    Where runs are trained as stacks of so many, it is a run's share of its stack's.
+    In a stack, it is the share of one run.
     """
     use_one_thread()
     sample, seeds = replace(workload, iterations=90, eval_every=30), range(stack)
-    train(sample, optimizers[0], seeds, data)  # the first one also pays for loading the kernels
+    warm_up(data)
     seconds = {}
     for optimizer in optimizers:
         run, *_ = train(sample, optimizer, seeds, data)
@@ -307,15 +355,24 @@ def estimate_seconds(
 
 
 def _seconds_per_update(run: TrainedRun) -> float:
-    """Without what the first updates cost once; a run that diverged at once has nothing else."""
+    """Seconds per update after the first evaluation, or until it if the run diverged there."""
     first, last = run.evaluations[0], run.evaluations[-1]
     if last.iteration == first.iteration:
         return last.train_seconds / last.iteration
     return (last.train_seconds - first.train_seconds) / (last.iteration - first.iteration)
 
 
+def error_text(text: str) -> str:
+    """Prepare an error for a row: no user name, valid UTF-8, and a bounded length."""
+    lines = (line if len(line) <= _LINE else f"{line[:_LINE]} [...]" for line in text.split("\n"))
+    text = "\n".join(lines)
+    if len(text) > _BEGINNING + _END:
+        text = f"{text[:_BEGINNING]}\n[...]\n{text[-_END:]}"
+    return without_user(text.encode(errors="replace").decode())
+
+
 def without_user(text: str) -> str:
-    """`text` without the home directory and the user's name in paths: rows may be published."""
+    """Remove the home directory and the user's name from paths: rows may be published."""
     with suppress(OSError, RuntimeError):  # a process need not have a home
         home = Path.home()
         if len(home.parts) > 1:  # not where it is the root
@@ -328,7 +385,7 @@ def without_user(text: str) -> str:
 
 @cache
 def use_one_thread() -> None:
-    """One thread for this process: several workers share the cores, and sums keep their order."""
+    """Use one thread in this process: workers share the cores, and sums keep their order."""
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -71,11 +71,15 @@ def resolve_execution(requested: ExecutionOptions) -> ExecutionOptions:
         )
     if requested.tf32 and kind != CUDA:
         raise UsageError(f"--tf32 is for GPUs of CUDA, and this sweep trains on {kind}")
+    if requested.in_process:
+        if n_jobs not in (-1, 1):
+            raise UsageError(f"runs in this process are trained one by one, got --n-jobs {n_jobs}")
+        n_jobs = 1
     if n_jobs == -1:
         n_jobs = available_cores() if kind == CPU else MAX_JOBS
     if kind == CPU:
         n_jobs = workers(n_jobs)
-    elif (reason := why_no_workers()) is not None:
+    elif (reason := why_no_workers()) is not None and not requested.in_process:
         warnings.warn(f"one job at a time runs on one GPU because {reason}", stacklevel=2)
         n_jobs = 1
     return replace(requested, device=kind, gpus=gpus, n_jobs=n_jobs)

@@ -1,29 +1,25 @@
-"""Train a plan of runs in worker processes of joblib.
+"""Train a plan of runs in worker processes.
 
 On the CPU, every worker trains its jobs with one thread. On GPUs, every worker has a slot on one of
 them (:mod:`bench.execution.slots`). A job trains its runs, writes their rows, and returns small
-events; results do not pass through the parent process. With one worker on the CPU, the jobs run in
-the parent process.
+events; results do not pass through the parent process. Where worker processes are not wanted or not
+available, the jobs run in the parent process.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
-import warnings
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from multiprocessing import active_children
+from functools import partial
 from typing import NoReturn
 
-from bench.errors import WorkerError
-from bench.execution._joblib import joblib, loky, why_no_workers
+from bench.errors import UsageError, WorkerError
+from bench.execution._joblib import why_no_workers
 from bench.execution.devices import exact_numbers, is_working, kind_of
 from bench.execution.environment import name_of
 from bench.execution.in_flight import DeviceFailure, InFlight
@@ -32,13 +28,13 @@ from bench.execution.jobs import (
     Job,
     RunContext,
     RunEvent,
-    become_worker,
     do_job,
     failed,
-    is_worker,
+    late_message,
     make_jobs,
     store,
 )
+from bench.execution.pool import WorkerPool, is_worker
 from bench.execution.slots import Slots, claimed_device
 from bench.execution.timeouts import can_interrupt
 from bench.spec.model import RunSpec
@@ -53,40 +49,39 @@ _MAX_RESTARTS = 4
 
 
 def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent]:
-    """Start the workers on all runs; yield an event as each run ends, in no particular order.
+    """Train all runs; yield an event as each run ends, in no particular order.
 
-    If a worker dies, as when memory runs out, joblib ends the others too. The runs in flight are
-    then repeated, each alone in a worker, to find the one that ends its worker: it is recorded as
-    failed if it does so twice. All other runs continue in a new pool.
+    If a worker dies, as when memory runs out, its pool ends. A run that did not react to its
+    timeout has ended it, and is recorded as failed. Otherwise the runs in flight are repeated, each
+    alone in a worker, to find the one that ends its worker: it is recorded as failed if it does so
+    twice. All other runs continue in a new pool.
 
     If a device fails, all runs in flight continue in a pool without this device. The last device is
     used again by new workers, as a run may have made it fail. A run that was in training at two
     such failures is recorded as failed.
 
-    Close the generator to stop early: joblib then kills the workers at once. A row is written
-    whole or not at all, so only the runs in flight are lost.
+    Close the generator to stop early: the workers are killed at once. A row is written whole or not
+    at all, so only the runs in flight are lost.
 
     Raises
     ------
+    UsageError
+        If runs in this process cannot be ended at their timeout.
     WorkerError
         If workers cannot be started, die without having begun a run, or no device works any more.
     StoreError
         If a row cannot be written.
     """
-    # joblib warns of results that are not collected, which is intended when stopping early
-    for message in (".*tasks which were still being processed", ".*successfully executed  but not"):
-        warnings.filterwarnings("ignore", message=message, category=UserWarning)
-    plan = _Plan(runs, context)
-    plan.start_pool()
-    return plan.events()
+    if not uses_workers(context) and context.timeout is not None and not can_interrupt():
+        raise UsageError(
+            "a timeout without worker processes needs the main thread of a POSIX system"
+        )
+    return _Plan(runs, context).events()
 
 
 def uses_workers(context: RunContext) -> bool:
-    """Whether runs are trained in worker processes; else in this process."""
-    if why_no_workers() is not None:
-        return False
-    is_endless_here = context.timeout is not None and not can_interrupt()
-    return bool(context.slots) or context.machine.n_jobs > 1 or is_endless_here
+    """Return whether runs are trained in worker processes; else in this process."""
+    return not context.in_process and why_no_workers() is None
 
 
 class _Plan:
@@ -100,7 +95,6 @@ class _Plan:
 
     def __init__(self, runs: Sequence[RunSpec], context: RunContext) -> None:
         self._context = context
-        self._in_flight = InFlight.make(context.store)
         self._started_at = datetime.now(UTC)
         self._waiting = {run.key: run for run in runs}
         self._suspects: list[RunSpec] = []  # in flight when a worker died
@@ -111,8 +105,23 @@ class _Plan:
         self._device_error = ""  # reason of the latest of these failures
         self._n_restarts = 0  # on the last device, since a run has ended
 
-    def start_pool(self) -> None:
-        """Start a pool for the next suspect, or for all waiting runs."""
+    def events(self) -> Generator[RunEvent]:
+        """Yield the events of one pool after the other, until every run has ended."""
+        self._in_flight = InFlight.make(self._context.store)
+        try:
+            while self._waiting:
+                with closing(self._next_pool()) as pool:
+                    try:
+                        for event in pool:
+                            self._n_restarts = 0
+                            yield self._ended(event)
+                    except BrokenProcessPool as error:
+                        yield from self._recover(error)
+        finally:
+            self._in_flight.remove()
+
+    def _next_pool(self) -> Generator[RunEvent]:
+        """A pool for the next suspect, or for all waiting runs."""
         self._n_before = len(self._waiting)
         self._alone = self._suspects.pop(0) if self._suspects else None
         if self._alone is not None:
@@ -120,26 +129,7 @@ class _Plan:
         else:
             jobs = make_jobs(tuple(self._waiting.values()), self._context.stack)
         is_alone = self._alone is not None
-        self._pool = _in_pool(jobs, self._context, self._in_flight, is_alone=is_alone)
-
-    def events(self) -> Generator[RunEvent]:
-        """The events of this pool and those that follow, until every run has ended."""
-        try:
-            while True:
-                try:
-                    for event in self._pool:
-                        self._n_restarts = 0
-                        yield self._ended(event)
-                except BrokenProcessPool as error:
-                    yield from self._recover(error)
-                if not self._waiting:
-                    return
-                self.start_pool()
-        finally:
-            self._pool.close()
-            if self._context.slots and uses_workers(self._context):
-                stop_workers()  # they hold memory of the devices, and lock files
-            self._in_flight.remove()
+        return _in_pool(jobs, self._context, self._in_flight, is_alone=is_alone)
 
     def _ended(self, event: RunEvent) -> RunEvent:
         self._waiting.pop(event.key, None)
@@ -162,8 +152,12 @@ class _Plan:
             self._n_without_progress = 0
             yield from self._without_devices(failures)
             return
-        if self._alone is None:
-            self._suspects = list(in_flight)
+        late = [mark for mark in in_flight if mark.dump]
+        if late and (self._alone is not None or self._context.stack == 1):
+            for mark in late:
+                yield self._failed(mark.run, late_message(self._context, mark.dump))
+        elif self._alone is None:
+            self._suspects = [mark.run for mark in in_flight]
         elif in_flight:
             reason = "the worker process died twice in this run: out of memory, or a crash"
             yield self._failed(self._alone, reason)
@@ -208,49 +202,19 @@ def _no_device(reason: str) -> WorkerError:
 def _in_pool(
     jobs: Sequence[Job], context: RunContext, in_flight: InFlight, *, is_alone: bool
 ) -> Generator[RunEvent]:
-    """Hand the jobs to joblib; without workers they run in this process, unless `is_alone`."""
+    """Do the jobs in a new pool; without workers in this process, unless `is_alone`."""
+    do = partial(_do_marked, context=context, in_flight=in_flight)
     if not is_alone and not uses_workers(context):
-        return _one_by_one(_do_marked(job, context, in_flight) for job in jobs)
+        for job in jobs:
+            yield from do(job)
+        return
     n_workers = 1 if is_alone else context.machine.n_jobs
     slots = Slots(in_flight.directory, context.slots) if context.slots else None
     if slots is not None:
         n_workers = min(n_workers, len(context.slots))
-    # one thread each, also where the environment asks for a number that is none
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(
-            # joblib starts no process for one worker: start two, and give them one job at a time
-            n_jobs=max(2, n_workers),
-            pre_dispatch="2 * n_jobs" if n_workers > 1 else 1,
-            return_as="generator_unordered",
-            batch_size=1,
-            initializer=_start_worker,
-            initargs=(os.getpid(), slots),
-        )
-    try:
-        with _interrupts_ignored():  # workers inherit this until _start_worker runs in them
-            events: Generator[tuple[RunEvent, ...]] = parallel(
-                joblib.delayed(_do_marked)(job, context, in_flight) for job in jobs
-            )
-    except BrokenProcessPool as error:  # a worker died while they were being started
-        return _raising(error)
-    except BrokenPipeError as error:  # ... before it had read what to do
-        stop_workers()
-        return _raising(BrokenProcessPool(f"a worker died as it was started ({error})"))
-    except (OSError, RuntimeError) as error:  # no more processes, no more threads
-        for started in active_children():  # they would report that their pool is missing
-            started.terminate()
-        in_flight.remove()
-        raise WorkerError(
-            f"cannot start the workers ({error}): too many processes, or too little memory; the "
-            "finished runs are stored: give the same command again, with fewer --n-jobs"
-        ) from error
-    return _one_by_one(events)
-
-
-def _one_by_one(events: Generator[tuple[RunEvent, ...]]) -> Generator[RunEvent]:
-    with closing(events):
-        for of_job in events:
-            yield from of_job
+    with closing(WorkerPool(n_workers, slots)) as pool:
+        for events in pool.map(do, jobs):
+            yield from events
 
 
 def _do_marked(job: Job, context: RunContext, in_flight: InFlight) -> tuple[RunEvent, ...]:
@@ -284,12 +248,6 @@ def _on_device(context: RunContext, device: str) -> RunContext:
     return replace(context, device=device, machine=machine)
 
 
-def _raising(error: BrokenProcessPool) -> Generator[RunEvent]:
-    """The events of a pool that broke at its start."""
-    raise error
-    yield
-
-
 def _stored_event(run: RunSpec, context: RunContext, since: datetime) -> RunEvent | None:
     """The event of a run whose row was written since then; None if there is none."""
     file = context.store.run_file(run)
@@ -305,38 +263,3 @@ def _stored_event(run: RunSpec, context: RunContext, since: datetime) -> RunEven
         status=row["status"],
         test_accuracy=row["test_accuracy"],
     )
-
-
-def stop_workers() -> None:
-    """End the workers, which joblib would keep for the next plan, now instead of at exit."""
-    loky.get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
-
-
-def _start_worker(parent: int, slots: Slots | None) -> None:
-    """Ignore Ctrl-C, end with the parent process, and claim a slot."""
-    become_worker()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-        if slots is not None:
-            slots.claim()
-    except (OSError, RuntimeError):  # no lock file, no more threads: the pool breaks
-        os._exit(1)
-
-
-def _exit_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers, and only it receives Ctrl-C
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,19 +1,28 @@
 """End runs that take longer than their timeout.
 
-A signal interrupts the run wherever it is in Python. A run that waits outside Python, as for a
-lock or a GPU, does not return to Python: a thread then records it and ends the process.
+A signal interrupts the run wherever it is in Python, except in an import. A run that does not
+react, because it waits outside Python or holds the GIL, is ended with its process by faulthandler,
+which needs neither Python nor the GIL. The parent process then records it.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from bench.spec.options import MAX_TIMEOUT
+
+#: Seconds between two attempts to interrupt a run that imports a module.
+_PAUSE = 0.05
+#: Names of the code of Python's import system begin with this.
+_IMPORT_SYSTEM = "<frozen importlib"
 
 
 class RunTimeoutError(Exception):
@@ -31,11 +40,7 @@ def can_interrupt() -> bool:
 
 @contextmanager
 def time_limit(
-    seconds: float,
-    message: str,
-    *,
-    grace: float = 0.0,
-    give_up: Callable[[], object] | None = None,
+    seconds: float, message: str, *, grace: float = 0.0, dump: Path | None = None
 ) -> Iterator[None]:
     """Raise RunTimeoutError in the block after a number of seconds.
 
@@ -46,10 +51,10 @@ def time_limit(
     message
         Of the error.
     grace
-        Seconds that the block has to react to the signal.
-    give_up
-        Called after `seconds` and `grace` from another thread; this process then ends. None: the
-        process must go on, and a block that does not react to the signal is not ended.
+        Seconds that the block has to react.
+    dump
+        After `seconds` and `grace` the stack of every thread is written to this file, and this
+        process ends. None: the process must go on, and a block that does not react is not ended.
 
     Raises
     ------
@@ -57,31 +62,50 @@ def time_limit(
         If the block took longer.
     """
     seconds = min(seconds, MAX_TIMEOUT)
-    interrupts = can_interrupt()
-    watchdog = threading.Timer(seconds + (grace if interrupts else 0.0), _end_process, (give_up,))
-    watchdog.daemon = True
-    if give_up is not None:
-        with suppress(RuntimeError):  # no more threads: the signal remains
-            watchdog.start()
     try:
-        if interrupts:
-            with _alarm(seconds):
-                yield
-        else:
+        with _watchdog(min(seconds + grace, MAX_TIMEOUT), dump), _alarm(seconds):
             yield
     except _TimeIsUp as error:
         raise RunTimeoutError(message) from error
-    finally:
-        watchdog.cancel()
+
+
+@contextmanager
+def _watchdog(seconds: float, dump: Path | None) -> Iterator[None]:
+    """End this process if the block takes longer."""
+    if dump is None:
+        yield
+        return
+    try:
+        file = dump.open("wb")
+    except OSError:  # a full disk: the dump is lost
+        file = open(os.devnull, "wb")  # noqa: SIM115 - closed below
+    with file:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raise _TimeIsUp in the block by a signal."""
-    is_over = False
+    """Raise _TimeIsUp in the block by a signal, where signals can be handled.
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if not is_over:
+    An interrupted import would leave modules that are initialized in part. The signal is then
+    repeated until the import has ended.
+    """
+    if not can_interrupt():
+        yield
+        return
+    is_over = False
+    n_outside = _n_imports(sys._getframe())  # of the block: 0 unless a module is a program
+
+    def interrupt(_number: int, frame: FrameType | None) -> None:
+        if is_over:
+            return
+        if _n_imports(frame) > n_outside:
+            signal.setitimer(signal.ITIMER_REAL, _PAUSE)
+        else:
             raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, interrupt)
@@ -96,8 +120,10 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _end_process(give_up: Callable[[], object]) -> None:
-    try:
-        give_up()
-    finally:  # also where the run cannot be recorded: the parent process then repeats it
-        os._exit(1)
+def _n_imports(frame: FrameType | None) -> int:
+    """Count the frames of Python's import system in a stack."""
+    n = 0
+    while frame is not None:
+        n += frame.f_code.co_filename.startswith(_IMPORT_SYSTEM)
+        frame = frame.f_back
+    return n

@@ -71,9 +71,10 @@ def _after_steps(spec: OptimizerSpec, factors: Sequence[float] = ()) -> list[tor
     The learning rate of each step is multiplied by its factor. The global random generators have
     the same state at each call, and are restored.
     """
+    from bench.spec import process_state
     from bench.spec.generator_state import GeneratorState
 
-    with GeneratorState(0).active():
+    with process_state.restored(), GeneratorState(0).active():
         return _stepped(spec, factors)
 
 

@@ -48,6 +48,8 @@ class ExecutionOptions:
         Whether runs of several kinds of device may be in one sweep.
     timeout
         Seconds after which a run is recorded as failed; None: no limit.
+    in_process
+        Whether runs are trained in the calling process, one after the other.
     """
 
     device: str = "auto"
@@ -58,6 +60,7 @@ class ExecutionOptions:
     tf32: bool = False
     mix_devices: bool = False
     timeout: float | None = None
+    in_process: bool = False
 
     @property
     def devices(self) -> tuple[str, ...]:

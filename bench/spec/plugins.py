@@ -93,8 +93,11 @@ def load_external(name: str, what: str) -> External:
 def _import(module: str, name: str, what: str) -> ModuleType:
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # last, so that a file here does not shadow a library
+    from bench.spec import process_state  # imports torch
+
     try:
-        return importlib.import_module(module)
+        with process_state.restored(is_import=True):
+            return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # user code may raise anything
         advice = "installed packages and the current directory were searched"
         if module.endswith(".py"):

@@ -23,7 +23,7 @@ from bench.execution.resources import (
     lay_out,
     resolve_execution,
 )
-from bench.execution.runner import run_plan, stop_workers
+from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import is_external
@@ -53,6 +53,7 @@ def sweep(
     tf32: bool = False,
     mix_devices: bool = False,
     timeout: float | None = None,
+    in_process: bool = False,
     force: bool = False,
     quiet: bool = True,
 ) -> pd.DataFrame:
@@ -80,15 +81,17 @@ def sweep(
     device
         ``"auto"``, which uses GPUs where there are any, or ``"cpu"``, ``"cuda"`` or ``"mps"``.
     n_jobs
-        Number of worker processes; -1 for one per available core. With one worker on the CPU, the
-        runs are trained in this process. On GPUs every worker is a process.
+        Number of worker processes; -1 for one per available core.
     gpus, jobs_per_gpu, stack, tf32
         How GPUs are used: see :class:`bench.spec.options.ExecutionOptions`.
     mix_devices
         Whether runs from different kinds of device are allowed in one sweep; the report says so.
     timeout
-        Seconds after which a run is recorded as failed, at most 1e9. Code that waits outside Python
-        is not ended where the run is trained in this process.
+        Seconds after which a run is recorded as failed, at most 1e9.
+    in_process
+        Whether the runs are trained in this process, one after the other, such as to debug an
+        optimizer. A run that crashes then ends this process, and one that waits outside Python is
+        not ended at its timeout.
     force
         Whether stored runs are repeated.
     quiet
@@ -120,7 +123,8 @@ def sweep(
     """
     if not isinstance(spec, SweepSpec):
         raise UsageError(f"spec must be a SweepSpec, as specify makes it, got {spec!r:.120}")
-    flags = {"tf32": tf32, "mix_devices": mix_devices, "force": force, "quiet": quiet}
+    flags = {"tf32": tf32, "mix_devices": mix_devices, "in_process": in_process}
+    flags |= {"force": force, "quiet": quiet}
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name} must be True or False, got {value!r:.80}")
@@ -133,6 +137,7 @@ def sweep(
         tf32=tf32,
         mix_devices=mix_devices,
         timeout=timeout,
+        in_process=in_process,
     )
     execution = resolve_execution(execution)
     with _threads_restored():
@@ -258,7 +263,11 @@ def run_sweep(
         store.write_options(options_text(spec, execution))
         if status.missing:
             context = RunContext(
-                arrays=arrays, machine=machine, store=store, timeout=execution.timeout
+                arrays=arrays.absolute(),  # user code may change the working directory
+                machine=machine,
+                store=replace(store, directory=store.directory.absolute()),
+                timeout=execution.timeout,
+                in_process=execution.in_process,
             )
             _train(status, execution, context, on_event)
         is_compact = not status.missing and set(repair.files) <= {store.rows_file}
@@ -276,12 +285,16 @@ def _train(
     placement = lay_out(status.missing, execution, context.arrays)
     machine = replace(context.machine, n_jobs=placement.n_jobs)
     context = replace(context, machine=machine, stack=placement.stack, slots=placement.slots)
-    with closing(run_plan(status.missing, context)) as events:  # this starts the workers
-        on_event(SweepStarted(status=status, placement=placement))
+    changes: dict[tuple[str, str], None] = {}  # an ordered set
+    on_event(SweepStarted(status=status, placement=placement))
+    with closing(run_plan(status.missing, context)) as events:
         for event in events:
+            changes |= dict.fromkeys((event.optimizer, note) for note in event.notes)
             on_event(event)
-    if placement.n_jobs > 1 and not placement.slots:
-        stop_workers()
+    for optimizer, change in changes:
+        warnings.warn(
+            f"{optimizer} changed {change}; this was restored after its run", stacklevel=2
+        )
 
 
 def _try_network(workload: Workload, arrays: Path, device: str) -> None:

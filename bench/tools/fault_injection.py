@@ -25,9 +25,11 @@ import pyarrow as pa
 
 from bench.errors import BenchError, StoreError
 from bench.storage.compatibility import run_spec_of
-from bench.storage.records import SCHEMA
+from bench.storage.records import FAILED, SCHEMA
 from bench.storage.rows import read_rows, write_rows
 from bench.storage.store import Store
+from bench.tools import misbehaving
+from bench.tools.misbehaving import STATUSES
 
 #: Columns that may differ between two runs of the same specification.
 TIMINGS = ("train_seconds", "eval_seconds", "eval_train_seconds", "started_at", "n_jobs")
@@ -106,6 +108,10 @@ class _Trials:
     def check_partial(self, place: Path) -> dict[str, Any]:
         """Check that all stored rows are correct; return the start times by run key."""
         stored = {row["run_key"]: row for row in rows_in(place)} if place.exists() else {}
+        return self.check_rows(stored)
+
+    def check_rows(self, stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Check that rows of the sweep are correct; return the start times by run key."""
         known = {row["run_key"]: row for row in self.rows}
         for key, row in stored.items():
             require(row["status"] == "ok", f"{key[:8]} is stored as {row['status']}")
@@ -210,6 +216,32 @@ def _two_at_once(trials: _Trials, place: Path) -> None:
     trials.check_whole(place, trials.check_partial(place))
 
 
+def _user_code(trials: _Trials, place: Path) -> None:
+    """Add an optimizer that misbehaves; interrupt every second sweep at a random time."""
+    name = trials.random.choice(sorted(STATUSES))
+    optimizers = f"sgd,adam,{misbehaving.__name__}:{name}"
+    words = ("--optimizers", optimizers, "--timeout", "10")
+    if trials.random.random() < 0.5:
+        process = start(place, words)
+        trials.wait()
+        process.send_signal(trials.random.choice((signal.SIGTERM, signal.SIGINT, signal.SIGKILL)))
+        finish(process)
+        _require_no_process(process.pid)
+    process = start(place, words)
+    code, out, err = finish(process)
+    expected = STATUSES[name]
+    require(code == (expected == FAILED), f"with {name} the sweep ended with code {code}: {err}")
+    require("Traceback" not in out + err, f"with {name} it printed a traceback: {err[-300:]}")
+    _require_no_process(process.pid)
+    rows = {row["run_key"]: row for row in rows_in(place)}
+    others = {row["run_key"]: rows.pop(row["run_key"], None) for row in trials.rows}
+    require(None not in others.values(), f"with {name} other rows are missing")
+    trials.check_rows({key: row for key, row in others.items() if row is not None})
+    require(len(rows) == len(trials.rows) // 2, f"{len(rows)} rows of {name} are stored")
+    found = {row["status"] for row in rows.values()}
+    require(found == {expected}, f"the rows of {name} are {found}")
+
+
 FAULTS: Mapping[str, Callable[[_Trials, Path], None]] = {
     "parent killed (SIGKILL)": _signalled(signal.SIGKILL, (-signal.SIGKILL,)),
     "parent ended (SIGTERM)": _signalled(signal.SIGTERM, (143, -signal.SIGTERM)),
@@ -218,11 +250,17 @@ FAULTS: Mapping[str, Callable[[_Trials, Path], None]] = {
     "disk full": _disk_full,
     "file damaged": _file_damaged,
     "two at once": _two_at_once,
+    "user code": _user_code,
 }
 
 
-def start(place: Path, largest_file: int | None = None) -> subprocess.Popen[str]:
-    """Start the sweep in a new session; writes beyond `largest_file` bytes of a file fail."""
+def start(
+    place: Path, more: Sequence[str] = (), *, largest_file: int | None = None
+) -> subprocess.Popen[str]:
+    """Start the sweep, with more options, in a new session.
+
+    Writes beyond `largest_file` bytes of a file fail.
+    """
     place.mkdir(parents=True, exist_ok=True)
 
     def limit() -> None:
@@ -230,7 +268,7 @@ def start(place: Path, largest_file: int | None = None) -> subprocess.Popen[str]
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", *SWEEP],
+        [sys.executable, "-m", "bench", *SWEEP, *more],
         cwd=place,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -28,6 +28,7 @@ from bench.optimizers.build import build, is_capturable, is_users, needs_closure
 from bench.optimizers.elementwise import acts_elementwise
 from bench.optimizers.schedules import learning_rates
 from bench.optimizers.trial import rate_groups
+from bench.spec import process_state
 from bench.spec.generator_state import GeneratorState
 from bench.spec.model import OptimizerSpec, Workload
 from bench.training.cuda_graphs import can_capture, own_stream
@@ -134,12 +135,23 @@ def train(
             stack.close()
 
 
+def warm_up(data: DeviceData) -> None:
+    """Train a small network for two updates, which loads what torch loads at its first use."""
+    from bench.optimizers.resolve import resolve
+    from bench.spec.expressions import parse_optimizers
+
+    workload = Workload(iterations=2, eval_every=2, batch_size=min(64, len(data.train_labels)))
+    for expression in parse_optimizers("sgd,adam"):
+        train(workload, resolve(expression), [0], data)
+
+
 def try_network(workload: Workload, data: DeviceData) -> None:
     """Train the network of `workload` for one update; raise SpecError if a user's network fails."""
     chunk = _chunk(workload.batch_size)
-    make_network(
-        workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=data.device
-    )
+    with process_state.restored():
+        make_network(
+            workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=data.device
+        )
 
 
 def bytes_per_run(workload: Workload, optimizer: OptimizerSpec, data: DeviceData) -> int:

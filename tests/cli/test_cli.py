@@ -34,7 +34,7 @@ from bench.sweeps.reproduce import command_line
 from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
 
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1")
+FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -396,7 +396,7 @@ def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None
     first = call_command("sweep", *FAST, "--name", "x", "--no-report")
     assert first.code == 0, first.err
     more = ("--iterations", "20", "--seeds", "3", "--optimizers", "sgd,adam,adam[lr=0.01]")
-    second = call_command("sweep", *more, "--name", "x", "--n-jobs", "1")
+    second = call_command("sweep", *more, "--name", "x", "--in-process")
     assert second.code == 0, second.err
     assert "9 runs, 4 done already" in second.out
     rows = Store(call_command.directory / "results/x").read_rows().to_pylist()
@@ -540,6 +540,22 @@ def test_interruption_keeps_rows_and_leaves_no_process(
     wait_until(lambda: processes_of(process.pid) == [], seconds=10)
     rows = Store(runs.parent).read_rows()
     assert len(rows) == len(list(runs.glob("*.parquet"))) > 0
+
+
+def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: CommandLine) -> None:
+    """As with nohup, and in the background of a script."""
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    process = run_command.start("sweep", *FAST, "--no-report", "--name", "x", before=ignore)
+    runs = run_command.directory / "results/x/runs"
+    wait_until(runs.exists)
+    for sent in (signal.SIGHUP, signal.SIGINT):
+        os.killpg(process.pid, sent)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err + out
 
 
 def test_a_second_sweep_is_refused_and_a_killed_parent_takes_its_workers_along(

@@ -119,7 +119,7 @@ def test_the_same_sweep_done_again_is_exactly_alike(call_command: CommandCall) -
     ):
         done = call_command(
             *("sweep", "--iterations", "120", "--eval-every", eval_every, "--seeds", "2"),
-            *("--optimizers", optimizers, "--name", name, "--n-jobs", "1", "-q", "--no-report"),
+            *("--optimizers", optimizers, "--name", name, "--in-process", "-q", "--no-report"),
         )
         assert done.code == 0, done.err
     finished = call_command("compare", "results/before", "results/again", "--fail-if-changed")
@@ -136,7 +136,7 @@ def test_stacked_runs_cannot_be_told_from_runs_alone(call_command: CommandCall) 
         done = call_command(
             *("sweep", "--iterations", "40", "--eval-every", "40", "--seeds", "20", "--name"),
             *(name, "--stack", name, "--optimizers", "sgd,adam", "--device", "cpu"),
-            *("--n-jobs", "1", "-q", "--no-report"),
+            *("--in-process", "-q", "--no-report"),
         )
         assert done.code == 0, done.err
     finished = call_command("compare", "results/1", "results/20", "--fail-if-changed", "--json=x")

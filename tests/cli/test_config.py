@@ -421,7 +421,7 @@ def test_a_sweep_can_be_done_again_from_what_it_leaves(
     assert store.rows_file.stat().st_mtime_ns == rows
     assert len(json.loads(store.spec_file.read_text())["seeds"]) == 2
 
-    assert "6 runs, 4 done already" in said(*own, "--seeds", "3", "--n-jobs", "1")
+    assert "6 runs, 4 done already" in said(*own, "--seeds", "3", "--in-process")
     assert "seeds: 3" in store.options_file.read_text().splitlines()
 
 

@@ -69,7 +69,7 @@ def test_seeds_are_not_further_datasets() -> None:
 
 # ---------------------------------------------------------------- the command
 
-SWEEP = ("sweep", "--seeds", "2", "--iterations", "20", "--eval-every", "20", "--n-jobs", "1")
+SWEEP = ("sweep", "--seeds", "2", "--iterations", "20", "--eval-every", "20", "--in-process")
 OPTIMIZERS = ("--optimizers", "sgd,adam")
 
 
@@ -147,7 +147,7 @@ def test_a_name_and_epochs_are_for_all(
     tmp_path: Path, npz: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = ["--name", "mine", "--epochs", "1", "--batch-size", "50", "--no-report"]
-    words = ["sweep", "--seeds", "1", "--n-jobs", "1", *OPTIMIZERS, "--dataset", f"digits,{npz}"]
+    words = ["sweep", "--seeds", "1", "--in-process", *OPTIMIZERS, "--dataset", f"digits,{npz}"]
     assert main([*words, *named, *places(tmp_path)]) == 0
     assert "--epochs 1" in capsys.readouterr().out.splitlines()[-1]
     updates = {load_runs(d)["iterations"][0] for d in stored(tmp_path)}

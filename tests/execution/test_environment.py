@@ -95,7 +95,7 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory, arrays: Path) -> Path:
     """The results of the sweep where nothing is special."""
     results = tmp_path_factory.mktemp("ordinary") / "results"
     places = ("--results", str(results), "--data-dir", str(arrays.parent))
-    assert cli.main([*TWO_SEEDS, "--n-jobs", "1", "--no-report", *places]) == 0
+    assert cli.main([*TWO_SEEDS, "--in-process", "--no-report", *places]) == 0
     return results
 
 
@@ -280,7 +280,7 @@ def test_installed_where_nothing_can_be_written(run_command: CommandLine, ordina
     with _read_only(installed):
         finished = run_command(
             *TWO_SEEDS,
-            *("--n-jobs", "1"),
+            "--in-process",
             environment={"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": None},
             prefix=prefix,
         )
@@ -350,7 +350,7 @@ def test_no_room_for_the_dataset_anywhere(run_command: CommandLine) -> None:
     place = run_command.directory
     (place / "tmp").mkdir()
     finished = run_command(
-        *(*TWO_SEEDS, "--n-jobs", "1", "--no-report", "--data-dir", "data"),
+        *(*TWO_SEEDS, "--in-process", "--no-report", "--data-dir", "data"),
         environment={"TMPDIR": str(place / "tmp")},
         before=_limit_files,
     )
@@ -373,7 +373,7 @@ def test_no_room_to_put_the_rows_together_costs_none(
     run_command: CommandLine, ordinary: Path, arrays: Path
 ) -> None:
     finished = run_command(
-        *(*SWEEP, "--seeds", "20", "--n-jobs", "1", "--no-report"),
+        *(*SWEEP, "--seeds", "20", "--in-process", "--no-report"),
         environment={DATA_DIR_VARIABLE: str(arrays.parent)},
         before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_FOR_A_ROW,) * 2),
     )

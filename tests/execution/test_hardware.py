@@ -10,7 +10,7 @@ from _faults import start_without_gpus
 from conftest import CommandCall, resolve_all
 
 from bench.errors import UsageError
-from bench.execution import devices, runner
+from bench.execution import devices, pool
 from bench.execution.devices import exact_numbers
 from bench.execution.environment import Machine, available_cores, describe_machine
 from bench.execution.jobs import load_data
@@ -198,7 +198,7 @@ def two_gpus(here: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iter
     here(cuda=2)
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 40_000_000_000)
     monkeypatch.setattr(DeviceData, "of", lambda dataset, _device: of(dataset, torch.device("cpu")))
-    monkeypatch.setattr(runner, "_start_worker", start_without_gpus)
+    monkeypatch.setattr(pool, "start_worker", start_without_gpus)
     yield
     load_data.cache_clear()
 

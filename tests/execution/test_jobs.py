@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from conftest import resolve_all, resolve_one
 
-from bench.errors import SpecError
+from bench.errors import SpecError, UsageError
 from bench.execution import jobs
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext, do_job, make_jobs
-from bench.execution.runner import run_plan, stop_workers
+from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import FAILED, OK
 from bench.storage.store import Store
@@ -40,7 +40,8 @@ LONG = SweepSpec(
 def make_site(directory: Path, arrays: Path, **settings: Any) -> RunContext:
     store = Store(directory)
     store.create()
-    return RunContext(arrays=arrays, machine=describe_machine("cpu", 1), store=store, **settings)
+    settings = {"machine": describe_machine("cpu", 1), "in_process": True} | settings
+    return RunContext(arrays=arrays, store=store, **settings)
 
 
 def rows_of(context: RunContext) -> pa.Table:
@@ -107,14 +108,13 @@ def test_every_run_of_a_stack_has_its_own_row(arrays: Path, tmp_path: Path) -> N
     assert set(rows["tf32"].to_pylist()) == {None}
 
     machine = describe_machine("cpu", 2)
-    pool = replace(make_site(workers, arrays, stack=3), machine=machine)
+    pool = make_site(workers, arrays, stack=3, machine=machine, in_process=False)
     events = list(run_plan(PLAN, pool))
-    stop_workers()
     assert {event.key for event in events} == {run.key for run in PLAN}
     assert rows_of(pool).equals(rows)
 
-    devices = make_site(slots, arrays, stack=3, slots=("cpu:0", "cpu:1"))
-    devices = replace(devices, machine=machine)
+    devices = replace(pool, store=Store(slots), slots=("cpu:0", "cpu:1"))
+    devices.store.create()
     assert {event.key for event in run_plan(PLAN, devices)} == {run.key for run in PLAN}
     assert rows_of(devices).equals(rows)
 
@@ -196,12 +196,14 @@ def test_a_stack_has_the_time_of_all_its_runs_and_then_each_its_own(
 
 
 def test_a_timeout_holds_in_another_thread_too(arrays: Path, tmp_path: Path) -> None:
-    """No signal interrupts that thread: the run is made in a worker."""
-    context = make_site(tmp_path, arrays, timeout=0.1)
+    """No signal interrupts that thread, but the run is trained in a worker."""
+    context = make_site(tmp_path, arrays, timeout=0.1, in_process=False)
     with ThreadPoolExecutor(1) as threads:
         events = threads.submit(lambda: list(run_plan(LONG.plan()[:1], context))).result()
-    stop_workers()
-    assert [event.status for event in events] == [FAILED]
+        assert [event.status for event in events] == [FAILED]
+        here = replace(context, in_process=True)
+        with pytest.raises(UsageError, match="needs the main thread"):
+            threads.submit(lambda: list(run_plan(LONG.plan()[:1], here))).result()
 
 
 def test_without_threads_rows_are_written_one_by_one(

@@ -24,7 +24,7 @@ FAST = ("--optimizers", "sgd,adam", "--seeds", "4", "--iterations", "20", "--nam
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("trained")
     files = ["--results", str(results), "--no-report", "--quiet", "--device", "cpu"]
-    assert main(["sweep", *FAST, "-j", "1", *files]) == 0
+    assert main(["sweep", *FAST, "--in-process", *files]) == 0
     return results
 
 
@@ -67,7 +67,7 @@ def test_a_sweep_on_another_device_is_refused_and_says_how_it_may(
     made_on: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     results = made_on(lambda *_: "cuda")
-    sweep = ["sweep", *FAST, "--results", str(results), "--device", "cpu", "-j", "1"]
+    sweep = ["sweep", *FAST, "--results", str(results), "--device", "cpu", "--in-process"]
     sweep += ["--reports", str(tmp_path), "--seeds", "6"]
     assert main(sweep) == 2
     error = capsys.readouterr().err

@@ -50,7 +50,6 @@ class Simulation:
         self.pool: Pool = complete
         monkeypatch.setattr(runner, "_in_pool", self._start)
         monkeypatch.setattr(runner, "_stored_event", self._stored_event)
-        monkeypatch.setattr(runner, "stop_workers", lambda: None)
 
     def run(self) -> dict[str, str]:
         """The status of each run; every run must have one event."""

@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
@@ -12,18 +11,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pyarrow as pa
 import pytest
 from _faults import DeadlyStore, FullStore, HangingSeed
 from conftest import resolve_all, resolve_one
+from joblib.externals import loky
 from joblib.externals.loky.backend.popen_loky_posix import Popen
 
 from bench.errors import StoreError
-from bench.execution import runner
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext, do_job, estimate_seconds, without_user
-from bench.execution.runner import run_plan, stop_workers
+from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import DIVERGED, FAILED, OK
 from bench.storage.store import Store
@@ -41,7 +39,8 @@ SPEC = SweepSpec(
 def make_site(directory: Path, arrays: Path, n_jobs: int = 1) -> RunContext:
     store = Store(directory)
     store.create()
-    return RunContext(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
+    machine = describe_machine("cpu", n_jobs)
+    return RunContext(arrays=arrays, machine=machine, store=store, in_process=n_jobs == 1)
 
 
 @pytest.fixture(scope="module")
@@ -140,15 +139,6 @@ def deadly_site(directory: Path, arrays: Path, times: int) -> RunContext:
     return RunContext(arrays=arrays, machine=describe_machine("cpu", 2), store=store)
 
 
-@pytest.fixture
-def fresh_workers() -> Iterator[None]:
-    """Workers that can import this module, and none that others go on with."""
-    stop_workers()
-    yield
-    stop_workers()
-
-
-@pytest.mark.usefixtures("fresh_workers")
 def test_a_worker_that_dies_does_not_take_the_sweep_with_it(
     arrays: Path, tmp_path: Path, undisturbed: RunContext
 ) -> None:
@@ -161,7 +151,6 @@ def test_a_worker_that_dies_does_not_take_the_sweep_with_it(
     assert not disturbed.store.begun_directory.exists()
 
 
-@pytest.mark.usefixtures("fresh_workers")
 def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(
     arrays: Path, tmp_path: Path
 ) -> None:
@@ -174,7 +163,6 @@ def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(
     assert row["error"] == "the worker process died twice in this run: out of memory, or a crash"
 
 
-@pytest.mark.usefixtures("fresh_workers")
 def test_runs_that_hang_end_at_their_timeout(arrays: Path, tmp_path: Path) -> None:
     """One in Python, one outside it, at the same time in two workers; a third comes after them."""
     spec = replace(SPEC, seeds=(0, 2, 3), optimizers=resolve_all("sgd"))
@@ -189,7 +177,6 @@ def test_runs_that_hang_end_at_their_timeout(arrays: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("fresh_workers")
 def test_a_hanging_run_ends_even_where_its_row_cannot_be_stored(
     arrays: Path, tmp_path: Path
 ) -> None:
@@ -200,26 +187,24 @@ def test_a_hanging_run_ends_even_where_its_row_cannot_be_stored(
         list(run_plan([replace(run, seed=HangingSeed(3))], context))
 
 
-@pytest.mark.usefixtures("fresh_workers")
 def test_a_worker_may_die_while_the_others_are_started(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [BrokenProcessPool("a worker died")]
+    submit = loky.ProcessPoolExecutor.submit
 
-    class Dying(joblib.Parallel):  # type: ignore[misc]
-        def __call__(self, iterable: Any) -> Any:
-            if left:
-                raise left.pop()
-            return super().__call__(iterable)
+    def dying(*arguments: Any) -> Any:
+        if left:
+            raise left.pop()
+        return submit(*arguments)
 
-    monkeypatch.setattr(runner.joblib, "Parallel", Dying)
+    monkeypatch.setattr(loky.ProcessPoolExecutor, "submit", dying)
     plan = replace(SPEC, optimizers=resolve_all("sgd")).plan()
     context = make_site(tmp_path, arrays, 2)
     assert {event.status for event in run_plan(plan, context)} == {OK}
     assert len(context.store.read_rows()) == len(plan)
 
 
-@pytest.mark.usefixtures("fresh_workers")
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_worker_may_die_before_it_has_read_what_it_is_for(
     number: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

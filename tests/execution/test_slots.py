@@ -15,10 +15,10 @@ from _faults import HangingSeed, start_breaking
 from conftest import resolve_all
 
 from bench.errors import WorkerError
-from bench.execution import runner
+from bench.execution import pool, runner
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import RunContext
-from bench.execution.runner import run_plan, stop_workers
+from bench.execution.runner import run_plan
 from bench.execution.slots import Slots, claimed_device
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import FAILED, OK
@@ -67,7 +67,7 @@ def test_a_device_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     start = partial(start_breaking, broken, at_seed, stays_broken)
-    monkeypatch.setattr(runner, "_start_worker", start)
+    monkeypatch.setattr(pool, "start_worker", start)
     context = make_site(tmp_path, arrays, slots)
     events = run_plan(PLAN, context)
     if None in expected:
@@ -91,8 +91,6 @@ def test_a_hanging_run_does_not_fail_those_on_other_devices(arrays: Path, tmp_pa
 
 
 def test_stopping_early_ends_all_workers(arrays: Path, tmp_path: Path) -> None:
-    """The second worker, which joblib starts for one slot too, waits for the slot."""
-    stop_workers()
     before = set(active_children())
     context = make_site(tmp_path, arrays, ("cpu:0",))
     events = run_plan(PLAN, context)

@@ -66,7 +66,16 @@ def test_a_stack_equals_single_runs_for_every_optimizer(name: str, mnist: Device
 def test_every_optimizer_is_resumed(tmp_path: Path) -> None:
     """Stored runs are found, and only the new seed is trained."""
     names = ",".join([*available(), *OWN])
-    words = ["sweep", "--optimizers", names, "--iterations", "2", "--eval-every", "2", "-j", "1"]
+    words = [
+        "sweep",
+        "--optimizers",
+        names,
+        "--iterations",
+        "2",
+        "--eval-every",
+        "2",
+        "--in-process",
+    ]
     places = ["--name", "all", "--results", str(tmp_path), "--no-report", "--quiet"]
     tables = []
     for seeds in ("1", "1", "2"):

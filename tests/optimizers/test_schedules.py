@@ -334,7 +334,7 @@ OPTIMIZERS = "sgd,sgd[schedule=cosine(warmup=5)],adam[schedule=step(step_size=10
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("scheduled")
     command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20"]
-    directories = ["--results", str(results), "--no-report", "--quiet", "--n-jobs", "1"]
+    directories = ["--results", str(results), "--no-report", "--quiet", "--in-process"]
     assert main([*command, "--optimizers", OPTIMIZERS, "--name", "s", *directories]) == 0
     return results / "s"
 

@@ -22,7 +22,7 @@ from bench.sweeps import load as stored
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--n-jobs", "1", "--name", "x")
+FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--in-process", "--name", "x")
 
 
 @pytest.fixture

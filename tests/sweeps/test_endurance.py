@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import active_children
 from pathlib import Path
@@ -15,7 +14,7 @@ from conftest import resolve_all
 
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import RunContext
-from bench.execution.runner import run_plan, stop_workers
+from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.store import Store
 
@@ -57,26 +56,19 @@ def _own_megabytes(process: str) -> float:
     return int(status.split("RssAnon:")[1].split()[0]) / 1024
 
 
-@pytest.fixture
-def fresh_workers() -> Iterator[None]:
-    stop_workers()
-    yield
-    stop_workers()
-
-
-@pytest.mark.usefixtures("fresh_workers")
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_many_runs_need_no_more_than_few(arrays: Path, tmp_path: Path, n_jobs: int) -> None:
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_many_runs_need_no_more_than_few(arrays: Path, tmp_path: Path, n_workers: int) -> None:
     store = Store(tmp_path)
     store.create()
-    context = RunContext(arrays=arrays, machine=describe_machine("cpu", n_jobs), store=store)
+    machine = describe_machine("cpu", n_workers or 1)
+    context = RunContext(arrays=arrays, machine=machine, store=store, in_process=not n_workers)
     needs = {
         number: needs_now()
         for number, _ in enumerate(run_plan(SPEC.plan(), context), start=1)
         if number in (EARLY, LATE)
     }
     early, late = needs[EARLY], needs[LATE]
-    assert len(early.descriptors) == len(late.descriptors) == (1 if n_jobs == 1 else 3)
+    assert len(early.descriptors) == len(late.descriptors) == 1 + n_workers
     for before, after in zip(early.descriptors, late.descriptors, strict=True):
         assert after <= before + 3, "a worker has a few files open while it writes a row"
     for before, after in zip(early.megabytes, late.megabytes, strict=True):

@@ -66,7 +66,7 @@ def net(image_shape, n_classes):
         torch.nn.Linear(2 * ((height - 5) // 3 + 1) * ((width - 5) // 3 + 1), n_classes),
     )
 """
-LENGTH = ("--iterations", "20", "--eval-every", "10", "--n-jobs", "1")
+LENGTH = ("--iterations", "20", "--eval-every", "10", "--in-process")
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_two_base_batch_sizes_do_not_share_a_name(call_command: CommandCall) -> 
     first = ("sweep", "--seeds", "2", "--name", "x", "--quiet", "--no-report", *LENGTH)
     assert call_command(*first, "--optimizers", "sgd").code == 0
     second = call_command(
-        *("sweep", "--seeds", "2", "--name", "x", "--n-jobs", "1", "--batch-size", "200"),
+        *("sweep", "--seeds", "2", "--name", "x", "--in-process", "--batch-size", "200"),
         *("--iterations", "10", "--eval-every", "5", "--optimizers", "adam"),
     )
     assert second.code == 2

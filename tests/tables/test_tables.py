@@ -291,7 +291,7 @@ def test_another_column_of_a_sweep_is_secondary(call_command: CommandCall) -> No
 
 
 def test_sweeps_of_different_workloads_are_an_error(call_command: CommandCall) -> None:
-    fast = ("--optimizers", "sgd,adam", "--seeds", "2", "--n-jobs", "1", "--no-report")
+    fast = ("--optimizers", "sgd,adam", "--seeds", "2", "--in-process", "--no-report")
     assert call_command("sweep", *fast, "--iterations", "20", "--name", "other").code == 0
     mixed = call_command("analyze", "results/other", three_seeds(call_command.directory))
     assert mixed.code == 2

@@ -25,7 +25,7 @@ pytestmark = [
 #: Sweep in one process, which starts twice as fast as one with two workers.
 SMALL_SWEEP = (
     *("sweep", "--name", "soak", "--iterations", "20", "--eval-every", "20", "--seeds", "2"),
-    *("--optimizers", "sgd,adam", "--n-jobs", "1", "--no-report", "--quiet"),
+    *("--optimizers", "sgd,adam", "--in-process", "--no-report", "--quiet"),
 )
 
 

@@ -1,0 +1,85 @@
+"""Optimizers that misbehave in training, but not in the trial before a sweep: for fault injection.
+
+They are named like those of users: ``bench.tools.misbehaving:Abort``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim import SGD
+
+from bench.storage.records import FAILED, OK
+
+#: A layer with more parameters is that of a training; the trial has smaller ones.
+_IN_TRAINING = 100
+
+
+def _misbehaving(act: Callable[[], object]) -> type[SGD]:
+    class Misbehaving(SGD):
+        def step(self, closure: Any = None) -> Any:
+            if any(
+                p.numel() > _IN_TRAINING for group in self.param_groups for p in group["params"]
+            ):
+                act()
+            return super().step(closure)
+
+    return Misbehaving
+
+
+def _raising(error: BaseException) -> type[SGD]:
+    def act() -> None:
+        raise error
+
+    return _misbehaving(act)
+
+
+class _NoTextError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def _hang() -> None:
+    while True:
+        try:
+            time.sleep(1000)
+        except Exception:
+            continue
+
+
+def _hold_gil() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    ctypes.PyDLL(None).sleep(1000)  # PyDLL does not release the GIL
+
+
+Plain = _misbehaving(lambda: None)
+Threads = _misbehaving(lambda: torch.set_num_threads(2))
+Dtype = _misbehaving(lambda: torch.set_default_dtype(torch.float64))
+Anomalies = _misbehaving(lambda: torch.autograd.set_detect_anomaly(True))
+Denormals = _misbehaving(lambda: torch.set_flush_denormal(True))
+Elsewhere = _misbehaving(lambda: os.chdir("/"))
+Variables = _misbehaving(lambda: os.environ.update(HOSTILE="1"))
+Handlers = _misbehaving(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+Cancelled = _raising(asyncio.CancelledError())
+Interrupted = _raising(KeyboardInterrupt())
+Exiting = _raising(SystemExit(143))
+Surrogate = _raising(RuntimeError("\ud800" + 5_000_000 * "x"))
+NoText = _raising(_NoTextError())
+Abort = _misbehaving(os.abort)
+Hang = _misbehaving(_hang)
+HoldGil = _misbehaving(_hold_gil)
+
+#: The status of the runs of each optimizer.
+STATUSES = {
+    **dict.fromkeys(("Plain", "Elsewhere", "Variables", "Handlers"), OK),
+    **dict.fromkeys(("Threads", "Dtype", "Anomalies", "Denormals"), FAILED),
+    **dict.fromkeys(("Cancelled", "Interrupted", "Exiting", "Surrogate", "NoText"), FAILED),
+    **dict.fromkeys(("Abort", "Hang", "HoldGil"), FAILED),
+}

@@ -1,0 +1,212 @@
+"""User code that crashes, hangs, or changes the process: no other run is affected."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CommandLine, resolve_all
+
+import bench
+from bench.execution import jobs
+from bench.execution.environment import describe_machine
+from bench.execution.jobs import Job, RunContext, do_job
+from bench.execution.runner import run_plan
+from bench.spec.model import RunSpec, SweepSpec, Workload
+from bench.spec.process_state import restored
+from bench.storage.records import FAILED, OK
+from bench.storage.store import Store
+from bench.tools.fault_injection import TIMINGS
+
+WORKLOAD = Workload(iterations=20, eval_every=20)
+HERE = os.getcwd()
+
+
+def expression(*names: str) -> str:
+    """Optimizers of the catalogue are in lower case."""
+    return ",".join(n if n.islower() else f"bench.tools.misbehaving:{n}" for n in names)
+
+
+def plan_of(*names: str) -> tuple[RunSpec, ...]:
+    text = expression(*names)
+    return SweepSpec(name="x", optimizers=resolve_all(text), seeds=(0,), workload=WORKLOAD).plan()
+
+
+def make_context(directory: Path, arrays: Path, n_jobs: int = 1, **settings: Any) -> RunContext:
+    store = Store(directory)
+    store.create()
+    machine = describe_machine("cpu", n_jobs)
+    return RunContext(arrays=arrays, machine=machine, store=store, **settings)
+
+
+def rows_of(context: RunContext) -> dict[str, dict[str, Any]]:
+    """The rows by the names of their optimizers, without times."""
+    rows = context.store.read_rows().drop_columns(list(TIMINGS)).to_pylist()
+    return {row["optimizer"].rpartition(":")[2].partition("@")[0]: row for row in rows}
+
+
+CHANGES = "the code of the optimizer or the network changed settings of the process"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "text"),
+    [
+        ("Threads", FAILED, f"{CHANGES}.*: the number of threads from 1 to 2"),
+        ("Dtype", FAILED, f"{CHANGES}.*: the default dtype from torch.float32 to torch.float64"),
+        ("Anomalies", FAILED, f"{CHANGES}.*: the detection of anomalies from False to True"),
+        ("Denormals", FAILED, f"{CHANGES}.*: the rounding of denormals to 0 from False to True"),
+        ("Elsewhere", OK, f"the working directory from {HERE} to /"),
+        ("Variables", OK, "the environment variables"),
+        ("Handlers", OK, "the handler of SIGTERM"),
+        ("Cancelled", FAILED, "CancelledError"),
+        ("Surrogate", FAILED, r"RuntimeError: \?x{400}x* \[\.\.\.\]"),
+        ("NoText", FAILED, r"_NoTextError: <exception str\(\) failed>"),
+    ],
+)
+def test_a_run_that_misbehaves_changes_no_other(
+    name: str, status: str, text: str, arrays: Path, tmp_path: Path
+) -> None:
+    undisturbed = make_context(tmp_path / "undisturbed", arrays, in_process=True)
+    list(run_plan(plan_of("adam"), undisturbed))
+    context = make_context(tmp_path / "disturbed", arrays, in_process=True)
+    with restored() as changes:
+        events = list(run_plan((*plan_of(name), *plan_of("adam")), context))
+    assert [event.status for event in events] == [status, OK]
+    assert changes.numeric == changes.other == []
+    rows = rows_of(context)
+    assert rows["adam"] == rows_of(undisturbed)["adam"]
+    said = "\n".join([rows[name]["error"] or "", *events[0].notes])
+    assert re.search(text, said)
+    assert len(said) < 5000
+
+
+def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
+    arrays: Path, tmp_path: Path
+) -> None:
+    """The one run that holds the GIL is ended too, and the aborted one is tried again."""
+    names = ("Interrupted", "Exiting", "Abort", "HoldGil", "adam", "sgd")
+    context = make_context(tmp_path, arrays, 2, timeout=8.0, grace=1.0)
+    events = list(run_plan(plan_of(*names), context))
+    assert len(events) == len(names)
+    rows = rows_of(context)
+    assert {name: rows[name]["status"] for name in names} == {
+        **dict.fromkeys(names[:4], FAILED),
+        **dict.fromkeys(names[4:], OK),
+    }
+    assert "KeyboardInterrupt" in rows["Interrupted"]["error"]
+    assert "SystemExit: 143" in rows["Exiting"]["error"]
+    assert "died twice in this run" in rows["Abort"]["error"]
+    assert "longer than the 8 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
+    assert "in _hold_gil" in rows["HoldGil"]["error"], "where it was"
+
+
+def test_the_last_run_does_not_end_the_program_that_calls(tmp_path: Path, data_dir: Path) -> None:
+    spec = bench.specify(
+        optimizers=expression("Abort", "Plain"),
+        seeds=1,
+        iterations=20,
+        eval_every=20,
+    )
+    for n_jobs in (2, 1):  # the second call has one run left to train
+        runs = bench.sweep(spec, results=tmp_path, n_jobs=n_jobs, data_dir=data_dir)
+        assert sorted(runs["status"]) == [FAILED, OK]
+
+
+def test_a_change_of_the_process_is_told_once(tmp_path: Path, data_dir: Path) -> None:
+    spec = bench.specify(optimizers=expression("Elsewhere"), seeds=2, iterations=20, eval_every=20)
+    with pytest.warns(UserWarning, match="Elsewhere.* changed the working directory from") as said:
+        bench.sweep(spec, results=tmp_path, in_process=True, data_dir=data_dir)
+    assert len(said) == 1
+
+
+def test_a_module_may_change_the_environment_when_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrays: Path
+) -> None:
+    (tmp_path / "early.py").write_text(
+        "import os, torch\n"
+        "os.environ['EARLY'] = '1'\n"
+        "os.chdir('/')\n"
+        "torch.set_num_threads(2)\n"
+        "class Early(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        assert os.environ['EARLY'] == '1'\n"
+        "        super().step(closure)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("EARLY", "0")
+    plan = SweepSpec(
+        name="x", optimizers=resolve_all("early:Early"), seeds=(0, 1), workload=WORKLOAD
+    ).plan()
+    assert os.getcwd() == HERE
+    events = list(run_plan(plan, make_context(tmp_path, arrays)))
+    assert [(event.status, event.notes) for event in events] == [(OK, ())] * 2
+
+
+def test_the_time_of_a_run_does_not_include_the_imports_of_its_process(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is slow once, before the first update, is not counted, not even by the timeout."""
+    warmed: list[object] = []
+
+    def slow(data: object) -> None:
+        warmed.append(data)
+        time.sleep(1.0)
+
+    jobs._warm_up.cache_clear()
+    monkeypatch.setattr(jobs, "warm_up", slow)
+    context = make_context(tmp_path, arrays, in_process=True, timeout=0.9)
+    brief = replace(WORKLOAD, iterations=2, eval_every=2)
+    plan = SweepSpec(name="x", optimizers=resolve_all("sgd"), seeds=(0, 1), workload=brief).plan()
+    for run in plan:
+        do_job(Job(runs=(run,)), context)
+    assert len(warmed) == 1
+    assert [row["status"] for row in context.store.read_rows().to_pylist()] == [OK, OK]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's death signal")
+def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLine) -> None:
+    words = (
+        "--optimizers",
+        "bench.tools.misbehaving:HoldGil",
+        "--seeds",
+        "1",
+        "--iterations",
+        "20",
+        "--no-report",
+    )
+    with run_command.start("sweep", *words, "-j", "1") as process:
+        running = run_command.directory / "results"
+        wait_for(lambda: list(running.glob("*/.running/*")))
+        workers = children_of(process.pid)
+        assert workers
+        time.sleep(0.5)  # the run is in its first update
+        process.send_signal(signal.SIGKILL)
+    wait_for(lambda: not any(map(is_worker_alive, workers)))
+
+
+def wait_for(condition: Any) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen within a minute")
+
+
+def children_of(parent: int) -> list[int]:
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    pids = [int(pid) for task in tasks for pid in task.read_text().split()]
+    return [pid for pid in pids if "popen_loky" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def is_worker_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
