@@ -6,8 +6,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from bench.analysis.results import OMIT_EMPTY
@@ -26,11 +27,16 @@ def to_dict(result: object) -> Any:
     TypeError
         If the result holds a value of another type.
     """
+    if type(result) is float:  # the fast paths: a comparison of k treatments has k^2 * 10 of these
+        return result if math.isfinite(result) else None
+    if result is None or type(result) in (str, int):
+        return result
     if is_dataclass(result) and not isinstance(result, type):
-        named = {
-            f.name: getattr(result, f.name) for f in fields(result) if not _is_left_out(f, result)
+        return {
+            name: to_dict(value)
+            for name, is_omitted_empty in _attributes(type(result))
+            if (value := getattr(result, name)) or not is_omitted_empty
         }
-        return {name: to_dict(value) for name, value in named.items()}
     if isinstance(result, Mapping):
         return {str(key): to_dict(value) for key, value in result.items()}
     if isinstance(result, tuple | list):
@@ -44,8 +50,10 @@ def to_dict(result: object) -> Any:
     raise TypeError(f"a result may not hold a {type(result).__name__}, got {result!r}")
 
 
-def _is_left_out(attribute: Field[Any], result: object) -> bool:
-    return attribute.metadata == OMIT_EMPTY and not getattr(result, attribute.name)
+@cache
+def _attributes(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """Return the name of each attribute, and whether it is left out where it is empty."""
+    return tuple((f.name, f.metadata == OMIT_EMPTY) for f in fields(kind))
 
 
 def to_json(result: object, *, indent: int | None = 2) -> str:

@@ -12,7 +12,7 @@ from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences, paired_differences
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_pvalue
-from bench.analysis.stats.power import seeds_needed
+from bench.analysis.stats.power import seeds_needed_each
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import t_interval, t_pvalue, tost_pvalue
 from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
@@ -48,10 +48,19 @@ def compare_pairs(
     ]
     difference = holm([pair.pvalue for pair in pairs])
     equivalence = holm([pair.pvalue_equivalence for pair in pairs])
-    return tuple(
-        _judge(replace(pair, pvalue_holm=p, pvalue_equivalence_holm=q), level, n_tested)
+    judged = [
+        replace(
+            pair,
+            pvalue_holm=p,
+            pvalue_equivalence_holm=q,
+            verdict=decide_verdict(pair.verdict, p, q, level),
+        )
         for pair, p, q in zip(pairs, difference, equivalence, strict=True)
+    ]
+    needed = seeds_needed_each(
+        [_effect_to_find(pair) for pair in judged], level / n_tested, [pair.n for pair in judged]
     )
+    return tuple(replace(pair, seeds_needed=n) for pair, n in zip(judged, needed, strict=True))
 
 
 def measure_pair(
@@ -118,15 +127,12 @@ def _nominal_verdict(d: Differences, sign: int) -> Verdict:
     return by_sign[sign * d.sign]
 
 
-def _judge(pair: Pair, level: float, n_tested: int) -> Pair:
-    """Return the pair with its verdict from the adjusted p-values, and the seeds it needs."""
-    verdict = decide_verdict(pair.verdict, pair.pvalue_holm, pair.pvalue_equivalence_holm, level)
-    if verdict != "inconclusive":
-        return replace(pair, verdict=verdict)
-    constant = pair.dz is None and bool(pair.mean_difference)
-    effect = math.inf if constant else pair.dz
-    needed = seeds_needed(effect, level / n_tested, more_than=pair.n)
-    return replace(pair, verdict="inconclusive", seeds_needed=needed)
+def _effect_to_find(pair: Pair) -> float | None:
+    """Return the effect of an inconclusive pair; None for any other verdict."""
+    if pair.verdict != "inconclusive":
+        return None
+    is_constant = pair.dz is None and bool(pair.mean_difference)
+    return math.inf if is_constant else pair.dz
 
 
 def decide_verdict(

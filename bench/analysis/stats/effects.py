@@ -15,6 +15,7 @@ References
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import special, stats
@@ -56,10 +57,16 @@ def wilson_interval(rate: float | None, n: int, alpha: float) -> Interval:
     """
     if rate is None or n < 2:
         return Interval()
-    z2 = float(stats.norm.isf(alpha / 2)) ** 2
+    z2 = _normal_quantile(alpha / 2) ** 2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half_width = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     return Interval(low=max(0.0, centre - half_width), high=min(1.0, centre + half_width))
+
+
+@lru_cache(maxsize=64)
+def _normal_quantile(upper: float) -> float:
+    """Return the point that a standard normal variable exceeds with probability `upper`."""
+    return float(stats.norm.isf(upper))
 
 
 def a12(a: FloatArray, b: FloatArray, sign: int) -> float | None:
@@ -70,8 +77,10 @@ def a12(a: FloatArray, b: FloatArray, sign: int) -> float | None:
     """
     if not len(a) or not len(b):
         return None
-    ranks = stats.rankdata(sign * significant(np.concatenate([a, b])))
-    mann_whitney_u = ranks[: len(a)].sum() - len(a) * (len(a) + 1) / 2
+    both = sign * significant(np.concatenate([a, b]))
+    x, y = both[: len(a)], np.sort(both[len(a) :])
+    # Mann and Whitney's U: for each x, the number of y that are smaller, and half of the ties
+    mann_whitney_u = sum(int(y.searchsorted(x, side).sum()) for side in ("left", "right")) / 2
     return float(mann_whitney_u / (len(a) * len(b)))
 
 

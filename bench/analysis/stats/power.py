@@ -9,11 +9,15 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from bench.analysis.results import Power
 from bench.analysis.stats.permutation import TINY
+from bench.analysis.stats.rounding import FloatArray
 
 #: Required power: the probability of detecting a true effect.
 POWER = 0.8
@@ -48,12 +52,17 @@ def t_test_power(dz: float, n: int, level: float) -> float:
     `dz` is the true mean difference in standard deviations of the differences, `n` the number of
     seeds (at least 2), `level` the level of the single test.
     """
-    critical = stats.t.isf(level / 2, n - 1)
-    shift = abs(dz) * math.sqrt(n)
-    near = float(stats.nct.sf(critical, n - 1, shift))
-    far = float(stats.nct.cdf(-critical, n - 1, shift))
+    return float(_powers(dz, n, level))
+
+
+def _powers(dz: ArrayLike, n: ArrayLike, level: float) -> FloatArray:
+    """Return :func:`t_test_power` elementwise."""
+    sizes, df = np.abs(dz), np.asarray(n) - 1
+    critical = stats.t.isf(level / 2, df)
+    shift = sizes * np.sqrt(n)
+    near, far = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
     # scipy's nct returns NaN in the far tails: probability 1 for `near`, 0 for `far`
-    return (1.0 if math.isnan(near) else near) + (0.0 if math.isnan(far) else far)
+    return np.asarray(np.where(np.isnan(near), 1.0, near) + np.where(np.isnan(far), 0.0, far))
 
 
 def minimum_detectable_dz(n: int, level: float) -> float | None:
@@ -73,16 +82,33 @@ def seeds_needed(dz: float | None, level: float, more_than: int) -> int | None:
     for the smallest attainable p-value of the sign-flip test to be at most `level`. None for an
     effect that is 0 or undefined, or for more than :data:`MAX_SEEDS` seeds.
     """
-    if not dz:
-        return None
+    return seeds_needed_each([dz], level, [more_than])[0]
+
+
+def seeds_needed_each(
+    effects: Sequence[float | None], level: float, more_than: Sequence[int]
+) -> list[int | None]:
+    """Return :func:`seeds_needed` of each effect, with one search for all of them."""
     # start of the search: the normal approximation is a few seeds too small
-    normal = (stats.norm.isf(level / 2) + stats.norm.ppf(POWER)) ** 2 / dz**2
-    if normal > MAX_SEEDS:
-        return None
-    n: int = max(math.floor(normal), more_than + 1, seeds_to_reject(1, level))
-    while t_test_power(dz, n, level) < POWER:
-        n += 1
-    return n
+    scale, least = (
+        (stats.norm.isf(level / 2) + stats.norm.ppf(POWER)) ** 2,
+        seeds_to_reject(1, level),
+    )
+    needed: list[int | None] = [None] * len(effects)
+    for i, (dz, n) in enumerate(zip(effects, more_than, strict=True)):
+        normal = scale / dz**2 if dz else math.inf
+        if normal <= MAX_SEEDS:
+            needed[i] = max(math.floor(normal), n + 1, least)
+    places = np.array([i for i, n in enumerate(needed) if n is not None], dtype=np.intp)
+    sizes = np.array([effects[i] for i in places], dtype=np.float64)
+    seeds = np.array([needed[i] for i in places], dtype=np.int64)
+    searched = np.arange(len(places))
+    while len(searched):
+        searched = searched[_powers(sizes[searched], seeds[searched], level) < POWER]
+        seeds[searched] += 1
+    for i, n in zip(places.tolist(), seeds.tolist(), strict=True):
+        needed[i] = n
+    return needed
 
 
 def seed_sufficiency(n: int, n_pairs: int, alpha: float) -> Power:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from bench.analysis.stats.permutation import flip_pvalue
 
@@ -31,5 +30,8 @@ def wilcoxon_pvalue(differences: ArrayLike) -> float | None:
     if len(d) < 2:
         return None
     d = d[d != 0]
-    doubled_midranks = 2 * stats.rankdata(np.abs(d))
+    sizes = np.abs(d)
+    ascending = np.sort(sizes)
+    smaller, not_larger = (ascending.searchsorted(sizes, side) for side in ("left", "right"))
+    doubled_midranks = smaller + not_larger + 1
     return flip_pvalue(np.sign(d) * doubled_midranks)
