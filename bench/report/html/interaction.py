@@ -22,7 +22,8 @@ def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
     """The JSON text, safe inside a script element."""
     analysis, metric = parts.analysis, parts.metric
     treatments = analysis.comparison.treatments
-    values = {(s.treatment, s.seed): s.value for s in analysis.scores}
+    shown = parts.shown.comparison
+    values = {(s.treatment, s.seed): s.value for s in parts.shown.scores}
     data: dict[str, Any] = {
         "name": clean(analysis.name),
         "metric": {
@@ -35,10 +36,12 @@ def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
         "block": str(parts.nouns.block),
         "treatments": [_treatment(parts, t.name) for t in treatments],
         "blocks": [clean(str(block)) for block in parts.blocks],
-        "scores": [[values.get((t.name, block)) for block in parts.blocks] for t in treatments],
+        "scores": [
+            [values.get((t.name, block)) for block in parts.blocks] for t in shown.treatments
+        ],
         "readings": [_readings(view) for view in readings],
         "reference": reference_data(parts),
-        "analysis": to_dict(analysis.comparison),
+        "analysis": to_dict(shown),
         "csv": rows_csv(analysis),
     }
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # in ASCII: nothing is lost

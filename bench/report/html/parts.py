@@ -13,6 +13,7 @@ from bench.analysis.table import sort_blocks
 from bench.report.figures.canvas import NARROW, WIDE, Layout
 from bench.report.figures.styles import Style, marker_name, styles_of
 from bench.report.figures.svg import inline_svg
+from bench.report.html.selection import best_of
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
 from bench.report.text.sanitize import clean, elide
@@ -86,10 +87,15 @@ class Variants:
 
 
 class Parts:
-    """Names, figures and formats of one analysis, for all sections."""
+    """Names, figures and formats of one analysis, for all sections.
+
+    `shown` is the analysis restricted to the treatments in figures and pairs, see
+    :mod:`bench.report.html.selection`.
+    """
 
     def __init__(self, analysis: SweepAnalysis) -> None:
         self.analysis = analysis
+        self.shown = best_of(analysis)
         self.metric = metric_of(analysis.comparison)
         self.nouns = Nouns.of(analysis.comparison.parameters)
         self.blocks = sort_blocks(s.seed for s in analysis.scores)
@@ -115,7 +121,7 @@ class Parts:
         """Draw a figure; `locate` returns the places of its readings."""
 
         def drawn(layout: Layout) -> Figure:
-            return draw(self.analysis, layout, self._styles)
+            return draw(self.shown, layout, self._styles)
 
         return figure_view(drawn, name, title=title, description=description, locate=locate)
 

@@ -40,7 +40,7 @@ class CurvesView:
 
 def curves_view(parts: Parts) -> CurvesView | None:
     """Learning curves as drawings and as numbers; None without any."""
-    curves = parts.analysis.curves
+    curves = parts.shown.curves
     if not curves:
         return None
     iterations = tuple(sorted({i for curve in curves for i in curve.iterations}))
@@ -68,7 +68,7 @@ def _curve_row(parts: Parts, curve: LearningCurve, iterations: Sequence[int]) ->
 
 def _drawings(parts: Parts) -> Variants:
     """Curves over updates and seconds, on logarithmic and linear scales."""
-    analysis = parts.analysis
+    analysis = parts.shown
     timed = any(x for curve in analysis.curves for x in curve.seconds)
     overs = _overs(analysis.curves, timed=timed)
     chosen = len(overs) > 1
@@ -110,7 +110,7 @@ def _overs(curves: Sequence[LearningCurve], *, timed: bool) -> tuple[Over, ...]:
 
 def curves_readings(parts: Parts, curves: Variants) -> ReadingsView:
     """Readings of the means of the curves, in the order of :func:`curves_points`."""
-    found = parts.analysis.curves
+    found = parts.shown.curves
     nats = Metric(noun="loss", label="loss", unit="nats")
     panels = (("test_accuracy", fmt.ACCURACY), ("test_loss", nats))
     readings = [

@@ -28,7 +28,7 @@ class EquivalenceView:
 
 def equivalence_view(parts: Parts) -> EquivalenceView | None:
     """Pairs whose mean difference lies inside the margin; None where no margin was declared."""
-    comparison = parts.analysis.comparison
+    comparison = parts.shown.comparison
     margin = comparison.parameters.margin
     if margin is None or not comparison.pairs:
         return None

@@ -39,6 +39,14 @@ from bench.report.text.sanitize import clean
 _WARNINGS_AT_ONCE = 4
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Numbers of treatments in the figures and pairs of the page, and in its leaderboard."""
+
+    shown: int
+    total: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class PageView:
     """Everything that report.html.j2 prints; a section is None where it has no results.
@@ -55,6 +63,8 @@ class PageView:
         Name of a run's result, such as ``final test accuracy``.
     data
         JSON for the script of the page.
+    selection
+        None if the figures and pairs are those of all treatments.
     """
 
     title: str
@@ -75,6 +85,7 @@ class PageView:
     is_sweep: bool
     has_times: bool
     leaders: tuple[LeaderRow, ...]
+    selection: Selection | None
     runs: RunsView
     seed: SeedView | None
     curves: CurvesView | None
@@ -116,11 +127,12 @@ def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> P
         alpha=fmt.level(p.alpha),
         n_family=comparison.n_family,
         tested_pairs=words.count(comparison.n_family, "pair"),
-        names=tuple(parts.name(t.name) for t in comparison.treatments),
+        names=tuple(parts.name(t.name) for t in parts.shown.comparison.treatments),
         markers=tuple((marker_name(m), path) for m, path in marker_paths().items()),
         is_sweep=bool(analysis.variants),
         has_times=bool(analysis.timings),
         leaders=leader_rows(parts),
+        selection=_selection(parts),
         runs=runs,
         seed=seed_view(parts),
         curves=curves,
@@ -139,6 +151,11 @@ def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> P
         context=replace(context, command=clean(context.command)),
         data=page_data(parts, readings),
     )
+
+
+def _selection(parts: Parts) -> Selection | None:
+    shown, total = (len(a.comparison.treatments) for a in (parts.shown, parts.analysis))
+    return Selection(shown, total) if shown < total else None
 
 
 def _subtitle(parts: Parts) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class PairsView:
 
 def pairs_view(parts: Parts) -> PairsView:
     """All pairs as a matrix and as a table."""
-    comparison = parts.analysis.comparison
+    comparison = parts.shown.comparison
     k = len(comparison.treatments)
     rows = tuple(pair_row(parts, pair) for pair in comparison.pairs)
     matrix = _matrix(parts)
@@ -83,7 +83,7 @@ def pair_row(parts: Parts, pair: Pair) -> PairRow:
 
 
 def _matrix(parts: Parts) -> tuple[MatrixRow, ...]:
-    comparison = parts.analysis.comparison
+    comparison = parts.shown.comparison
     lookup = {(p.a, p.b): (i, p) for i, p in enumerate(comparison.pairs)}
     lookup |= {(p.b, p.a): (i, flip(p)) for i, p in enumerate(comparison.pairs)}
     names = [t.name for t in comparison.treatments]

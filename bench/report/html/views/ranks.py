@@ -23,7 +23,7 @@ class RanksView:
 
 def ranks_view(parts: Parts) -> RanksView | None:
     """The critical-difference diagram; None where the analysis has none."""
-    diagram = parts.analysis.ranks
+    diagram = parts.shown.ranks
     if diagram is None:
         return None
     ranks = {t.name: fmt.number(t.mean_rank, 2) for t in parts.analysis.comparison.treatments}

@@ -34,7 +34,7 @@ class RatesView:
 
 def rates_view(parts: Parts) -> RatesView | None:
     """The learning rates; None where no optimizer has a schedule."""
-    curves = parts.analysis.rates
+    curves = parts.shown.rates
     if not curves:
         return None
     said = (

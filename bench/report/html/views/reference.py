@@ -42,7 +42,7 @@ class ReferenceView:
 
 def reference_view(parts: Parts) -> ReferenceView | None:
     """Differences to the leader; None where there is no other treatment."""
-    comparison = parts.analysis.comparison
+    comparison = parts.shown.comparison
     if not comparison.pairs:
         return None
     treatments, leader = comparison.treatments, comparison.treatments[0].name
@@ -62,7 +62,7 @@ def reference_data(parts: Parts) -> dict[str, Any] | None:
     Each row holds the index of the treatment, the mean difference, the ends of the t interval and
     of the simultaneous interval, the formatted difference, and the sign and word of the verdict.
     """
-    comparison = parts.analysis.comparison
+    comparison = parts.shown.comparison
     if not comparison.pairs:
         return None
     names = [t.name for t in comparison.treatments]
@@ -78,7 +78,7 @@ def reference_data(parts: Parts) -> dict[str, Any] | None:
 
 
 def _reference(parts: Parts, reference: str) -> dict[str, Any]:
-    comparison = parts.analysis.comparison
+    comparison = parts.shown.comparison
     data = forest_data(comparison, reference)
     places = {t.name: i for i, t in enumerate(comparison.treatments)}
     margin = comparison.parameters.margin
@@ -107,6 +107,6 @@ def _title(reference: str) -> str:
 
 
 def _description(parts: Parts, reference: str) -> str:
-    pairs = differences_to(parts.analysis.comparison.pairs, reference)[: wording.MANY]
+    pairs = differences_to(parts.shown.comparison.pairs, reference)[: wording.MANY]
     texts = (f"{p.a} {parts.metric.difference(p.mean_difference)}, {p.verdict}" for p in pairs)
     return f"{'; '.join(texts)}."

@@ -26,8 +26,8 @@ class RunsView:
 
 def runs_view(parts: Parts) -> RunsView:
     """Every run as a dot, and the spread of each treatment."""
-    treatments = parts.analysis.comparison.treatments
-    has_published = any(luck(parts.analysis, t.name) for t in treatments)
+    treatments = parts.shown.comparison.treatments
+    has_published = any(luck(parts.shown, t.name) for t in treatments)
     rows = tuple(_spread_row(parts, t, has_published=has_published) for t in treatments)
     return RunsView(_figure(parts), rows, has_published)
 
@@ -38,14 +38,14 @@ def _figure(parts: Parts) -> FigureView:
         runs_figure,
         "runs",
         title=f"{label[:1].upper()}{label[1:]} of every run, by {parts.nouns.treatment}",
-        description=wording.runs_description(parts.analysis),
-        locate=lambda figure, layout: runs_points(parts.analysis, figure, layout),
+        description=wording.runs_description(parts.shown),
+        locate=lambda figure, layout: runs_points(parts.shown, figure, layout),
     )
 
 
 def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
     """Readings of the dots; the dots of one seed are marked together."""
-    analysis = parts.analysis
+    analysis = parts.shown
     rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
     blocks = {block: i for i, block in enumerate(parts.blocks)}
     return ReadingsView(

@@ -39,10 +39,10 @@ def scope_view(parts: Parts) -> ScopeView | None:
     found = comparison.scope
     if found is None or not comparison.pairs:
         return None
-    leader = comparison.treatments[0].name
+    leader, shown = comparison.treatments[0].name, parts.shown.comparison
     rows = [
         (pair.a, _scope_row(parts, pair, crossed))
-        for pair, crossed in zip(comparison.pairs, found.pairs, strict=True)
+        for pair, crossed in zip(shown.pairs, shown.scope.pairs if shown.scope else (), strict=True)
     ]
     return ScopeView(
         sentence=_reach(comparison.pairs, found.pairs),

@@ -48,8 +48,7 @@ class SeedView:
 
 def seed_view(parts: Parts) -> SeedView | None:
     """Results of single seeds; None with fewer than two complete seeds."""
-    comparison = parts.analysis.comparison
-    told = comparison.single_seed
+    told = parts.shown.comparison.single_seed
     if told is None or told.n_blocks < 2:
         return None
     block = parts.nouns.block

@@ -42,7 +42,7 @@ class TargetView:
 
 def target_view(parts: Parts) -> TargetView | None:
     """Times to the target; None where there are no evaluations."""
-    comparison = parts.analysis.comparison
+    comparison = parts.shown.comparison
     found = comparison.time_to_target
     if found is None:
         return None
