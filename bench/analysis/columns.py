@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from numbers import Integral, Real
 
@@ -98,6 +98,8 @@ def refuse_nested_and_bytes(table: pd.DataFrame, column: str) -> None:
     """
     if pd.api.types.is_numeric_dtype(table[column].dtype):
         return
+    if all(type(cell) is str and cell.isascii() for cell in _distinct(table[column])):
+        return
     for row, cell in enumerate(table[column].tolist()):
         if isinstance(cell, bytes | bytearray | memoryview) or _is_half(cell):
             kind = "text that is not UTF-8" if isinstance(cell, str) else "bytes"
@@ -112,6 +114,14 @@ def refuse_nested_and_bytes(table: pd.DataFrame, column: str) -> None:
             )
 
 
+def _distinct(cells: pd.Series) -> Collection[object]:
+    """Return the distinct cells of a column, or all if some cannot be hashed."""
+    try:
+        return set(cells.tolist())
+    except TypeError:
+        return cells.tolist()  # type: ignore[no-any-return]
+
+
 def _is_half(cell: object) -> bool:
     return isinstance(cell, str) and any("\ud800" <= c <= "\udfff" for c in cell)
 
@@ -123,6 +133,8 @@ def filled(table: pd.DataFrame, column: str, advice: str = "") -> list[object]:
     """
     refuse_nested_and_bytes(table, column)
     cells: list[object] = table[column].tolist()
+    if all(type(cell) is str and cell for cell in _distinct(table[column])):
+        return cells
     for row, cell in enumerate(cells):
         if cell == "" if isinstance(cell, str) else pd.isna(cell):
             raise TableError(f"column {column!r} has an empty cell in {where(table, row)}{advice}")

@@ -9,7 +9,7 @@ from itertools import combinations
 
 from bench.analysis.results import Pair, Parameters, Verdict
 from bench.analysis.stats import effects
-from bench.analysis.stats.differences import Differences, paired_differences
+from bench.analysis.stats.differences import Differences
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_pvalue
 from bench.analysis.stats.power import seeds_needed_each
@@ -39,8 +39,7 @@ def compare_pairs(
         measure_pair(
             both,
             values,
-            total=paired.total,
-            error=paired.error,
+            differences=paired.differences(column[both[0]], column[both[1]]),
             parameters=parameters,
             single_level=level / n_tested,
         )
@@ -67,22 +66,20 @@ def measure_pair(
     names: tuple[str, str],
     values: tuple[FloatArray, FloatArray],
     *,
-    total: int | None,
+    differences: Differences,
     parameters: Parameters,
     single_level: float,
-    error: float = 0.0,
 ) -> Pair:
     """Compute all results of a pair that do not depend on the other pairs.
 
     The verdict of the result is the one for a significant difference, see :func:`decide_verdict`.
     `names` are those of a and b; `values` are theirs over the common blocks, each of shape (n,),
-    without NaN. Where they are counts divided by a number of test images, `total` is that number,
-    else None; `error` is their relative rounding error. The simultaneous interval has level
+    without NaN, and `differences` is a minus b. The simultaneous interval has level
     1 - `single_level`.
     """
     (a, b), (x, y) = names, values
     sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
-    d = paired_differences(x, y, total, error)
+    d = differences
     moments = d.moments
     interval, simultaneous = t_interval(moments, alpha), t_interval(moments, single_level)
     wins = effects.win_rate(d.values, sign)

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.analysis.results import BestShare, Pair, RankReversal, SelectionPoint, SingleSeed
-from bench.analysis.stats.differences import paired_differences
 from bench.analysis.stats.rounding import FloatArray, decimals, in_units
 from bench.analysis.table import PairedTable
 
@@ -113,8 +112,7 @@ def _sizes(n_blocks: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 
 def _rank_reversal(pair: Pair, paired: PairedTable, column: dict[str, int]) -> RankReversal:
-    a, b = paired.common(column[pair.a], column[pair.b])
-    d = paired_differences(a, b, paired.total, paired.error)
+    d = paired.differences(column[pair.a], column[pair.b])
     ahead = d.sign
     return RankReversal(
         a=pair.a,

@@ -252,15 +252,16 @@ def _same_weights(table: pd.DataFrame) -> list[str]:
 def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
     # the loss of a diverged run has no value, even where a number is stored
     without_value = (FAILED, DIVERGED) if value in LOSSES else (FAILED,)
-    table = table.assign(**{value: reading_of(table, value, numbers_of(table, value)).values})
+    values = reading_of(table, value, numbers_of(table, value)).values.tolist()
+    runs = zip(*(table[c].tolist() for c in ("optimizer", "seed", "status")), values, strict=True)
     return tuple(
         RunScore(
-            treatment=run["optimizer"],
-            seed=run["seed"],
-            value=None if run["status"] in without_value else finite_or_none(run[value]),
-            status=str(run["status"]),
+            treatment=treatment,
+            seed=seed,
+            value=None if status in without_value else finite_or_none(score),
+            status=str(status),
         )
-        for run in _rows(table, ("optimizer", "seed", "status", value))
+        for treatment, seed, status, score in runs
     )
 
 
@@ -299,14 +300,15 @@ def _what_happened(run: dict[str, Any]) -> str:
 
 def _run_table(table: pd.DataFrame) -> RunTable:
     """Return the given rows without columns of bytes and without the paths of files."""
-    kept = table.loc[:, [c != FILE_COLUMN and not table[c].map(_is_bytes).any() for c in table]]
+    kept = [c for c in table if c != FILE_COLUMN and not _has_bytes(table[c])]
     # column by column: in a row of a frame, integers become floats where another cell is a float
-    columns = ([_cell(value) for value in kept[c].tolist()] for c in kept)
-    return RunTable(columns=tuple(map(str, kept.columns)), rows=tuple(zip(*columns, strict=True)))
+    columns = ([_cell(value) for value in table[c].tolist()] for c in kept)
+    return RunTable(columns=tuple(map(str, kept)), rows=tuple(zip(*columns, strict=True)))
 
 
-def _is_bytes(value: object) -> bool:
-    return isinstance(value, bytes)
+def _has_bytes(column: pd.Series) -> bool:
+    is_numeric = pd.api.types.is_numeric_dtype(column.dtype)
+    return not is_numeric and any(isinstance(cell, bytes) for cell in column.tolist())
 
 
 def _cell(value: Any) -> str | int | float | None:

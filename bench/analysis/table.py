@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,9 +31,12 @@ from bench.analysis.reading import (
     scale_of,
 )
 from bench.analysis.results import Block, Direction
+from bench.analysis.stats.differences import Differences, paired_differences
 from bench.analysis.stats.rounding import FloatArray
 from bench.errors import SpecError, TableError
 from bench.storage.records import DIVERGED, FAILED, OK
+
+_Key = TypeVar("_Key", str, Block)
 
 #: Columns of losses: a diverged run has no loss, even where a number is stored.
 LOSSES = ("test_loss", "train_loss")
@@ -78,6 +82,9 @@ class PairedTable:
     direction: Direction
     error: float = 0.0
     notes: tuple[str, ...] = ()
+    _differences: dict[tuple[int, int], Differences] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def sign(self) -> int:
@@ -94,6 +101,13 @@ class PairedTable:
         x, y = self.values[:, a], self.values[:, b]
         both = ~np.isnan(x) & ~np.isnan(y)
         return x[both], y[both]
+
+    def differences(self, a: int, b: int) -> Differences:
+        """Return the differences of two treatments over their common blocks; computed once."""
+        if (a, b) not in self._differences:
+            found = paired_differences(*self.common(a, b), self.total, self.error)
+            self._differences[a, b] = found
+        return self._differences[a, b]
 
     def runs_of(self, column: int) -> FloatArray:
         """Return the values of one treatment over its own blocks, shape (n_own,)."""
@@ -140,13 +154,14 @@ def pair_up(
     direction = _direction(value, direction)
     names = [str(name) for name in filled(table, treatment)]
     keys = block_keys(table, block)
-    _refuse_duplicates(table, treatment, block, names, keys)
+    treatments, columns = _positions(names, sorted(set(names)))
+    blocks, rows = _positions(keys, sort_blocks(keys))
+    if len(np.unique(rows * len(treatments) + columns)) < len(table):
+        _refuse_duplicates(table, treatment, block, names, keys)
     table = read_outcomes(table, value).table
     status = _status(table)
     numbers = _numbers(table, value, status, sign_of(direction))
     _refuse_mixed_scales(table, value, np.where(status == DIVERGED, np.nan, numbers))
-    treatments, columns = np.unique(np.array(names, dtype=object), return_inverse=True)
-    blocks, rows = _blocks(keys)
 
     def pivot(x: NDArray[np.generic], empty: object) -> NDArray[np.generic]:
         matrix = np.full((len(blocks), len(treatments)), empty, dtype=x.dtype)
@@ -155,7 +170,7 @@ def pair_up(
 
     read = reading_of(table, value, numbers)
     return PairedTable(
-        treatments=tuple(treatments),
+        treatments=treatments,
         blocks=blocks,
         values=pivot(read.values, np.nan).astype(np.float64),
         cells=pivot(np.arange(len(table)), -1).astype(np.intp),
@@ -215,14 +230,18 @@ def sort_blocks(keys: Iterable[Block]) -> tuple[Block, ...]:
 
 def block_keys(table: pd.DataFrame, block: str) -> list[Block]:
     """Return the block of every row; raise TableError if a row has no block."""
-    return [_plain(key) for key in filled(table, block)]
+    cells = filled(table, block)
+    texts = {cell: _plain(cell) for cell in set(cells) if type(cell) is str}
+    return [texts[cell] if type(cell) is str else _plain(cell) for cell in cells]
 
 
-def _blocks(keys: list[Block]) -> tuple[tuple[Block, ...], list[int]]:
-    """Return the distinct blocks, ascending, and the position of each row's block in them."""
-    blocks = sort_blocks(keys)
-    position = {key: i for i, key in enumerate(blocks)}
-    return blocks, [position[key] for key in keys]
+def _positions(
+    keys: Sequence[_Key], distinct: Iterable[_Key]
+) -> tuple[tuple[_Key, ...], NDArray[np.intp]]:
+    """Return the distinct keys, and the position of the key of each row in them."""
+    ordered = tuple(distinct)
+    position = {key: i for i, key in enumerate(ordered)}
+    return ordered, np.array([position[key] for key in keys], dtype=np.intp)
 
 
 def _refuse_duplicates(

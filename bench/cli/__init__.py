@@ -48,6 +48,13 @@ def run_guarded(command: Callable[[], int]) -> int:
         if signals.received is None:
             raise
         return _interrupted() if signals.received == signal.SIGINT else 128 + signals.received
+    except MemoryError:  # numpy's and pyarrow's errors of allocation are subclasses
+        print(
+            "optimizer-bench: error: not enough memory: close other programs, or give fewer or "
+            "smaller files",
+            file=sys.stderr,
+        )
+        return 1
     except BrokenPipeError:  # the reader of the output has closed it, as in "... | head"
         _discard_output()
         return 1

@@ -38,6 +38,8 @@ def read_rows(file: Path, *, check: bool = True) -> pa.Table:
         if check:
             refuse_altered(rows)
         return rows
+    except MemoryError:  # pyarrow's is an ArrowException too, but the file is not damaged
+        raise
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         advice = " (the sweep command moves damaged files to quarantine/ and repeats their runs)"

@@ -289,11 +289,15 @@ def _valid_rows(file: Path) -> pa.Table:
     try:
         source = pq.ParquetFile(file, page_checksum_verification=True)
         groups = source.num_row_groups
+    except MemoryError:  # pyarrow's is an ArrowException too
+        raise
     except (OSError, pa.ArrowException):
         return SCHEMA.empty_table()
     for number in range(groups):
         try:
             group = in_schema(source.read_row_group(number))
+        except MemoryError:
+            raise
         except (OSError, pa.ArrowException, KeyError, ValueError):
             continue
         for place in range(len(group)):

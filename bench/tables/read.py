@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -88,6 +88,8 @@ def _parquet_columns(path: Path) -> set[str]:
 
     try:
         return set(pq.read_schema(path).names)
+    except MemoryError:  # pyarrow's is an ArrowException too
+        raise
     except (OSError, ValueError, pa.ArrowException):
         return set()  # reading the whole file reports the error
 
@@ -198,6 +200,8 @@ class _Reader:
             if file.suffix.lower() in PARQUET:
                 return self._read_parquet(file)
             return self._read_text(file)
+        except MemoryError:  # pyarrow's is an ArrowException too
+            raise
         except OSError as error:
             if error.strerror is None:  # raised by pyarrow for a damaged file
                 raise TableError(f"{file} is not a table: {first_line(error)}") from error
@@ -216,8 +220,8 @@ class _Reader:
         if text.header_line is not None:
             self.headers[file] = text.header_line
         self._refuse_twice(text.header, file)
-        cells = zip(*text.rows, strict=True) if text.rows else repeat((), len(text.header))
-        kept = {n: c for n, c in zip(text.header, cells, strict=True) if self._keeps(n)}
+        cells = zip(text.header, text.columns, strict=True)
+        kept = {name: column for name, column in cells if self._keeps(name)}
         return pd.DataFrame({name: self._typed(name, column) for name, column in kept.items()})
 
     def _typed(self, name: str, column: Sequence[str]) -> pd.Series:
@@ -230,6 +234,8 @@ class _Reader:
         cells = pd.Series(column, dtype=object)
         if name not in self.names:
             is_outcome = name in self.values or name == STATUS
+            if (plain := _plain_numbers(cells)) is not None:
+                return plain
             nothing = MISSING if is_outcome else {*MISSING, "nan"}
             cells = cells.mask(cells.str.lower().isin(nothing), None)
             numbers = pd.to_numeric(cells, errors="coerce")
@@ -295,6 +301,18 @@ class _Reader:
         return table
 
 
+def _plain_numbers(cells: pd.Series) -> pd.Series | None:
+    """Convert text to numbers; None unless every cell is a finite number."""
+    import pandas as pd
+
+    try:
+        numbers = pd.to_numeric(cells)
+    except (ValueError, TypeError):
+        return None
+    is_plain = numbers.dtype.kind in "iuf" and np.isfinite(numbers).all()
+    return numbers if is_plain else None
+
+
 def _is_binary(kind: pa.DataType) -> bool:
     t = pa.types
     checks = (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view)
@@ -320,6 +338,8 @@ def _as_pandas(column: pa.ChunkedArray) -> pd.Series | None:
             column = column.cast(pa.string())
         column.validate(full=True)  # pandas decodes text only when it is used
         return column.to_pandas()
+    except MemoryError:  # pyarrow's is an ArrowException too
+        raise
     except (pa.ArrowException, ValueError):
         is_flat = _is_binary(kind) or _is_text(kind)
         return column.cast(pa.binary()).to_pandas() if is_flat else None

@@ -31,6 +31,7 @@ from bench.analysis.change.speed import speed_change, speed_change_of_all
 from bench.analysis.comparison import check_alpha, check_margin
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT, decide_verdict, measure_pair
 from bench.analysis.results import Change, Obstacle, Parameters, SweepChange, Verdict
+from bench.analysis.stats.differences import paired_differences
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import Moments
@@ -210,7 +211,7 @@ def _paired_test(
     pair = measure_pair(
         ("after", "before"),
         (after, before),
-        total=total,
+        differences=paired_differences(after, before, total),
         parameters=parameters,
         single_level=parameters.alpha / parameters.k,
     )
