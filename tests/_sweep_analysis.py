@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
+from string import ascii_letters
 
 from bench.analysis.results import (
     Band,
@@ -135,7 +136,7 @@ def sweep(
         name="mnist",
         target=0.95,
         comparison=comparison,
-        letters=tuple("abcdefghijklmnopqrstuvwxyzABCDEFGH"[i] for i, _ in enumerate(treatments)),
+        letters=tuple(ascii_letters[: len(treatments)]),
         ranks=_ranks(treatments, n),
         variants=tuple(_variant(t) for t in treatments),
         scores=tuple(scores),
