@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -60,11 +61,17 @@ def test_only_plain_files_are_split_at_once(
 ) -> None:
     file = tmp_path / "x.csv"
     file.write_bytes({**PLAIN, **ROW_BY_ROW}[name].encode())
-    rows: list[object] = []
-    row_by_row = delimited._records
-    monkeypatch.setattr(delimited, "_records", lambda *a: rows.append(a) or row_by_row(*a))
+    splits: list[bool] = []
+    split = delimited._read_plain
+
+    def noted(*arguments: Any) -> delimited.TextTable | None:
+        found = split(*arguments)
+        splits.append(found is not None)
+        return found
+
+    monkeypatch.setattr(delimited, "_read_plain", noted)
     read(file)
-    assert bool(rows) == (name in ROW_BY_ROW)
+    assert splits == [name in PLAIN]
 
 
 def test_the_cells_of_a_large_file_are_not_read_one_by_one(

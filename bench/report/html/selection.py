@@ -1,7 +1,7 @@
 """Restriction of the figures and pairs of a page to the best treatments.
 
-The matrix of pairs grows with the square of the number of treatments. A page of 120 treatments had
-77 MB with all of them.
+The matrix of pairs grows with the square of the number of treatments: with all of them, a page of
+120 treatments had up to 77 MB.
 """
 
 from __future__ import annotations
