@@ -1,13 +1,15 @@
 """Check the consistency of stored rows: redundant values must agree, and values be in range.
 
 A valid file may still have been edited or assembled from other files. Values that a row holds in
-two forms (accuracy and count, count and bits of the images) are compared before the row is used.
+two forms (accuracy and count, count and bits of the images, a loss and that of the last evaluation)
+are compared before the row is used.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, STATUSES
@@ -41,6 +43,8 @@ def _contradictions(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"diverged_at is {row['diverged_at']}, though the status is {status}"
     yield from _wrong_outcome(row)
     yield from _wrong_evaluations(row)
+    yield from _wrong_losses(row)
+    yield from _wrong_times(row)
     yield from _wrong_rates(row)
 
 
@@ -70,6 +74,26 @@ def _wrong_evaluations(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"the last evaluation is at {at[-1]} of {row['iterations']} updates"
     if row["eval_test_accuracy"][-1] != row["test_accuracy"]:
         yield "the last of eval_test_accuracy is not test_accuracy"
+
+
+def _wrong_losses(row: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("test_loss", "train_loss"):
+        value, values = row[name], row[f"eval_{name}"]
+        for loss in (value, *values):
+            if loss is not None and not 0 <= loss < math.inf:
+                yield f"{name} must be null or finite and at least 0, got {loss}"
+        if values[-1] != value:
+            yield f"the last of eval_{name} is {values[-1]}, though {name} is {value}"
+
+
+def _wrong_times(row: Mapping[str, Any]) -> Iterator[str]:
+    seconds = row["eval_train_seconds"]
+    times = (0.0, *seconds, row["train_seconds"])
+    if None in times or not all(a <= b for a, b in pairwise(times)):
+        yield (
+            "eval_train_seconds must not decrease and end at most at train_seconds "
+            f"{row['train_seconds']}, got {seconds[-8:]}"
+        )
 
 
 def _ascend(at: Sequence[int]) -> bool:
