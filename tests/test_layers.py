@@ -19,7 +19,7 @@ ALLOWED = {
     "errors": set(),
     "words": set(),
     "spec": {"errors"},
-    "datasets": {"errors", "spec"},
+    "datasets": {"errors", "spec", "storage"},
     "networks": {"errors", "spec"},
     "optimizers": {"errors", "spec"},
     "storage": {"errors", "spec"},

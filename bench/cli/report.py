@@ -145,9 +145,9 @@ def _write_further_files(
 
         write_atomically(report.latex_table(analysis).encode(), arguments.latex)
     if arguments.rows is not None:
-        from bench.storage.rows import write_rows
+        from bench.storage.rows import as_parquet
 
-        write_rows(stored.rows, arguments.rows)
+        write_atomically(as_parquet(stored.rows), arguments.rows)
 
 
 def _print_files(files: Mapping[str, Path | None]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from bench.datasets.arrays import KEYS, Dataset, checked
 from bench.errors import SpecError, kind_and_line
 from bench.spec.plugins import load_external
+from bench.storage.files import require_regular
 
 _NPZ = re.compile(r"(?P<path>.*\.npz)(?:@(?P<hash>[^/\\]*))?", re.DOTALL | re.IGNORECASE)
 _HASH = re.compile("[0-9a-f]{12}")
@@ -37,6 +38,7 @@ def npz_name(name: str) -> str:
     """
     path, wanted = _split_name(name)
     try:
+        require_regular(path)
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte

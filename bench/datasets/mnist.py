@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.datasets.arrays import Dataset as Dataset
 from bench.errors import DataError
+from bench.storage.files import replace_file, require_regular
 
 
 def read_mnist(cache: Path) -> Dataset:
@@ -45,9 +46,7 @@ def _unpack(raw: Path) -> None:
         _verify(packed, sums[packed_name], f"{source}/{packed_name}")
         unpacked = gzip.decompress(packed)
         _verify(unpacked, sums[name], f"{source}/{packed_name}, unpacked")
-        partial = raw / f"{name}.partial"
-        partial.write_bytes(unpacked)
-        partial.replace(raw / name)
+        replace_file(unpacked, raw / name)
 
 
 def _published_sums(text: str) -> Mapping[str, str]:
@@ -70,5 +69,6 @@ def _verify(content: bytes, digest: str, what: str) -> None:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

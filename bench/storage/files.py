@@ -1,10 +1,11 @@
-"""Atomic writes, and checks of output paths."""
+"""Atomic writes, and checks of paths that are read or written."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import stat
 import tempfile
 import threading
 from contextlib import suppress
@@ -16,38 +17,85 @@ from bench.errors import StoreError, UsageError
 DECLARATIONS = ("spec.json", "sweep.yaml", "looks.json")
 #: Suffixes of output files, which may be written next to rows.
 HARMLESS = (".html", ".json", ".md", ".tex")
-#: Names of the temporary files of :func:`write_atomically`.
+#: Names of the temporary files of :func:`replace_file`.
 _TEMPORARY = re.compile(r"\..+\.\d+(-\d+)?\.tmp")
 #: Errors of file systems without fsync. They are ignored: there is no alternative.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+_NOT_REGULAR = "it is not a regular file"
+
+
+def require_regular(file: Path) -> None:
+    """Check that `file` is a regular file, because opening a pipe would wait for its writer.
+
+    Raise OSError if it does not exist, or is a directory, a pipe, a socket or a device.
+    """
+    mode = file.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, _NOT_REGULAR, str(file))
 
 
 def write_atomically(content: bytes, file: Path) -> None:
-    """Write `content` to `file` atomically.
+    """Write an output file of a user atomically; see :func:`replace_file`.
 
-    Steps: temporary file in the same directory, fsync, rename, fsync of the directory. Missing
-    parent directories are created. The target of a symbolic link is replaced. A path that is not a
-    regular file (a directory, a device) is rejected. Raise StoreError if the file cannot be
-    written. The temporary file is removed.
+    Missing parent directories are created. The target of a symbolic link is replaced. A path that
+    is not a regular file (a directory, a device) is rejected. Raise StoreError if the file cannot
+    be written. The temporary file is removed.
     """
     file = Path(os.path.realpath(file))
-    if file.exists() and not file.is_file():
-        raise StoreError(f"cannot write {file}: it is not a regular file")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {file}: {error.strerror or error}") from error
+    write_stored(content, file)
+
+
+def write_stored(content: bytes, file: Path) -> None:
+    """Write a file of a results directory atomically; see :func:`replace_file`.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written, such as because its directory was removed.
+    """
+    try:
+        replace_file(content, file)
+    except OSError as error:
+        raise StoreError(f"cannot write {file.absolute()}: {error.strerror or error}") from error
+
+
+def replace_file(content: bytes, file: Path) -> None:
+    """Write `content` to `file` atomically.
+
+    Steps: temporary file in the same directory, fsync, rename, fsync of the directory. The
+    directory must exist. A symbolic link is replaced, not followed: in a shared directory its
+    target may be any file of the user.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written. The temporary file is removed.
+    """
+    if os.path.lexists(file) and not (file.is_symlink() or file.is_file()):
+        raise OSError(errno.EINVAL, _NOT_REGULAR, str(file))
     # unique per thread, as the watchdog of a run may write the same row as the run itself
     temporary = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as sink:
+        _discard(temporary)  # left by a killed process of this number, or placed by another user
+        with temporary.open("xb") as sink:
             sink.write(content)
             sink.flush()
             _sync(sink.fileno())
         temporary.replace(file)
         _sync_directory(file.parent)
-    except OSError as error:
-        raise StoreError(f"cannot write {file}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # the cause of a failed write may make this fail too
-            temporary.unlink(missing_ok=True)
+        _discard(temporary)
+
+
+def _discard(file: Path) -> None:
+    with suppress(OSError):  # the cause of a failed write may make this fail too
+        file.unlink(missing_ok=True)
 
 
 def require_output(file: Path, what: str, inputs: Path | None = None) -> None:
@@ -57,7 +105,7 @@ def require_output(file: Path, what: str, inputs: Path | None = None) -> None:
     that must not be overwritten), or cannot be written.
     """
     if file.exists() and not file.is_file():
-        raise UsageError(f"cannot write {what} to {file}: it is not a regular file")
+        raise UsageError(f"cannot write {what} to {file}: {_NOT_REGULAR}")
     if inputs is not None and _is_input(file, inputs):
         raise UsageError(f"cannot write {what} to {file}: that belongs to the results in {inputs}")
     require_writable(file.absolute().parent, what)
@@ -85,14 +133,13 @@ def require_writable(directory: Path, what: str) -> None:
 
 
 def remove_temporaries(directory: Path) -> None:
-    """Remove temporary files of :func:`write_atomically` that a killed process left.
+    """Remove temporary files of :func:`replace_file` that a killed process left.
 
     No other process may write to `directory`.
     """
     for file in directory.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(file.name):  # other files belong to the user
-            with suppress(OSError):
-                file.unlink()
+            _discard(file)
 
 
 def _sync(descriptor: int) -> None:

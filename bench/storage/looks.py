@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bench.errors import SpecError, StoreError
 from bench.spec.expressions import format_seeds, parse_seeds
-from bench.storage.files import write_atomically
+from bench.storage.files import require_regular, write_stored
 
 #: Errors of reading a file with other content.
 _MALFORMED = (
@@ -51,6 +51,7 @@ class Ledger:
         Raise StoreError if the file cannot be read, or is not a list of looks.
         """
         try:
+            require_regular(self.file)
             content = json.loads(self.file.read_text(encoding="utf-8"))
             return tuple(
                 TakenLook(
@@ -86,4 +87,4 @@ class Ledger:
             {"seeds": format_seeds(k.seeds), "missing": k.missing, "at": k.at.isoformat()}
             for k in looks
         ]
-        write_atomically((json.dumps({"looks": entries}, indent=2) + "\n").encode(), self.file)
+        write_stored((json.dumps({"looks": entries}, indent=2) + "\n").encode(), self.file)

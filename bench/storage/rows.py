@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from bench.errors import SpecError, StoreError
 from bench.storage.compatibility import run_spec_of
 from bench.storage.consistency import contradiction
-from bench.storage.files import write_atomically
+from bench.storage.files import require_regular, write_stored
 from bench.storage.records import LATER_COLUMNS, SCHEMA, SCHEMA_VERSION
 
 _ROWS_IN_GROUP = 64
@@ -31,6 +31,7 @@ def read_rows(file: Path, *, check: bool = True) -> pa.Table:
     StoreError if the file is not a parquet file with this schema, or a row was altered.
     """
     try:
+        require_regular(file)
         # not read_table, which is slower and adds columns for directories named key=value
         with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as opened:
             is_large = opened.num_row_groups > 1
@@ -77,7 +78,15 @@ def refuse_altered(rows: pa.Table) -> None:
 
 
 def write_rows(rows: pa.Table, file: Path) -> None:
-    """Write rows to one parquet file atomically; raise StoreError if the file cannot be written."""
+    """Write rows to one parquet file of a results directory atomically.
+
+    Raise StoreError if the file cannot be written.
+    """
+    write_stored(as_parquet(rows), file)
+
+
+def as_parquet(rows: pa.Table) -> bytes:
+    """Return the content of a parquet file of rows."""
     sink = pa.BufferOutputStream()
     # small row groups with checksums: a flipped bit is detected, and damages one group only
     pq.write_table(
@@ -87,4 +96,4 @@ def write_rows(rows: pa.Table, file: Path) -> None:
         write_page_checksum=True,
         use_dictionary=False,  # Arrow does not verify the checksums of dictionary pages
     )
-    write_atomically(sink.getvalue().to_pybytes(), file)
+    return bytes(sink.getvalue().to_pybytes())

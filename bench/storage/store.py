@@ -32,7 +32,12 @@ import pyarrow.parquet as pq
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.storage.compatibility import run_spec_of
-from bench.storage.files import remove_temporaries, require_writable, write_atomically
+from bench.storage.files import (
+    remove_temporaries,
+    require_regular,
+    require_writable,
+    write_stored,
+)
 from bench.storage.records import FAILED, FILE_COLUMN, SCHEMA, RunRecord
 from bench.storage.rows import in_schema, is_unreachable, read_rows, refuse_altered, write_rows
 
@@ -43,6 +48,10 @@ _SPEC_COLUMNS = [
     *("run_key", "optimizer", "algorithm", "hyperparameters", "schedule", "seed"),
     *vars(Workload()),
 ]
+#: Hexadecimal digits of the hash in the name of a file: 64 bits. Older files have 24 bits.
+_DIGITS, _OLD_DIGITS = 16, 6
+#: Characters of the name of a variant in the name of its files.
+_LONGEST_STEM = 60
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class Store:
 
     def run_file(self, run: RunSpec) -> Path:
         """Return the file for the row of `run`."""
-        return self.runs_directory / f"{file_stem(run.optimizer.name)}-seed{run.seed:04d}.parquet"
+        return self.runs_directory / _run_file_name(run.optimizer.name, run.seed)
 
     def create(self) -> None:
         """Create the directory; raise UsageError if rows cannot be written to it."""
@@ -93,11 +102,11 @@ class Store:
 
     def write_spec(self, spec: SweepSpec) -> None:
         """Store the declaration of the sweep."""
-        write_atomically(spec.to_json().encode(), self.spec_file)
+        write_stored(spec.to_json().encode(), self.spec_file)
 
     def write_options(self, text: str) -> None:
         """Store the spec file of the sweep (:func:`bench.sweeps.reproduce.options_text`)."""
-        write_atomically(text.encode(), self.options_file)
+        write_stored(text.encode(), self.options_file)
 
     def read_spec(self) -> SweepSpec | None:
         """Return the stored declaration, or None if there is none.
@@ -105,6 +114,7 @@ class Store:
         Raise SpecError if the file is not a declaration, and StoreError if the file cannot be read.
         """
         try:
+            require_regular(self.spec_file)
             return SweepSpec.from_json(self.spec_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
@@ -139,7 +149,7 @@ class Store:
         _refuse_copies(single)
         if misnamed is not None:
             raise misnamed
-        if not self.rows_file.is_file():
+        if not os.path.lexists(self.rows_file):
             return single
         return {self.rows_file: _not_replaced(read_rows(self.rows_file), single), **single}
 
@@ -155,9 +165,9 @@ class Store:
     def _read_run(self, file: Path) -> pa.Table:
         """Read the file of one run, and check that its name is that of the run."""
         rows = read_rows(file)
-        for row in rows.select(_SPEC_COLUMNS).to_pylist():
-            own = self.run_file(run_spec_of(row)).name
-            if own != file.name:
+        for row in rows.select(["optimizer", "seed"]).to_pylist():
+            own = _run_file_name(**row)
+            if file.name not in (own, _run_file_name(**row, n_digits=_OLD_DIGITS)):
                 raise _MisnamedError(file, own, rows)
         return rows
 
@@ -165,6 +175,9 @@ class Store:
         """Remove files that a killed sweep left; no other process may write to the directory."""
         for directory in (self.directory, self.runs_directory):
             remove_temporaries(directory)
+        if self.begun_directory.is_symlink():
+            with suppress(OSError):
+                self.begun_directory.unlink()
         shutil.rmtree(self.begun_directory, ignore_errors=True)
 
     def repair(self, spec: SweepSpec | None = None) -> Repair:
@@ -188,6 +201,7 @@ class Store:
             else:
                 single[file] = rows
         _refuse_copies(single)
+        single = {self._renamed(file, rows): rows for file, rows in single.items()}
         if not os.path.lexists(self.rows_file):
             return Repair(files=single, damage=tuple(damage))
         try:
@@ -201,19 +215,20 @@ class Store:
         files = {self.rows_file: _not_replaced(rows, single), **single}
         return Repair(files=files, damage=tuple(damage))
 
+    def _renamed(self, file: Path, rows: pa.Table) -> Path:
+        """Give a file of an older version the current name, under which its run is repeated."""
+        for row in rows.select(["optimizer", "seed"]).to_pylist():
+            target = file.with_name(_run_file_name(**row))
+            return file if target == file else _moved(file, target)
+        return file
+
     def _set_aside(self, file: Path, reason: str) -> Damage:
         target = self.quarantine_directory / file.name
         number = 1
         while os.path.lexists(target):
             number += 1
             target = self.quarantine_directory / f"{file.stem}-{number}{file.suffix}"
-        try:
-            self.quarantine_directory.mkdir(parents=True, exist_ok=True)
-            file.rename(target)
-        except OSError as error:
-            why = error.strerror or error
-            raise StoreError(f"cannot move {file} to {target}: {why}") from error
-        return Damage(file=file, target=target, reason=reason)
+        return Damage(file=file, target=_moved(file, target), reason=reason)
 
     def compact(self) -> Mapping[Path, pa.Table]:
         """Merge all rows into one file and return them; an interruption loses no row.
@@ -265,6 +280,16 @@ class _MisnamedError(StoreError):
         self.rows = rows
 
 
+def _moved(file: Path, target: Path) -> Path:
+    """Move a file within a results directory, and return its new path."""
+    try:
+        target.parent.mkdir(exist_ok=True)
+        return file.rename(target)
+    except OSError as error:
+        why = error.strerror or error
+        raise StoreError(f"cannot move {file} to {target}: {why}") from error
+
+
 def _reason_inside(error: StoreError) -> str:
     """The message of an error about the content of a file; other errors are raised again."""
     if is_unreachable(error.__cause__):
@@ -287,6 +312,7 @@ def _valid_rows(file: Path) -> pa.Table:
     """Return the rows of a damaged file that can be read and are consistent."""
     valid: dict[str, pa.Table] = {}
     try:
+        require_regular(file)
         source = pq.ParquetFile(file, page_checksum_verification=True)
         groups = source.num_row_groups
     except MemoryError:  # pyarrow's is an ArrowException too
@@ -362,15 +388,19 @@ def runs_table(files: Mapping[Path, pa.Table]) -> pd.DataFrame:
     return pa.concat_tables(named).to_pandas()
 
 
-def file_stem(variant: str) -> str:
+def _run_file_name(optimizer: str, seed: int, n_digits: int = _DIGITS) -> str:
+    return f"{file_stem(optimizer, n_digits)}-seed{seed:04d}.parquet"
+
+
+def file_stem(variant: str, n_digits: int = _DIGITS) -> str:
     """Return a file name for a variant: valid on every system, and unique per variant.
 
     >>> file_stem("adam")
     'adam'
     >>> file_stem("adam[lr=0.003]")
-    'adam-lr=0.003-d51208'
+    'adam-lr=0.003-d51208e16147bdb4'
     """
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "-", variant).strip("-.")[:60]
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "-", variant).strip("-.")[:_LONGEST_STEM]
     if safe == variant:
         return safe
-    return f"{safe}-{hashlib.sha256(variant.encode()).hexdigest()[:6]}"
+    return f"{safe}-{hashlib.sha256(variant.encode()).hexdigest()[:n_digits]}"

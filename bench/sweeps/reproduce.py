@@ -13,6 +13,7 @@ from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.spec.expressions import format_seeds
 from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
 from bench.spec.options import ExecutionOptions
+from bench.storage.files import require_regular
 
 #: Default number of seeds.
 DEFAULT_SEEDS = 20
@@ -127,6 +128,7 @@ def refuse_foreign(file: Path) -> None:
         If the file exists and no sweep has written it.
     """
     try:
+        require_regular(file)
         with file.open("rb") as source:
             is_own = source.read(len(HEADER)) == HEADER.encode()
     except OSError:  # missing; an unreadable file makes writing fail with its reason

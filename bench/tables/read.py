@@ -25,6 +25,7 @@ from bench.analysis.outcomes import STATUS
 from bench.errors import MixedRunsError, StoreError, TableError, UsageError, first_line
 from bench.spec.model import Workload
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, comparable, one_budget
+from bench.storage.files import require_regular
 from bench.storage.records import FILE_COLUMN, REQUIRED_COLUMNS, SCHEMA
 from bench.storage.store import Store, load_runs
 from bench.tables.delimited import COMMENT, read_delimited
@@ -87,6 +88,7 @@ def _parquet_columns(path: Path) -> set[str]:
     import pyarrow.parquet as pq
 
     try:
+        require_regular(path)
         return set(pq.read_schema(path).names)
     except MemoryError:  # pyarrow's is an ArrowException too
         raise
@@ -197,6 +199,7 @@ class _Reader:
 
     def _read(self, file: Path) -> pd.DataFrame:
         try:
+            require_regular(file)
             if file.suffix.lower() in PARQUET:
                 return self._read_parquet(file)
             return self._read_text(file)

@@ -275,6 +275,7 @@ def test_a_diverged_run_stores_the_rates_up_to_its_end(tmp_path: Path, arrays: P
     workload = Workload(iterations=200, eval_every=20)
     run = RunSpec(workload=workload, optimizer=variant("sgd[lr=1e30,schedule=cosine]"), seed=0)
     store = Store(tmp_path / "x")
+    store.create()
     do_job(
         Job(runs=(run,)), RunContext(arrays=arrays, machine=describe_machine("cpu", 1), store=store)
     )

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +15,11 @@ import pytest
 from _rows import RUN, SGD, outcome, record
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
+from bench.execution.timeouts import time_limit
 from bench.spec.model import SweepSpec
 from bench.storage.compatibility import UNIFORM_COLUMNS, check_uniform
-from bench.storage.files import require_output, write_atomically
+from bench.storage.files import require_output, write_atomically, write_stored
+from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED, SCHEMA, RunRecord
 from bench.storage.rows import read_rows
 from bench.storage.store import Store, file_stem, finished_keys, load_runs
@@ -141,6 +146,87 @@ def test_an_altered_row_is_an_error(store: Store, changes: dict[str, object], me
         store.read_rows()
 
 
+def test_text_that_is_not_utf8_is_an_error(store: Store) -> None:
+    rows = pa.Table.from_pylist([vars(record())], schema=SCHEMA)
+    cell = pa.array([b"\xff\xfe"], pa.binary())
+    broken = pa.Array.from_buffers(pa.string(), 1, cell.buffers())
+    place = SCHEMA.get_field_index("device_name")
+    for column in (broken, cell):
+        pq.write_table(rows.set_column(place, "device_name", column), store.run_file(RUN))
+        with pytest.raises(StoreError, match=r"cannot read the runs in .*-seed0007\.parquet: "):
+            store.read_rows()
+
+
+def test_links_in_a_results_directory_are_replaced(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    spec = SweepSpec(name="x", optimizers=(SGD,), seeds=(1, 2))
+    ledger = Ledger(store.looks_file)
+    files = (store.spec_file, store.options_file, store.looks_file, store.run_file(RUN))
+    for file in files:
+        file.symlink_to(target)
+    store.write_spec(spec)
+    store.write_options("text")
+    target.write_text('{"looks": []}')
+    ledger.record(ledger.with_look(TakenLook(seeds=(1, 2), missing=0, at=datetime.now(UTC))))
+    store.write_run(RUN, record())
+    assert target.read_text() == '{"looks": []}'
+    assert not any(file.is_symlink() for file in files)
+    assert (store.read_spec(), len(ledger.read()), len(store.read_rows())) == (spec, 1, 1)
+
+
+@pytest.mark.parametrize("write", [write_atomically, write_stored])
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(
+    tmp_path: Path, write: Callable[[bytes, Path], None]
+) -> None:
+    target, file = tmp_path / "precious", tmp_path / "x"
+    target.write_text("mine")
+    number = f"{os.getpid()}-{threading.get_ident()}"
+    (tmp_path / f".x.{number}.tmp").symlink_to(target)
+    write(b"new", file)
+    assert (file.read_bytes(), target.read_text()) == (b"new", "mine")
+    assert {path.name for path in tmp_path.iterdir()} == {"precious", "x"}
+
+
+def test_a_removed_directory_is_not_made_again(store: Store) -> None:
+    shutil.rmtree(store.directory)
+    spec = SweepSpec(name="x", optimizers=(SGD,), seeds=(1, 2))
+    look = TakenLook(seeds=(1, 2), missing=0, at=datetime.now(UTC))
+    for write in (
+        lambda: store.write_run(RUN, record()),
+        lambda: store.write_spec(spec),
+        lambda: Ledger(store.looks_file).record([look]),
+    ):
+        with pytest.raises(StoreError, match=r"cannot write .*: No such file or directory$"):
+            write()
+    assert not store.directory.exists()
+
+
+def test_a_link_in_place_of_the_marks_of_runs_is_removed(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    store.begun_directory.symlink_to(tmp_path / "other")
+    store.tidy()
+    assert not os.path.lexists(store.begun_directory)
+    assert (tmp_path / "other" / "file").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda file: file.symlink_to("/dev/zero")])
+def test_a_pipe_or_device_in_place_of_a_file_is_an_error_at_once(
+    store: Store, make: Callable[[Path], object]
+) -> None:
+    for file, read in (
+        (store.spec_file, store.read_spec),
+        (store.looks_file, Ledger(store.looks_file).read),
+    ):
+        make(file)
+        with (
+            time_limit(20, "it waits"),
+            pytest.raises(StoreError, match=f"cannot read {file}: it is not a regular file"),
+        ):
+            read()
+
+
 def test_writing_to_links_and_devices(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     write_atomically(b"new", tmp_path / "link")
@@ -183,6 +269,23 @@ CONTRADICTIONS = {
     "budget": ({"eval_iterations": [500, 9999]}, "must ascend from 1 to at most 3000"),
     "early end": ({"eval_iterations": [500, 1000]}, "last evaluation is at 1000 of 3000"),
     "last": ({"eval_test_accuracy": [0.9, 0.8]}, "last of eval_test_accuracy is not"),
+    "test loss": ({"test_loss": 0.4}, "last of eval_test_loss is None, though test_loss is 0.4"),
+    "train loss": ({"train_loss": 0.5}, "last of eval_train_loss is 0.25, though train_loss is"),
+    "negative loss": (
+        {"eval_test_loss": [-0.5, None]},
+        "test_loss must be null or finite and at least 0, got -0.5",
+    ),
+    "loss is nan": (
+        {"eval_train_loss": [float("nan"), 0.25]},
+        "train_loss must be null or finite and at least 0, got nan",
+    ),
+    "falling times": (
+        {"eval_train_seconds": [2.5, 0.5]},
+        "eval_train_seconds must not decrease and end at most at train_seconds 2.5, got [2.5, 0.5]",
+    ),
+    "negative times": ({"eval_train_seconds": [-0.5, 2.5]}, "eval_train_seconds must not decrease"),
+    "late times": ({"eval_train_seconds": [0.5, 2.6]}, "end at most at train_seconds 2.5"),
+    "no times": ({"eval_train_seconds": [None, 2.5]}, "eval_train_seconds must not decrease"),
     "endless": ({"train_seconds": 1e300}, "train_seconds is 1e+300"),
     "infinite": ({"eval_seconds": float("inf")}, "eval_seconds is inf"),
     "past": ({"started_at": datetime(1, 1, 1, tzinfo=UTC)}, "started_at lies in the year 1"),
@@ -249,3 +352,26 @@ def test_file_names_are_valid_and_unique(variant: str) -> None:
     assert not stem.startswith(".")
     assert stem != file_stem(variant + "'")
     assert file_stem("rmsprop") == "rmsprop"
+
+
+#: Variants whose names begin alike, and whose SHA-256 has the same first 24 bits.
+SAME_24_BITS = [f"sgd[lr=0.{'1' * 60}{end}]" for end in (2983, 7489)]
+
+
+def test_variants_whose_hashes_agree_in_24_bits_have_files_of_their_own(store: Store) -> None:
+    runs = [replace(RUN, optimizer=replace(SGD, name=name)) for name in SAME_24_BITS]
+    for run in runs:
+        store.write_run(run, record(run))
+    assert sorted(store.read_rows()["optimizer"].to_pylist()) == sorted(SAME_24_BITS)
+
+
+def test_files_with_short_hashes_are_read_and_renamed(store: Store) -> None:
+    run = replace(RUN, optimizer=replace(SGD, name="sgd[lr=0.1]"))
+    store.write_run(run, record(run))
+    current = store.run_file(run)
+    old = current.with_name("sgd-lr=0.1-1a0428-seed0007.parquet")
+    assert old.name == f"{file_stem('sgd[lr=0.1]', 6)}-seed0007.parquet"
+    current.rename(old)
+    assert store.read_rows()["optimizer"].to_pylist() == ["sgd[lr=0.1]"]
+    assert list(store.repair().files) == [current]
+    assert list(store.runs_directory.iterdir()) == [current]

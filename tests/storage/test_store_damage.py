@@ -18,6 +18,7 @@ import pytest
 from _rows import RUN, record
 
 from bench.errors import StoreError
+from bench.execution.timeouts import time_limit
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.storage import files, store
 from bench.storage.files import write_atomically
@@ -75,6 +76,16 @@ def _directory(file: Path) -> None:
     file.mkdir()
 
 
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _device(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
 def _loop(file: Path) -> None:
     file.unlink()
     file.symlink_to(file.name)
@@ -95,6 +106,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another sweep's": (_other_sweep, "iterations=60, where this sweep has 3000"),
     "another run's": (_other_name, "holds the run of sgd-seed0008.parquet"),
     "directory": (_directory, "cannot read the runs in"),
+    "pipe": (_pipe, "it is not a regular file"),
+    "device": (_device, "it is not a regular file"),
     "symlink loop": (_loop, "cannot read the runs in"),
     "link to nowhere": (_nowhere, "cannot read the runs in"),
 }
@@ -106,15 +119,34 @@ def test_a_damaged_file_is_named_and_set_aside(sweep: Store, kind: str) -> None:
     file = sweep.run_file(RUN)
     damage(file)
     if kind != "another sweep's":  # found by its workload, not on reading
-        with pytest.raises((StoreError, store.MixedRunsError)):
+        with (
+            time_limit(20, "it waits"),
+            pytest.raises((StoreError, store.MixedRunsError), match=f"{file.name}|hold the same"),
+        ):
             sweep.read_rows()
-    (found,) = sweep.repair(DECLARED).damage
+    with time_limit(20, "it waits"):
+        (found,) = sweep.repair(DECLARED).damage
     assert found.file == file
     assert found.target == sweep.quarantine_directory / file.name
     assert reason in found.reason
     assert os.path.lexists(found.target)
     assert sweep.read_rows()["seed"].to_pylist() == [8]
     assert sweep.repair(DECLARED).damage == ()
+
+
+@pytest.mark.parametrize("damage", [_pipe, _device, _directory, _nowhere])
+def test_rows_that_are_not_in_a_regular_file_are_named_and_set_aside(
+    sweep: Store, damage: Callable[[Path], None]
+) -> None:
+    sweep.compact()
+    damage(sweep.rows_file)
+    with time_limit(20, "it waits"), pytest.raises(StoreError, match="cannot read the runs in"):
+        sweep.read_rows()
+    with time_limit(20, "it waits"):
+        (found,) = sweep.repair(DECLARED).damage
+    assert os.path.lexists(sweep.quarantine_directory / "runs.parquet")
+    assert found.file == sweep.rows_file
+    assert len(sweep.read_rows()) == 0
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
@@ -185,6 +217,7 @@ def test_merging_files_does_not_change_rows(sweep: Store) -> None:
     sweep.compact()
     assert sweep.rows_file.stat().st_mtime_ns == before, "there was nothing to do"
     newer = record(RUN, train_seconds=3.5)
+    sweep.create()
     sweep.write_run(RUN, newer)
     sweep.compact()
     rows = {row["seed"]: row["train_seconds"] for row in sweep.read_rows().to_pylist()}
