@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from bench.datasets import cache as datasets
 from bench.errors import StoreError, UsageError
@@ -28,6 +26,7 @@ from bench.spec.model import SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import is_external
 from bench.storage.store import Damage, Repair, Store, joined, runs_table
+from bench.sweeps.lock import DirectoryLock, locked
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
@@ -241,7 +240,7 @@ def run_sweep(
     SpecError
         If a trial of a user's network fails.
     StoreError
-        If a stored file cannot be read, written or moved.
+        If a stored file cannot be read, written or moved, or the directory was moved or removed.
     TrainingError
         If every run of the sweep failed.
     """
@@ -250,7 +249,7 @@ def run_sweep(
     arrays = datasets.prepare(spec.workload.dataset, data_dir, quiet=quiet)
     _try_network(spec.workload, arrays, execution.devices[0])
     store.create()
-    with _locked(store):
+    with locked(store.directory) as lock:
         store.tidy()
         repair = _repair(spec, store)
         for damage in repair.damage:
@@ -269,7 +268,8 @@ def run_sweep(
                 timeout=execution.timeout,
                 in_process=execution.in_process,
             )
-            _train(status, execution, context, on_event)
+            _train(status, execution, context, lock, on_event)
+        lock.verify()  # rows must not be put together in a directory that is not locked
         is_compact = not status.missing and set(repair.files) <= {store.rows_file}
         files = repair.files if is_compact else _compact(store)
     refuse_all_failed(planned_rows(joined(files), spec), store.directory)
@@ -280,6 +280,7 @@ def _train(
     status: SweepStatus,
     execution: ExecutionOptions,
     context: RunContext,
+    lock: DirectoryLock,
     on_event: Callable[[SweepEvent], None],
 ) -> None:
     placement = lay_out(status.missing, execution, context.arrays)
@@ -289,6 +290,7 @@ def _train(
     on_event(SweepStarted(status=status, placement=placement))
     with closing(run_plan(status.missing, context)) as events:
         for event in events:
+            lock.verify()
             changes |= dict.fromkeys((event.optimizer, note) for note in event.notes)
             on_event(event)
     for optimizer, change in changes:
@@ -362,36 +364,3 @@ def _stored_seconds(done: pa.Table) -> dict[str, float]:
         seconds = run["train_seconds"] + run["eval_seconds"]
         by_optimizer.setdefault(run["optimizer"], []).append(seconds)
     return {name: median(values) for name, values in by_optimizer.items()}
-
-
-@contextmanager
-def _locked(store: Store) -> Iterator[None]:
-    """Allow one sweep at a time in a directory; the lock ends with its process."""
-    lock = FileLock(store.directory / ".lock", timeout=0)
-    owner = (
-        store.directory / ".lock.pid"
-    )  # a separate file: some systems do not allow reading a locked file
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(
-            f"another sweep{_owner(owner)} is writing to {store.directory}: wait for it, or use "
-            "another --name"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"cannot lock {store.directory}: {error.strerror or error}") from error
-    try:
-        with suppress(OSError):  # the number only adds to a message
-            owner.write_text(f"{os.getpid()}\n")
-        yield
-    finally:
-        with suppress(OSError):  # the directory may be read-only; the first error matters more
-            owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def _owner(file: Path) -> str:
-    try:
-        return f" (process {int(file.read_text())})"
-    except (OSError, ValueError):
-        return ""
