@@ -31,7 +31,6 @@ import pyarrow.parquet as pq
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.spec.model import RunSpec, SweepSpec, Workload
-from bench.storage.compatibility import run_spec_of
 from bench.storage.files import (
     remove_temporaries,
     require_regular,
