@@ -4,61 +4,95 @@ MNIST is included in the package. At first use its files are verified, unpacked 
 :class:`torchvision.datasets.MNIST`, and read through torchvision. Other datasets are downloaded by
 torchvision, loaded from scikit-learn, or defined by the user.
 
-Each dataset is stored as ``.npy`` files with a manifest of their hashes, which is checked at every
-start. A damaged or incomplete cache is rebuilt under a lock, in a temporary directory that is then
-renamed. Workers only map the arrays and do not import torchvision.
+Each dataset is stored as ``.npy`` files with a manifest. At every start its content hash
+(:mod:`bench.datasets.content`) is compared with the hash in the code, else with that in the
+manifest. A damaged or incomplete cache is rebuilt under a lock, in a temporary directory that is
+then renamed. Workers only map the arrays and do not import torchvision.
 """
 
 from __future__ import annotations
 
 import atexit
-import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 from filelock import FileLock
 
-from bench.datasets.arrays import KEYS, checked, count_classes
+from bench.datasets.arrays import KEYS, checked
 from bench.datasets.arrays import Dataset as Dataset
+from bench.datasets.content import ARRAYS, MANIFEST, PINNED, hash_dataset, hash_files
 from bench.datasets.custom import call_function, is_npz, read_npz
 from bench.datasets.downloads import fetch
-from bench.datasets.mnist import read_mnist, sha256
+from bench.datasets.mnist import read_mnist
 from bench.datasets.names import N_TRAIN, resolve_dataset
-from bench.errors import DataError
+from bench.errors import DataError, SpecError
 from bench.spec.plugins import is_external
 
 #: Overrides the cache directory, like ``--data-dir``.
 DATA_DIR_VARIABLE = "OPTIMIZER_BENCH_DATA"
 
+#: Content hash of what the function of a user returned, by its name, when its sweep was declared.
+_declared: dict[str, str] = {}
 
-_MANIFEST = "manifest.json"
 
+@dataclass(frozen=True, kw_only=True)
+class CachedDataset:
+    """A dataset in the cache, verified.
 
-_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+    Attributes
+    ----------
+    directory
+        Directory of the arrays, for :func:`load`.
+    content_hash
+        Their content hash.
+    is_new
+        Whether this call has written them.
+    """
+
+    directory: Path
+    content_hash: str
+    is_new: bool
 
 
 def n_train_images(name: str, data_dir: Path | None = None) -> int:
     """Return the number of training images, without a download.
 
-    A user-defined dataset is prepared first. Raises the errors of :func:`prepare`.
+    A user-defined dataset is read, and not put into the cache. Raises the errors of
+    :func:`prepare`.
     """
     if name in N_TRAIN:
         return N_TRAIN[name]
-    return len(load(prepare(name, data_dir)).train_labels)
+    name = resolve_dataset(name)
+    source = _source(name, quiet=True)
+    if source.content_hash is not None:
+        _declared[name] = source.content_hash
+    cache = data_dir or default_data_dir()
+    arrays = cache / source.directory
+    is_cached = source.content_hash is None and _verified_hash(arrays) is not None
+    return len((load(arrays) if is_cached else source.read(cache)).train_labels)
 
 
 def prepare(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> Path:
     """Put the arrays of a dataset into the cache if necessary, and return their directory.
+
+    See :func:`prepare_verified`.
+    """
+    return prepare_verified(name, data_dir, quiet=quiet).directory
+
+
+def prepare_verified(
+    name: str, data_dir: Path | None = None, *, quiet: bool = True
+) -> CachedDataset:
+    """Put the arrays of a dataset into the cache if necessary.
 
     Parameters
     ----------
@@ -74,15 +108,17 @@ def prepare(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> P
     Raises
     ------
     SpecError
-        If the name is unknown, or a user-defined dataset is invalid.
+        If the name is unknown, a user-defined dataset is invalid, or a function returns other
+        arrays than before.
     DataError
         If files are damaged, cannot be downloaded, or cannot be written to any directory.
     """
     name = resolve_dataset(name)
-    cache = data_dir or default_data_dir()
-    prepare_in = _preparation(name, quiet=quiet)
+    cache, source = data_dir or default_data_dir(), _source(name, quiet=quiet)
+    if is_external(name) and not is_npz(name):
+        _refuse_other_arrays(name, source)
     try:
-        return prepare_in(cache)
+        return _prepare_in(cache, source)
     except OSError as error:
         reason = f"cannot keep the dataset in {cache} ({error.strerror or error})"
     try:
@@ -91,13 +127,19 @@ def prepare(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> P
         warnings.warn(
             f"{reason}; it is unpacked into {temporary} for this run", RuntimeWarning, stacklevel=2
         )
-        return prepare_in(temporary)
+        return _prepare_in(temporary, source)
     except OSError as error:
         room = "120 MB" if name == "mnist" else "it"
         raise DataError(
             f"{reason}, nor in a temporary directory ({error.strerror or error}): name a directory "
             f"with room for {room} with --data-dir"
         ) from error
+
+
+def discard(dataset: CachedDataset) -> None:
+    """Remove the arrays of a function if this command has written them and does not use them."""
+    if dataset.is_new and dataset.directory.name.startswith("user-"):
+        shutil.rmtree(dataset.directory, ignore_errors=True)
 
 
 def default_data_dir() -> Path:
@@ -112,85 +154,107 @@ def load(directory: Path) -> Dataset:
     They are mapped copy-on-write. All workers share the pages, and torch wraps the arrays without
     a warning about read-only memory.
     """
-    manifest = json.loads((directory / _MANIFEST).read_text())
+    manifest = json.loads((directory / MANIFEST).read_text())
     channels, height, width = manifest["image_shape"]
     return Dataset(
-        **{name: np.load(directory / f"{name}.npy", mmap_mode="c") for name in _ARRAYS},
+        **{name: np.load(directory / f"{name}.npy", mmap_mode="c") for name in ARRAYS},
         image_shape=(channels, height, width),
         n_classes=manifest["n_classes"],
     )
 
 
-def _preparation(name: str, *, quiet: bool) -> Callable[[Path], Path]:
-    """Return the function that puts the arrays of a dataset into a cache if they are missing."""
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Where the arrays of a dataset come from, and their directory in a cache.
+
+    `content_hash` is the hash that they must have; None if only their manifest has it.
+    """
+
+    stem: str
+    read: Callable[[Path], Dataset]
+    content_hash: str | None = None
+
+    @property
+    def directory(self) -> str:
+        return f"{self.stem}-arrays"
+
+
+def _source(name: str, *, quiet: bool) -> _Source:
     if is_npz(name):
-        digest = name.rpartition("@")[2]
-        return partial(_prepare_in, stem=f"npz-{digest}", read=lambda _: read_npz(name))
+        return _Source(stem=f"npz-{name.rpartition('@')[2]}", read=lambda _: read_npz(name))
     if is_external(name):
-        # named after the content, as the function may return different data at each call
+        # named after the content, as the function may read files that have changed
         dataset = call_function(name)
-        return partial(_prepare_in, stem=f"user-{_content_hash(dataset)}", read=lambda _: dataset)
-    if name == "mnist":
-        return partial(_prepare_in, stem=name, read=read_mnist)
-    if name == "digits":
-        return partial(_prepare_in, stem=name, read=lambda _: _read_digits())
-    return partial(_prepare_in, stem=name, read=lambda cache: fetch(name, cache, quiet=quiet))
+        content_hash = hash_dataset(dataset)
+        stem = f"user-{content_hash[:16]}"
+        return _Source(stem=stem, read=lambda _: dataset, content_hash=content_hash)
+    own = {"mnist": read_mnist, "digits": lambda _: _read_digits()}
+    read = own.get(name, lambda cache: fetch(name, cache, quiet=quiet))
+    return _Source(stem=name, read=read, content_hash=PINNED.get(name))
 
 
-def _prepare_in(cache: Path, *, stem: str, read: Callable[[Path], Dataset]) -> Path:
-    arrays = cache / f"{stem}-arrays"
-    if _is_intact(arrays):
-        return arrays
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{stem}.lock"):
-        if not _is_intact(arrays):  # another process may have built it in the meantime
-            _build(read(cache), arrays)
-    return arrays
-
-
-def _is_intact(arrays: Path) -> bool:
-    """Return whether all arrays match the manifest; manifests of old versions are incomplete."""
-    try:
-        manifest = json.loads((arrays / _MANIFEST).read_text())
-        digests = manifest["sha256"]
-        return (
-            set(digests) == set(_ARRAYS)
-            and all(sha256(arrays / f"{name}.npy") == digests[name] for name in _ARRAYS)
-            and _fits(load(arrays))
+def _refuse_other_arrays(name: str, source: _Source) -> None:
+    """Refuse a function that returns other arrays than when the sweep was declared."""
+    found = source.content_hash or ""
+    before = _declared.setdefault(name, found)
+    if found != before:
+        raise SpecError(
+            f"dataset {name!r}: the function must return the same arrays at every call, their "
+            f"SHA-256 is {found} now and was {before} when the sweep was declared"
         )
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
-        return False
 
 
-def _fits(dataset: Dataset) -> bool:
-    """Return whether the shape and the number of classes in the manifest match the arrays."""
-    n_pixels = math.prod(dataset.image_shape)
-    return (
-        dataset.train_images.shape[1:] == dataset.test_images.shape[1:] == (n_pixels,)
-        and min(dataset.image_shape) > 0
-        and dataset.n_classes == count_classes(dataset.train_labels, dataset.test_labels)
-    )
+def _prepare_in(cache: Path, source: _Source) -> CachedDataset:
+    arrays = cache / source.directory
+    found = _verified_hash(arrays, source.content_hash)
+    if found is not None:
+        return CachedDataset(directory=arrays, content_hash=found, is_new=False)
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{source.stem}.lock"):
+        # another process may have built it in the meantime
+        found = _verified_hash(arrays, source.content_hash)
+        is_new = found is None
+        if is_new:
+            _build(source, cache)
+            found = _verified_hash(arrays, source.content_hash)
+    if found is None:
+        raise DataError(f"{arrays} does not hold the arrays that were written to it: try again")
+    return CachedDataset(directory=arrays, content_hash=found, is_new=is_new)
 
 
-def _build(dataset: Dataset, arrays: Path) -> None:
-    with _replacing(arrays) as building:
-        for name in _ARRAYS:
-            np.save(building / f"{name}.npy", getattr(dataset, name))
+def _verified_hash(arrays: Path, expected: str | None = None) -> str | None:
+    """Return the content hash of arrays in a cache, or None if it is not the expected one.
+
+    Parameters
+    ----------
+    expected
+        None: the hash in their manifest.
+    """
+    try:
+        wanted = expected or json.loads((arrays / MANIFEST).read_text())["sha256"]
+        found = hash_files(arrays)
+    except Exception:  # a missing or damaged file raises many types, a header of numpy too
+        return None
+    return found if found == wanted else None
+
+
+def _build(source: _Source, cache: Path) -> None:
+    dataset = source.read(cache)
+    content_hash = hash_dataset(dataset)
+    if source.content_hash not in (None, content_hash):
+        raise DataError(
+            f"the arrays of {source.stem} have SHA-256 {content_hash}, expected "
+            f"{source.content_hash}: reinstall the package that holds them"
+        )
+    with _replacing(cache / source.directory) as building:
+        for name in ARRAYS:
+            np.save(building / f"{name}.npy", np.ascontiguousarray(getattr(dataset, name)))
         manifest = {
             "image_shape": dataset.image_shape,
             "n_classes": dataset.n_classes,
-            "sha256": {name: sha256(building / f"{name}.npy") for name in _ARRAYS},
+            "sha256": content_hash,
         }
-        (building / _MANIFEST).write_text(json.dumps(manifest, indent=2))
-
-
-def _content_hash(dataset: Dataset) -> str:
-    digest = hashlib.sha256(repr(dataset.image_shape).encode())
-    for name in _ARRAYS:
-        array = getattr(dataset, name)
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]
+        (building / MANIFEST).write_text(json.dumps(manifest, indent=2))
 
 
 def _read_digits() -> Dataset:

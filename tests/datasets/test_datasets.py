@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import multiprocessing
 import shutil
 from importlib import resources
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench.datasets import cache as datasets
+from bench.datasets.content import MANIFEST, PINNED, hash_dataset, hash_files
 from bench.errors import DataError, SpecError
 
 
@@ -76,6 +78,33 @@ def test_a_damaged_cache_is_rebuilt(cache: Path, damage, file: str) -> None:  # 
         damage(cache / file)
     datasets.prepare("mnist", cache)
     assert (cache / file).read_bytes() == whole
+
+
+def test_labels_that_were_changed_with_their_manifest_are_rebuilt(cache: Path) -> None:
+    labels, manifest = cache / "mnist-arrays" / "test_labels.npy", cache / "mnist-arrays" / MANIFEST
+    whole = labels.read_bytes(), manifest.read_text()
+    np.save(labels, np.roll(np.load(labels), 1))
+    changed = hash_files(cache / "mnist-arrays")
+    manifest.write_text(json.dumps({**json.loads(whole[1]), "sha256": changed}))
+    datasets.prepare("mnist", cache)
+    assert (labels.read_bytes(), manifest.read_text()) == whole
+
+
+def test_the_arrays_have_the_hash_in_the_code(arrays: Path) -> None:
+    assert hash_files(arrays) == hash_dataset(datasets.load(arrays)) == PINNED["mnist"]
+
+
+def test_digits_have_the_hash_in_the_code(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn: pip install '.[digits]'")
+    assert datasets.prepare_verified("digits", tmp_path).content_hash == PINNED["digits"]
+
+
+def test_other_arrays_than_those_of_the_hash_are_an_error(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "PINNED", {"mnist": "0" * 64})
+    with pytest.raises(DataError, match=r"of mnist have SHA-256 [0-9a-f]{64}, expected 0{64}"):
+        datasets.prepare("mnist", cache)
 
 
 def test_damaged_raw_files_are_unpacked_again(cache: Path) -> None:

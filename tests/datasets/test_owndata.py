@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import shutil
 import sys
 import zipfile
@@ -19,6 +20,7 @@ from conftest import resolve_one
 
 from bench.datasets import cache as datasets
 from bench.datasets.arrays import checked
+from bench.datasets.content import ARRAYS
 from bench.datasets.names import resolve_dataset, short_name
 from bench.errors import BenchError, SpecError
 from bench.spec.model import Workload
@@ -280,6 +282,10 @@ def lists():
 def three():
     return arrays()[:3]
 
+def random():
+    x = np.random.default_rng().random((6, 2, 2))
+    return x, [0, 1, 2] * 2, x, [0, 1, 2] * 2
+
 def nothing():
     pass
 
@@ -302,6 +308,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     load_external.cache_clear()
+    monkeypatch.setattr(datasets, "_declared", {})
     (tmp_path / "mine_data.py").write_text(MODULE)
     np.save(tmp_path / "x.npy", labelled()["x_train"])
     return tmp_path
@@ -315,10 +322,20 @@ def test_a_user_function(mine: Path) -> None:
     assert datasets.load(first).image_shape == (3, 8, 8)
     assert datasets.n_train_images(name, mine / "cache") == 12
     np.save(mine / "x.npy", labelled()["x_train"][:9])  # the source does not change
+    assert datasets.n_train_images(name, mine / "cache") == 9  # another sweep is declared
     second = datasets.prepare(name, mine / "cache")
     assert second != first
     assert len(datasets.load(second).train_labels) == 9
     assert len(datasets.load(first).train_labels) == 12  # another command may be training on it
+
+
+def test_a_function_that_returns_other_arrays_is_refused(mine: Path) -> None:
+    name = resolve_dataset("mine_data:random")
+    assert datasets.n_train_images(name, mine / "cache") == 6
+    message = one_line(lambda: datasets.prepare(name, mine / "cache"))
+    assert "must return the same arrays at every call" in message
+    assert len(set(re.findall("[0-9a-f]{64}", message))) == 2
+    assert not (mine / "cache").exists()
 
 
 @pytest.mark.usefixtures("mine")
@@ -393,7 +410,7 @@ def test_a_cache_of_an_earlier_version_is_rebuilt(arrays: Path, tmp_path: Path) 
     shutil.copytree(arrays, tmp_path / "mnist-arrays")
     manifest = tmp_path / "mnist-arrays" / "manifest.json"
     whole = manifest.read_text()
-    manifest.write_text(json.dumps(json.loads(whole)["sha256"]))
+    manifest.write_text(json.dumps(dict.fromkeys(ARRAYS, "a hash")))
     assert datasets.prepare("mnist", tmp_path) == tmp_path / "mnist-arrays"
     assert manifest.read_text() == whole
 
