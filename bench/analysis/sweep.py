@@ -299,7 +299,12 @@ def _what_happened(run: dict[str, Any]) -> str:
 
 
 def _run_table(table: pd.DataFrame) -> RunTable:
-    """Return the given rows without columns of bytes and without the paths of files."""
+    """Return the given rows without columns of bytes and without the paths of files.
+
+    The hash of the data is left out too if no row has one.
+    """
+    if "data_hash" in table.columns and table["data_hash"].isna().all():
+        table = table.drop(columns="data_hash")
     kept = [c for c in table if c != FILE_COLUMN and not _has_bytes(table[c])]
     # column by column: in a row of a frame, integers become floats where another cell is a float
     columns = ([_cell(value) for value in table[c].tolist()] for c in kept)

@@ -21,6 +21,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from bench.datasets.content import file_versions
 from bench.errors import BenchError, SpecError, last_line
 from bench.execution.devices import CPU, is_working, release_memory
 from bench.execution.environment import Machine
@@ -83,6 +84,8 @@ class RunContext:
 
     Attributes
     ----------
+    arrays, data_hash
+        Directory of the arrays in the cache, and their content hash.
     device
         The device that trains a job: see :mod:`bench.execution.devices`.
     stack
@@ -101,6 +104,7 @@ class RunContext:
     arrays: Path
     machine: Machine
     store: Store
+    data_hash: str | None = None
     device: str = CPU
     stack: int = 1
     slots: tuple[str, ...] = ()
@@ -294,7 +298,7 @@ def finished(
     notes: tuple[str, ...] = (),
 ) -> FinishedRun:
     """Build the row of a run from the outcome of its training."""
-    columns = _columns(run, context.machine, started_at)
+    columns = {**_columns(run, context.machine, started_at), "data_hash": context.data_hash}
     return FinishedRun(run=run, record=RunRecord(**columns, **outcome, stack=stack), notes=notes)
 
 
@@ -393,14 +397,22 @@ def use_one_thread() -> None:
     threadpool_limits(1)
 
 
-@cache
+#: The datasets of this process by directory and device, with the versions of their files.
+_loaded: dict[tuple[Path, str], tuple[object, DeviceData]] = {}
+
+
 def load_data(arrays: Path, device: str) -> DeviceData:
-    """The dataset on the device, kept for all runs of this process."""
+    """Load a dataset to a device; it is kept until its files are written or replaced."""
     import torch
 
     from bench.datasets.cache import load
 
-    return DeviceData.of(load(arrays), torch.device(device))
+    versions = file_versions(arrays)
+    before, data = _loaded.get((arrays, device), (None, None))
+    if data is None or versions not in (None, before):  # None: deleted, but still mapped
+        data = DeviceData.of(load(arrays), torch.device(device))
+        _loaded[arrays, device] = versions, data
+    return data
 
 
 def _outcome(run: TrainedRun) -> dict[str, Any]:

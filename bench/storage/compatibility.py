@@ -12,7 +12,7 @@ from bench.errors import MixedRunsError
 from bench.spec.model import OptimizerSpec, RunSpec, Workload, common_budget
 
 #: Columns in which all runs of one sweep must agree.
-UNIFORM_COLUMNS = ("dataset", "network", "device", "torch_version", "tf32")
+UNIFORM_COLUMNS = ("dataset", "data_hash", "network", "device", "torch_version", "tf32")
 #: Columns in which all runs of one variant must agree.
 BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 
@@ -45,13 +45,17 @@ def check_uniform(
     for column in UNIFORM_COLUMNS:
         if column == "device" and mix_devices:
             continue
-        wanted = comparable(column, expected[column], mix_devices=mix_devices)
-        for found in rows[column].unique().to_pylist():
+        values, own = rows[column].unique().to_pylist(), expected[column]
+        if column == "data_hash":  # null in older rows, which nothing contradicts
+            values = [value for value in values if value is not None]
+            own = own or next(iter(values), None)
+        wanted = comparable(column, own, mix_devices=mix_devices)
+        for found in values:
             if comparable(column, found, mix_devices=mix_devices) != wanted:
                 also = ", or mix devices on purpose with --mix-devices"
                 raise MixedRunsError(
                     f"{directory} holds runs with {column}={found}, this sweep has "
-                    f"{column}={expected[column]}: {advice}{also if column == 'device' else ''}"
+                    f"{column}={own}: {advice}{also if column == 'device' else ''}"
                 )
 
 

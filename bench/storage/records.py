@@ -55,6 +55,10 @@ class RunRecord:
     # what proves the pairing
     initial_weights_sha256: str | None = _measured(_TEXT, "hash of the initial float32 weights")
     data_order_sha256: str | None = _measured(_TEXT, "hash of the int32 indices of all images used")
+    # what it was trained on
+    data_hash: str | None = _measured(
+        _TEXT, "SHA-256 of the arrays of the dataset; null in older rows"
+    )
     # the outcome
     status: str = _column(_TEXT, "ok, diverged (a loss was not finite) or failed (an error)")
     error: str | None = _measured(_TEXT, "what went wrong, else null")
@@ -113,7 +117,7 @@ class RunRecord:
 
 #: Columns that were added later: they are null in older rows.
 LATER_COLUMNS = frozenset(
-    {"schedule", "learning_rate_iterations", "learning_rates", "tf32", "stack"}
+    {"schedule", "learning_rate_iterations", "learning_rates", "tf32", "stack", "data_hash"}
 )
 
 SCHEMA = pa.schema(

@@ -7,6 +7,7 @@ results/<sweep>/runs/<variant>-seed0007.parquet    one row, until the sweep ends
 results/<sweep>/runs.parquet                   all rows, after the end of the sweep
 results/<sweep>/quarantine/                    damaged files
 results/<sweep>/.running/                      markers of active runs (bench.execution.runner)
+results/<sweep>/.training.json                 the data of a sweep that has not ended
 
 During a sweep each run has a separate file, so a killed process or a full disk does not affect
 other runs. At the end the rows are merged into one file, because ten thousand files are slow to
@@ -22,6 +23,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +80,10 @@ class Store:
     @property
     def looks_file(self) -> Path:
         return self.directory / "looks.json"
+
+    @property
+    def training_file(self) -> Path:
+        return self.directory / ".training.json"
 
     @property
     def quarantine_directory(self) -> Path:
@@ -220,6 +226,22 @@ class Store:
             target = file.with_name(_run_file_name(**row))
             return file if target == file else _moved(file, target)
         return file
+
+    def set_aside_since(self, since: datetime, reason: str) -> tuple[Damage, ...]:
+        """Move the files of the runs that were started at `since` or later to `quarantine/`.
+
+        Damaged files are moved too. No other process may write here. Raise StoreError if a file
+        cannot be moved, or cannot be opened for a reason outside it.
+        """
+        moved = []
+        for file in self._run_files():
+            try:
+                is_new = any(t >= since for t in read_rows(file)["started_at"].to_pylist())
+            except StoreError as error:
+                is_new = bool(_reason_inside(error))
+            if is_new:
+                moved.append(self._set_aside(file, reason))
+        return tuple(moved)
 
     def _set_aside(self, file: Path, reason: str) -> Damage:
         target = self.quarantine_directory / file.name

@@ -41,6 +41,7 @@ def find_missing(
     machine: Machine,
     *,
     rows: pa.Table | None = None,
+    data_hash: str | None = None,
     mix_devices: bool = False,
     force: bool = False,
 ) -> SweepStatus:
@@ -50,14 +51,16 @@ def find_missing(
     ----------
     rows
         The stored rows; None: read them.
+    data_hash
+        Content hash of the dataset; None: the stored rows are only compared with each other.
     mix_devices, force
         Whether runs of several kinds of device are allowed, and whether stored runs are repeated.
 
     Raises
     ------
     MixedRunsError
-        If the stored rows are of another workload, device or torch version, or were declared to be
-        judged in another way.
+        If the stored rows are of another workload, data, device or torch version, or were declared
+        to be judged in another way.
     """
     planned = spec.plan()
     if rows is None:
@@ -65,7 +68,7 @@ def find_missing(
     keys = [run.key for run in planned]
     belongs = pc.is_in(rows["run_key"], pa.array(keys))
     kept = rows.filter(pc.invert(belongs)) if force else rows
-    settings = {**vars(spec.workload), **vars(machine)}
+    settings = {**vars(spec.workload), **vars(machine), "data_hash": data_hash}
     expected = {column: settings[column] for column in UNIFORM_COLUMNS}
     check_uniform(kept, expected, store.directory, _OTHER_NAME, mix_devices=mix_devices)
     _refuse_other_budget(kept, spec, store)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bench.datasets import cache as datasets
-from bench.errors import StoreError, UsageError
+from bench.errors import MixedRunsError, StoreError, UsageError
 from bench.execution.jobs import RunContext, RunEvent, estimate_seconds, load_data
 from bench.execution.resources import (
     Placement,
@@ -30,6 +30,7 @@ from bench.sweeps.lock import DirectoryLock, locked
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
+from bench.sweeps.verification import find_unverified, set_unverified_aside, unchanged_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,9 +111,9 @@ def sweep(
         If an argument is not allowed, there is no such device, the results cannot be written, or
         another sweep is writing to them.
     MixedRunsError
-        If the stored runs have another workload, device, torch version or declaration.
+        If the stored runs have another workload, dataset, device, torch version or declaration.
     DataError
-        If the dataset cannot be loaded.
+        If the dataset cannot be loaded, or its arrays have changed while runs were trained.
     WorkerError
         If workers cannot be started, or die before they start a run.
     StoreError
@@ -234,11 +235,12 @@ def run_sweep(
     UsageError
         If the results cannot be written, or another sweep is writing to them.
     MixedRunsError
-        If the stored rows have another workload, device, torch version or declaration.
+        If the stored rows have another workload, dataset, device, torch version or declaration.
     DataError
-        If the dataset cannot be loaded.
+        If the dataset cannot be loaded, or its arrays have changed while runs were trained. The
+        rows of these runs are then moved to the quarantine.
     SpecError
-        If a trial of a user's network fails.
+        If a trial of a user's network fails, or a function returns other arrays than before.
     StoreError
         If a stored file cannot be read, written or moved, or the directory was moved or removed.
     TrainingError
@@ -246,29 +248,42 @@ def run_sweep(
     """
     refuse_foreign(store.options_file)
     machine = describe_resources(execution)
-    arrays = datasets.prepare(spec.workload.dataset, data_dir, quiet=quiet)
-    _try_network(spec.workload, arrays, execution.devices[0])
+    unverified = find_unverified(store)
+    dataset = datasets.prepare_verified(spec.workload.dataset, data_dir, quiet=quiet)
+    _try_network(spec.workload, dataset.directory, execution.devices[0])
     store.create()
     with locked(store.directory) as lock:
         store.tidy()
+        moved = set_unverified_aside(unverified, store)
         repair = _repair(spec, store)
-        for damage in repair.damage:
+        for damage in (*moved, *repair.damage):
             on_damage(damage)
-        rows = joined(repair.files)
-        status = find_missing(
-            spec, store, machine, rows=rows, mix_devices=execution.mix_devices, force=force
-        )
+        try:
+            status = find_missing(
+                spec,
+                store,
+                machine,
+                rows=joined(repair.files),
+                data_hash=dataset.content_hash,
+                mix_devices=execution.mix_devices,
+                force=force,
+            )
+        except MixedRunsError:
+            datasets.discard(dataset)
+            raise
         store.write_spec(spec)
         store.write_options(options_text(spec, execution))
         if status.missing:
             context = RunContext(
-                arrays=arrays.absolute(),  # user code may change the working directory
+                arrays=dataset.directory.absolute(),  # user code may change the working directory
+                data_hash=dataset.content_hash,
                 machine=machine,
                 store=replace(store, directory=store.directory.absolute()),
                 timeout=execution.timeout,
                 in_process=execution.in_process,
             )
-            _train(status, execution, context, lock, on_event)
+            with unchanged_arrays(dataset, store):
+                _train(status, execution, context, lock, on_event)
         lock.verify()  # rows must not be put together in a directory that is not locked
         is_compact = not status.missing and set(repair.files) <= {store.rows_file}
         files = repair.files if is_compact else _compact(store)

@@ -13,7 +13,7 @@ from bench.errors import UsageError
 from bench.execution import devices, pool
 from bench.execution.devices import exact_numbers
 from bench.execution.environment import Machine, available_cores, describe_machine
-from bench.execution.jobs import load_data
+from bench.execution.jobs import _loaded
 from bench.execution.resources import (
     Placement,
     describe_resources,
@@ -200,7 +200,7 @@ def two_gpus(here: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(DeviceData, "of", lambda dataset, _device: of(dataset, torch.device("cpu")))
     monkeypatch.setattr(pool, "start_worker", start_without_gpus)
     yield
-    load_data.cache_clear()
+    _loaded.clear()
 
 
 @pytest.mark.usefixtures("two_gpus")

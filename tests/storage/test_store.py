@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,6 +110,27 @@ def test_mixed_runs_are_an_error(column: str) -> None:
     message = f"results/x holds runs with {column}=.* has {column}=something else: do this"
     with pytest.raises(MixedRunsError, match=message):
         check_uniform(rows, other, Path("results/x"), "do this")
+
+
+@pytest.mark.parametrize(
+    ("stored", "own", "is_refused"),
+    [
+        ((None, "a"), "a", False),
+        ((None, None), "a", False),
+        ((None, "a"), None, False),
+        ((None, "a"), "b", True),
+        ((None, "a", "b"), None, True),
+    ],
+)
+def test_rows_of_other_data_are_an_error(
+    stored: tuple[str | None, ...], own: str | None, is_refused: bool
+) -> None:
+    """Older rows have no hash of the data, and may be in one sweep with rows that have one."""
+    rows = [vars(record(data_hash=data_hash)) for data_hash in stored]
+    table, expected = pa.Table.from_pylist(rows, schema=SCHEMA), vars(record(data_hash=own))
+    message = r"data_hash=[ab], .* data_hash=[ab]: do this"
+    with pytest.raises(MixedRunsError, match=message) if is_refused else nullcontext():
+        check_uniform(table, expected, Path("results/x"), "do this")
 
 
 def test_the_declaration_is_stored(store: Store) -> None:

@@ -10,6 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -349,6 +350,16 @@ def _refusing(number: int) -> Callable[[int], None]:
     return fsync
 
 
+def test_rows_since_a_time_are_set_aside(sweep: Store) -> None:
+    before, since = record(RUN).started_at, record(RUN).started_at + timedelta(seconds=1)
+    assert sweep.set_aside_since(since, "why") == ()
+    sweep.write_run(OTHER, record(OTHER, started_at=since))
+    (moved,) = sweep.set_aside_since(since, "why")
+    assert (moved.file, moved.reason) == (sweep.run_file(OTHER), "why")
+    assert moved.target.exists()
+    assert sweep.read_rows()["started_at"].to_pylist() == [before]
+
+
 def test_rows_of_the_first_version_can_be_read() -> None:
     rows = read_rows(FIXTURES / "runs-v1.parquet").to_pylist()
     assert [(r["optimizer"], r["seed"], r["status"]) for r in rows] == [
@@ -358,3 +369,4 @@ def test_rows_of_the_first_version_can_be_read() -> None:
     ]
     assert {r["schema_version"] for r in rows} == {1}
     assert [r["test_correct"] for r in rows] == [8620, 8362, 980]
+    assert {r["data_hash"] for r in rows} == {None}
