@@ -198,12 +198,16 @@ class TestSweep:
         assert sgd.iterations[:2] == (1000, 2000)
         assert sgd.seconds[:2] == (1.5, 2.25)
 
+    def test_the_hash_of_the_data_is_left_out_if_no_row_has_it(self) -> None:
+        assert "data_hash" not in analyse().runs.columns
+        assert "data_hash" in analyse([*ROWS[1:], ROWS[0] | {"data_hash": "a"}]).runs.columns
+
     def test_rows_are_text_and_numbers(self) -> None:
         # one row alone has bits: its images are then not compared
         bits = [None] * (len(ROWS) - 1) + [b"\xff"]
         table = stored(ROWS).assign(correct_bits=bits, run_file="/home/me/secret.parquet")
         runs = describe_runs(table, compare(stored(ROWS)), name="x").runs
-        assert set(runs.columns) == set(SCHEMA.names) - {"correct_bits"}
+        assert set(runs.columns) == set(SCHEMA.names) - {"correct_bits", "data_hash"}
         first = dict(zip(runs.columns, runs.rows[0], strict=True))
         last = dict(zip(runs.columns, runs.rows[-1], strict=True))
         assert (first["optimizer"], first["seed"], first["test_accuracy"]) == ("rmsprop", 0, None)
