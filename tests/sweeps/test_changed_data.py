@@ -14,12 +14,12 @@ from conftest import CommandCall
 from bench.datasets import cache as datasets
 from bench.errors import DataError, MixedRunsError
 from bench.execution.jobs import RunEvent
-from bench.execution.resources import choose_hardware
+from bench.execution.resources import resolve_execution
 from bench.spec.model import SweepSpec
+from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import load_external
 from bench.storage.store import Damage, Store
 from bench.sweeps import run as sweeps
-from bench.sweeps.options import SweepOptions
 from bench.sweeps.run import SweepEvent, SweepStarted, run_sweep
 from bench.sweeps.specify import specify
 
@@ -73,10 +73,16 @@ class Place:
                 if ended == after:
                     change()
 
-        options = SweepOptions(
-            store=self.store, hardware=choose_hardware("cpu", 1), data_dir=self.cache
+        run_sweep(
+            self.specify(seeds),
+            self.store,
+            resolve_execution(ExecutionOptions(device="cpu", in_process=True)),
+            data_dir=self.cache,
+            force=False,
+            quiet=True,
+            on_event=on_event,
+            on_damage=self.damage.append,
         )
-        run_sweep(self.specify(seeds), options, on_event=on_event, on_damage=self.damage.append)
         return missing
 
     def outcomes(self) -> list[dict[str, Any]]:
