@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from bench.datasets.arrays import Dataset
+from bench.storage.files import require_regular
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -75,9 +76,10 @@ class OpenArrays:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         with ExitStack() as stack:
-            self._files: dict[str, BinaryIO] = {
-                name: stack.enter_context((directory / name).open("rb")) for name in _FILES
-            }
+            self._files: dict[str, BinaryIO] = {}
+            for name in _FILES:
+                require_regular(directory / name)
+                self._files[name] = stack.enter_context((directory / name).open("rb"))
             self._stack = stack.pop_all()
 
     def __enter__(self) -> OpenArrays:

@@ -94,9 +94,12 @@ def call_function(name: str) -> Dataset:
 
     Raise SpecError if the function raises an exception, or does not return labelled images.
     """
+    from bench.spec import process_state  # imports torch
+
     external, where = load_external(function_name(name), "dataset"), f"dataset {name!r}"
     try:
-        returned = external.value()  # type: ignore[operator]
+        with process_state.restored():
+            returned = external.value()  # type: ignore[operator]
     except (Exception, SystemExit) as error:  # user code may raise anything
         raise SpecError(f"{where}: the function failed ({kind_and_line(error)})") from error
     if isinstance(returned, tuple | list) and len(returned) == len(KEYS):

@@ -1,6 +1,6 @@
-"""The devices that train: the processor, CUDA's GPUs, and Apple's, by torch's names for them.
+"""Devices for training, by their names in torch: the CPU, CUDA devices and Apple's GPU.
 
-A device is a text such as ``cpu``, ``cuda:0`` or ``mps``; its kind is what stands before the colon.
+A device is a text such as ``cpu``, ``cuda:0`` or ``mps``; the part before the colon is its kind.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from bench.errors import UsageError
 
 CPU, CUDA, MPS = KINDS = ("cpu", "cuda", "mps")
-#: What cuBLAS needs to give the same sums every time; it looks when it is first used.
+#: Setting with which cuBLAS gives reproducible sums; cuBLAS reads it at its first use.
 _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -73,7 +73,7 @@ def _is_number(gpu: object) -> bool:
 
 
 def free_bytes(device: str) -> int:
-    """Memory of a GPU that nobody uses, or that torch keeps in this process for the next tensor."""
+    """Free memory of a GPU, including what torch caches in this process."""
     import torch
 
     if kind_of(device) == CUDA:
@@ -88,7 +88,7 @@ def release_memory(device: str) -> None:
 
     gc.collect()
     if kind_of(device) == CUDA:
-        with suppress(RuntimeError):  # a broken device: is_working tells
+        with suppress(RuntimeError):  # a broken device; is_working detects it
             torch.cuda.synchronize(device)
             torch.cuda.empty_cache()
     elif kind_of(device) == MPS:
@@ -109,12 +109,9 @@ def is_working(device: str) -> bool:
 
 @contextmanager
 def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
-    """float32 as it is written, and the same kernels every time, in the block.
+    """Use full float32 precision and deterministic kernels in the block.
 
-    Parameters
-    ----------
-    tf32
-        Let a GPU round the factors of products to ten bits, which is faster.
+    With `tf32`, a GPU may round the factors of products to ten bits, which is faster.
     """
     if kind != CUDA:
         yield
@@ -134,7 +131,7 @@ def exact_numbers(kind: str, *, tf32: bool) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Switch:
-    """Something that torch is told; `value` is what it is to be."""
+    """A setting of torch, and its value in :func:`exact_numbers`."""
 
     get: Callable[[], Any]
     set: Callable[[Any], object]
@@ -142,21 +139,21 @@ class _Switch:
 
     @classmethod
     def at(cls, place: object, name: str, value: object) -> _Switch:
-        """An attribute."""
+        """Return the setting that is an attribute of `place`."""
         return cls(partial(getattr, place, name), partial(setattr, place, name), value)
 
     def read(self) -> object:
-        """What it is now; None where it was set in newer words only, which are put back."""
+        """Return the current value; None if it was set through torch's newer settings only."""
         with suppress(RuntimeError):
             return self.get()
         return None
 
 
 def _switches(*, tf32: bool) -> list[_Switch]:
-    """Where torch is told so, since torch 2.9 in other words, which come last.
+    """Return the settings; torch 2.9 has introduced other names, which come last.
 
-    The older ones set these too, and code that asks for the older ones, as torch.compile does,
-    meets an error where the two do not agree.
+    Both are set, because code that reads the older ones, such as torch.compile, raises an error if
+    the two disagree.
     """
     import torch
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.spec.model import RunSpec
+from bench.storage.files import replace_file
 from bench.storage.store import Store
 
 
@@ -57,10 +58,10 @@ class InFlight:
     @classmethod
     def make(cls, store: Store) -> InFlight:
         """An empty directory."""
-        shutil.rmtree(store.begun_directory, ignore_errors=True)
+        shutil.rmtree(store.in_flight_directory, ignore_errors=True)
         with suppress(OSError):
-            store.begun_directory.mkdir(parents=True)
-        return cls(store.begun_directory)
+            store.in_flight_directory.mkdir()
+        return cls(store.in_flight_directory)
 
     @contextmanager
     def during(self, runs: Sequence[RunSpec]) -> Iterator[None]:
@@ -86,11 +87,9 @@ class InFlight:
 
     def report(self, failure: DeviceFailure) -> None:
         """Write a device failure."""
-        file = self.directory / f"{os.getpid()}.failure"
-        partial = file.with_suffix(".partial")
         with suppress(OSError):  # a full disk: then this is a worker that died
-            partial.write_text(json.dumps(asdict(failure)))
-            partial.replace(file)
+            content = json.dumps(asdict(failure)).encode()
+            replace_file(content, self.directory / f"{os.getpid()}.failure")
 
     def take_failures(self) -> tuple[DeviceFailure, ...]:
         """The device failures that workers have written; removes them."""

@@ -320,7 +320,7 @@ def _time_limit(job: Job, context: RunContext) -> AbstractContextManager[None]:
         context.timeout * len(job.runs),
         late_message(context, n_runs=len(job.runs)),
         grace=context.grace,
-        dump=context.store.begun_directory / job.runs[0].key if is_worker() else None,
+        dump=context.store.in_flight_directory / job.runs[0].key if is_worker() else None,
     )
 
 

@@ -6,7 +6,7 @@ results/<sweep>/looks.json                     looks at the results (bench.stora
 results/<sweep>/runs/<variant>-seed0007.parquet    one row, until the sweep ends
 results/<sweep>/runs.parquet                   all rows, after the end of the sweep
 results/<sweep>/quarantine/                    damaged files
-results/<sweep>/.running/                      markers of active runs (bench.execution.runner)
+results/<sweep>/.running/                      markers of runs in flight (bench.execution.in_flight)
 results/<sweep>/.training.json                 the data of a sweep that has not ended
 
 During a sweep each run has a separate file, so a killed process or a full disk does not affect
@@ -90,7 +90,7 @@ class Store:
         return self.directory / "quarantine"
 
     @property
-    def begun_directory(self) -> Path:
+    def in_flight_directory(self) -> Path:
         return self.directory / ".running"
 
     def run_file(self, run: RunSpec) -> Path:
@@ -180,10 +180,10 @@ class Store:
         """Remove files that a killed sweep left; no other process may write to the directory."""
         for directory in (self.directory, self.runs_directory):
             remove_temporaries(directory)
-        if self.begun_directory.is_symlink():
+        if self.in_flight_directory.is_symlink():
             with suppress(OSError):
-                self.begun_directory.unlink()
-        shutil.rmtree(self.begun_directory, ignore_errors=True)
+                self.in_flight_directory.unlink()
+        shutil.rmtree(self.in_flight_directory, ignore_errors=True)
 
     def repair(self, spec: SweepSpec | None = None) -> Repair:
         """Move damaged files to `quarantine/`, so that their runs are repeated; read the rest.

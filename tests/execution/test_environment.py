@@ -333,7 +333,7 @@ def test_workers_that_do_not_start_cost_no_row(
     assert WORKERS_FAIL[name] in error
     assert "the finished runs are stored: give the same command again, with fewer --n-jobs" in error
     assert learned(place / "results") == learned(ordinary)
-    assert not Store(place / "results" / "x").begun_directory.exists()
+    assert not Store(place / "results" / "x").in_flight_directory.exists()
 
 
 def _poison(place: Path) -> Path:
@@ -413,7 +413,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(
     _require_true_part(learned(small_disk), ordinary)
     left = [file.name for file in (small_disk / "x").rglob("*") if file.name.endswith(".tmp")]
     assert left == []
-    assert not Store(small_disk / "x").begun_directory.exists()
+    assert not Store(small_disk / "x").in_flight_directory.exists()
 
 
 def _require_true_part(some: list[dict[str, Any]], ordinary: Path) -> None:

@@ -55,7 +55,7 @@ class Simulation:
         """The status of each run; every run must have one event."""
         events = list(runner.run_plan(PLAN, self.context))
         assert sorted(event.key for event in events) == sorted(run.key for run in PLAN)
-        assert not self.context.store.begun_directory.exists()
+        assert not self.context.store.in_flight_directory.exists()
         return {event.key: event.status for event in events}
 
     def _start(

@@ -148,7 +148,7 @@ def test_a_worker_that_dies_does_not_take_the_sweep_with_it(
     assert sorted(event.key for event in events) == sorted(run.key for run in plan)
     assert {event.status for event in events} == {OK}
     assert timeless(disturbed).equals(timeless(undisturbed))
-    assert not disturbed.store.begun_directory.exists()
+    assert not disturbed.store.in_flight_directory.exists()
 
 
 def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(

@@ -79,7 +79,7 @@ def test_a_device_fails(
     rows = {row["seed"]: row for row in context.store.read_rows().to_pylist()}
     assert [rows[seed]["status"] if seed in rows else None for seed in range(4)] == expected
     assert all("illegal memory access" in row["error"] for row in rows.values() if row["error"])
-    assert not context.store.begun_directory.exists()
+    assert not context.store.in_flight_directory.exists()
 
 
 def test_a_hanging_run_does_not_fail_those_on_other_devices(arrays: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_stopping_early_ends_all_workers(arrays: Path, tmp_path: Path) -> None:
     next(events)
     events.close()
     assert set(active_children()) <= before
-    assert not context.store.begun_directory.exists()
+    assert not context.store.in_flight_directory.exists()
     assert 1 <= len(context.store.read_rows()) <= len(PLAN)
 
 

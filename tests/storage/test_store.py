@@ -227,9 +227,9 @@ def test_a_removed_directory_is_not_made_again(store: Store) -> None:
 def test_a_link_in_place_of_the_marks_of_runs_is_removed(store: Store, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
-    store.begun_directory.symlink_to(tmp_path / "other")
+    store.in_flight_directory.symlink_to(tmp_path / "other")
     store.tidy()
-    assert not os.path.lexists(store.begun_directory)
+    assert not os.path.lexists(store.in_flight_directory)
     assert (tmp_path / "other" / "file").exists()
 
 

@@ -295,10 +295,10 @@ def test_files_of_a_killed_sweep_are_removed(sweep: Store) -> None:
     own = sweep.directory / ".notes.tmp"
     for file in (*left, own):
         file.write_text("half")
-    sweep.begun_directory.mkdir()
-    (sweep.begun_directory / "abc").touch()
+    sweep.in_flight_directory.mkdir()
+    (sweep.in_flight_directory / "abc").touch()
     sweep.tidy()
-    assert not any(file.exists() for file in (*left, sweep.begun_directory))
+    assert not any(file.exists() for file in (*left, sweep.in_flight_directory))
     assert own.exists(), "no file of ours has such a name"
     assert len(sweep.read_rows()) == 2
 
