@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,6 +122,13 @@ class CommandLine:
     ) -> subprocess.Popen[str]:
         """Start it behind the words of `prefix`; `before` is called in the new process."""
         variables = {**os.environ, **(environment or {})}
+
+        def prepare() -> None:
+            for number in (signal.SIGINT, signal.SIGHUP):  # these tests may run in the background
+                signal.signal(number, signal.SIG_DFL)
+            if before is not None:
+                before()
+
         return subprocess.Popen(
             [*prefix, sys.executable, "-m", "bench", *map(str, arguments)],
             cwd=self.directory,
@@ -130,7 +138,7 @@ class CommandLine:
             text=True,
             start_new_session=True,
             env={name: value for name, value in variables.items() if value is not None},
-            preexec_fn=before,
+            preexec_fn=prepare,
         )
 
 

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from bench.cli.printing import printable
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, kind_and_line
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -44,9 +44,11 @@ def run_guarded(command: Callable[[], int]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted()
-    except ImportError:  # a signal during an import can end as this
-        if signals.received is None:
-            raise
+    except ImportError as error:
+        if signals.received is None:  # a damaged installation, or no memory to map a library
+            print(f"optimizer-bench: error: {printable(kind_and_line(error))}", file=sys.stderr)
+            return 1
+        # a signal during an import can end as this
         return _interrupted() if signals.received == signal.SIGINT else 128 + signals.received
     except MemoryError:  # numpy's and pyarrow's errors of allocation are subclasses
         print(
@@ -119,7 +121,14 @@ class _Signals:
 
 
 def _make_streams_safe() -> None:
-    """Make printing safe for any encoding of the terminal, and for closed streams."""
+    """Make printing safe for any encoding of the terminal, and for closed streams.
+
+    Workers inherit the descriptors 0 to 2, and do not start without them.
+    """
+    with suppress(OSError):
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)
+        os.close(descriptor)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -144,8 +144,12 @@ def discard(dataset: CachedDataset) -> None:
 
 def default_data_dir() -> Path:
     """Return the default cache directory."""
-    override = os.environ.get(DATA_DIR_VARIABLE)
-    return Path(override) if override else platformdirs.user_cache_path("optimizer-bench")
+    if override := os.environ.get(DATA_DIR_VARIABLE):
+        return Path(override)
+    try:
+        return platformdirs.user_cache_path("optimizer-bench")
+    except RuntimeError:  # the user has no home directory, as in some containers
+        return Path(tempfile.gettempdir()) / f"optimizer-bench-{os.getuid()}"
 
 
 def load(directory: Path) -> Dataset:

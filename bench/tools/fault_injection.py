@@ -264,6 +264,7 @@ def start(
     place.mkdir(parents=True, exist_ok=True)
 
     def limit() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in the background of a script
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 

@@ -39,6 +39,15 @@ def test_it_is_one_line_and_exit_1(
     assert capsys.readouterr().err == LINE
 
 
+def test_a_library_that_cannot_be_mapped_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> int:
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+
+    assert run_guarded(fail) == 1
+    line = "ImportError: libtorch_cpu.so: failed to map segment from shared object"
+    assert capsys.readouterr().err == f"optimizer-bench: error: {line}\n"
+
+
 class NoMemory:
     """Stands for a parquet file that does not fit into memory."""
 

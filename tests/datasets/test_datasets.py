@@ -4,6 +4,7 @@ import gzip
 import json
 import multiprocessing
 import shutil
+import tempfile
 from importlib import resources
 from pathlib import Path
 
@@ -151,3 +152,12 @@ def test_an_environment_variable_sets_the_cache(monkeypatch: pytest.MonkeyPatch)
     assert datasets.default_data_dir() == Path("/somewhere")
     monkeypatch.delenv(datasets.DATA_DIR_VARIABLE)
     assert "optimizer-bench" in str(datasets.default_data_dir())
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(_name: str) -> Path:
+        raise RuntimeError("could not determine the home directory for '~/.cache'")
+
+    monkeypatch.delenv(datasets.DATA_DIR_VARIABLE)
+    monkeypatch.setattr(datasets.platformdirs, "user_cache_path", no_home)
+    assert datasets.default_data_dir().parent == Path(tempfile.gettempdir())

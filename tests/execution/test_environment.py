@@ -112,8 +112,8 @@ class Surroundings:
 
 
 def _close_streams() -> None:
-    os.close(0)
-    os.close(1)
+    for descriptor in range(3):
+        os.close(descriptor)
 
 
 def _use_one_core() -> None:

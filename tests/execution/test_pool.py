@@ -25,7 +25,9 @@ def interrupt() -> None:
 @pytest.mark.parametrize("in_main_thread", [True, False])
 def test_an_interruption_while_workers_start_is_not_lost(in_main_thread: bool) -> None:
     """The operating system may deliver a signal of the process to any thread."""
-    before, reached, go = signal.getsignal(signal.SIGINT), [], threading.Event()
+    reached: list[str] = []
+    go = threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt_when_told() -> None:
         go.wait()
@@ -43,10 +45,13 @@ def test_an_interruption_while_workers_start_is_not_lost(in_main_thread: bool) -
             other.join()
             reached.append("the end of the block")
 
-    with pytest.raises(KeyboardInterrupt):
-        start_workers()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start_workers()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert reached
-    assert signal.getsignal(signal.SIGINT) is before
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
