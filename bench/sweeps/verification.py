@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +62,8 @@ def unchanged_arrays(dataset: CachedDataset, store: Store) -> Iterator[None]:
         finally:
             found = files.changed_hash(dataset.content_hash)
             message = None if found is None else _set_aside(dataset, found, since, store)
-            store.training_file.unlink(missing_ok=True)
+            with suppress(OSError):  # if it stays, the next command verifies again
+                store.training_file.unlink(missing_ok=True)
             if message and not is_complete:
                 warnings.warn(message, stacklevel=2)
     if message:

@@ -66,7 +66,7 @@ def net(image_shape, n_classes):
         torch.nn.Linear(2 * ((height - 5) // 3 + 1) * ((width - 5) // 3 + 1), n_classes),
     )
 """
-LENGTH = ("--iterations", "20", "--eval-every", "10", "--in-process")
+LENGTH = ("--iterations", "20", "--eval-every", "10")
 
 
 @pytest.fixture
@@ -89,7 +89,16 @@ def test_a_network_that_cannot_be_trained_is_refused_before_anything_is_written(
         MINE + "\n\ndef seeded(image_shape, n_classes):\n"
         "    torch.manual_seed(0)\n    return net(image_shape, n_classes)\n"
     )
-    command = ("sweep", "--network", "mine:seeded", *LENGTH[:-1], n_jobs, "--dataset", "digits")
+    command = (
+        "sweep",
+        "--network",
+        "mine:seeded",
+        *LENGTH,
+        "--n-jobs",
+        n_jobs,
+        "--dataset",
+        "digits",
+    )
     finished = call_with_mine(*command)
     assert finished.code == 2
     assert "it sets the seed of torch when it is created" in finished.err
@@ -157,7 +166,17 @@ def test_an_own_optimizer_on_a_convolutional_net_and_own_images(
         y_test=labels[200:],
     )
     finished = call_with_mine(
-        *("sweep", "--seeds", "2", "--network", "lenet", "--dataset", "my images.npz", *LENGTH),
+        *(
+            "sweep",
+            "--seeds",
+            "2",
+            "--network",
+            "lenet",
+            "--dataset",
+            "my images.npz",
+            *LENGTH,
+            "--in-process",
+        ),
         *("--batch-size", "20", "--optimizers", "adam,mine:SignDescent,muon", "--name", "x"),
     )
     assert finished.code == 0, finished.err
@@ -173,7 +192,17 @@ def test_an_own_optimizer_on_a_convolutional_net_and_own_images(
 def test_a_step_may_put_other_tensors_in_the_place_of_ours(call_with_mine: CommandCall) -> None:
     optimizers = "sgd,mine:Plain,mine:Elementwise"
     finished = call_with_mine(
-        *("sweep", "--seeds", "2", "--name", "x", *LENGTH, "--optimizers", optimizers),
+        *(
+            "sweep",
+            "--seeds",
+            "2",
+            "--name",
+            "x",
+            "--in-process",
+            *LENGTH,
+            "--optimizers",
+            optimizers,
+        ),
         "--no-report",
     )
     assert finished.code == 0, finished.err
@@ -198,7 +227,9 @@ EXITS = (
 
 
 def test_an_own_optimizer_that_exits_has_failed(call_with_mine: CommandCall) -> None:
-    require_failed_exits(call_with_mine(*EXITS), call_with_mine.directory / "results")
+    require_failed_exits(
+        call_with_mine(*EXITS, "--in-process"), call_with_mine.directory / "results"
+    )
 
 
 def test_an_own_optimizer_that_exits_ends_no_worker(run_command: CommandLine) -> None:
@@ -208,7 +239,17 @@ def test_an_own_optimizer_that_exits_ends_no_worker(run_command: CommandLine) ->
 
 
 def test_two_base_batch_sizes_do_not_share_a_name(call_command: CommandCall) -> None:
-    first = ("sweep", "--seeds", "2", "--name", "x", "--quiet", "--no-report", *LENGTH)
+    first = (
+        "sweep",
+        "--seeds",
+        "2",
+        "--name",
+        "x",
+        "--quiet",
+        "--no-report",
+        *LENGTH,
+        "--in-process",
+    )
     assert call_command(*first, "--optimizers", "sgd").code == 0
     second = call_command(
         *("sweep", "--seeds", "2", "--name", "x", "--in-process", "--batch-size", "200"),
@@ -221,7 +262,7 @@ def test_two_base_batch_sizes_do_not_share_a_name(call_command: CommandCall) -> 
 def test_an_own_optimizer_that_raises_is_refused_before_the_sweep(
     call_with_mine: CommandCall,
 ) -> None:
-    finished = call_with_mine("sweep", *LENGTH, "--optimizers", "mine:Broken")
+    finished = call_with_mine("sweep", "--in-process", *LENGTH, "--optimizers", "mine:Broken")
     assert finished.code == 2
     assert "out of steps" in finished.err
     assert finished.err.count("\n") == 1
@@ -230,7 +271,17 @@ def test_an_own_optimizer_that_raises_is_refused_before_the_sweep(
 
 def test_variants_with_batch_sizes_of_their_own(call_command: CommandCall) -> None:
     optimizers = "sgd,sgd[batch_size=50],adam[batch_size=25]"
-    command = ("sweep", "--name", "x", "--seeds", "2", *LENGTH, "--optimizers", optimizers)
+    command = (
+        "sweep",
+        "--name",
+        "x",
+        "--seeds",
+        "2",
+        "--in-process",
+        *LENGTH,
+        "--optimizers",
+        optimizers,
+    )
     finished = call_command(*command)
     assert finished.code == 0, finished.err
     rows = Store(call_command.directory / "results" / "x").read_rows().to_pylist()
@@ -254,7 +305,17 @@ def test_variants_with_batch_sizes_of_their_own(call_command: CommandCall) -> No
 
 def test_the_whole_batch_is_taken_in_chunks(call_command: CommandCall) -> None:
     finished = call_command(
-        *("sweep", "--name", "x", "--seeds", "2", *LENGTH, "--optimizers", "sgd,batch-gd"),
+        *(
+            "sweep",
+            "--name",
+            "x",
+            "--seeds",
+            "2",
+            "--in-process",
+            *LENGTH,
+            "--optimizers",
+            "sgd,batch-gd",
+        ),
         *("--network", "logistic", "--no-report"),
     )
     assert finished.code == 0, finished.err
