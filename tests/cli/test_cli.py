@@ -522,7 +522,11 @@ LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "2", "--no-report", 
 
 
 @pytest.mark.parametrize(
-    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("sent", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),
+    ],
 )
 def test_interruption_keeps_rows_and_leaves_no_process(
     run_command: CommandLine, sent: signal.Signals, code: int

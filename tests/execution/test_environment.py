@@ -147,7 +147,12 @@ SURROUNDINGS = {
 }
 
 
-@pytest.mark.parametrize("name", SURROUNDINGS)
+NAMES = list(SURROUNDINGS)
+
+
+@pytest.mark.parametrize(
+    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.long) for name in NAMES[1:])]
+)
 def test_rows_are_the_same_wherever_they_are_made(
     name: str, run_command: CommandLine, ordinary: Path
 ) -> None:
@@ -198,8 +203,15 @@ NO_WORKERS = {
 }
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("name", NO_WORKERS)
+@pytest.mark.parametrize(
+    ("name", "n_jobs"),
+    [
+        ("switched off", 2),
+        pytest.param("switched off", 1, marks=pytest.mark.long),
+        pytest.param("no semaphores", 1, marks=pytest.mark.long),
+        pytest.param("no semaphores", 2, marks=pytest.mark.long),
+    ],
+)
 def test_without_workers_runs_are_made_in_one_process(
     name: str, n_jobs: int, run_command: CommandLine, ordinary: Path
 ) -> None:
@@ -249,6 +261,7 @@ def test_variables_of_joblib_that_it_refuses_are_named(
     ("name", "value"),
     [("JOBLIB_TEMP_FOLDER", "/proc/x"), ("LOKY_MAX_CPU_COUNT", "-1"), ("LOKY_PICKLER", "pickle")],
 )
+@pytest.mark.long
 def test_other_variables_of_joblib_change_no_row(
     name: str, value: str, run_command: CommandLine, ordinary: Path
 ) -> None:
@@ -257,6 +270,7 @@ def test_other_variables_of_joblib_change_no_row(
     assert learned(run_command.directory / "results") == learned(ordinary)
 
 
+@pytest.mark.long
 def test_installed_where_nothing_can_be_written(run_command: CommandLine, ordinary: Path) -> None:
     prefix = obedient()
     place = run_command.directory
@@ -314,6 +328,7 @@ WORKERS_FAIL = {
 
 
 @pytest.mark.parametrize("name", WORKERS_FAIL)
+@pytest.mark.long
 def test_workers_that_do_not_start_cost_no_row(
     name: str, run_command: CommandLine, ordinary: Path
 ) -> None:
@@ -346,6 +361,7 @@ def _poison(place: Path) -> Path:
     return directory
 
 
+@pytest.mark.long
 def test_no_room_for_the_dataset_anywhere(run_command: CommandLine) -> None:
     place = run_command.directory
     (place / "tmp").mkdir()
@@ -369,6 +385,7 @@ def _limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
+@pytest.mark.long
 def test_no_room_to_put_the_rows_together_costs_none(
     run_command: CommandLine, ordinary: Path, arrays: Path
 ) -> None:
@@ -403,6 +420,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(directory)], check=True)
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_keeps_what_was_finished(
     run_command: CommandLine, small_disk: Path, ordinary: Path
 ) -> None:

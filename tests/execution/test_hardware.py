@@ -293,6 +293,7 @@ def test_the_processor_needs_no_telling() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_benchmark_of_stacks_measures_what_it_says() -> None:
     """Here on the processor, with little of everything; no time is asserted."""
     said: list[str] = []

@@ -151,6 +151,7 @@ def test_a_worker_that_dies_does_not_take_the_sweep_with_it(
     assert not disturbed.store.in_flight_directory.exists()
 
 
+@pytest.mark.long
 def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(
     arrays: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_run_that_kills_its_worker_twice_has_failed_and_the_rest_goes_on(
     assert row["error"] == "the worker process died twice in this run: out of memory, or a crash"
 
 
+@pytest.mark.long
 def test_runs_that_hang_end_at_their_timeout(arrays: Path, tmp_path: Path) -> None:
     """One in Python, one outside it, at the same time in two workers; a third comes after them."""
     spec = replace(SPEC, seeds=(0, 2, 3), optimizers=resolve_all("sgd"))
@@ -205,7 +207,7 @@ def test_a_worker_may_die_while_the_others_are_started(
     assert len(context.store.read_rows()) == len(plan)
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_worker_may_die_before_it_has_read_what_it_is_for(
     number: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_device_fails(
     assert not context.store.in_flight_directory.exists()
 
 
+@pytest.mark.long
 def test_a_hanging_run_does_not_fail_those_on_other_devices(arrays: Path, tmp_path: Path) -> None:
     """It hangs outside Python: its worker ends, and with it the pool."""
     hanging = replace(PLAN[3], seed=HangingSeed(3))

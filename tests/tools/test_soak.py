@@ -29,12 +29,14 @@ SMALL_SWEEP = (
 )
 
 
+@pytest.mark.long
 def test_killed_worker_loses_no_rows(tmp_path: Path) -> None:
     kind = "worker killed (SIGKILL)"
     (counts,) = islice(soak.soak(tmp_path, 1, (kind,)), 1)
     assert counts == TrialCounts(kind=kind, tried=1, survived=1)
 
 
+@pytest.mark.long
 def test_damaged_file_is_repaired_and_wrong_row_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
