@@ -35,7 +35,8 @@ def to_dict(result: object) -> Any:
         return {
             name: to_dict(value)
             for name, is_omitted_empty in _attributes(type(result))
-            if (value := getattr(result, name)) or not is_omitted_empty
+            for value in (getattr(result, name),)
+            if not is_omitted_empty or value
         }
     if isinstance(result, Mapping):
         return {str(key): to_dict(value) for key, value in result.items()}

@@ -15,7 +15,7 @@ from bench.cli import console
 from bench.datasets.names import short_name
 from bench.errors import UsageError
 from bench.spec.model import SweepSpec, default_sweep_name
-from bench.storage.files import require_output
+from bench.storage.files import require_output, require_writable
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line, options_text, refuse_foreign
 
@@ -52,7 +52,9 @@ def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Nam
     execution, epochs = sweeps[0].execution, arguments.epochs
     left_out = () if arguments.name else ("name",)  # the default name of each sweep differs
     text = options_text(whole, execution, epochs=epochs, left_out=left_out)
-    Store(arguments.results / whole.name).write_options(text)
+    store = Store(arguments.results / whole.name)
+    require_writable(store.directory, "results")
+    store.write_options(text)
     labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
     command = command_line(whole, execution, epochs=epochs)
     conclude(

@@ -76,6 +76,7 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("tf32: true\nmix-devices: false", ["--tf32"]),
     ("mix-devices: true", ["--mix-devices"]),
     ("timeout: 60", ["--timeout", "60"]),
+    ("in-process: true", ["--in-process"]),
     ("name: mine", ["--name", "mine"]),
     ("results: deep/er", ["--results", "deep/er"]),
     ("reports: ../x", ["--reports", "../x"]),

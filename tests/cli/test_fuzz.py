@@ -1,7 +1,8 @@
 """Ten thousand hostile inputs: none ends in a traceback, a hang, or a file where none belongs.
 
 Input is almost valid, so that it gets past the first check. It is the same in each run;
-``--hypothesis-profile=random`` draws new input, and FUZZ_SCALE=1 gives all input; the default is a tenth.
+``--hypothesis-profile=random`` draws new input, and FUZZ_SCALE=1 gives all of it; the default is a
+tenth.
 """
 
 from __future__ import annotations
