@@ -123,7 +123,7 @@ def test_the_page_over_datasets_has_their_means_and_links(swept: Path) -> None:
             for table in map(load_runs, stored(swept))
         ]
         assert f">{np.mean(means) * 100:.2f}<" in text
-    assert "No two optimizers share enough datasets to be compared" in text
+    assert "No two optimizers have enough common datasets for a test" in text
 
 
 def test_all_of_them_are_done_again_from_their_spec_file(
