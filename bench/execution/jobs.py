@@ -6,13 +6,11 @@ it is divided, until a single run fails.
 
 from __future__ import annotations
 
-import getpass
-import re
 import signal
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -25,6 +23,7 @@ from bench.datasets.content import file_versions
 from bench.errors import BenchError, SpecError, last_line
 from bench.execution.devices import CPU, is_working, release_memory
 from bench.execution.environment import Machine
+from bench.execution.error_text import error_text
 from bench.execution.pool import is_worker
 from bench.execution.timeouts import RunTimeoutError, time_limit
 from bench.spec import process_state
@@ -41,8 +40,6 @@ _WRITERS = 8
 _SIGNALLED = (128 + signal.SIGTERM, 129)
 #: Parts of the messages of errors that are due to missing memory.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
-#: Most characters of an error that a row holds: of a line, of its beginning and of its end.
-_LINE, _BEGINNING, _END = 500, 1000, 3000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,27 +361,6 @@ def _seconds_per_update(run: TrainedRun) -> float:
     if last.iteration == first.iteration:
         return last.train_seconds / last.iteration
     return (last.train_seconds - first.train_seconds) / (last.iteration - first.iteration)
-
-
-def error_text(text: str) -> str:
-    """Prepare an error for a row: no user name, valid UTF-8, and a bounded length."""
-    lines = (line if len(line) <= _LINE else f"{line[:_LINE]} [...]" for line in text.split("\n"))
-    text = "\n".join(lines)
-    if len(text) > _BEGINNING + _END:
-        text = f"{text[:_BEGINNING]}\n[...]\n{text[-_END:]}"
-    return without_user(text.encode(errors="replace").decode())
-
-
-def without_user(text: str) -> str:
-    """Remove the home directory and the user's name from paths: rows may be published."""
-    with suppress(OSError, RuntimeError):  # a process need not have a home
-        home = Path.home()
-        if len(home.parts) > 1:  # not where it is the root
-            text = re.sub(rf"{re.escape(str(home))}(?=[/\\\s\"']|$)", "~", text)
-    with suppress(OSError, KeyError, ImportError):
-        user = re.escape(getpass.getuser())
-        text = re.sub(rf"(?<=[/\\]){user}(?=[/\\])", "user", text)
-    return text
 
 
 @cache

@@ -20,7 +20,8 @@ from joblib.externals.loky.backend.popen_loky_posix import Popen
 
 from bench.errors import StoreError
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, RunContext, do_job, estimate_seconds, without_user
+from bench.execution.error_text import without_user
+from bench.execution.jobs import Job, RunContext, do_job, estimate_seconds
 from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import DIVERGED, FAILED, OK
