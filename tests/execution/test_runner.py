@@ -140,6 +140,7 @@ def deadly_site(directory: Path, arrays: Path, times: int) -> RunContext:
     return RunContext(arrays=arrays, machine=describe_machine("cpu", 2), store=store)
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_does_not_take_the_sweep_with_it(
     arrays: Path, tmp_path: Path, undisturbed: RunContext
 ) -> None:
@@ -208,7 +209,8 @@ def test_a_worker_may_die_while_the_others_are_started(
     assert len(context.store.read_rows()) == len(plan)
 
 
-@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("number", [1, 2])
 def test_a_worker_may_die_before_it_has_read_what_it_is_for(
     number: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,8 +46,8 @@ def make_site(directory: Path, arrays: Path, slots: tuple[str, ...], **settings:
     [
         (("cpu:0", "cpu:1", "cpu:0"), ("cpu:0",), None, False, ALL_OK),
         (("cpu:0",), ("cpu:0",), 2, False, [OK, OK, FAILED, OK]),
-        (("cpu:0",), ("cpu:0",), 2, True, [OK, OK, None, None]),
-        pytest.param(THREE, THREE, 3, False, [OK, OK, OK, FAILED], marks=pytest.mark.slow),
+        pytest.param(("cpu:0",), ("cpu:0",), 2, True, [OK, OK, None, None], marks=pytest.mark.long),
+        pytest.param(THREE, THREE, 3, False, [OK, OK, OK, FAILED], marks=pytest.mark.long),
     ],
     ids=[
         "one of two devices fails",

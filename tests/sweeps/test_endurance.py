@@ -56,7 +56,7 @@ def _own_megabytes(process: str) -> float:
     return int(status.split("RssAnon:")[1].split()[0]) / 1024
 
 
-@pytest.mark.parametrize("n_workers", [0, 2])
+@pytest.mark.parametrize("n_workers", [0, pytest.param(2, marks=pytest.mark.long)])
 def test_many_runs_need_no_more_than_few(arrays: Path, tmp_path: Path, n_workers: int) -> None:
     store = Store(tmp_path)
     store.create()

@@ -111,7 +111,7 @@ def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
     source.write_text(MINE)
     command = (
         *("sweep", "--name", "x", "--seeds", "2", "--network", "mine:net", *LENGTH),
-        *("--optimizers", "sgd,mine:SignDescent[lr=0.01]", "--n-jobs", "2"),
+        *("--optimizers", "sgd,mine:SignDescent[lr=0.01]", "--in-process"),
         *("--dataset", "digits"),  # few images: evaluating sixty thousand takes most of the time
     )
     finished = run_command(*command)
@@ -232,6 +232,7 @@ def test_an_own_optimizer_that_exits_has_failed(call_with_mine: CommandCall) -> 
     )
 
 
+@pytest.mark.long
 def test_an_own_optimizer_that_exits_ends_no_worker(run_command: CommandLine) -> None:
     (run_command.directory / "mine.py").write_text(MINE)
     finished = run_command(*EXITS, "--n-jobs", "2")
