@@ -149,7 +149,7 @@ def default_data_dir() -> Path:
     try:
         return platformdirs.user_cache_path("optimizer-bench")
     except RuntimeError:  # the user has no home directory, as in some containers
-        return Path(tempfile.gettempdir()) / f"optimizer-bench-{os.getuid()}"
+        return Path(tempfile.gettempdir()) / f"optimizer-bench-{getattr(os, 'getuid', int)()}"
 
 
 def load(directory: Path) -> Dataset:

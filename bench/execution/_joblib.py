@@ -7,7 +7,9 @@ semaphores, as in a container without ``/dev/shm``. Everything then runs in one 
 from __future__ import annotations
 
 import os
+import signal
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +25,7 @@ def _load() -> tuple[Any, Any]:
             joblib = import_module("joblib")
         loky = import_module("joblib.externals.loky")
         loky.cpu_count()  # reads LOKY_MAX_CPU_COUNT
+        _let_processes_be_killed()
         return joblib, loky
     except (ImportError, ValueError) as error:
         given = [f"{n}={v}" for n, v in os.environ.items() if n.startswith(("JOBLIB_", "LOKY_"))]
@@ -32,6 +35,21 @@ def _load() -> tuple[Any, Any]:
             f"cannot use joblib ({kind_and_line(error)}): check the environment variable "
             f"{', '.join(sorted(given))}"
         ) from error
+
+
+def _let_processes_be_killed() -> None:
+    """Add the method `kill` to loky's processes: loky calls it where pgrep is not installed."""
+    if os.name == "posix":
+        popen = import_module("joblib.externals.loky.backend.popen_loky_posix").Popen
+        if not hasattr(popen, "kill"):
+            popen.kill = _kill
+        warnings.filterwarnings("ignore", "Failed to kill subprocesses on this platform")
+
+
+def _kill(popen: Any) -> None:
+    if popen.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(popen.pid, signal.SIGKILL)
 
 
 joblib, loky = _load()

@@ -20,7 +20,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from bench.datasets.content import file_versions
-from bench.errors import BenchError, SpecError, last_line
+from bench.errors import BenchError, DataError, SpecError, kind_and_line, last_line
 from bench.execution.devices import CPU, is_working, release_memory
 from bench.execution.environment import Machine
 from bench.execution.error_text import error_text
@@ -173,7 +173,7 @@ def train_job(job: Job, context: RunContext) -> tuple[FinishedRun, ...]:
         reason = last_line(result.text)
         raise DeviceFailureError(f"{context.device} does not compute any more: {reason}")
     if len(job.runs) == 1:
-        return failed(job, context, started_at, result.text)
+        return failed(job, context, started_at, result.text, result.notes)
     parts = job.halves() if result.is_memory else job.alone()
     return tuple(run for part in parts for run in train_job(part, context))
 
@@ -213,19 +213,22 @@ class _Success:
 class _Failure:
     """An error of a training: its traceback, and whether memory or time ran out.
 
-    The exception itself is not kept, because it holds the memory of the stack.
+    The exception itself is not kept, because it holds the memory of the stack. `notes` are those of
+    :class:`_Success`.
     """
 
     text: str
+    notes: tuple[str, ...]
     is_memory: bool = False
     is_late: bool = False
 
     @classmethod
-    def of(cls, error: BaseException | None) -> _Failure:
+    def of(cls, error: BaseException | None, notes: Sequence[str]) -> _Failure:
         """The failure of the exception that is being handled, whose cause is `error`."""
         message = "".join(traceback.format_exception_only(error))
         return cls(
             text=error_text(traceback.format_exc()),
+            notes=tuple(notes),
             is_memory=isinstance(error, MemoryError)
             or any(words in message for words in _NO_MEMORY),
             is_late=isinstance(error, RunTimeoutError),
@@ -233,25 +236,26 @@ class _Failure:
 
 
 def _attempt(job: Job, context: RunContext) -> _Success | _Failure:
-    first = job.runs[0]
-    data = load_data(context.arrays, context.device)
-    _warm_up(context.arrays, context.device)
+    first, seeds = job.runs[0], [run.seed for run in job.runs]
+    changes = process_state.Changes()
     try:
+        data = load_data(context.arrays, context.device)
+        _warm_up(context.arrays, context.device)
         with _time_limit(job, context):
             _import_user_code(first)
-            process_state.set_for_training()
-            with process_state.restored() as changes:
-                seeds = [run.seed for run in job.runs]
-                runs = train(first.workload, first.optimizer, seeds, data)
+        process_state.set_for_training()
+        # a limit of its own, so that it never interrupts the restoring
+        with process_state.restored(changes), _time_limit(job, context):
+            runs = train(first.workload, first.optimizer, seeds, data)
         if changes.numeric:
-            return _Failure(text=_refusal(changes.numeric))
+            return _Failure(text=_refusal(changes.numeric), notes=tuple(changes.other))
         return _Success(runs=runs, notes=tuple(changes.other))
     except BaseException as error:  # user code may raise anything
         # where a network is tried out here, what ends it may have nothing to do with the network
         cause = error.__cause__ if isinstance(error, SpecError) else error
         if not is_worker() and _is_signal(cause):
             raise cause from None
-        failure = _Failure.of(cause)
+        failure = _Failure.of(cause, changes.other)
         if isinstance(error, BenchError) and not failure.is_memory:
             raise
         return failure
@@ -275,15 +279,15 @@ def _is_signal(error: BaseException | None) -> TypeGuard[BaseException]:
     """Whether a signal to this process raised the exception. Workers do not handle signals."""
     if isinstance(error, SystemExit):
         return error.code in _SIGNALLED
-    return isinstance(error, (KeyboardInterrupt, GeneratorExit))
+    return isinstance(error, KeyboardInterrupt)
 
 
 def failed(
-    job: Job, context: RunContext, started_at: datetime, text: str
+    job: Job, context: RunContext, started_at: datetime, text: str, notes: tuple[str, ...] = ()
 ) -> tuple[FinishedRun, ...]:
     """Build the rows of the failed runs of a job."""
-    outcome = {"status": FAILED, "error": error_text(text)}
-    return tuple(finished(run, context, started_at, outcome, len(job.runs)) for run in job.runs)
+    outcome, stack = {"status": FAILED, "error": error_text(text)}, len(job.runs)
+    return tuple(finished(run, context, started_at, outcome, stack, notes) for run in job.runs)
 
 
 def finished(
@@ -386,7 +390,11 @@ def load_data(arrays: Path, device: str) -> DeviceData:
     versions = file_versions(arrays)
     before, data = _loaded.get((arrays, device), (None, None))
     if data is None or versions not in (None, before):  # None: deleted, but still mapped
-        data = DeviceData.of(load(arrays), torch.device(device))
+        try:
+            dataset = load(arrays)
+        except (ValueError, KeyError, TypeError, EOFError) as error:  # changed during a sweep
+            raise DataError(f"cannot read the data in {arrays}: {kind_and_line(error)}") from error
+        data = DeviceData.of(dataset, torch.device(device))
         _loaded[arrays, device] = versions, data
     return data
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bench.errors import WorkerError
 from bench.execution._joblib import loky
@@ -72,6 +72,7 @@ class WorkerPool:
     def __init__(self, n_workers: int, slots: Slots | None = None) -> None:
         _remove_semaphores()
         self._n_workers = n_workers
+        self._started: dict[int, Any] = {}  # all processes by their numbers
         try:
             self._executor = loky.ProcessPoolExecutor(
                 n_workers,
@@ -114,15 +115,19 @@ class WorkerPool:
             raise BrokenProcessPool(f"a worker died as it was started ({error})") from error
         except (OSError, RuntimeError) as error:  # no more processes, no more threads
             raise _cannot_start(error) from error
+        finally:
+            self._started.update(self._executor._processes)
 
     def close(self) -> None:
         """Kill the workers; afterwards they write nothing any more."""
-        processes = tuple(self._executor._processes.values())
-        self._executor.shutdown(wait=True, kill_workers=True)
-        for process in processes:  # those of a pool that could not be started completely
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, signal.SIGKILL)
-                process.join()
+        try:
+            with suppress(RuntimeError):  # its thread could not be started
+                self._executor.shutdown(wait=True, kill_workers=True)
+        finally:
+            for process in self._started.values():  # what the executor has not ended
+                if process.is_alive():
+                    process.kill()
+                    process.join()
 
 
 def _cannot_start(error: Exception) -> WorkerError:
@@ -189,8 +194,8 @@ def _interrupts_deferred() -> Iterator[None]:
         if callable(handler):
             signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if received:
-        raise KeyboardInterrupt
+        if received:
+            raise KeyboardInterrupt
 
 
 def _remove_semaphores(directory: Path = _SHARED_MEMORY) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NoReturn
 
@@ -135,9 +135,10 @@ class _Plan:
         self._waiting.pop(event.key, None)
         return event
 
-    def _failed(self, run: RunSpec, reason: str) -> RunEvent:
-        """Record a run as failed."""
-        rows = failed(Job(runs=(run,)), self._context, datetime.now(UTC), reason)
+    def _failed(self, run: RunSpec, reason: str, seconds: float = 0.0) -> RunEvent:
+        """Record a run as failed that was started so many seconds ago."""
+        started_at = datetime.now(UTC) - timedelta(seconds=seconds)
+        rows = failed(Job(runs=(run,)), self._context, started_at, reason)
         (event,) = store(rows, self._context)
         return self._ended(event)
 
@@ -154,8 +155,9 @@ class _Plan:
             return
         late = [mark for mark in in_flight if mark.dump]
         if late and (self._alone is not None or self._context.stack == 1):
+            seconds = (self._context.timeout or 0.0) + self._context.grace
             for mark in late:
-                yield self._failed(mark.run, late_message(self._context, mark.dump))
+                yield self._failed(mark.run, late_message(self._context, mark.dump), seconds)
         elif self._alone is None:
             self._suspects = [mark.run for mark in in_flight]
         elif in_flight:

@@ -63,7 +63,8 @@ def time_limit(
     """
     seconds = min(seconds, MAX_TIMEOUT)
     try:
-        with _watchdog(min(seconds + grace, MAX_TIMEOUT), dump), _alarm(seconds):
+        longest = min(seconds + grace, MAX_TIMEOUT, threading.TIMEOUT_MAX)
+        with _watchdog(longest, dump), _alarm(seconds):
             yield
     except _TimeIsUp as error:
         raise RunTimeoutError(message) from error

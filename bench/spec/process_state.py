@@ -82,7 +82,7 @@ _DENORMALS = _Setting(
 _NUMERIC = (
     *(_N_THREADS, _DTYPE, _DEVICE, _DETERMINISTIC, _GRADIENTS, _ANOMALIES, _PRECISION, _DENORMALS),
 )
-#: The values for a training. The precision is set with the device.
+#: The values for a training. The precision of products is set with the device, if it is a GPU.
 _FOR_TRAINING = {
     _N_THREADS: 1,
     _DTYPE: torch.float32,
@@ -97,18 +97,37 @@ _FOR_TRAINING = {
 def set_for_training() -> None:
     """Set everything that affects the numbers or times of a training."""
     for setting, value in _FOR_TRAINING.items():
-        if setting.get() != value:
+        if _read(setting) != value:
             setting.set(value)
 
 
+def _read(setting: _Setting) -> object:
+    """Return the value of a setting; :class:`_Unreadable` if it was set to what torch cannot say.
+
+    The default device may be one that does not exist here, and the precision of products may have
+    been set under other names.
+    """
+    try:
+        return setting.get()
+    except (RuntimeError, AssertionError):
+        return _Unreadable()
+
+
+class _Unreadable:
+    def __str__(self) -> str:
+        return "a value that cannot be read"
+
+
 @contextmanager
-def restored(*, is_import: bool = False) -> Iterator[Changes]:
+def restored(changes: Changes | None = None, *, is_import: bool = False) -> Iterator[Changes]:
     """Restore settings of the process that the block changed; the changes are listed at its end.
 
     What is changed and changed back within the block is not noticed.
 
     Parameters
     ----------
+    changes
+        Filled when the block ends; None: a new object.
     is_import
         Whether the block imports modules: environment variables and filters of warnings that they
         set then stay, because the modules may need them.
@@ -116,14 +135,14 @@ def restored(*, is_import: bool = False) -> Iterator[Changes]:
     settings = [*_NUMERIC, _DIRECTORY, *_signal_settings()]
     if not is_import:
         settings += _OF_MODULES
-    before = [setting.get() for setting in settings]
-    changes = Changes()
+    before = [_read(setting) for setting in settings]
+    changes = changes or Changes()
     try:
         yield changes
     finally:
         for setting, value in zip(settings, before, strict=True):
-            now = setting.get()
-            if now != value:
+            now = _read(setting)
+            if now != value and not isinstance(value, _Unreadable):
                 setting.set(value)
                 found = changes.numeric if setting in _NUMERIC else changes.other
                 found.append(_described(setting, value, now))
@@ -152,7 +171,8 @@ def _set_working_directory(directory: str | None) -> None:
 
 
 def _set_environment(variables: Mapping[str, str]) -> None:
-    os.environ.clear()
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
     os.environ.update(variables)
 
 
@@ -178,8 +198,18 @@ def _signal_settings() -> list[_Setting]:
     """Return the handlers of signals that this program uses, where they can be set."""
     if threading.current_thread() is not threading.main_thread():
         return []
+    blocked = []
+    if hasattr(signal, "pthread_sigmask"):
+        block, set_mask = signal.SIG_BLOCK, signal.SIG_SETMASK
+        blocked.append(
+            _Setting(
+                "the blocked signals",
+                lambda: signal.pthread_sigmask(block, []),
+                partial(signal.pthread_sigmask, set_mask),
+            )
+        )
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM")]
-    return [
+    return blocked + [
         _Setting(
             f"the handler of {number.name}",
             partial(signal.getsignal, number),

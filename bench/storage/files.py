@@ -79,7 +79,7 @@ def replace_file(content: bytes, file: Path) -> None:
     """
     if os.path.lexists(file) and not (file.is_symlink() or file.is_file()):
         raise OSError(errno.EINVAL, _NOT_REGULAR, str(file))
-    # unique per thread, as the watchdog of a run may write the same row as the run itself
+    # unique per thread: the rows of a stack are written by several threads
     temporary = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         _discard(temporary)  # left by a killed process of this number, or placed by another user

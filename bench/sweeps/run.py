@@ -140,7 +140,9 @@ def sweep(
         in_process=in_process,
     )
     execution = resolve_execution(execution)
-    with _threads_restored():
+    from bench.spec import process_state
+
+    with _threads_restored(), process_state.restored():
         files = run_sweep(
             spec,
             Store(Path(results) / spec.name),

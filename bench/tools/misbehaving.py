@@ -64,6 +64,9 @@ Threads = _misbehaving(lambda: torch.set_num_threads(2))
 Dtype = _misbehaving(lambda: torch.set_default_dtype(torch.float64))
 Anomalies = _misbehaving(lambda: torch.autograd.set_detect_anomaly(True))
 Denormals = _misbehaving(lambda: torch.set_flush_denormal(True))
+NoSuchDevice = _misbehaving(lambda: torch.set_default_device("mps"))
+Masked = _misbehaving(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]))
+Leaving = _raising(GeneratorExit())
 Elsewhere = _misbehaving(lambda: os.chdir("/"))
 Variables = _misbehaving(lambda: os.environ.update(HOSTILE="1"))
 Handlers = _misbehaving(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
@@ -78,8 +81,10 @@ HoldGil = _misbehaving(_hold_gil)
 
 #: The status of the runs of each optimizer.
 STATUSES = {
-    **dict.fromkeys(("Plain", "Elsewhere", "Variables", "Handlers"), OK),
-    **dict.fromkeys(("Threads", "Dtype", "Anomalies", "Denormals"), FAILED),
-    **dict.fromkeys(("Cancelled", "Interrupted", "Exiting", "Surrogate", "NoText"), FAILED),
+    **dict.fromkeys(("Plain", "Elsewhere", "Variables", "Handlers", "Masked"), OK),
+    **dict.fromkeys(("Threads", "Dtype", "Anomalies", "Denormals", "NoSuchDevice"), FAILED),
+    **dict.fromkeys(
+        ("Cancelled", "Leaving", "Interrupted", "Exiting", "Surrogate", "NoText"), FAILED
+    ),
     **dict.fromkeys(("Abort", "Hang", "HoldGil"), FAILED),
 }
