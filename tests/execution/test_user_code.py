@@ -15,6 +15,7 @@ import pytest
 from conftest import CommandLine, resolve_all
 
 import bench
+from bench.errors import TrainingError
 from bench.execution import jobs
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext, do_job
@@ -111,15 +112,11 @@ def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
 
 
 def test_the_last_run_does_not_end_the_program_that_calls(tmp_path: Path, data_dir: Path) -> None:
-    spec = bench.specify(
-        optimizers=expression("Abort", "Plain"),
-        seeds=1,
-        iterations=20,
-        eval_every=20,
-    )
-    for n_jobs in (2, 1):  # the second call has one run left to train
-        runs = bench.sweep(spec, results=tmp_path, n_jobs=n_jobs, data_dir=data_dir)
-        assert sorted(runs["status"]) == [FAILED, OK]
+    spec = bench.specify(optimizers=expression("Abort"), seeds=1, iterations=20, eval_every=20)
+    with pytest.raises(TrainingError):
+        bench.sweep(spec, results=tmp_path, n_jobs=2, data_dir=data_dir)
+    (error,) = Store(tmp_path / spec.name).read_rows()["error"].to_pylist()
+    assert "died twice in this run" in error
 
 
 def test_a_change_of_the_process_is_told_once(tmp_path: Path, data_dir: Path) -> None:

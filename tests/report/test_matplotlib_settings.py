@@ -39,6 +39,10 @@ SETTINGS: dict[str, tuple[Environment, str | None, bytes]] = {
 }  # fmt: skip
 
 
+#: Those that are tried by default; each starts the program.
+SHORT = ("unknown backend in a file", "style in a file", "unknown locale")
+
+
 @pytest.fixture(scope="module")
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
     """What is printed and written where nothing is set."""
@@ -49,7 +53,9 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
     return done.out, (directory / "r.html").read_bytes()
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [n if n in SHORT else pytest.param(n, marks=pytest.mark.long) for n in SETTINGS]
+)
 def test_commands_need_no_settings(
     name: str, ordinary: tuple[str, bytes], run_command: CommandLine
 ) -> None:
