@@ -63,10 +63,14 @@ class InFlight:
             store.in_flight_directory.mkdir()
         return cls(store.in_flight_directory)
 
+    def mark_of(self, run: RunSpec) -> Path:
+        """Return the file that marks a run as in flight, and takes the dump of its mark."""
+        return self.directory / run.key
+
     @contextmanager
     def during(self, runs: Sequence[RunSpec]) -> Iterator[None]:
         """Mark the runs as in flight in the block; the marks stay if the process ends in it."""
-        marks = [self.directory / run.key for run in runs]
+        marks = [self.mark_of(run) for run in runs]
         with suppress(OSError):  # a full disk must not end a run that may still be stored
             for mark in marks:
                 mark.touch()

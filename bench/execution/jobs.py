@@ -24,6 +24,7 @@ from bench.errors import BenchError, DataError, SpecError, kind_and_line, last_l
 from bench.execution.devices import CPU, is_working, release_memory
 from bench.execution.environment import Machine
 from bench.execution.error_text import error_text
+from bench.execution.in_flight import InFlight
 from bench.execution.pool import is_worker
 from bench.execution.timeouts import RunTimeoutError, time_limit
 from bench.spec import process_state
@@ -86,7 +87,7 @@ class RunContext:
     device
         The device that trains a job: see :mod:`bench.execution.devices`.
     stack
-        The most runs in a job.
+        Largest number of runs in a job.
     slots
         The device of each worker process; one that trains several jobs at a time is repeated.
         Empty: `machine.n_jobs` workers train on `device`.
@@ -321,7 +322,9 @@ def _time_limit(job: Job, context: RunContext) -> AbstractContextManager[None]:
         context.timeout * len(job.runs),
         late_message(context, n_runs=len(job.runs)),
         grace=context.grace,
-        dump=context.store.in_flight_directory / job.runs[0].key if is_worker() else None,
+        dump=InFlight(context.store.in_flight_directory).mark_of(job.runs[0])
+        if is_worker()
+        else None,
     )
 
 

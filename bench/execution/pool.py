@@ -54,7 +54,7 @@ def is_worker() -> bool:
 
 
 class WorkerPool:
-    """A number of worker processes.
+    """Pool of worker processes, which start with the first items of :meth:`map`.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class WorkerPool:
             self._started.update(self._executor._processes)
 
     def close(self) -> None:
-        """Kill the workers; afterwards they write nothing any more."""
+        """Kill the workers and wait for their end; they write nothing afterwards."""
         try:
             with suppress(RuntimeError):  # its thread could not be started
                 self._executor.shutdown(wait=True, kill_workers=True)
@@ -162,7 +162,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _exit_with(parent: int) -> None:
-    """Do the same on other systems, as soon as the run lets another thread run."""
+    """End this process after its parent, on every system; a run that holds the GIL delays it."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

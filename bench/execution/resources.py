@@ -73,7 +73,9 @@ def resolve_execution(requested: ExecutionOptions) -> ExecutionOptions:
         raise UsageError(f"--tf32 is for GPUs of CUDA, and this sweep trains on {kind}")
     if requested.in_process:
         if n_jobs not in (-1, 1):
-            raise UsageError(f"runs in this process are trained one by one, got --n-jobs {n_jobs}")
+            raise UsageError(
+                f"--in-process trains one run at a time: n_jobs must be 1 or omitted, got {n_jobs}"
+            )
         n_jobs = 1
     if n_jobs == -1:
         n_jobs = available_cores() if kind == CPU else MAX_JOBS

@@ -1,4 +1,4 @@
-"""What a report shows beside the results."""
+"""Context of a report: what it shows in addition to the results."""
 
 from __future__ import annotations
 

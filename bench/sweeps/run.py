@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -140,9 +140,12 @@ def sweep(
         in_process=in_process,
     )
     execution = resolve_execution(execution)
+    from threadpoolctl import threadpool_limits
+
     from bench.spec import process_state
 
-    with _threads_restored(), process_state.restored():
+    # runs in this process set both; threadpool_limits sets nothing here, and restores at its end
+    with threadpool_limits(), process_state.restored():
         files = run_sweep(
             spec,
             Store(Path(results) / spec.name),
@@ -180,20 +183,6 @@ def _ignore(_event: SweepEvent) -> None:
 
 def _warn_of_damage(damage: Damage) -> None:
     warnings.warn(describe_damage(damage), stacklevel=2)
-
-
-@contextmanager
-def _threads_restored() -> Iterator[None]:
-    """Restore the number of threads, which runs in this process set to one."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    n = torch.get_num_threads()
-    with threadpool_limits():  # sets nothing, and restores the limits at its end
-        try:
-            yield
-        finally:
-            torch.set_num_threads(n)
 
 
 @dataclass(frozen=True, kw_only=True)

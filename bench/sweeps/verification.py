@@ -29,7 +29,7 @@ from bench.words import count
 
 @dataclass(frozen=True, kw_only=True)
 class UnverifiedTraining:
-    """The training of a command that was killed, and on whose arrays other data are found now."""
+    """Training of a killed command whose arrays have changed since it began."""
 
     since: datetime
     reason: str

@@ -67,14 +67,8 @@ def test_every_optimizer_is_resumed(tmp_path: Path) -> None:
     """Stored runs are found, and only the new seed is trained."""
     names = ",".join([*available(), *OWN])
     words = [
-        "sweep",
-        "--optimizers",
-        names,
-        "--iterations",
-        "2",
-        "--eval-every",
-        "2",
-        "--in-process",
+        *("sweep", "--optimizers", names, "--in-process"),
+        *("--iterations", "2", "--eval-every", "2"),
     ]
     places = ["--name", "all", "--results", str(tmp_path), "--no-report", "--quiet"]
     tables = []

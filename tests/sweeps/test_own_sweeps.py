@@ -67,6 +67,7 @@ def net(image_shape, n_classes):
     )
 """
 LENGTH = ("--iterations", "20", "--eval-every", "10")
+TWO_SEEDS_HERE = ("--name", "x", "--seeds", "2", "--in-process", *LENGTH)
 
 
 @pytest.fixture
@@ -90,14 +91,8 @@ def test_a_network_that_cannot_be_trained_is_refused_before_anything_is_written(
         "    torch.manual_seed(0)\n    return net(image_shape, n_classes)\n"
     )
     command = (
-        "sweep",
-        "--network",
-        "mine:seeded",
-        *LENGTH,
-        "--n-jobs",
-        n_jobs,
-        "--dataset",
-        "digits",
+        *("sweep", "--network", "mine:seeded", *LENGTH),
+        *("--n-jobs", n_jobs, "--dataset", "digits"),
     )
     finished = call_with_mine(*command)
     assert finished.code == 2
@@ -240,17 +235,7 @@ def test_an_own_optimizer_that_exits_ends_no_worker(run_command: CommandLine) ->
 
 
 def test_two_base_batch_sizes_do_not_share_a_name(call_command: CommandCall) -> None:
-    first = (
-        "sweep",
-        "--seeds",
-        "2",
-        "--name",
-        "x",
-        "--quiet",
-        "--no-report",
-        *LENGTH,
-        "--in-process",
-    )
+    first = ("sweep", *TWO_SEEDS_HERE, "--quiet", "--no-report")
     assert call_command(*first, "--optimizers", "sgd").code == 0
     second = call_command(
         *("sweep", "--seeds", "2", "--name", "x", "--in-process", "--batch-size", "200"),
@@ -272,17 +257,7 @@ def test_an_own_optimizer_that_raises_is_refused_before_the_sweep(
 
 def test_variants_with_batch_sizes_of_their_own(call_command: CommandCall) -> None:
     optimizers = "sgd,sgd[batch_size=50],adam[batch_size=25]"
-    command = (
-        "sweep",
-        "--name",
-        "x",
-        "--seeds",
-        "2",
-        "--in-process",
-        *LENGTH,
-        "--optimizers",
-        optimizers,
-    )
+    command = ("sweep", *TWO_SEEDS_HERE, "--optimizers", optimizers)
     finished = call_command(*command)
     assert finished.code == 0, finished.err
     rows = Store(call_command.directory / "results" / "x").read_rows().to_pylist()
@@ -306,17 +281,7 @@ def test_variants_with_batch_sizes_of_their_own(call_command: CommandCall) -> No
 
 def test_the_whole_batch_is_taken_in_chunks(call_command: CommandCall) -> None:
     finished = call_command(
-        *(
-            "sweep",
-            "--name",
-            "x",
-            "--seeds",
-            "2",
-            "--in-process",
-            *LENGTH,
-            "--optimizers",
-            "sgd,batch-gd",
-        ),
+        *("sweep", *TWO_SEEDS_HERE, "--optimizers", "sgd,batch-gd"),
         *("--network", "logistic", "--no-report"),
     )
     assert finished.code == 0, finished.err
