@@ -330,9 +330,11 @@ from pathlib import Path
 import bench
 
 def workers():
-    lists = [file.read_text().split() for file in Path("/proc/self/task").glob("*/children")]
-    children = [Path("/proc", child, "cmdline") for each in lists for child in each]
-    return [file for file in children if "loky.backend.popen" in file.read_text()]
+    return [pid for server in started_by("self") for pid in started_by(server)]
+
+def started_by(parent):
+    files = Path("/proc", parent, "task").glob("*/children")
+    return [Path("/proc", pid) for file in files for pid in file.read_text().split()]
 
 def interrupt():
     while not list(Path("results/script/runs").glob("*.parquet")):

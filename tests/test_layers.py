@@ -24,7 +24,7 @@ ALLOWED = {
     "optimizers": {"errors", "spec"},
     "storage": {"errors", "spec"},
     "training": {"errors", "spec", "datasets", "networks", "optimizers"},
-    "execution": {"errors", "spec", "datasets", "networks", "storage", "training"},
+    "execution": {"errors", "spec", "datasets", "networks", "optimizers", "storage", "training"},
     "analysis": {"errors", "storage", "words"},
     "report": {"errors", "analysis", "storage", "words"},
     "tables": {"errors", "spec", "storage", "analysis", "words"},

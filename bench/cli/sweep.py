@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, _ActionsContainer
+from contextlib import suppress
 from pathlib import Path
 
 from bench.cli.converters import (
@@ -18,6 +19,7 @@ from bench.cli.converters import (
 from bench.cli.options import Command
 from bench.datasets.cache import DATA_DIR_VARIABLE
 from bench.datasets.names import resolve_datasets, short_name
+from bench.execution import fork_server
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
@@ -61,6 +63,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the sweeps; return 1 if any run failed."""
+    if not (arguments.dry_run or arguments.in_process) and fork_server.is_available():
+        with suppress(OSError):  # the pool of workers starts it again, and reports the error
+            fork_server.start()  # it imports torch while this process does
     from bench.cli.execute import execute
 
     return execute(arguments)

@@ -27,6 +27,7 @@ from bench.execution.error_text import error_text
 from bench.execution.in_flight import InFlight
 from bench.execution.pool import is_worker
 from bench.execution.timeouts import RunTimeoutError, time_limit
+from bench.optimizers.build import import_compiler
 from bench.spec import process_state
 from bench.spec.model import OptimizerSpec, RunSpec, Workload, canonical_json
 from bench.spec.plugins import is_external, load_external
@@ -244,6 +245,7 @@ def _attempt(job: Job, context: RunContext) -> _Success | _Failure:
         _warm_up(context.arrays, context.device)
         with _time_limit(job, context):
             _import_user_code(first)
+        import_compiler(first.optimizer)
         process_state.set_for_training()
         # a limit of its own, so that it never interrupts the restoring
         with process_state.restored(changes), _time_limit(job, context):

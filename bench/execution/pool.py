@@ -23,20 +23,13 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from bench.errors import WorkerError
+from bench.execution import fork_server
 from bench.execution._joblib import loky
 from bench.execution.slots import Slots
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-#: Environment of the workers: one thread each, whatever the environment of the program says.
-_ONE_THREAD = dict.fromkeys(
-    (
-        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
-        *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-    ),
-    "1",
-)
 #: Files of the semaphores of loky on Linux; the number is that of the process that made them.
 _SHARED_MEMORY = Path("/dev/shm")
 _SEMAPHORE = re.compile(r"sem\.loky-(\d+)-\w+")
@@ -44,6 +37,8 @@ _SEMAPHORE = re.compile(r"sem\.loky-(\d+)-\w+")
 _OLD = 600.0
 #: Linux: the signal that a process receives when the thread that started it ends.
 _PR_SET_PDEATHSIG = 1
+#: Linux: the name of a thread, which ps and top show; at most 15 characters.
+_PR_SET_NAME, _NAME = 15, b"bench-worker"
 
 _is_worker = False
 
@@ -61,7 +56,8 @@ class WorkerPool:
     n_workers
         Number of processes.
     slots
-        Places on devices, one of which each worker claims; None on the CPU.
+        Places on devices, one of which each worker claims; None on the CPU. Workers on GPUs are new
+        interpreters: CUDA must not be used before a fork, and imports may do so.
 
     Raises
     ------
@@ -73,12 +69,14 @@ class WorkerPool:
         _remove_semaphores()
         self._n_workers = n_workers
         self._started: dict[int, Any] = {}  # all processes by their numbers
+        uses_server = fork_server.is_available() and not (slots and slots.are_gpus)
         try:
             self._executor = loky.ProcessPoolExecutor(
                 n_workers,
+                context=_forked_context() if uses_server else None,
                 initializer=start_worker,
-                initargs=(os.getpid(), slots),
-                env=_ONE_THREAD,
+                initargs=(fork_server.start() if uses_server else os.getpid(), slots),
+                env=fork_server.ONE_THREAD,
             )
         except OSError as error:  # /dev/shm is full or read-only
             raise _cannot_start(error) from error
@@ -111,7 +109,7 @@ class WorkerPool:
             return {self._executor.submit(function, item) for item in items}
         except BrokenProcessPool:
             raise
-        except BrokenPipeError as error:  # a worker died before it had read what to do
+        except ConnectionError as error:  # a worker, or their server, died before it had read this
             raise BrokenProcessPool(f"a worker died as it was started ({error})") from error
         except (OSError, RuntimeError) as error:  # no more processes, no more threads
             raise _cannot_start(error) from error
@@ -128,6 +126,12 @@ class WorkerPool:
                 if process.is_alive():
                     process.kill()
                     process.join()
+
+
+def _forked_context() -> Any:
+    from bench.execution.forked_process import ForkedContext  # not on Windows
+
+    return ForkedContext()
 
 
 def _cannot_start(error: Exception) -> WorkerError:
@@ -156,7 +160,9 @@ def _die_with_parent(parent: int) -> None:
     """Let Linux kill this process when its parent ends, even if a run holds the GIL."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            prctl = ctypes.CDLL(None).prctl
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            prctl(_PR_SET_NAME, _NAME)
     if os.getppid() != parent:  # it has ended already
         os._exit(1)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bench.execution.devices import CPU, kind_of
+
 #: Seconds between two attempts to claim a slot.
 _PAUSE = 0.1
 
@@ -32,6 +34,11 @@ class Slots:
 
     directory: Path
     devices: tuple[str, ...]
+
+    @property
+    def are_gpus(self) -> bool:
+        """Whether a slot is on a GPU; tests have slots on the CPU."""
+        return any(kind_of(device) != CPU for device in self.devices)
 
     def claim(self) -> None:
         """Claim the first free slot for this process; wait where none is free."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.optimizers.catalogue import CATALOGUE, CatalogueEntry
@@ -113,6 +116,24 @@ def claims_elementwise(spec: OptimizerSpec) -> bool:
     return getattr(_external(spec), "elementwise", False) is True
 
 
+def import_compiler(spec: OptimizerSpec) -> None:
+    """Import torch._dynamo, in about two seconds, if a step of `spec` would import it.
+
+    The step methods of torch do, but not the functions that they decorate, which elementwise
+    optimizers of torch are stepped with (:class:`bench.training.steppers.FlatRuns`).
+    """
+    if not is_users(spec):
+        is_needed = not claims_elementwise(spec)
+    else:
+        made = _external(spec)
+        is_needed = not isinstance(made, type) or any(
+            base.__module__.startswith("torch.optim.") and base.__name__ != "Optimizer"
+            for base in made.__mro__
+        )
+    if is_needed:
+        import_module("torch._dynamo")
+
+
 def is_users(spec: OptimizerSpec) -> bool:
     """Return whether `spec` is a user-defined optimizer."""
     return is_external(spec.algorithm)
@@ -139,6 +160,7 @@ def _construct(
         made = _external(spec)(list(parameters), **arguments)
         set_mode(made, "train")
         return made
+    _skip_compiler()
     algorithm = spec.algorithm.removeprefix("torch.optim.")
     unset = not IMPLEMENTATION_FLAGS & arguments.keys()
     if unset and _has_fused(algorithm, parameters[0].device):
@@ -149,6 +171,19 @@ def _construct(
             # without foreach, torch would read a learning rate on the device from Python
             arguments["foreach"] = True
     return optimizer_class(algorithm)(list(parameters), **arguments)
+
+
+@cache
+def _skip_compiler() -> None:
+    """Let the first optimizer of a process be made without importing torch._dynamo.
+
+    torch excludes this method from compilation when it is called first, and keeps the result in
+    this attribute. Nothing is compiled here. Without the attribute the result is the same.
+    """
+    import torch
+
+    method: Any = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    setattr(method, "__dynamo_disable", method)
 
 
 def _has_fused(algorithm: str, device: torch.device) -> bool:

@@ -310,7 +310,7 @@ def _workers_of(session: int) -> list[int]:
     found = []
     for pid in processes_of(session):
         with suppress(OSError):
-            if b"loky" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "bench-worker":
                 found.append(pid)
     return found
 

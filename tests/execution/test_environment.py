@@ -356,7 +356,7 @@ def _poison(place: Path) -> Path:
     directory = place / "poison"
     directory.mkdir()
     (directory / "sitecustomize.py").write_text(
-        "import os, sys\nif any('popen_loky' in word for word in sys.orig_argv):\n    os._exit(1)\n"
+        "import os, sys\nif any('forkserver' in word for word in sys.orig_argv):\n    os._exit(1)\n"
     )
     return directory
 

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
@@ -16,9 +17,9 @@ import pytest
 from _faults import DeadlyStore, FullStore, HangingSeed
 from conftest import resolve_all, resolve_one
 from joblib.externals import loky
-from joblib.externals.loky.backend.popen_loky_posix import Popen
 
 from bench.errors import StoreError
+from bench.execution import fork_server
 from bench.execution.environment import describe_machine
 from bench.execution.error_text import without_user
 from bench.execution.jobs import Job, RunContext, do_job, estimate_seconds
@@ -214,19 +215,19 @@ def test_a_worker_may_die_while_the_others_are_started(
 def test_a_worker_may_die_before_it_has_read_what_it_is_for(
     number: int, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launch, launched = Popen._launch, count(1)
+    fork, forked = fork_server.fork, count(1)
 
-    def break_off(popen: Popen, process: Any) -> None:
-        if next(launched) == number:
+    def break_off(descriptors: Sequence[int]) -> tuple[int, int]:
+        if next(forked) == number:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        launch(popen, process)
+        return fork(descriptors)
 
-    monkeypatch.setattr(Popen, "_launch", break_off)
+    monkeypatch.setattr(fork_server, "fork", break_off)
     plan = replace(SPEC, optimizers=resolve_all("sgd")).plan()
     context = make_site(tmp_path, arrays, 2)
     assert sorted(event.key for event in run_plan(plan, context)) == sorted(run.key for run in plan)
     assert set(context.store.read_rows()["status"].to_pylist()) == {OK}
-    assert next(launched) > 3
+    assert next(forked) > 3
 
 
 def test_a_timeout_ends_a_run_in_this_process_too(

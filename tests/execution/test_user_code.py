@@ -200,9 +200,18 @@ def wait_for(condition: Any) -> None:
 
 
 def children_of(parent: int) -> list[int]:
+    """The workers of a program, which are forked from a process that it has started."""
+    return [
+        pid
+        for server in _started_by(parent)
+        for pid in _started_by(server)
+        if Path(f"/proc/{pid}/comm").read_text() == "bench-worker\n"
+    ]
+
+
+def _started_by(parent: int) -> list[int]:
     tasks = Path(f"/proc/{parent}/task").glob("*/children")
-    pids = [int(pid) for task in tasks for pid in task.read_text().split()]
-    return [pid for pid in pids if "popen_loky" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
 def is_worker_alive(pid: int) -> bool:

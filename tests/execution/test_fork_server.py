@@ -1,0 +1,154 @@
+"""The server that workers are forked from: what they inherit, and that it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from operator import call
+from pathlib import Path
+
+import pytest
+
+from bench.execution import fork_server
+from bench.execution.pool import WorkerPool
+
+pytestmark = pytest.mark.skipif(not fork_server.is_available(), reason="forks workers on Linux")
+
+
+def in_worker(function: Callable[[], object]) -> object:
+    with closing(WorkerPool(1)) as pool:
+        (result,) = pool.map(call, [function])
+    return result
+
+
+def state() -> tuple[object, ...]:
+    import torch
+
+    names = ("OMP_NUM_THREADS", "BENCH_TEST")
+    variables = {name: os.environ.get(name) for name in names}
+    return os.getppid(), Path.cwd(), variables, torch.get_num_threads()
+
+
+def kill_server() -> int:
+    server = fork_server.start()
+    os.kill(server, signal.SIGKILL)
+    os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)  # until it has ended
+    return server
+
+
+def test_workers_have_the_present_directory_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was started before they changed."""
+    server = fork_server.start()
+    for number in ("1", "2"):
+        directory = tmp_path / number
+        directory.mkdir()
+        monkeypatch.chdir(directory)
+        monkeypatch.setenv("BENCH_TEST", number)
+        monkeypatch.setenv("OMP_NUM_THREADS", "7")
+        variables = {"OMP_NUM_THREADS": "1", "BENCH_TEST": number}
+        assert in_worker(state) == (server, directory, variables, 1)
+
+
+def test_a_directory_that_was_removed_does_not_stop_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert in_worker(os.getppid) == fork_server.start()
+
+
+def test_the_server_has_one_thread() -> None:
+    """Forks of a process with several threads may wait for locks that no thread releases."""
+    server = in_worker(os.getppid)  # it has imported everything
+    assert "Threads:\t1\n" in Path(f"/proc/{server}/status").read_text()
+
+
+def test_a_new_server_follows_one_that_was_killed() -> None:
+    server = kill_server()
+    assert in_worker(os.getppid) not in (server, 1)
+
+
+def test_the_pool_breaks_if_the_server_ends_as_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = fork_server.fork
+
+    def kill_and_fork(descriptors: list[int]) -> tuple[int, int]:
+        pipes = fork(descriptors)
+        kill_server()
+        return pipes
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fork_server, "fork", kill_and_fork)
+        kill_server()
+        with pytest.raises(BrokenProcessPool, match="a worker died as it was started"):
+            in_worker(os.getpid)
+    assert in_worker(os.getppid) == fork_server.start()
+
+
+SCRIPT = """
+import multiprocessing, os, sys
+from bench.execution import fork_server
+fork_server.start()
+print(multiprocessing.get_start_method(allow_none=True), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def program() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_the_server_ends_with_its_program_and_prints_nothing(
+    is_killed: bool, program: subprocess.Popen[str]
+) -> None:
+    assert program.stdout is not None
+    assert program.stdout.readline() == "None\n"  # the program may choose its method later
+    if is_killed:
+        program.kill()
+    # stderr ends when the last process that has it ends: the server, which may still import
+    assert program.communicate(timeout=120) == ("", "")
+
+
+def test_steps_of_torch_need_no_compiler(arrays: Path) -> None:
+    """Importing torch._dynamo would take each new process two seconds."""
+    code = f"""
+import sys
+from pathlib import Path
+from bench.execution.jobs import load_data
+from bench.optimizers.resolve import resolve
+from bench.optimizers.variants import PRESETS
+from bench.spec.expressions import parse_optimizers
+from bench.spec.model import Workload
+from bench.training.stack import train
+data, workload = load_data(Path({str(arrays)!r}), "cpu"), Workload(iterations=2, eval_every=2)
+for expression in parse_optimizers(",".join(PRESETS["source"])):
+    train(workload, resolve(expression), [0], data)
+print([name for name in sys.modules if name in ("torch._dynamo", "sympy")])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
