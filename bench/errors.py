@@ -19,6 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+#: Parts of the messages of errors that are due to missing memory.
+_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
 
 class BenchError(Exception):
     """Base class of the errors that this package raises for its users."""
@@ -86,6 +89,15 @@ def kind_and_line(error: BaseException) -> str:
     """
     kind, reason = type(error).__name__, (str(error).strip().splitlines() or [""])[0][:200]
     return f"{kind}: {reason}" if reason else kind
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether memory ran out, also that of a device; torch raises a RuntimeError.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def suggestion(given: str, allowed: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from bench.cli.printing import printable
-from bench.errors import BenchError, UsageError, kind_and_line
+from bench.errors import BenchError, UsageError, is_out_of_memory, kind_and_line
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -50,7 +50,9 @@ def run_guarded(command: Callable[[], int]) -> int:
             return 1
         # a signal during an import can end as this
         return _interrupted() if signals.received == signal.SIGINT else 128 + signals.received
-    except MemoryError:  # numpy's and pyarrow's errors of allocation are subclasses
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        if not is_out_of_memory(error):
+            raise
         print(
             "optimizer-bench: error: not enough memory: close other programs, or give fewer or "
             "smaller files",

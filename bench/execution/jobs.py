@@ -20,7 +20,14 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from bench.datasets.content import file_versions
-from bench.errors import BenchError, DataError, SpecError, kind_and_line, last_line
+from bench.errors import (
+    BenchError,
+    DataError,
+    SpecError,
+    is_out_of_memory,
+    kind_and_line,
+    last_line,
+)
 from bench.execution.devices import CPU, is_working, release_memory
 from bench.execution.environment import Machine
 from bench.execution.error_text import error_text
@@ -40,8 +47,6 @@ from bench.training.stack import TrainedRun, train, warm_up
 _WRITERS = 8
 #: Exit codes of this program after SIGTERM and SIGHUP.
 _SIGNALLED = (128 + signal.SIGTERM, 129)
-#: Parts of the messages of errors that are due to missing memory.
-_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,12 +232,10 @@ class _Failure:
     @classmethod
     def of(cls, error: BaseException | None, notes: Sequence[str]) -> _Failure:
         """The failure of the exception that is being handled, whose cause is `error`."""
-        message = "".join(traceback.format_exception_only(error))
         return cls(
             text=error_text(traceback.format_exc()),
             notes=tuple(notes),
-            is_memory=isinstance(error, MemoryError)
-            or any(words in message for words in _NO_MEMORY),
+            is_memory=is_out_of_memory(error),
             is_late=isinstance(error, RunTimeoutError),
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from bench.cli import main, run_guarded
 from bench.storage.rows import read_rows
@@ -31,7 +32,11 @@ def of_arrow() -> int:
     raise pa.ArrowMemoryError("malloc of size 64 failed")
 
 
-@pytest.mark.parametrize("fail", [of_python, of_numpy, of_arrow])
+def of_torch() -> int:
+    return len(torch.empty(2**60, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("fail", [of_python, of_numpy, of_arrow, of_torch])
 def test_it_is_one_line_and_exit_1(
     fail: Callable[[], int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -361,6 +361,16 @@ def _poison(place: Path) -> Path:
     return directory
 
 
+@pytest.mark.parametrize("room", ["nr_inodes=3", "size=8k"])
+def test_no_room_for_semaphores_is_one_line(room: str, run_command: CommandLine) -> None:
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("mounts a small /dev/shm, which only root can on Linux")
+    mount = f'mount -t tmpfs -o {room} tmpfs /dev/shm && exec "$@"'
+    prefix = _usable(("unshare", "-m", "sh", "-c", mount, "sh"))
+    finished = run_command(*TWO_SEEDS, "--n-jobs", "2", "--no-report", prefix=prefix)
+    assert "cannot start the workers ([Errno 28] No space" in require_one_line(finished, 1)
+
+
 @pytest.mark.long
 def test_no_room_for_the_dataset_anywhere(run_command: CommandLine) -> None:
     place = run_command.directory

@@ -191,6 +191,24 @@ def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLi
     wait_for(lambda: not any(map(is_worker_alive, workers)))
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_a_second_interruption_ends_the_program_in_the_same_way(
+    pause: float, run_command: CommandLine
+) -> None:
+    """The terminal sends both to all processes of the program."""
+    words = ("--optimizers", "sgd", "--seeds", "2", "--iterations", "1000000", "--no-report")
+    with run_command.start("sweep", *words) as process:
+        wait_for(lambda: list(run_command.directory.glob("results/*/.running/*")))
+        workers = children_of(process.pid)
+        for wait in (pause, 0.01, 0.01):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(wait)
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (130, "\noptimizer-bench: interrupted\n")
+    assert workers
+    assert not any(map(is_worker_alive, workers))
+
+
 def wait_for(condition: Any) -> None:
     for _ in range(1200):
         if condition():
