@@ -13,7 +13,7 @@ from bench.storage.records import LATER_COLUMNS
 
 #: Columns that describe the workload and the machine.
 FACTS = (
-    *("dataset", "network", "batch_size", "iterations", "eval_every"),
+    *("dataset", "resample_train", "network", "batch_size", "iterations", "eval_every"),
     *("device", "device_name", "tf32", "stack", "cores", "n_jobs"),
     *("torch_version", "numpy_version", "python_version", "git_commit", "schema_version"),
 )
@@ -23,10 +23,15 @@ SECONDS = ("train_seconds", "eval_seconds")
 def facts_of(table: pd.DataFrame) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return (column, its distinct values as text) for the present columns of :data:`FACTS`.
 
-    Empty columns are left out if they were added to the schema later or apply to some devices only.
+    Columns that were added to the schema later are left out if they hold nothing else than older
+    rows.
     """
     facts = [(column, _distinct(table[column])) for column in FACTS if column in table.columns]
-    return tuple(fact for fact in facts if fact[1] or fact[0] not in LATER_COLUMNS)
+    return tuple(
+        (column, values)
+        for column, values in facts
+        if column not in LATER_COLUMNS or set(values) - {LATER_COLUMNS[column]}
+    )
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:

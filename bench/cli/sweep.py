@@ -26,6 +26,7 @@ from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
 from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
+from bench.spec.resampling import parse_resampling
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
 from bench.sweeps.specify import build_spec
 
@@ -53,6 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     workload = parser.add_argument_group("the workload")
     _add_lengths(workload)
     _add_task(workload)
+    _add_resampling(workload)
     _add_declaration(parser.add_argument_group("how it will be judged, declared before the runs"))
     machine = parser.add_argument_group("the machine")
     _add_workers(machine)
@@ -83,6 +85,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
         iterations=arguments.iterations if arguments.epochs is None else None,
         epochs=arguments.epochs,
         eval_every=arguments.eval_every,
+        resample_train=arguments.resample_train,
         budget=arguments.budget,
         name=_name_on(dataset, arguments),
         declaration=Declaration(
@@ -189,6 +192,18 @@ def _add_task(group: _ActionsContainer) -> None:
         default=EPOCHS,
         help="what optimizers with their own batch size share with the others: the number of "
         "images (epochs, default) or the number of updates (iterations)",
+    )
+
+
+def _add_resampling(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--resample-train",
+        type=checked(parse_resampling),
+        default=Workload.resample_train,
+        metavar="HOW",
+        help="draw the training set of each seed anew from the training images, the same for all "
+        "optimizers: bootstrap (as many, with replacement) or subsample=0.9 (a share, without); "
+        "the tests then cover new training sets too (default: none, all images)",
     )
 
 

@@ -8,6 +8,7 @@ _NAMES = {
     "batch_size": "batch size (images)",
     "iterations": "budget (updates)",
     "eval_every": "updates between evaluations",
+    "resample_train": "training set of each seed",
     "device_name": "processor or GPU",
     "tf32": "TF32",
     "stack": "runs in a stack",

@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.errors import SpecError
 from bench.spec.expressions import MAX_SEED, MAX_SEEDS, QUOTED, Literal, checked_literal
+from bench.spec.resampling import WHOLE, parse_resampling
 
 #: Quantities that variants with different batch sizes may share: see :class:`SweepSpec`.
 EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
@@ -37,6 +38,8 @@ class Workload:
     eval_every
         Updates between two evaluations on the test images. The last update is always followed by
         an evaluation.
+    resample_train
+        How the training set of each seed is drawn: :mod:`bench.spec.resampling`.
     """
 
     dataset: str = "mnist"
@@ -44,12 +47,15 @@ class Workload:
     batch_size: int = 100
     iterations: int = 3000
     eval_every: int = 500
+    resample_train: str = WHOLE
 
     def __post_init__(self) -> None:
         for name in ("dataset", "network"):
             _check_text(name, getattr(self, name))
         for name in ("batch_size", "iterations", "eval_every"):
             _check_count(name, getattr(self, name))
+        if parse_resampling(self.resample_train) != self.resample_train:
+            raise SpecError(f"resample_train is not canonical: {self.resample_train!r}")
 
     @property
     def eval_iterations(self) -> tuple[int, ...]:
@@ -139,8 +145,11 @@ class RunSpec:
         }
         if self.optimizer.schedule is not None:
             optimizer["schedule"] = self.optimizer.schedule
+        workload = dict(vars(self.workload))  # asdict gives the same, at ten times the cost
+        if self.workload.resample_train == WHOLE:
+            del workload["resample_train"]
         content = {
-            "workload": vars(self.workload),  # asdict gives the same, at ten times the cost
+            "workload": workload,
             "optimizer": optimizer,
             "seed": self.seed,
         }

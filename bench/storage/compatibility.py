@@ -12,7 +12,10 @@ from bench.errors import MixedRunsError
 from bench.spec.model import OptimizerSpec, RunSpec, Workload, common_budget
 
 #: Columns in which all runs of one sweep must agree.
-UNIFORM_COLUMNS = ("dataset", "data_hash", "network", "device", "torch_version", "tf32")
+UNIFORM_COLUMNS = (
+    *("dataset", "data_hash", "resample_train", "network"),
+    *("device", "torch_version", "tf32"),
+)
 #: Columns in which all runs of one variant must agree.
 BUDGET_COLUMNS = ("batch_size", "iterations", "eval_every")
 

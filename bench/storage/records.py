@@ -6,11 +6,14 @@ description of each column in its metadata, and therefore in every parquet file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+
+from bench.spec.resampling import WHOLE
 
 #: Increased when a column changes its name, type or meaning.
 SCHEMA_VERSION = 1
@@ -52,6 +55,9 @@ class RunRecord:
     batch_size: int = _column(_INTEGER, "images per update")
     iterations: int = _column(_INTEGER, "updates in the budget")
     eval_every: int = _column(_INTEGER, "updates between two evaluations")
+    resample_train: str = _column(
+        _TEXT, "how the training set of each seed was drawn; none: all images, as in older rows"
+    )
     # what proves the pairing
     initial_weights_sha256: str | None = _measured(_TEXT, "hash of the initial float32 weights")
     data_order_sha256: str | None = _measured(_TEXT, "hash of the int32 indices of all images used")
@@ -115,10 +121,12 @@ class RunRecord:
     schema_version: int = _column(_INTEGER, "version of this table's layout")
 
 
-#: Columns that were added later: they are null in older rows.
-LATER_COLUMNS = frozenset(
-    {"schedule", "learning_rate_iterations", "learning_rates", "tf32", "stack", "data_hash"}
-)
+#: Columns that were added later, with their value in older rows.
+LATER_COLUMNS: Mapping[str, str | None] = {
+    **dict.fromkeys(("schedule", "learning_rate_iterations", "learning_rates")),
+    **dict.fromkeys(("tf32", "stack", "data_hash")),
+    "resample_train": WHOLE,
+}
 
 SCHEMA = pa.schema(
     [
@@ -132,4 +140,4 @@ SCHEMA = pa.schema(
     ]
 )
 #: Columns that a table of stored runs has.
-REQUIRED_COLUMNS = frozenset(SCHEMA.names) - LATER_COLUMNS
+REQUIRED_COLUMNS = frozenset(SCHEMA.names) - set(LATER_COLUMNS)

@@ -50,9 +50,10 @@ def read_rows(file: Path, *, check: bool = True) -> pa.Table:
 
 
 def in_schema(rows: pa.Table) -> pa.Table:
-    """Convert rows to the schema; columns that older rows lack are null."""
-    for name in LATER_COLUMNS.difference(rows.column_names):
-        rows = rows.append_column(name, pa.nulls(len(rows), SCHEMA.field(name).type))
+    """Convert rows to the schema; columns that older rows lack are added."""
+    for name in LATER_COLUMNS.keys() - set(rows.column_names):
+        value = pa.scalar(LATER_COLUMNS[name], SCHEMA.field(name).type)
+        rows = rows.append_column(name, pa.repeat(value, len(rows)))
     rows = rows.select(SCHEMA.names)
     return rows if rows.schema.equals(SCHEMA) else rows.cast(SCHEMA)
 

@@ -14,6 +14,7 @@ from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import refuse_endless_warmups, resolve_variant
 from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
 from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
+from bench.spec.resampling import n_drawn, parse_resampling
 from bench.sweeps.reproduce import DEFAULT_SEEDS
 
 
@@ -27,6 +28,7 @@ def specify(
     iterations: int | None = None,
     epochs: int | None = None,
     eval_every: int = Workload.eval_every,
+    resample_train: str = Workload.resample_train,
     budget: str = EPOCHS,
     name: str | None = None,
     alpha: float = Declaration.alpha,
@@ -56,6 +58,10 @@ def specify(
         ``mypkg.mymodule:make_net``.
     batch_size, eval_every
         Images per update; updates between two evaluations on the test images.
+    resample_train
+        ``"none"``: every seed trains on all training images. ``"bootstrap"`` or
+        ``"subsample=0.9"``: the training set of each seed is drawn from them, the same for all
+        optimizers, so that the tests cover new training sets too.
     iterations, epochs
         Updates per run (default 3000), or instead passes through the training images.
     budget
@@ -87,6 +93,7 @@ def specify(
         iterations=iterations,
         epochs=epochs,
         eval_every=eval_every,
+        resample_train=resample_train,
         budget=budget,
         name=name,
         declaration=Declaration(alpha=alpha, margin=margin, target=target, looks=looks),
@@ -104,6 +111,7 @@ def build_spec(
     iterations: int | None,
     epochs: int | None,
     eval_every: int,
+    resample_train: str,
     budget: str,
     name: str | None,
     declaration: Declaration,
@@ -118,13 +126,15 @@ def build_spec(
     DataError
         If a user's dataset cannot be loaded.
     """
-    n_images = n_train_images(dataset, data_dir)
+    resampling = parse_resampling(resample_train)
+    n_images = n_drawn(resampling, n_train_images(dataset, data_dir))
     workload = Workload(
         dataset=dataset,
         network=network,
         batch_size=batch_size,
         iterations=Workload.iterations if iterations is None else iterations,
         eval_every=eval_every,
+        resample_train=resampling,
     )
     if batch_size > n_images:
         raise SpecError(

@@ -26,7 +26,7 @@ from bench.errors import MixedRunsError, StoreError, TableError, UsageError, fir
 from bench.spec.model import Workload
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, comparable, one_budget
 from bench.storage.files import require_regular
-from bench.storage.records import FILE_COLUMN, REQUIRED_COLUMNS, SCHEMA
+from bench.storage.records import FILE_COLUMN, LATER_COLUMNS, REQUIRED_COLUMNS, SCHEMA
 from bench.storage.store import Store, load_runs
 from bench.tables.delimited import COMMENT, read_delimited
 
@@ -112,7 +112,8 @@ def _refuse_mixture(table: pd.DataFrame) -> None:
                 f"the files hold runs with {column}={found[0]} and {column}={found[1]}: runs that "
                 "are compared must agree in this"
             )
-    budgets = table[["optimizer", *vars(Workload())]].dropna()
+    later = {name: LATER_COLUMNS[name] for name in vars(Workload()) if name not in table}
+    budgets = table.assign(**later)[["optimizer", *vars(Workload())]].dropna()
     whole = budgets.astype(dict.fromkeys(BUDGET_COLUMNS, "int64"), errors="ignore")
     one_budget(pa.Table.from_pandas(whole, preserve_index=False), "the table")
 

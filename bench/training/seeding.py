@@ -1,4 +1,4 @@
-"""Initial weights and order of the images, which follow from the seed of a run.
+"""Initial weights, training set and order of the images, which follow from the seed of a run.
 
 Each has a separate generator seed, derived from the seed of the run alone. They do not depend on
 the optimizer, the device or the other runs of a stack. Two more generator seeds are for networks
@@ -20,6 +20,8 @@ from bench.networks.build import Network
 from bench.networks.mlp import MLP
 from bench.networks.module import flatten, trainable
 from bench.spec.generator_state import GeneratorState
+from bench.spec.model import Workload
+from bench.spec.resampling import BOOTSTRAP, WHOLE, n_drawn
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,15 @@ def _starts(network: Network, seeds: tuple[int, ...], _default_dtype: torch.dtyp
     )
 
 
-def orders(n_images: int, batch_size: int, iterations: int, seeds: Sequence[int]) -> Orders:
+def orders(workload: Workload, n_images: int, seeds: Sequence[int]) -> Orders:
     """Return the order of the images for these seeds; the latest result for a stack is cached."""
     if len(seeds) == 1:
-        return _orders(n_images, batch_size, iterations, tuple(seeds))
-    return _latest_orders(n_images, batch_size, iterations, tuple(seeds))
+        return _orders(workload, n_images, tuple(seeds))
+    return _latest_orders(workload, n_images, tuple(seeds))
 
 
-def _orders(n_images: int, batch_size: int, iterations: int, seeds: tuple[int, ...]) -> Orders:
-    found = [data_order(n_images, batch_size, iterations, seed) for seed in seeds]
+def _orders(workload: Workload, n_images: int, seeds: tuple[int, ...]) -> Orders:
+    found = [data_order(workload, n_images, seed) for seed in seeds]
     return Orders(rows=torch.stack(found, dim=1).flatten(1), sha256=tuple(map(order_sha256, found)))
 
 
@@ -93,20 +95,36 @@ def initial_module(network: Network, seed: int) -> nn.Module:
         return network.module()
 
 
-def data_order(n_images: int, batch_size: int, iterations: int, seed: int) -> Tensor:
+def data_order(workload: Workload, n_images: int, seed: int) -> Tensor:
     """Return the indices of the images of every update, int32 (iterations, batch_size).
 
-    Every epoch is a new permutation derived from `seed`. If the batch size does not divide the
-    number of images, the remainder of each epoch is omitted, so that every update uses the same
-    number of images.
+    Every epoch is a new permutation, derived from `seed`, of the training set of this seed. If the
+    batch size does not divide the number of images, the remainder of each epoch is omitted, so that
+    every update uses the same number of images.
     """
-    per_epoch = n_images // batch_size
+    images = training_set(workload.resample_train, n_images, seed)
+    n_set = n_images if images is None else len(images)
+    per_epoch = n_set // workload.batch_size
     generator = torch.Generator().manual_seed(derived_seed("order", seed))
     epochs = [
-        torch.randperm(n_images, generator=generator, dtype=torch.int32)[: per_epoch * batch_size]
-        for _ in range(math.ceil(iterations / per_epoch))
+        torch.randperm(n_set, generator=generator, dtype=torch.int32)[
+            : per_epoch * workload.batch_size
+        ]
+        for _ in range(math.ceil(workload.iterations / per_epoch))
     ]
-    return torch.cat(epochs).view(-1, batch_size)[:iterations].contiguous()
+    order = torch.cat(epochs).view(-1, workload.batch_size)[: workload.iterations].contiguous()
+    return order if images is None else images[order]
+
+
+def training_set(resampling: str, n_images: int, seed: int) -> Tensor | None:
+    """Return the indices of the images in the training set of a seed, int32; None for all."""
+    if resampling == WHOLE:
+        return None
+    generator = torch.Generator().manual_seed(derived_seed("training set", seed))
+    if resampling == BOOTSTRAP:
+        return torch.randint(n_images, (n_images,), generator=generator, dtype=torch.int32)
+    images = torch.randperm(n_images, generator=generator, dtype=torch.int32)
+    return images[: n_drawn(resampling, n_images)]
 
 
 def derived_seed(purpose: str, seed: int) -> int:

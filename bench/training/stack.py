@@ -204,7 +204,7 @@ class Stack:
             workload.network, data.image_shape, data.n_classes, batch_size=chunk, device=data.device
         )
         start = starts(network, seeds)
-        order = orders(n_images, workload.batch_size, iterations, seeds)
+        order = orders(workload, n_images, seeds)
         self._runs = [
             _Progress(*run) for run in zip(seeds, start.sha256, order.sha256, strict=True)
         ]

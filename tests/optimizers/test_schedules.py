@@ -211,7 +211,7 @@ def test_a_scheduled_run_equals_a_plain_torch_loop(name: str, mnist: DeviceData)
         torchs.OneCycleLR(o, o.param_groups[0]["lr"], total_steps=updates, cycle_momentum=False)
         for o in optimizers
     ]
-    order = data_order(60_000, 100, updates, 5)
+    order = data_order(Workload(iterations=updates), 60_000, 5)
     for rows in order:
         batch = (mnist.train_images[rows] / 255).to(torch.get_default_dtype())
         model.zero_grad()

@@ -15,7 +15,7 @@ from bench.networks.module import flatten
 from bench.optimizers.resolve import available
 from bench.spec.model import OptimizerSpec, Workload
 from bench.training.device_data import DeviceData
-from bench.training.seeding import data_order, derived_seed, initial_module
+from bench.training.seeding import data_order, derived_seed, initial_module, training_set
 from bench.training.stack import Stack, _chunk, train
 
 SHORT = Workload(iterations=120, eval_every=50)
@@ -70,7 +70,7 @@ def test_the_engine_equals_a_plain_torch_loop(
     stack = Stack(workload, spec, [seed], mnist)
     stack.advance(0, updates)
 
-    order = data_order(60_000, 100, updates, seed)
+    order = data_order(Workload(iterations=updates), 60_000, seed)
     images = mnist.train_images[order.flatten()] / 255
     loader = DataLoader(
         TensorDataset(images, mnist.train_labels[order.flatten()]), batch_size=100, shuffle=False
@@ -146,12 +146,28 @@ def test_initial_weights_do_not_change_the_torch_generator() -> None:
 
 
 def test_every_epoch_is_a_permutation() -> None:
-    order = data_order(n_images=60, batch_size=7, iterations=20, seed=1)
+    order = data_order(Workload(batch_size=7, iterations=20), 60, seed=1)
     assert order.shape == (20, 7)
     for epoch in (order[:8], order[8:16]):
         assert len(epoch.unique()) == 56  # 8 batches of 7; the remaining 4 are omitted
     assert not torch.equal(order[:8], order[8:16])
-    torch.testing.assert_close(data_order(60, 7, 12, 1), order[:12])
+    shorter = data_order(Workload(batch_size=7, iterations=12), 60, seed=1)
+    torch.testing.assert_close(shorter, order[:12])
+
+
+@pytest.mark.parametrize(("how", "n"), [("bootstrap", 60), ("subsample=0.5", 30)])
+def test_a_training_set_is_drawn_for_each_seed(how: str, n: int) -> None:
+    """Every epoch uses all of it once, as often as each image was drawn."""
+    workload = Workload(batch_size=n // 2, iterations=4, resample_train=how)
+    drawn = [training_set(how, 60, seed) for seed in (0, 1)]
+    for seed, images in enumerate(drawn):
+        assert images is not None
+        assert len(images) == n
+        assert len(images.unique()) == n or how == "bootstrap"
+        order = data_order(workload, 60, seed)
+        for epoch in (order[:2], order[2:]):
+            torch.testing.assert_close(epoch.flatten().sort().values, images.sort().values)
+    assert not torch.equal(*drawn)
 
 
 def test_generator_seeds_are_unique() -> None:

@@ -11,6 +11,7 @@ from bench.analysis.provenance import facts_of
 from bench.analysis.results import ChangedFact, Variant
 from bench.analysis.variants import variants_of
 from bench.errors import MixedRunsError
+from bench.storage.records import LATER_COLUMNS
 
 
 def changed_facts(
@@ -32,7 +33,7 @@ def changed_facts(
 
 
 def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
-    """Return whether network, batch size or number of updates differ, so no runs can be paired.
+    """Return whether network, training sets, batch size or updates differ, so no runs are paired.
 
     Raise MixedRunsError if the sweeps have different datasets, or one of them has more than one
     workload.
@@ -47,7 +48,14 @@ def workload_differs(before: pd.DataFrame, after: pd.DataFrame) -> bool:
             "accuracies on different images cannot be compared"
         )
     first, second = _budgets(before, "before"), _budgets(after, "after")
+    if _training_sets(before) != _training_sets(after):
+        return True
     return old != new or any(first[name] != second[name] for name in first.keys() & second.keys())
+
+
+def _training_sets(table: pd.DataFrame) -> set[str]:
+    column = "resample_train"
+    return set(table[column]) if column in table else {str(LATER_COLUMNS[column])}
 
 
 def _budgets(table: pd.DataFrame, which: str) -> dict[str, tuple[object, ...]]:

@@ -13,7 +13,9 @@ from bench.report.text.metrics import result_label
 from bench.report.text.nouns import Noun
 from bench.report.text.sanitize import clean
 
-_WORKLOAD_COLUMNS = ("dataset", "network", "batch_size", "iterations", "eval_every")
+_WORKLOAD_COLUMNS = (
+    *("dataset", "resample_train", "network", "batch_size", "iterations", "eval_every"),
+)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.results import CrossedInterval, Pair
+from bench.analysis.results import CrossedInterval, Pair, Provenance
 from bench.report.html.parts import Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.format import count
@@ -29,6 +29,7 @@ class ScopeView:
 
     sentence: str
     n_examples: str
+    training_sets: str
     leader: tuple[ScopeRow, ...]
     others: tuple[ScopeRow, ...]
 
@@ -47,6 +48,7 @@ def scope_view(parts: Parts) -> ScopeView | None:
     return ScopeView(
         sentence=_reach(comparison.pairs, found.pairs),
         n_examples=f"{found.n_examples:,}",
+        training_sets=_training_sets(parts.analysis.provenance),
         leader=tuple(row for a, row in rows if a == leader),
         others=tuple(row for a, row in rows if a != leader),
     )
@@ -59,6 +61,18 @@ def _scope_row(parts: Parts, pair: Pair, crossed: CrossedInterval) -> ScopeRow:
         pair_line(pair, parts.analysis.comparison),
         parts.metric.difference_interval(crossed.crossed_ci_low, crossed.crossed_ci_high),
         fmt.number(crossed.df, 1),
+    )
+
+
+def _training_sets(provenance: Provenance) -> str:
+    """Whether the intervals cover new training sets."""
+    drawn = dict(provenance.facts).get("resample_train")
+    if drawn is None:
+        return "Neither interval covers other training sets, networks, budgets or hyperparameters."
+    return (
+        f"The training set of each seed was drawn anew from the training images ({drawn[0]}), so "
+        "the verdicts and both intervals cover new training sets of this kind; neither covers "
+        "other networks, budgets or hyperparameters."
     )
 
 
