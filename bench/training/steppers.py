@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -33,11 +34,16 @@ class Stepper(Protocol):
 
 
 class FlatRuns:
-    """Step of an elementwise optimizer over all runs of a stack as one parameter."""
+    """Step of an elementwise optimizer of torch over all runs of a stack as one parameter.
+
+    Call it without gradient tracking. The step is torch's, without the decorators of the method:
+    they disable gradients, record the step for torch's profiler and call hooks, and on a processor
+    take longer than a step of SGD (docs/performance.md).
+    """
 
     def __init__(self, optimizer: Steps) -> None:
         self.optimizers = (optimizer,)
-        self._step = optimizer.step
+        self._step = partial(inspect.unwrap(type(optimizer).step), optimizer)
 
     def step(self, _labels: Tensor) -> None:
         self._step()
