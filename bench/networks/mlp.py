@@ -105,6 +105,7 @@ class CrossEntropyGradient:
         self._log_probability = parameters.new_empty(self._outputs[-1].shape)
         self._label_log_probability = parameters.new_empty(stack, batch_size, 1)
         self._minus_one = parameters.new_full((stack, batch_size, 1), -1.0)
+        self._share = parameters.new_tensor(1 / batch_size)
 
     def __call__(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
         """Compute the gradient, and the mean log-likelihood (minus the loss) before the update.
@@ -128,7 +129,7 @@ class CrossEntropyGradient:
     def _backward(self, inputs: Tensor, labels: Tensor) -> None:
         # d(mean cross entropy) / d(logits) = (softmax - one-hot) / B
         delta = torch.exp(self._log_probability, out=self._deltas[-1])
-        delta.scatter_add_(-1, labels, self._minus_one).mul_(1 / labels.shape[1])
+        delta.scatter_add_(-1, labels, self._minus_one).mul_(self._share)
         for i in reversed(range(len(self._outputs))):
             below = self._outputs[i - 1] if i else inputs
             torch.bmm(self._deltas_transposed[i], below, out=self._gradients[i].weight)
