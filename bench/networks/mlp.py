@@ -103,19 +103,18 @@ class CrossEntropyGradient:
         self._deltas = [aligned_empty(parameters, (*x.shape,)) for x in self._outputs]
         self._deltas_transposed = [delta.mT for delta in self._deltas]
         self._log_probability = parameters.new_empty(self._outputs[-1].shape)
-        self._label_log_probability = parameters.new_empty(stack, batch_size, 1)
         self._minus_one = parameters.new_full((stack, batch_size, 1), -1.0)
+        self._share = parameters.new_tensor(1 / batch_size)
 
     def __call__(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
-        """Compute the gradient, and the mean log-likelihood (minus the loss) before the update.
+        """Compute the gradient, and the log-likelihood of each image before the update.
 
-        `inputs` are images, float (K, B, D); `labels` are classes, int64 (K, B, 1). The mean
-        log-probability of the labels, in nats, overwrites `log_likelihood`, float (K,).
+        `inputs` are images, float (K, B, D); `labels` are classes, int64 (K, B, 1). The
+        log-probabilities of the labels, in nats, overwrite `log_likelihood`, float (K, B, 1).
         """
         self._forward(inputs)
         torch._log_softmax(self._outputs[-1], -1, False, out=self._log_probability)
-        torch.gather(self._log_probability, -1, labels, out=self._label_log_probability)
-        torch.mean(self._label_log_probability, (1, 2), out=log_likelihood)
+        torch.gather(self._log_probability, -1, labels, out=log_likelihood)
         self._backward(inputs, labels)
 
     def _forward(self, inputs: Tensor) -> None:
@@ -128,7 +127,7 @@ class CrossEntropyGradient:
     def _backward(self, inputs: Tensor, labels: Tensor) -> None:
         # d(mean cross entropy) / d(logits) = (softmax - one-hot) / B
         delta = torch.exp(self._log_probability, out=self._deltas[-1])
-        delta.scatter_add_(-1, labels, self._minus_one).mul_(1 / labels.shape[1])
+        delta.scatter_add_(-1, labels, self._minus_one).mul_(self._share)
         for i in reversed(range(len(self._outputs))):
             below = self._outputs[i - 1] if i else inputs
             torch.bmm(self._deltas_transposed[i], below, out=self._gradients[i].weight)

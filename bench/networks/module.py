@@ -28,10 +28,10 @@ from bench.spec.generator_state import GeneratorState
 class Runs:
     """Computations of K runs of one network, which hold the state of the runs.
 
-    `gradient` is called with images (K, B, D), classes (K, B, 1) and a tensor (K,). It overwrites
-    the gradient (K, P) that it was created with, and the tensor with the mean log-likelihood of the
-    classes. `logits` computes logits (K, B, classes) of images (K, B, D) in evaluation mode,
-    without side effects.
+    `gradient` is called with images (K, B, D), classes (K, B, 1) and a tensor (K, B, 1). It
+    overwrites the gradient (K, P) that it was created with, which is that of the mean over the
+    images, and the tensor with the log-likelihood of each class. `logits` computes logits
+    (K, B, classes) of images (K, B, D) in evaluation mode, without side effects.
     """
 
     gradient: Callable[[Tensor, Tensor, Tensor], None]
@@ -121,10 +121,8 @@ class ModuleNetwork:
 
         def compute(inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
             gradient.zero_()
-            for run, images, classes, mean in zip(
-                bound, inputs, labels, log_likelihood, strict=True
-            ):
-                run.backward(images, classes.squeeze(-1), mean)
+            for run, *batch in zip(bound, inputs, labels, log_likelihood, strict=True):
+                run.backward(*batch)
 
         def logits(inputs: Tensor) -> Tensor:
             outputs = [run.logits(images) for run, images in zip(bound, inputs, strict=True)]
@@ -168,8 +166,9 @@ class ModuleNetwork:
         """Bind `module` to a gradient and compute it once for random images."""
         weights = self.layout.pack(trainable(module)).to(device)
         run = _Run(self, module, GeneratorState(seed, device), weights, torch.zeros_like(weights))
-        labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
-        run.backward(self._random_images(batch_size, device), labels, weights.new_empty(()))
+        labels = torch.zeros(batch_size, 1, dtype=torch.int64, device=device)
+        log_likelihood = weights.new_empty(labels.shape)
+        run.backward(self._random_images(batch_size, device), labels, log_likelihood)
         return run
 
     def _random_images(self, batch_size: int, device: torch.device) -> Tensor:
@@ -268,15 +267,15 @@ class _Run:
             parameter.data, parameter.grad = value, slope
 
     def backward(self, inputs: Tensor, labels: Tensor, log_likelihood: Tensor) -> None:
-        """Add the gradient of the mean loss; overwrite the mean log-likelihood."""
+        """Add the gradient of the mean loss; overwrite the log-likelihood (B, 1) of each image."""
         self._set_mode(training=True)
         with torch.enable_grad(), self.state.active(keep=True):
             logits = self._forward(aligned(inputs))
             if not logits.requires_grad:
                 raise self._network.error("its output does not depend on its parameters")
-            loss = nn.functional.cross_entropy(logits, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-        log_likelihood.copy_(loss.detach()).neg_()
+            losses = nn.functional.cross_entropy(logits, labels.squeeze(-1), reduction="none")
+            losses.mean().backward()  # type: ignore[no-untyped-call]
+        log_likelihood.copy_(losses.detach().unsqueeze(-1)).neg_()
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Compute logits (B, classes) in evaluation mode; random numbers are always the same."""

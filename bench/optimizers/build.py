@@ -61,7 +61,7 @@ def build(spec: OptimizerSpec, parameter: torch.nn.Parameter, *, capturable: boo
 
     `capturable` is required if its step will be captured. torch's fused kernels are used if the
     class has them: on the CPU they take about half the time of the default for SGD with momentum,
-    Adam and Adagrad (docs/performance.md).
+    Adam and Adagrad (docs/performance.md). A step of plain SGD is one operation and needs none.
     """
     return _construct(spec, [parameter], capturable=capturable)
 
@@ -163,7 +163,8 @@ def _construct(
     _skip_compiler()
     algorithm = spec.algorithm.removeprefix("torch.optim.")
     unset = not IMPLEMENTATION_FLAGS & arguments.keys()
-    if unset and _has_fused(algorithm, parameters[0].device):
+    device = parameters[0].device
+    if unset and _has_fused(algorithm, device) and not _is_one_operation(spec, device):
         arguments["fused"] = True
     if capturable and "capturable" in torch_arguments(algorithm).defaults:
         arguments["capturable"] = True
@@ -184,6 +185,13 @@ def _skip_compiler() -> None:
 
     method: Any = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     setattr(method, "__dynamo_disable", method)
+
+
+def _is_one_operation(spec: OptimizerSpec, device: torch.device) -> bool:
+    """Return whether a step is that of SGD without momentum and weight decay, on the CPU."""
+    given = dict(spec.hyperparameters)
+    is_plain = not given.get("momentum") and not given.get("weight_decay")
+    return device.type == "cpu" and spec.algorithm == "torch.optim.SGD" and is_plain
 
 
 def _has_fused(algorithm: str, device: torch.device) -> bool:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -212,19 +212,20 @@ def seconds_of_products(workload: Workload) -> float:
 def time_scaling(cores: int) -> tuple[ScalingTiming, ...]:
     """Measure the throughput of a sweep with 1, 2, 4, ... `cores` workers, without start-up."""
     doublings = [2**i for i in range(cores.bit_length()) if 2**i < cores]
-    rates = {n: _runs_per_second(n) for n in [*doublings, cores]}
+    rates = {n: runs_per_second(n, Workload()) for n in [*doublings, cores]}
     return tuple(
         ScalingTiming(n_jobs=n, runs_per_second=rate, efficiency=rate / (n * rates[1]))
         for n, rate in rates.items()
     )
 
 
-def _runs_per_second(n_jobs: int) -> float:
+def runs_per_second(n_jobs: int, workload: Workload) -> float:
+    """Return the throughput of a sweep of SGD with `n_jobs` workers, without start-up."""
     (sgd,) = resolved("sgd")
     with temporary_context(n_jobs) as context:
-        warm_up = _runs(sgd, 2 * n_jobs, Workload(iterations=10))
+        warm_up = _runs(sgd, 2 * n_jobs, replace(workload, iterations=min(10, workload.iterations)))
         list(run_plan(warm_up, context))
-        runs = _runs(sgd, n_jobs * RUNS_PER_WORKER, Workload())
+        runs = _runs(sgd, n_jobs * RUNS_PER_WORKER, workload)
         return len(runs) / seconds(lambda: list(run_plan(runs, context)))
 
 

@@ -53,10 +53,10 @@ class DeviceData:
 
     def to_pixels(self, images: Tensor, pixels: Tensor) -> None:
         """Write `images` divided by :attr:`scale` to `pixels`, both (n, D)."""
-        scale = self.scale
+        # for a Python number torch takes longer on the CPU, and multiplies by its inverse on a GPU
+        scale = _on_device(self.scale, pixels.dtype, pixels.device)
         if self.device.type == "cuda":
-            # one kernel; for a Python number torch would multiply by its inverse, which rounds
-            torch.div(images, _on_device(scale, pixels.dtype, pixels.device), out=pixels)
+            torch.div(images, scale, out=pixels)  # one kernel
         else:
             pixels.copy_(images).div_(scale)
 

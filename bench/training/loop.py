@@ -19,6 +19,8 @@ from bench.training.steppers import ChangingRates
 #: Updates before one is captured: they create the state of the optimizer and load the kernels.
 WARM_UP = 3
 
+#: Largest number of images in the updates that Python launches between two sums of their losses.
+MOST_IMAGES = 2**20
 #: Function called after the gradient with the classes of the batch, (K, B, 1).
 Step = Callable[[Tensor], object]
 
@@ -45,31 +47,27 @@ class Batches:
         self._bytes = data.train_images.new_empty(stack * chunk, n_pixels)
         self.images = aligned_empty(gradient, (stack, chunk, n_pixels))
 
-    def take_gradient(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
-        """Compute the gradient and the `mean` log-likelihood (K,) of the images `rows` (K * B)."""
+    def take_gradient(self, rows: Tensor, classes: Tensor, log_likelihood: Tensor) -> None:
+        """Compute the gradient and the log-likelihood (K, B, 1) of the images `rows` (K * B)."""
         if len(rows) == len(self._bytes):
-            self._take(rows, classes, mean)
+            self._take(rows, classes, log_likelihood)
         else:
-            self._accumulate(rows, classes, mean)
+            self._accumulate(rows, classes, log_likelihood)
 
-    def _take(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
+    def _take(self, rows: Tensor, classes: Tensor, log_likelihood: Tensor) -> None:
         # bytes are gathered, then converted: a quarter of the memory traffic of float rows
         torch.index_select(self._data.train_images, 0, rows, out=self._bytes)
         self._data.to_pixels(self._bytes.view(self.images.shape), self.images)
-        self._compute(self.images, classes, mean)
+        self._compute(self.images, classes, log_likelihood)
 
-    def _accumulate(self, rows: Tensor, classes: Tensor, mean: Tensor) -> None:
+    def _accumulate(self, rows: Tensor, classes: Tensor, log_likelihood: Tensor) -> None:
         """Compute the same in chunks, so that memory does not grow with the batch."""
         stack, chunk = self.images.shape[:2]
-        total = torch.zeros_like(self._gradient)
-        mean.zero_()
-        part, share = torch.empty_like(mean), chunk / classes.shape[1]
-        for some, their in zip(
-            torch.split(rows.view(stack, -1), chunk, 1), torch.split(classes, chunk, 1), strict=True
-        ):
+        total, share = torch.zeros_like(self._gradient), chunk / classes.shape[1]
+        parts = (torch.split(x, chunk, 1) for x in (rows.view(stack, -1), classes, log_likelihood))
+        for some, their, part in zip(*parts, strict=True):
             self._take(some.reshape(-1), their, part)
             total.add_(self._gradient, alpha=share)
-            mean.add_(part, alpha=share)
         self._gradient.copy_(total)
 
 
@@ -92,18 +90,21 @@ class UpdatesInPython:
 
     def __call__(self, start: int, end: int) -> NDArray[np.float64]:
         """Do the updates `start` + 1 to `end`; return the loss before each, (K, end - start)."""
-        n = end - start
-        order = self._order[start:end]
-        labels = self._labels[order].view(n, self._stack, -1, 1)
-        log_likelihood, steps = self._like.new_empty(n, self._stack), self._steps
+        n_at_once = max(1, MOST_IMAGES // self._order.shape[1])
+        orders = torch.split(self._order[start:end], n_at_once)
+        return np.concatenate([self._update(order) for order in orders], axis=1)
+
+    def _update(self, order: Tensor) -> NDArray[np.float64]:
+        labels = self._labels[order].view(len(order), self._stack, -1, 1)
+        log_likelihood, steps = self._like.new_empty(labels.shape), self._steps
         # unbind creates all views in one call, which is faster than indexing
-        for rows, classes, mean in zip(
+        for rows, classes, of_batch in zip(
             order.unbind(), labels.unbind(), log_likelihood.unbind(), strict=True
         ):
-            self._take_gradient(rows, classes, mean)
+            self._take_gradient(rows, classes, of_batch)
             for step in steps:
                 step(classes)
-        return _losses(log_likelihood)
+        return _losses(log_likelihood.mean((2, 3)))
 
     def close(self) -> None:
         """Do nothing: there is nothing to free."""
@@ -133,7 +134,7 @@ class CapturedUpdates:
         self._take_gradient = batches.take_gradient
         self._order = order.to(data.device)
         self._position = torch.zeros(1, dtype=torch.int64, device=data.device)
-        self._mean = like.new_empty(stack)
+        self._of_batch = like.new_empty(stack, order.shape[1] // stack, 1)
         self._log_likelihood = like.new_empty(len(order), stack)
         self._captured, self._after = captured, after
         self._done = 0
@@ -182,17 +183,18 @@ class CapturedUpdates:
     def _update(self) -> None:
         """Do the update at the position on the device, and increase the position by one."""
         rows = self._order.index_select(0, self._position).view(-1)
-        classes = self._labels.index_select(0, rows).view(len(self._mean), -1, 1)
+        classes = self._labels.index_select(0, rows).view(self._of_batch.shape)
         if len(self._rates):
             torch.index_select(self._rates, 0, self._position, out=self._rate)
-        self._take_gradient(rows, classes, self._mean)
+        self._take_gradient(rows, classes, self._of_batch)
         for step in self._captured:
             step(classes)
-        self._log_likelihood.index_copy_(0, self._position, self._mean.view(1, -1))
+        mean = self._of_batch.mean((1, 2))
+        self._log_likelihood.index_copy_(0, self._position, mean.view(1, -1))
         self._position.add_(1)
 
 
 def _losses(log_likelihood: Tensor) -> NDArray[np.float64]:
-    """Convert log-likelihoods (n, K) to losses (K, n)."""
+    """Convert mean log-likelihoods (n, K) to losses (K, n)."""
     losses: NDArray[np.float64] = -log_likelihood.T.cpu().double().numpy()
     return losses

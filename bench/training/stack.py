@@ -339,11 +339,11 @@ class Stack:
         evaluate: Callable[[Tensor], Tensor] | None = None
         if needs_closure(optimizer):
             alone = network.runs([module], [noise], parameters, gradient, images.shape[1])
-            log_likelihood = images.new_empty(1)
+            log_likelihood = images.new_empty(1, images.shape[1], 1)
 
             def evaluate(labels: Tensor) -> Tensor:
                 alone.gradient(images, labels[one], log_likelihood)
-                return -log_likelihood[0]
+                return -log_likelihood.mean()
 
         return LayeredRun(
             optimizer,

@@ -20,16 +20,17 @@ def test_the_closed_form_equals_autograd(sizes: tuple[int, ...], stack: int) -> 
     gradient = torch.full_like(parameters, torch.nan)
     inputs = torch.randn(stack, batch, sizes[0], generator=generator, dtype=torch.float64)
     labels = torch.randint(sizes[-1], (stack, batch, 1), generator=generator)
-    log_likelihood = parameters.new_empty(stack)
+    log_likelihood = parameters.new_empty(labels.shape)
 
     compute = CrossEntropyGradient(network, parameters, gradient, batch)
     compute(inputs, labels, log_likelihood)
 
     for k, module in enumerate(modules):
-        loss = nn.functional.cross_entropy(module(inputs[k]), labels[k, :, 0])
-        loss.backward()
+        losses = nn.functional.cross_entropy(module(inputs[k]), labels[k, :, 0], reduction="none")
+        losses.mean().backward()
         expected = torch.cat([p.grad.flatten() for p in module.parameters()])
-        torch.testing.assert_close(-log_likelihood[k], loss.detach(), rtol=1e-10, atol=1e-10)
+        likelihood = log_likelihood[k, :, 0]
+        torch.testing.assert_close(-likelihood, losses.detach(), rtol=1e-10, atol=1e-10)
         found = network.layout.unpadded(gradient[k])
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
