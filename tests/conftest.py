@@ -27,12 +27,16 @@ from bench.spec.model import OptimizerSpec
 from bench.training.device_data import DeviceData
 
 #: A sweep that takes seconds: enough updates for every optimizer to learn something.
-SMALL_SWEEP = ("--iterations", "120", "--eval-every", "50", "--seeds", "3")
+SMALL_SWEEP = ("--iterations", "60", "--eval-every", "25", "--seeds", "3")
 #: Variables to set, or with None to take away.
 Environment = Mapping[str, str | None]
 
+#: The part of the random input that is tried by default; scripts/check --all tries all.
+SCALE = float(os.environ.get("FUZZ_SCALE", "0.1"))
 # The same examples in each run: a run that fails has found a change. A test never asserts a time.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, max_examples=max(20, round(200 * SCALE))
+)
 #: For exploration: pytest --hypothesis-profile=random
 settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("repeatable")

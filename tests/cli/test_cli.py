@@ -9,10 +9,12 @@ import subprocess
 import sys
 import textwrap
 import time
+import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import pytest
 from _stored import few_rows
 from conftest import SMALL_SWEEP, CommandCall, CommandLine
 
+import bench
 from bench import cli
 from bench.cli.arguments import make_parser
 from bench.cli.console import duration
@@ -169,22 +172,38 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
     assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
 
 
-def test_open_shows_the_page_in_the_user_s_browser(run_command: CommandLine) -> None:
-    rows = few_rows(run_command.directory)
-    browser = run_command.directory / "browser"
+@pytest.fixture
+def no_browsers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browsers that webbrowser found earlier in this process are forgotten."""
+    monkeypatch.setattr(webbrowser, "_tryorder", None)
+    monkeypatch.setattr(webbrowser, "_browsers", {})
+    monkeypatch.setenv("DISPLAY", "")
+
+
+@pytest.mark.usefixtures("no_browsers", "undrawn")
+def test_open_shows_the_page_in_the_user_s_browser(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = few_rows(call_command.directory)
+    browser = call_command.directory / "browser"
     browser.write_text('#!/bin/sh\necho "$@" > opened\n')
     browser.chmod(0o755)
-    finished = run_command("report", rows.name, "--open", environment={"BROWSER": str(browser)})
-    page = run_command.directory / "reports" / "few.html"
+    monkeypatch.setenv("BROWSER", str(browser))
+    finished = call_command("report", rows.name, "--open")
+    page = call_command.directory / "reports" / "few.html"
     assert (finished.code, finished.out, finished.err) == (0, "report: reports/few.html\n", "")
-    assert (run_command.directory / "opened").read_text() == f"{page.as_uri()}\n"
+    assert (call_command.directory / "opened").read_text() == f"{page.as_uri()}\n"
 
 
-def test_no_browser_is_said_in_one_line(run_command: CommandLine) -> None:
-    rows = few_rows(run_command.directory)
-    nowhere = {"BROWSER": "/nowhere/browser", "PATH": "/nowhere", "DISPLAY": ""}
-    finished = run_command("report", rows.name, "--open", environment=nowhere)
-    address = (run_command.directory / "reports" / "few.html").as_uri()
+@pytest.mark.usefixtures("no_browsers", "undrawn")
+def test_no_browser_is_said_in_one_line(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = few_rows(call_command.directory)
+    monkeypatch.setenv("BROWSER", "/nowhere/browser")
+    monkeypatch.setenv("PATH", "/nowhere")
+    finished = call_command("report", rows.name, "--open")
+    address = (call_command.directory / "reports" / "few.html").as_uri()
     assert (finished.code, finished.out) == (0, "report: reports/few.html\n")
     assert finished.err == f"no browser could be started: open {address} in yours\n"
 
@@ -209,7 +228,7 @@ def test_help_wraps_descriptions(
 
 
 def test_commands_on_stored_rows_do_not_import_torch(tmp_path: Path) -> None:
-    rows = few_rows(tmp_path)
+    rows = few_rows(tmp_path, ("adam", "sgd"))
     code = (
         "import sys; from bench.cli import main\n"
         f"codes = [main(['report', '{rows.name}']), main(['analyze', '{rows.name}'])]\n"
@@ -258,6 +277,7 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+@pytest.mark.usefixtures("drawn_once")
 class TestSmallSweep:
     """All eight optimizers over three seeds, from the command line to the report."""
 
@@ -287,7 +307,7 @@ class TestSmallSweep:
         assert "11 seeds or more are needed" in out
         assert "24/24 runs, 0 failed" in out
         assert "report:    reports/small.html" in out
-        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 120" in out
+        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 60" in out
         assert "\x1b" not in out
 
     def test_the_report_names_every_optimizer(self, small_sweep: Path) -> None:
@@ -327,11 +347,14 @@ class TestSmallSweep:
         assert printed.code == 0, printed.err
         assert "nesterov" in printed.out
 
+    @pytest.mark.usefixtures("undrawn")
     def test_the_python_of_the_readme_runs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         readme = (Path(cli.__file__).parents[2] / "README.md").read_text()
+        monkeypatch.setattr(bench, "sweep", partial(bench.sweep, in_process=True))
         (code,) = re.findall(r"    import bench\n(?:    .*\n)+", readme)
+        assert "bench.sweep(" in code
         assert "seeds=20" in code
         monkeypatch.chdir(tmp_path)
         names: dict[str, Any] = {}
@@ -340,11 +363,11 @@ class TestSmallSweep:
         assert "rates" in Path("rates.html").read_text()
 
     def test_another_workload_of_the_same_name_is_refused(self, call_small: CommandCall) -> None:
-        arguments = ("--name", "small", "--iterations", "121", "--eval-every", "50")
+        arguments = ("--name", "small", "--iterations", "61", "--eval-every", "25")
         finished = call_small("sweep", *arguments)
         assert finished.code == 2
         assert (
-            "iterations=120, this sweep has iterations=121: give this sweep another --name"
+            "iterations=60, this sweep has iterations=61: give this sweep another --name"
             in finished.err
         )
         assert finished.err.count("\n") == 1
@@ -371,7 +394,7 @@ class TestSmallSweep:
 
     def test_a_dry_run_writes_nothing(self, small_sweep: Path, call_small: CommandCall) -> None:
         before = sorted(small_sweep.rglob("*"))
-        arguments = ("--name", "small", "--iterations", "120", "--eval-every", "50", "--seeds", "4")
+        arguments = ("--name", "small", *SMALL_SWEEP[:4], "--seeds", "4")
         finished = call_small("sweep", *arguments, "--dry-run")
         assert finished.code == 0, finished.err
         assert "done   sgd  seed 0\n" in finished.out
@@ -392,6 +415,7 @@ def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) 
     assert list(call_command.directory.iterdir()) == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None:
     first = call_command("sweep", *FAST, "--name", "x", "--no-report")
     assert first.code == 0, first.err
@@ -407,6 +431,7 @@ def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None
     assert "7 other stored runs" in fewer.out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_why_every_run_failed_is_said_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,6 +448,7 @@ def test_why_every_run_failed_is_said_once(
     assert len(Store(tmp_path / "results" / "x").read_rows()) == 4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_some_failures_leave_a_report_and_exit_1(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -518,7 +544,7 @@ def test_force_does_stored_runs_again(call_command: CommandCall) -> None:
     assert not (call_command.directory / "reports").exists()
 
 
-LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "2", "--no-report", "--name", "x")
+LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "1", "--no-report", "--name", "x")
 
 
 @pytest.mark.parametrize(
@@ -553,7 +579,8 @@ def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: Command
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    process = run_command.start("sweep", *FAST, "--no-report", "--name", "x", before=ignore)
+    one = ("--optimizers", "sgd", "--seeds", "2", "--iterations", "20", "--in-process")
+    process = run_command.start("sweep", *one, "--no-report", "--name", "x", before=ignore)
     runs = run_command.directory / "results/x/runs"
     wait_until(runs.exists)
     for sent in (signal.SIGHUP, signal.SIGINT):

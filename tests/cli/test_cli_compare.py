@@ -114,34 +114,34 @@ def _torch(sweep: Path) -> str:
 
 def test_the_same_sweep_done_again_is_exactly_alike(call_command: CommandCall) -> None:
     for name, optimizers, eval_every in (
-        ("before", "sgd,adam,adadelta,adagrad", "50"),
-        ("again", "sgd,adam", "60"),
+        ("before", "sgd,adam,adadelta,adagrad", "20"),
+        ("again", "sgd,adam", "30"),
     ):
         done = call_command(
-            *("sweep", "--iterations", "120", "--eval-every", eval_every, "--seeds", "2"),
+            *("sweep", "--iterations", "40", "--eval-every", eval_every, "--seeds", "2"),
             *("--optimizers", optimizers, "--name", name, "--in-process", "-q", "--no-report"),
         )
         assert done.code == 0, done.err
     finished = call_command("compare", "results/before", "results/again", "--fail-if-changed")
     assert finished.code == 0, finished.err
     assert finished.out.startswith("All 4 common runs ended exactly alike")
-    assert "updates between evaluations: 50 before, 60 after" in finished.out
+    assert "updates between evaluations: 20 before, 30 after" in finished.out
     assert "Only in the sweep before, and not compared: adadelta and adagrad" in finished.out
     assert "a copy of the other" not in finished.out
 
 
 def test_stacked_runs_cannot_be_told_from_runs_alone(call_command: CommandCall) -> None:
-    """Which float32 sums are added first is not seen in the accuracies of twenty seeds."""
-    for name in ("1", "20"):
+    """Which float32 sums are added first is not seen in the accuracies of ten seeds."""
+    for name in ("1", "10"):
         done = call_command(
-            *("sweep", "--iterations", "40", "--eval-every", "40", "--seeds", "20", "--name"),
+            *("sweep", "--iterations", "40", "--eval-every", "40", "--seeds", "10", "--name"),
             *(name, "--stack", name, "--optimizers", "sgd,adam", "--device", "cpu"),
             *("--in-process", "-q", "--no-report"),
         )
         assert done.code == 0, done.err
-    finished = call_command("compare", "results/1", "results/20", "--fail-if-changed", "--json=x")
+    finished = call_command("compare", "results/1", "results/10", "--fail-if-changed", "--json=x")
     assert finished.code == 0, finished.err
-    assert "runs in a stack: 1 before, 20 after" in finished.out
+    assert "runs in a stack: 1 before, 10 after" in finished.out
     found = json.loads(Path("x").read_text())["changes"]
     assert [change["optimizer"] for change in found] == ["adam", "sgd"]
     assert {change["verdict"] for change in found} <= {"identical", "equivalent"}
