@@ -1,4 +1,4 @@
-"""Pages of analyses made by hand, each rendered once in a session, and their figures.
+"""Pages of analyses made by hand, each rendered once in a test run, and their figures.
 
 Drawing the figures takes nearly all of the time of a page.
 """
@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from _sweep_analysis import CONTEXT, HOSTILE, Recipe, source_recipes, sweep
 from markupsafe import Markup
 
 from bench.analysis.results import SweepAnalysis
-from bench.report import render
+from bench.report import render, write
 from bench.report.html.parts import FigureView, Parts
 
 HOSTILE_NAME = '../.<img src=x onerror=alert(1)> "sweep": 日本 %00 * ?\\..'
@@ -64,11 +65,20 @@ ANALYSES: dict[str, Callable[[], SweepAnalysis]] = {
 _draw_figure = Parts.figure
 
 
+class Pages:
+    """Pages with their figures, in a directory that the processes of a test run share."""
+
+    directory: ClassVar[Path]
+
+
 @cache
 def page_of(case: str) -> str:
     """The page of a case with its figures."""
-    with figures_from(figure_drawn_once):
-        return render(ANALYSES[case](), CONTEXT)
+    file = Pages.directory / f"{case}.html"
+    if not file.exists():
+        with figures_from(figure_drawn_once):
+            write(ANALYSES[case](), file, CONTEXT)
+    return file.read_text(encoding="utf-8")
 
 
 @cache

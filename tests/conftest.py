@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from _browser import FLAGS, Reports, browser_path
-from _pages import empty_figure, figure_drawn_once, figures_from
+from _pages import Pages, empty_figure, figure_drawn_once, figures_from
 from hypothesis import settings
 
 from bench import cli
@@ -146,6 +146,14 @@ class CommandLine:
             env={name: value for name, value in variables.items() if value is not None},
             preexec_fn=prepare,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_pages(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Processes of pytest-xdist have directories beside each other."""
+    directory = tmp_path_factory.getbasetemp()
+    is_one_of_several = "PYTEST_XDIST_WORKER" in os.environ
+    Pages.directory = (directory.parent if is_one_of_several else directory) / "pages"
 
 
 @pytest.fixture(scope="session", autouse=True)
