@@ -47,77 +47,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-BAD_USAGE = [
-    ("", "COMMAND"),
-    ("swep", "invalid choice: 'swep'"),
-    ("sweep --seeds 0", "--seeds: must be at least 1 and at most 10000, got 0"),
-    ("sweep --seeds 100000000000", "--seeds: must be at least 1 and at most 10000, got 1000"),
-    ("sweep --seeds many", "--seeds: must be a whole number, got 'many'"),
-    ("sweep --seeds 3 --seed-list 0-3", "not allowed with argument --seeds"),
-    ("sweep --seed-list 3-1", "--seed-list: a range of seeds must ascend, got '3-1'"),
-    ("sweep --seed-list 1,1", "every seed may be given once, got 1 twice"),
-    ("sweep --optimizers adma", "unknown optimizer 'adma': did you mean adam"),
-    ("sweep --optimizers sgd,sgd", "every variant may be given once"),
-    ("sweep --optimizers adam[lr=0.001],adam", "'adam' and 'adam' are both torch.optim.Adam"),
-    ("sweep --optimizers adam[lr=x]", "lr must be a number (default 0.001), got 'x'"),
-    ("sweep --optimizers adam[lr]", "hyperparameters are written key=value"),
-    ("sweep --iterations 0", "--iterations: must be at least 1 and at most 1000000, got 0"),
-    ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
-    ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),
-    ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
-    ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
-    ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
-    ("sweep --name ../../etc", "--name: a sweep's name must be"),
-    ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),
-    ("report nowhere", "no results at nowhere"),
-    ("sweep -j 100000000", "at most 1024, or -1 for every core, got 100000000"),
-    ("sweep --seeds \uff11\uff12", "--seeds: must be a whole number"),
-    ("sweep --looks 0", "--looks: must be at least 1"),
-    ("sweep --looks often", "--looks: must be a whole number, got 'often'"),
-    ("analyze nowhere --margin 0", "--margin: must be a positive number, got '0'"),
-    ("analyze nowhere --margin inf", "--margin: must be a positive number, got 'inf'"),
-    ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
-    ("analyze nowhere.csv --json x --html x", "the JSON and the report must be two files"),
-    ("report nowhere --output=", "--output: must be a file's path, got nothing"),
-    ("report nowhere --format xml", "--format: invalid choice: 'xml'"),
-    ("report nowhere --output -", "--output - prints json, markdown or csv: give --format with"),
-    ("report nowhere --format html --output -", "or a file for the HTML report"),
-    ("report nowhere --open --format csv", "--open shows the HTML report only, got --format csv"),
-    ("report nowhere --open --output - --format json", "HTML report only, got --format json"),
-    ("report nowhere --latex -", "--latex: must be a file's path, got '-'"),
-    ("report nowhere --rows=", "--rows: must be a file's path, got nothing"),
-    ("report nowhere --check -", "--check: must be a file's path, got '-'"),
-    ("report nowhere --check x", "no report at x: --check needs an HTML report"),
-    ("report nowhere --check x --open", "--check goes with no other option, got --open too"),
-    ("report nowhere --check x --format html", "no other option, got --format too"),
-    ("report nowhere --check x --output y --latex z --rows w", "--output, --latex, --rows too"),
-    ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
-    ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
-    (f"report {'x' * 300}", "File name too long"),
-    (f"sweep --no-report --results {'x' * 300}", "File name too long"),
-    (f"analyze {'x' * 300}.csv", "File name too long"),
-    ("benchmark --json .", "cannot write the figures to .: it is not a regular file"),
-]
-
-
-@pytest.mark.parametrize(("command", "message"), BAD_USAGE)
-def test_bad_usage_is_one_line_and_exit_2(
-    command: str,
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(command.split()) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("optimizer-bench: error: ")
-    assert captured.err.count("\n") == 1
-    assert message in captured.err
-    assert os.listdir(tmp_path) == []
-
-
 def test_cuda_is_refused_where_there_is_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,38 +67,6 @@ def test_unwritable_directories_are_refused_before_training(
         r"cannot write (the report|results) to .*file/inside.*: Not a directory", error
     )
     assert not list(tmp_path.rglob("*.parquet"))
-
-
-BAD_OUTPUTS = [
-    ("--output file/inside.html", "cannot write the report to .*/file: File exists"),
-    ("--format csv --output file/inside.csv", "cannot write the report to .*/file: File exists"),
-    ("--latex file/inside.tex", "cannot write the LaTeX to .*/file: File exists"),
-    ("--rows .", "cannot write the rows to .: it is not a regular file"),
-    ("--output few.parquet", "cannot write the report to few.parquet: that belongs to the results"),
-    ("--latex few.parquet", "cannot write the LaTeX to few.parquet: that belongs to the results"),
-    ("--latex a --rows ./a", "the LaTeX and the rows must be two files, got a for both"),
-    ("--output a --latex a", "the report and the LaTeX must be two files, got a for both"),
-]
-
-
-@pytest.mark.parametrize(("options", "message"), BAD_OUTPUTS)
-def test_a_report_that_cannot_be_written_is_refused_before_the_work(
-    options: str,
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    rows = few_rows(tmp_path)
-    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    assert cli.main(["report", rows.name, *options.split()]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    assert re.search(message, captured.err)
-    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The compare command on real sweeps: what it prints, writes, refuses, and leaves alone."""
+"""The compare command on real sweeps: what it prints, writes and leaves alone.
+
+What it refuses is in test_errors.py.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,20 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
-from _stored import three_seeds
+from _stored import Edit, Row, columns, edited, three_seeds
 from conftest import CommandCall
 
 from bench import cli
 from bench.cli.arguments import make_parser
 from bench.cli.compare import compare_command
-from bench.storage.compatibility import run_spec_of
 from bench.storage.records import SCHEMA
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
-
-Row = dict[str, Any]
-Edit = Callable[[Row], None]
 
 HOSTILE = "<img src=x onerror=alert(1)>|*b*\n\x1b[31m@you #1 \u202e"
 
@@ -42,18 +40,6 @@ def before(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return Path("before")
 
 
-def edited(sweep: Path, file: str, *edits: Edit, only: str | None = None) -> Path:
-    """The rows of `sweep`, or of one optimizer, changed by all `edits`: a file of another day."""
-    rows = [r for r in Store(sweep).read_rows().to_pylist() if only in (None, r["optimizer"])]
-    for row in rows:
-        row["started_at"] = row["started_at"].replace(year=2030)
-        for edit in edits:
-            edit(row)
-        row["run_key"] = run_spec_of(row).key
-    write_rows(pa.Table.from_pylist(rows, schema=SCHEMA), Path(file))
-    return Path(file)
-
-
 def lose(images: int, optimizer: str) -> Edit:
     """Fewer correct test images for one optimizer, in everything that says so."""
 
@@ -69,10 +55,6 @@ def lose(images: int, optimizer: str) -> Edit:
         row["eval_test_accuracy"][-1] = row["test_accuracy"]
 
     return edit
-
-
-def columns(**values: object) -> Edit:
-    return lambda row: row.update(values)
 
 
 def rename(old: str, new: str) -> Edit:
@@ -282,52 +264,6 @@ def test_hostile_names_are_only_text(before: Path, capsys: pytest.CaptureFixture
 
 def _text(file: str) -> str:
     return Path(file).read_text()
-
-
-# --- what it refuses -------------------------------------------------------------------------
-
-WRONG = [
-    ("before", "the following arguments are required: AFTER"),
-    ("before nowhere", "no results at nowhere: expected a sweep's directory or a parquet file"),
-    ("nowhere before", "no results at nowhere"),
-    ("before before", "BEFORE and AFTER must be two sweeps, got before for both"),
-    ("before ./runs/../before/.", "BEFORE and AFTER must be two sweeps"),
-    ("before other.parquet", "both sweeps must have an optimizer in common, got adadelta, "),
-    ("before data.parquet", "must have the same dataset, got 'mnist' before and 'fashion' after"),
-    ("before after.parquet --json - --markdown -", "--json - and --markdown - cannot both be"),
-    (
-        "before after.parquet --json x --html x",
-        "the JSON and the page must be two files, got x for both",
-    ),
-    ("before after.parquet --html -", "--html: must be a file's path, got '-'"),
-    ("before after.parquet --json=", "--json: must be a file's path, got nothing"),
-    ("before after.parquet --html .", "cannot write the page to .: it is not a regular file"),
-    ("before after.parquet --markdown before/c.csv", "that belongs to the results in before"),
-    ("before after.parquet --json before/spec.json", "that belongs to the results in before"),
-    ("after.parquet before --markdown before/c.csv", "that belongs to the results in before"),
-    ("before after.parquet --html after.parquet", "that belongs to the results in after.parquet"),
-    ("before after.parquet --alpha 2", "--alpha: must be a number between 0 and 1"),
-    ("before after.parquet --margin 0", "--margin: must be a number between 0 and 1"),
-    ("before after.parquet --margin inf", "--margin: must be a number between 0 and 1"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), WRONG)
-def test_wrong_usage_is_one_line_and_writes_nothing(
-    before: Path, capsys: pytest.CaptureFixture[str], arguments: str, message: str
-) -> None:
-    Path("runs").mkdir()
-    edited(before, "after.parquet")
-    edited(before, "data.parquet", columns(dataset="fashion"))
-    edited(before, "other.parquet", lambda row: row.update(optimizer=f"my {row['optimizer']}"))
-    there = snapshot(Path())
-    assert run(*arguments.split()) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("optimizer-bench: error: ")
-    assert captured.err.count("\n") == 1
-    assert message in captured.err
-    assert snapshot(Path()) == there
 
 
 def test_a_sweep_that_failed_throughout_is_named(
