@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _sweep_analysis import CONTEXT, HOSTILE, Recipe, source_recipes, sweep
+from _pages import ANALYSES, page_of
 
 from bench.analysis.results import SweepAnalysis
-from bench.report import write
 from bench.report.text.format import Metric
 from bench.report.text.metrics import metric_of
 
@@ -26,7 +25,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-HOSTILE_NAME = '../.<img src=x onerror=alert(1)> "sweep": 日本 %00 * ?\\..'
 
 
 def browser_path() -> str | None:
@@ -62,43 +60,6 @@ class Report:
         return {s.seed: s.value for s in scores if s.treatment == name and s.value is not None}
 
 
-def _source() -> SweepAnalysis:
-    troubled = Recipe("rmsprop", 9700, 9, diverged=3, failed=2)
-    return sweep((*source_recipes()[:7], troubled))
-
-
-def _hostile() -> SweepAnalysis:
-    recipes = [Recipe(name, 9750 - 20 * i, 15) for i, name in enumerate(HOSTILE)]
-    return replace(sweep(recipes), name=HOSTILE_NAME)
-
-
-def _small() -> SweepAnalysis:
-    """Every section, few elements."""
-    recipes = [*source_recipes()[:3], Recipe("rmsprop", 9706, 22, diverged=1, failed=1)]
-    return sweep(recipes, n=8)
-
-
-def _table() -> SweepAnalysis:
-    """Somebody's own column: below zero, and with differences too small for its digits."""
-    analysis = sweep(source_recipes()[:3], n=6)
-    shifts = {"sgd": 0.0, "momentum": 0.002, "nesterov": 0.002002}
-    scores = tuple(
-        replace(s, value=round(shifts[s.treatment] * (1 + i % 3) - 0.5 + 0.01 * (i % 6), 9))
-        for i, s in enumerate(analysis.scores)
-    )
-    parameters = replace(analysis.comparison.parameters, value="gain", block="fold")
-    comparison = replace(analysis.comparison, parameters=parameters)
-    return replace(analysis, scores=scores, comparison=comparison, curves=(), variants=())
-
-
-ANALYSES: dict[str, Callable[[], SweepAnalysis]] = {
-    "source": _source,
-    "hostile": _hostile,
-    "small": _small,
-    "table": _table,
-}
-
-
 class Reports:
     """Each is made when it is first asked for."""
 
@@ -109,7 +70,7 @@ class Reports:
     def __getitem__(self, name: str) -> Report:
         if name not in self._made:
             report = Report(ANALYSES[name](), self._folder / f"{name}.html")
-            write(report.analysis, report.path, CONTEXT)
+            report.path.write_text(page_of(name), encoding="utf-8")
             self._made[name] = report
         return self._made[name]
 

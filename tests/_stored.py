@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,9 +14,13 @@ import pyarrow.parquet as pq
 
 import bench
 from bench.spec.model import SweepSpec
+from bench.storage.compatibility import run_spec_of
+from bench.storage.records import SCHEMA
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
 
+Row = dict[str, Any]
+Edit = Callable[[Row], None]
 EXAMPLE = Path(bench.__file__).parents[1] / "results" / "example"
 
 
@@ -47,3 +53,19 @@ def few_rows(directory: Path, optimizers: tuple[str, ...] = ("momentum", "adam",
     file = directory / "few.parquet"
     write_rows(rows.filter(pc.is_in(rows["optimizer"], pa.array(optimizers))), file)
     return file
+
+
+def edited(sweep: Path, file: Path | str, *edits: Edit, only: str | None = None) -> Path:
+    """Write rows of a sweep, or of one optimizer, that all `edits` changed, with another date."""
+    rows = [r for r in Store(sweep).read_rows().to_pylist() if only in (None, r["optimizer"])]
+    for row in rows:
+        row["started_at"] = row["started_at"].replace(year=2030)
+        for edit in edits:
+            edit(row)
+        row["run_key"] = run_spec_of(row).key
+    write_rows(pa.Table.from_pylist(rows, schema=SCHEMA), Path(file))
+    return Path(file)
+
+
+def columns(**values: object) -> Edit:
+    return lambda row: row.update(values)

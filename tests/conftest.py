@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from _browser import FLAGS, Reports, browser_path
+from _pages import Pages, empty_figure, figure_drawn_once, figures_from
 from hypothesis import settings
 
 from bench import cli
@@ -25,12 +27,16 @@ from bench.spec.model import OptimizerSpec
 from bench.training.device_data import DeviceData
 
 #: A sweep that takes seconds: enough updates for every optimizer to learn something.
-SMALL_SWEEP = ("--iterations", "120", "--eval-every", "50", "--seeds", "3")
+SMALL_SWEEP = ("--iterations", "60", "--eval-every", "25", "--seeds", "3")
 #: Variables to set, or with None to take away.
 Environment = Mapping[str, str | None]
 
+#: The part of the random input that is tried by default; scripts/check --all tries all.
+SCALE = float(os.environ.get("FUZZ_SCALE", "0.1"))
 # The same examples in each run: a run that fails has found a change. A test never asserts a time.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, max_examples=max(20, round(200 * SCALE))
+)
 #: For exploration: pytest --hypothesis-profile=random
 settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("repeatable")
@@ -142,6 +148,21 @@ class CommandLine:
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_pages(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Processes of pytest-xdist have directories beside each other."""
+    directory = tmp_path_factory.getbasetemp()
+    is_one_of_several = "PYTEST_XDIST_WORKER" in os.environ
+    Pages.directory = (directory.parent if is_one_of_several else directory) / "pages"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported_objects() -> None:
+    """Keep the collection of garbage from looking at all objects of the libraries each time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def run_command(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
@@ -191,6 +212,12 @@ def mnist(arrays: Path) -> DeviceData:
 
 
 @pytest.fixture(scope="session")
+def few(mnist: DeviceData) -> DeviceData:
+    """MNIST with few test images: an evaluation takes longer than many updates."""
+    return replace(mnist, test_images=mnist.test_images[:301], test_labels=mnist.test_labels[:301])
+
+
+@pytest.fixture(scope="session")
 def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which all eight optimizers were swept over three seeds, with the report."""
     directory = tmp_path_factory.mktemp("sweep")
@@ -218,6 +245,20 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     return Reports(tmp_path_factory.mktemp("reports"))
+
+
+@pytest.fixture
+def undrawn() -> Iterator[None]:
+    """Pages have empty figures, for tests of their text and of commands that write them."""
+    with figures_from(empty_figure):
+        yield
+
+
+@pytest.fixture
+def drawn_once() -> Iterator[None]:
+    """The figures of equal analyses are drawn once in a session."""
+    with figures_from(figure_drawn_once):
+        yield
 
 
 def resolve_all(text: str) -> tuple[OptimizerSpec, ...]:

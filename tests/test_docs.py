@@ -7,6 +7,7 @@ import pkgutil
 import re
 import shlex
 import tempfile
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import bench
 from bench.cli.arguments import make_parser
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 ROOT = Path(bench.__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
@@ -30,6 +32,12 @@ MODULES = sorted(
         ),
     )
 )
+
+
+@pytest.fixture(autouse=True)
+def cheap_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps of the examples start no processes."""
+    monkeypatch.setattr(bench, "sweep", partial(bench.sweep, in_process=True))
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import textwrap
 import time
+import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import pytest
 from _stored import few_rows
 from conftest import SMALL_SWEEP, CommandCall, CommandLine
 
+import bench
 from bench import cli
 from bench.cli.arguments import make_parser
 from bench.cli.console import duration
@@ -42,77 +45,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.05)
-
-
-BAD_USAGE = [
-    ("", "COMMAND"),
-    ("swep", "invalid choice: 'swep'"),
-    ("sweep --seeds 0", "--seeds: must be at least 1 and at most 10000, got 0"),
-    ("sweep --seeds 100000000000", "--seeds: must be at least 1 and at most 10000, got 1000"),
-    ("sweep --seeds many", "--seeds: must be a whole number, got 'many'"),
-    ("sweep --seeds 3 --seed-list 0-3", "not allowed with argument --seeds"),
-    ("sweep --seed-list 3-1", "--seed-list: a range of seeds must ascend, got '3-1'"),
-    ("sweep --seed-list 1,1", "every seed may be given once, got 1 twice"),
-    ("sweep --optimizers adma", "unknown optimizer 'adma': did you mean adam"),
-    ("sweep --optimizers sgd,sgd", "every variant may be given once"),
-    ("sweep --optimizers adam[lr=0.001],adam", "'adam' and 'adam' are both torch.optim.Adam"),
-    ("sweep --optimizers adam[lr=x]", "lr must be a number (default 0.001), got 'x'"),
-    ("sweep --optimizers adam[lr]", "hyperparameters are written key=value"),
-    ("sweep --iterations 0", "--iterations: must be at least 1 and at most 1000000, got 0"),
-    ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
-    ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),
-    ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
-    ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
-    ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
-    ("sweep --name ../../etc", "--name: a sweep's name must be"),
-    ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),
-    ("report nowhere", "no results at nowhere"),
-    ("sweep -j 100000000", "at most 1024, or -1 for every core, got 100000000"),
-    ("sweep --seeds \uff11\uff12", "--seeds: must be a whole number"),
-    ("sweep --looks 0", "--looks: must be at least 1"),
-    ("sweep --looks often", "--looks: must be a whole number, got 'often'"),
-    ("analyze nowhere --margin 0", "--margin: must be a positive number, got '0'"),
-    ("analyze nowhere --margin inf", "--margin: must be a positive number, got 'inf'"),
-    ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
-    ("analyze nowhere.csv --json x --html x", "the JSON and the report must be two files"),
-    ("report nowhere --output=", "--output: must be a file's path, got nothing"),
-    ("report nowhere --format xml", "--format: invalid choice: 'xml'"),
-    ("report nowhere --output -", "--output - prints json, markdown or csv: give --format with"),
-    ("report nowhere --format html --output -", "or a file for the HTML report"),
-    ("report nowhere --open --format csv", "--open shows the HTML report only, got --format csv"),
-    ("report nowhere --open --output - --format json", "HTML report only, got --format json"),
-    ("report nowhere --latex -", "--latex: must be a file's path, got '-'"),
-    ("report nowhere --rows=", "--rows: must be a file's path, got nothing"),
-    ("report nowhere --check -", "--check: must be a file's path, got '-'"),
-    ("report nowhere --check x", "no report at x: --check needs an HTML report"),
-    ("report nowhere --check x --open", "--check goes with no other option, got --open too"),
-    ("report nowhere --check x --format html", "no other option, got --format too"),
-    ("report nowhere --check x --output y --latex z --rows w", "--output, --latex, --rows too"),
-    ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
-    ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
-    (f"report {'x' * 300}", "File name too long"),
-    (f"sweep --no-report --results {'x' * 300}", "File name too long"),
-    (f"analyze {'x' * 300}.csv", "File name too long"),
-    ("benchmark --json .", "cannot write the figures to .: it is not a regular file"),
-]
-
-
-@pytest.mark.parametrize(("command", "message"), BAD_USAGE)
-def test_bad_usage_is_one_line_and_exit_2(
-    command: str,
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(command.split()) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("optimizer-bench: error: ")
-    assert captured.err.count("\n") == 1
-    assert message in captured.err
-    assert os.listdir(tmp_path) == []
 
 
 def test_cuda_is_refused_where_there_is_none(
@@ -137,54 +69,38 @@ def test_unwritable_directories_are_refused_before_training(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-BAD_OUTPUTS = [
-    ("--output file/inside.html", "cannot write the report to .*/file: File exists"),
-    ("--format csv --output file/inside.csv", "cannot write the report to .*/file: File exists"),
-    ("--latex file/inside.tex", "cannot write the LaTeX to .*/file: File exists"),
-    ("--rows .", "cannot write the rows to .: it is not a regular file"),
-    ("--output few.parquet", "cannot write the report to few.parquet: that belongs to the results"),
-    ("--latex few.parquet", "cannot write the LaTeX to few.parquet: that belongs to the results"),
-    ("--latex a --rows ./a", "the LaTeX and the rows must be two files, got a for both"),
-    ("--output a --latex a", "the report and the LaTeX must be two files, got a for both"),
-]
+@pytest.fixture
+def no_browsers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browsers that webbrowser found earlier in this process are forgotten."""
+    monkeypatch.setattr(webbrowser, "_tryorder", None)
+    monkeypatch.setattr(webbrowser, "_browsers", {})
+    monkeypatch.setenv("DISPLAY", "")
 
 
-@pytest.mark.parametrize(("options", "message"), BAD_OUTPUTS)
-def test_a_report_that_cannot_be_written_is_refused_before_the_work(
-    options: str,
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("no_browsers", "undrawn")
+def test_open_shows_the_page_in_the_user_s_browser(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    rows = few_rows(tmp_path)
-    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    assert cli.main(["report", rows.name, *options.split()]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    assert re.search(message, captured.err)
-    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
-
-
-def test_open_shows_the_page_in_the_user_s_browser(run_command: CommandLine) -> None:
-    rows = few_rows(run_command.directory)
-    browser = run_command.directory / "browser"
+    rows = few_rows(call_command.directory)
+    browser = call_command.directory / "browser"
     browser.write_text('#!/bin/sh\necho "$@" > opened\n')
     browser.chmod(0o755)
-    finished = run_command("report", rows.name, "--open", environment={"BROWSER": str(browser)})
-    page = run_command.directory / "reports" / "few.html"
+    monkeypatch.setenv("BROWSER", str(browser))
+    finished = call_command("report", rows.name, "--open")
+    page = call_command.directory / "reports" / "few.html"
     assert (finished.code, finished.out, finished.err) == (0, "report: reports/few.html\n", "")
-    assert (run_command.directory / "opened").read_text() == f"{page.as_uri()}\n"
+    assert (call_command.directory / "opened").read_text() == f"{page.as_uri()}\n"
 
 
-def test_no_browser_is_said_in_one_line(run_command: CommandLine) -> None:
-    rows = few_rows(run_command.directory)
-    nowhere = {"BROWSER": "/nowhere/browser", "PATH": "/nowhere", "DISPLAY": ""}
-    finished = run_command("report", rows.name, "--open", environment=nowhere)
-    address = (run_command.directory / "reports" / "few.html").as_uri()
+@pytest.mark.usefixtures("no_browsers", "undrawn")
+def test_no_browser_is_said_in_one_line(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = few_rows(call_command.directory)
+    monkeypatch.setenv("BROWSER", "/nowhere/browser")
+    monkeypatch.setenv("PATH", "/nowhere")
+    finished = call_command("report", rows.name, "--open")
+    address = (call_command.directory / "reports" / "few.html").as_uri()
     assert (finished.code, finished.out) == (0, "report: reports/few.html\n")
     assert finished.err == f"no browser could be started: open {address} in yours\n"
 
@@ -208,16 +124,26 @@ def test_help_wraps_descriptions(
     assert max(map(len, description.splitlines())) <= 60
 
 
-def test_commands_on_stored_rows_do_not_import_torch(tmp_path: Path) -> None:
-    rows = few_rows(tmp_path)
-    code = (
-        "import sys; from bench.cli import main\n"
-        f"codes = [main(['report', '{rows.name}']), main(['analyze', '{rows.name}'])]\n"
-        "print(codes, {'torch', 'torchvision'} & set(sys.modules))"
+WITHOUT_TORCH = """
+import sys
+from bench.cli import main
+codes = [main(["report", "few.parquet"]), main(["analyze", "few.parquet"])]
+print(codes, {"torch", "torchvision"} & set(sys.modules))
+"""
+
+
+def test_commands_on_stored_rows_need_neither_torch_nor_unicode(tmp_path: Path) -> None:
+    few_rows(tmp_path, ("adam", "sgd"))
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    command = [sys.executable, "-c", code]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "[0, 0] set()"
+    assert ended.stderr == ""
 
 
 @pytest.fixture
@@ -258,6 +184,7 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+@pytest.mark.usefixtures("drawn_once")
 class TestSmallSweep:
     """All eight optimizers over three seeds, from the command line to the report."""
 
@@ -287,7 +214,7 @@ class TestSmallSweep:
         assert "11 seeds or more are needed" in out
         assert "24/24 runs, 0 failed" in out
         assert "report:    reports/small.html" in out
-        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 120" in out
+        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 60" in out
         assert "\x1b" not in out
 
     def test_the_report_names_every_optimizer(self, small_sweep: Path) -> None:
@@ -327,11 +254,14 @@ class TestSmallSweep:
         assert printed.code == 0, printed.err
         assert "nesterov" in printed.out
 
+    @pytest.mark.usefixtures("undrawn")
     def test_the_python_of_the_readme_runs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         readme = (Path(cli.__file__).parents[2] / "README.md").read_text()
+        monkeypatch.setattr(bench, "sweep", partial(bench.sweep, in_process=True))
         (code,) = re.findall(r"    import bench\n(?:    .*\n)+", readme)
+        assert "bench.sweep(" in code
         assert "seeds=20" in code
         monkeypatch.chdir(tmp_path)
         names: dict[str, Any] = {}
@@ -340,11 +270,11 @@ class TestSmallSweep:
         assert "rates" in Path("rates.html").read_text()
 
     def test_another_workload_of_the_same_name_is_refused(self, call_small: CommandCall) -> None:
-        arguments = ("--name", "small", "--iterations", "121", "--eval-every", "50")
+        arguments = ("--name", "small", "--iterations", "61", "--eval-every", "25")
         finished = call_small("sweep", *arguments)
         assert finished.code == 2
         assert (
-            "iterations=120, this sweep has iterations=121: give this sweep another --name"
+            "iterations=60, this sweep has iterations=61: give this sweep another --name"
             in finished.err
         )
         assert finished.err.count("\n") == 1
@@ -371,7 +301,7 @@ class TestSmallSweep:
 
     def test_a_dry_run_writes_nothing(self, small_sweep: Path, call_small: CommandCall) -> None:
         before = sorted(small_sweep.rglob("*"))
-        arguments = ("--name", "small", "--iterations", "120", "--eval-every", "50", "--seeds", "4")
+        arguments = ("--name", "small", *SMALL_SWEEP[:4], "--seeds", "4")
         finished = call_small("sweep", *arguments, "--dry-run")
         assert finished.code == 0, finished.err
         assert "done   sgd  seed 0\n" in finished.out
@@ -392,6 +322,7 @@ def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) 
     assert list(call_command.directory.iterdir()) == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None:
     first = call_command("sweep", *FAST, "--name", "x", "--no-report")
     assert first.code == 0, first.err
@@ -407,6 +338,7 @@ def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None
     assert "7 other stored runs" in fewer.out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_why_every_run_failed_is_said_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,6 +355,7 @@ def test_why_every_run_failed_is_said_once(
     assert len(Store(tmp_path / "results" / "x").read_rows()) == 4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_some_failures_leave_a_report_and_exit_1(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,14 +380,11 @@ def test_some_failures_leave_a_report_and_exit_1(
     assert "10 runs, 8 done already" in capsys.readouterr().out
 
 
-def test_a_full_or_ascii_terminal_is_no_traceback(small_sweep: Path) -> None:
-    run_command = CommandLine(small_sweep)
-    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    finished = run_command("analyze", "results/small", environment=ascii_only)
-    assert (finished.code, finished.err) == (0, "")
+def test_a_full_device_is_no_traceback(tmp_path: Path) -> None:
+    rows = few_rows(tmp_path, ("adam", "sgd"))
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "bench", "analyze", "results/small"]
-        ended = subprocess.run(command, cwd=small_sweep, stdout=full, stderr=subprocess.PIPE)
+        command = [sys.executable, "-m", "bench", "analyze", rows.name]
+        ended = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 1
     assert ended.stderr.decode().startswith("optimizer-bench: error: ")
     assert ended.stderr.count(b"\n") == 1
@@ -528,12 +458,15 @@ LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "2", "--no-report", 
         pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),
     ],
 )
-def test_interruption_keeps_rows_and_leaves_no_process(
-    run_command: CommandLine, sent: signal.Signals, code: int
+def test_an_interrupted_sweep_refuses_another_keeps_rows_and_leaves_no_process(
+    run_command: CommandLine, call_command: CommandCall, sent: signal.Signals, code: int
 ) -> None:
     process = run_command.start("sweep", *LONG)
     runs = run_command.directory / "results/x/runs"
     wait_until(lambda: any(runs.glob("*.parquet")))
+    second = call_command("sweep", *LONG)
+    assert second.code == 2
+    assert f"another sweep (process {process.pid}) is writing to results/x" in second.err
     if sent == signal.SIGINT:
         os.killpg(process.pid, sent)  # a terminal sends it to every process of the group
     else:
@@ -553,7 +486,8 @@ def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: Command
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    process = run_command.start("sweep", *FAST, "--no-report", "--name", "x", before=ignore)
+    one = ("--optimizers", "sgd", "--seeds", "2", "--iterations", "20", "--in-process")
+    process = run_command.start("sweep", *one, "--no-report", "--name", "x", before=ignore)
     runs = run_command.directory / "results/x/runs"
     wait_until(runs.exists)
     for sent in (signal.SIGHUP, signal.SIGINT):
@@ -562,16 +496,11 @@ def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: Command
     assert process.returncode == 0, err + out
 
 
-def test_a_second_sweep_is_refused_and_a_killed_parent_takes_its_workers_along(
-    run_command: CommandLine, call_command: CommandCall
-) -> None:
+@pytest.mark.long  # tests/execution/test_user_code.py kills the parent of a worker that hangs
+def test_a_killed_parent_takes_its_workers_along(run_command: CommandLine) -> None:
     process = run_command.start("sweep", *LONG)
     try:
         wait_until(lambda: any((run_command.directory / "results/x/runs").glob("*.parquet")))
-        second = call_command("sweep", *LONG)
-        assert second.code == 2
-        who = f"another sweep (process {process.pid}) is writing to results/x"
-        assert who in second.err
         process.kill()
         process.communicate(timeout=30)  # ends when no worker holds the pipes any more
         wait_until(lambda: processes_of(process.pid) == [], seconds=10)

@@ -64,8 +64,8 @@ pytestmark = pytest.mark.slow
 EXAMPLES: Mapping[str, int] = {
     "expressions": 1000,
     "seed lists": 4200,
-    "names": 3000,
-    "specifications": 1500,
+    "names": 3700,
+    "specifications": 800,
     "ledgers": 400,
     "command lines": 400,
     "spec files": 400,
@@ -89,7 +89,7 @@ def fuzz(kind: str, **strategies: st.SearchStrategy[Any]) -> Callable[[T], Calla
 
     def decorate(test: T) -> Callable[..., None]:
         limited = settings(
-            max_examples=max(10, round(EXAMPLES[kind] * SCALE)),
+            max_examples=max(5, round(EXAMPLES[kind] * SCALE)),
             suppress_health_check=list(HealthCheck),
             phases=[p for p in Phase if p is not Phase.shrink or kind not in COSTLY],
         )

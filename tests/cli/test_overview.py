@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from _pages import empty_figure, figures_from
 
 from bench.analysis import compare, means_over_seeds
 from bench.cli import main
@@ -85,7 +86,9 @@ def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, npz: Path) -> Path:
     directory = tmp_path_factory.mktemp("several")
-    assert main([*SWEEP, *OPTIMIZERS, *places(directory), "--dataset", f"digits,{npz}"]) == 0
+    with figures_from(empty_figure):
+        words = [*SWEEP, *OPTIMIZERS, *places(directory), "--dataset", f"digits,{npz}"]
+        assert main(words) == 0
     return directory
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from bench.training.device_data import DeviceData
 from bench.training.stack import Stack, TrainedRun, train
 
 BRIEF = Workload(iterations=20, eval_every=20)
+#: Updates of optimizers of which one takes long; L-BFGS makes 20 iterations in each.
+FEW_UPDATES = {"lbfgs": 1, "muon": 3}
 OWN = [f"_lion:{name}" for name in ("Lion", "sgd_like", "Extragradient[lr=0.1]", "Rebinding")]
 
 
@@ -47,12 +50,12 @@ def test_elementwise_flags_of_the_catalogue(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*available(), *OWN])
-def test_a_stack_equals_single_runs_for_every_optimizer(name: str, mnist: DeviceData) -> None:
+def test_a_stack_equals_single_runs_for_every_optimizer(name: str, few: DeviceData) -> None:
     spec = resolve_one(name)
-    workload = Workload(iterations=3) if name == "lbfgs" else BRIEF  # each of 20 iterations
-    together, again = (train(workload, spec, [1, 2], mnist) for _ in range(2))
-    alone = [train(workload, spec, [seed], mnist)[0] for seed in (1, 2)]
-    (plain,) = train(workload, resolve_one("sgd"), [1], mnist)
+    workload = Workload(iterations=FEW_UPDATES.get(name, 10), eval_every=20)
+    together, again = (train(workload, spec, [1, 2], few) for _ in range(2))
+    alone = [train(workload, spec, [seed], few)[0] for seed in (1, 2)]
+    (plain,) = train(workload, resolve_one("sgd"), [1], few)
     assert together[0].initial_weights_sha256 == plain.initial_weights_sha256
     assert together[0].data_order_sha256 == plain.data_order_sha256
     for run, same, single in zip(together, again, alone, strict=True):
@@ -68,7 +71,7 @@ def test_every_optimizer_is_resumed(tmp_path: Path) -> None:
     names = ",".join([*available(), *OWN])
     words = [
         *("sweep", "--optimizers", names, "--in-process"),
-        *("--iterations", "2", "--eval-every", "2"),
+        *("--iterations", "1", "--eval-every", "1"),
     ]
     places = ["--name", "all", "--results", str(tmp_path), "--no-report", "--quiet"]
     tables = []
@@ -112,20 +115,20 @@ def test_creating_a_stack_does_not_change_the_torch_generator(mnist: DeviceData)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_random_numbers_of_an_optimizer_depend_on_its_seed_only(mnist: DeviceData) -> None:
+def test_random_numbers_of_an_optimizer_depend_on_its_seed_only(few: DeviceData) -> None:
     """They are the same alone, in a stack, and after other draws, but differ between seeds."""
     spec = resolve_one("_lion:Dropped")
     before = torch.get_rng_state()
-    workload = Workload(network="lenet", iterations=20, eval_every=20)  # a stack is exact
-    together = train(workload, spec, [1, 2], mnist)
+    workload = Workload(network="lenet", iterations=8, eval_every=8)  # a stack is exact
+    together = train(workload, spec, [1, 2], few)
     assert torch.equal(before, torch.get_rng_state())
     for run in together:
         torch.rand(3), np.random.rand(), random.random()
-        (alone,) = train(workload, spec, [run.seed], mnist)
+        (alone,) = train(workload, spec, [run.seed], few)
         assert numbers(alone) == numbers(run)
-    often = Workload(network="lenet", iterations=20, eval_every=5)
-    assert train(often, spec, [1], mnist)[0].evaluations[-1].test_loss == numbers(together[0])[0]
-    (sgd,) = train(workload, resolve_one("sgd"), [1], mnist)
+    often = replace(workload, eval_every=2)
+    assert train(often, spec, [1], few)[0].evaluations[-1].test_loss == numbers(together[0])[0]
+    (sgd,) = train(workload, resolve_one("sgd"), [1], few)
     assert sgd.initial_weights_sha256 == together[0].initial_weights_sha256
 
 
@@ -205,11 +208,11 @@ def test_lion_of_a_third_party(mnist: DeviceData) -> None:
     assert ((theirs.parameters - ours.parameters).abs() > 1e-6).float().mean() < 0.01
 
 
-def test_evaluation_calls_eval_and_train(mnist: DeviceData) -> None:
+def test_evaluation_calls_eval_and_train(few: DeviceData) -> None:
     """Schedule-free optimizers have methods train() and eval()."""
     workload = Workload(iterations=20, eval_every=5)
     plain, averaged = (
-        Stack(workload, resolve_one(name), [1, 2], mnist) for name in ("sgd", "_lion:Averaged")
+        Stack(workload, resolve_one(name), [1, 2], few) for name in ("sgd", "_lion:Averaged")
     )
     visited = []
     for start in range(20):

@@ -10,7 +10,8 @@ from typing import Any
 
 import matplotlib
 import pytest
-from _sweep_analysis import sweep
+from _pages import ANALYSES, page_of
+from _sweep_analysis import CONTEXT
 from conftest import CommandLine, Environment
 
 from bench.report import render
@@ -36,11 +37,14 @@ SETTINGS: dict[str, tuple[Environment, str | None, bytes]] = {
         {"MATPLOTLIBRC": "rc", "MPLBACKEND": "nonsense"}, "rc", UNDECODABLE),
     "unknown locale": ({"LC_ALL": "xx_YY"}, "matplotlibrc", b"axes.formatter.use_locale: True\n"),
     "no place for a cache": ({"MPLCONFIGDIR": "/proc/x", "HOME": "/proc"}, None, b""),
+    "several": (
+        {"MPLBACKEND": "nonsense", "LC_ALL": "xx_YY"}, "matplotlibrc",
+        b"backend: nonsense\nfont.size: 30\nsvg.fonttype: path\naxes.formatter.use_locale: True\n"),
 }  # fmt: skip
 
 
 #: Those that are tried by default; each starts the program.
-SHORT = ("unknown backend in a file", "style in a file", "unknown locale")
+SHORT = ("several",)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +122,7 @@ def _odd(value: object) -> Any:
 
 
 def test_a_page_is_a_function_of_its_rows() -> None:
-    analysis = sweep(n=6)
-    page = render(analysis)
+    page_of("small")  # before the settings change
     with matplotlib.rc_context():
         changed = 0
         for name, value in dict(matplotlib.rcParamsDefault).items():
@@ -130,4 +133,4 @@ def test_a_page_is_a_function_of_its_rows() -> None:
             except (ValueError, RuntimeError):
                 continue
         assert changed > 100
-        assert render(analysis) == page
+        assert render(ANALYSES["small"](), CONTEXT) == page_of("small")

@@ -22,36 +22,53 @@ pytestmark = pytest.mark.browser
 # ---------------------------------------------------------------- errors, requests, widths
 
 
-@pytest.mark.parametrize("width", [400, 1400])
-@pytest.mark.parametrize("name", ["source", "hostile"])
+@pytest.mark.parametrize("name", ["troubled", "hostile"])
 def test_no_error_no_request_no_sideways_scrolling(
-    browser: Any, reports: Reports, name: str, width: int
-) -> None:
-    with visiting(browser, reports[name], width=width) as opened:
-        opened.open_details()
-        assert opened.requests == [reports[name].url]
-        assert opened.overflow() == 0
-        figure = "phone" if width == 400 else "desk"
-        assert opened.page.locator(f".for-{figure} svg").first.is_visible()
-        assert opened.page.locator(".plot:visible").count() == 6
-
-
-@pytest.mark.parametrize("name", ["source", "hostile"])
-def test_no_sideways_scrolling_with_a_pair_and_a_highlight(
     browser: Any, reports: Reports, name: str
 ) -> None:
-    with visiting(browser, reports[name]) as opened:
-        page = opened.page
+    with visiting(browser, reports[name], width=400) as opened:
         opened.open_details()
-        page.locator("[data-matrix] td button").first.click()
-        page.locator("button.choose").nth(3).click()
-        for width in (1400, 761, 760, 400, 320):
-            page.set_viewport_size({"width": width, "height": 900})
-            assert opened.overflow() == 0, width
-            panel = page.locator("#pair-details").bounding_box()
-            assert panel["x"] >= 0
-            assert panel["x"] + panel["width"] <= width
+        assert opened.requests == [reports[name].url]
+        for width, figure in ((400, "phone"), (1400, "desk")):
+            opened.page.set_viewport_size({"width": width, "height": 900})
+            assert opened.overflow() == 0
+            assert opened.page.locator(f".for-{figure} svg").first.is_visible()
+            assert opened.page.locator(".plot:visible").count() == 6
+            if name == "troubled":  # hostile names are too long for a line and for a figure
+                assert opened.page.evaluate(BROKEN) == []
+                assert opened.page.evaluate(CLIPPED) == []
+        check_widths_with_a_pair(opened)
 
+
+def check_widths_with_a_pair(opened: Opened) -> None:
+    """No sideways scrolling with a pair and a highlight."""
+    page = opened.page
+    page.locator("[data-matrix] td button").first.click()
+    page.locator("button.choose").nth(3).click()
+    for width in (1400, 761, 760, 400, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert opened.overflow() == 0, width
+        panel = page.locator("#pair-details").bounding_box()
+        assert panel["x"] >= 0
+        assert panel["x"] + panel["width"] <= width
+
+
+#: Names that are broken into lines.
+BROKEN = """() => [...document.querySelectorAll('.name bdi')].filter(name => {
+  const text = document.createRange();
+  text.selectNodeContents(name);
+  return text.getClientRects().length > 1;
+}).map(name => name.textContent)"""
+#: Texts of figures that lie outside of them.
+CLIPPED = """() => [...document.querySelectorAll('.plot')].flatMap(plot => {
+  const box = plot.getBoundingClientRect();
+  if (box.width === 0) return [];
+  return [...plot.querySelectorAll('text')].filter(text => {
+    const b = text.getBoundingClientRect();
+    return b.left < box.left - 1 || b.right > box.right + 1
+        || b.top < box.top - 1 || b.bottom > box.bottom + 1;
+  }).map(text => text.textContent);
+})"""
 
 #: What a page that was tampered with might try; each answers when it was tried.
 ATTEMPTS = {
@@ -69,40 +86,37 @@ ATTEMPTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def guarded(browser: Any, reports: Reports) -> Any:
-    """A page on which whatever gets through to the network is written down."""
-    opened = visit(browser, reports["small"])
+#: Tries one and waits until the browser tells that it was blocked.
+TRY = (
+    """attempt => new Promise((blocked, failed) => {
+      document.addEventListener('securitypolicyviolation', blocked, {once: true});
+      setTimeout(() => failed(new Error('nothing was blocked')), 3000);
+      const make = tag => document.createElement(tag), add = e => document.body.append(e);
+      // an arrow function made from text would need a policy that allows it
+      ({
+"""
+    + ",\n".join(f"{name!r}: () => {{ {code} }}" for name, code in ATTEMPTS.items())
+    + """
+      })[attempt]();
+    })"""
+)
 
-    def went_out(route: Any) -> None:
-        opened.problems.append(f"request: {route.request.url}")
+
+def test_the_policy_blocks_attempts(browser: Any, reports: Reports) -> None:
+    """Requests that get through to the network are counted and aborted."""
+    opened, went_out = visit(browser, reports["small"]), []
+
+    def abort(route: Any) -> None:
+        went_out.append(route.request.url)
         route.abort()
 
-    opened.page.context.route("https://x.test/**", went_out)
-    yield opened
+    opened.page.context.route("https://x.test/**", abort)
+    for attempt in ATTEMPTS:
+        opened.page.evaluate(TRY, attempt)
+        assert opened.page.evaluate("window.pwned === undefined"), attempt
+        assert went_out == [], attempt
+        assert opened.page.url == opened.report.url, attempt
     opened.page.context.close()
-
-
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_the_policy_blocks(guarded: Opened, attempt: str) -> None:
-    guarded.problems.clear()
-    guarded.page.evaluate(
-        """attempt => new Promise((blocked, failed) => {
-          document.addEventListener('securitypolicyviolation', blocked, {once: true});
-          setTimeout(() => failed(new Error('nothing was blocked')), 3000);
-          const make = tag => document.createElement(tag), add = e => document.body.append(e);
-          // an arrow function made from text would need a policy that allows it
-          ({
-"""
-        + ",\n".join(f"{name!r}: () => {{ {code} }}" for name, code in ATTEMPTS.items())
-        + """
-          })[attempt]();
-        })""",
-        attempt,
-    )
-    assert guarded.page.evaluate("window.pwned === undefined")
-    assert [problem for problem in guarded.problems if problem.startswith("request")] == []
-    assert guarded.page.url == guarded.report.url
 
 
 # ---------------------------------------------------------------- themes, sorting, copying
@@ -132,7 +146,7 @@ def test_theme_follows_the_system_and_the_switch(
 
 
 def test_leaderboard_sorts_by_mouse_and_keyboard(browser: Any, reports: Reports) -> None:
-    with visiting(browser, reports["source"]) as opened:
+    with visiting(browser, reports["small"]) as opened:
         page = opened.page
         names = lambda: page.locator("table.sortable tbody th bdi").all_inner_texts()  # noqa: E731
         best_first = names()
@@ -156,34 +170,6 @@ def test_copy_button_copies_the_command(browser: Any, reports: Reports) -> None:
 
 
 # ---------------------------------------------------------------- names and figures
-
-
-@pytest.mark.parametrize("width", [400, 1400])
-def test_no_name_is_broken_and_no_text_of_a_figure_clipped(
-    browser: Any, reports: Reports, width: int
-) -> None:
-    with visiting(browser, reports["source"], width=width) as opened:
-        opened.open_details()
-        broken = opened.page.evaluate(
-            """() => [...document.querySelectorAll('.name bdi')].filter(name => {
-              const text = document.createRange();
-              text.selectNodeContents(name);
-              return text.getClientRects().length > 1;
-            }).map(name => name.textContent)"""
-        )
-        assert broken == []
-        outside = opened.page.evaluate(
-            """() => [...document.querySelectorAll('.plot')].flatMap(plot => {
-              const box = plot.getBoundingClientRect();
-              if (box.width === 0) return [];
-              return [...plot.querySelectorAll('text')].filter(text => {
-                const b = text.getBoundingClientRect();
-                return b.left < box.left - 1 || b.right > box.right + 1
-                    || b.top < box.top - 1 || b.bottom > box.bottom + 1;
-              }).map(text => text.textContent);
-            })"""
-        )
-        assert outside == []
 
 
 def test_hostile_names_are_text_wherever_they_are_shown(browser: Any, reports: Reports) -> None:
@@ -226,7 +212,7 @@ SEEN = """() => {
 }"""
 
 
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("width", [pytest.param(1400, marks=pytest.mark.long), 400])
 def test_tab_reaches_every_control_in_order(browser: Any, reports: Reports, width: int) -> None:
     with visiting(browser, reports["small"], width=width) as opened:
         page = opened.page
@@ -268,7 +254,7 @@ def test_the_skip_link_leads_to_the_verdict(browser: Any, reports: Reports) -> N
 
 def test_arrow_keys_never_lose_the_cell_behind_a_head(browser: Any, reports: Reports) -> None:
     """On a phone the matrix scrolls under its first column."""
-    with visiting(browser, reports["source"], width=400) as opened:
+    with visiting(browser, reports["troubled"], width=400) as opened:
         page = opened.page
         page.locator("[data-matrix] td button").first.focus()
         page.evaluate("window.stops = []")
@@ -293,8 +279,15 @@ def audited(browser: Any, reports: Reports) -> Any:
     opened.page.context.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (1400, "light"),
+        (400, "dark"),
+        pytest.param(400, "light", marks=pytest.mark.long),
+        pytest.param(1400, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_no_violation(audited: Opened, width: int, theme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = audited.page
@@ -327,7 +320,7 @@ BUTTON_LINES = {"Copy", "Clear", "Close", "SVG", "PNG", "Over", "Scale", "Differ
 
 def test_everything_is_printed_but_controls(browser: Any, reports: Reports, tmp_path: Path) -> None:
     pypdf = pytest.importorskip("pypdf")
-    report = reports["source"]
+    report = reports["small"]
     with visiting(browser, report, color_scheme="dark") as opened:
         page = opened.page
         page.locator("[data-matrix] td button").first.click()
@@ -337,7 +330,7 @@ def test_everything_is_printed_but_controls(browser: Any, reports: Reports, tmp_
     pages = pypdf.PdfReader(tmp_path / "report.pdf").pages
     texts = [printed.extract_text() for printed in pages]
     text = squeezed(" ".join(texts))
-    assert 10 < len(pages) < 25
+    assert 5 < len(pages) < 20
     assert [i for i, words in enumerate(texts) if len(words) < 100] == []
     for sentence in verdict(report.analysis.comparison):
         assert squeezed(sentence) in text
@@ -360,7 +353,7 @@ def squeezed(text: str) -> str:
 
 def test_paper_is_wide_enough(browser: Any, reports: Reports) -> None:
     """Nothing but the table of all pairs, which has pages of its own, is wider than A4."""
-    with visiting(browser, reports["source"], width=688) as opened:
+    with visiting(browser, reports["troubled"], width=688) as opened:
         page = opened.page
         page.locator("[data-matrix] td button").first.click()
         page.emulate_media(media="print")
@@ -376,9 +369,8 @@ def test_paper_is_wide_enough(browser: Any, reports: Reports) -> None:
 # ---------------------------------------------------------------- without script
 
 
-@pytest.mark.parametrize("name", ["source", "hostile"])
-def test_without_script_the_page_reads_well(browser: Any, reports: Reports, name: str) -> None:
-    report = reports[name]
+def test_without_script_the_page_reads_well(browser: Any, reports: Reports) -> None:
+    report = reports["hostile"]
     with visiting(browser, report, java_script_enabled=False) as opened:
         page = opened.page
         controls = page.locator("button, input, select, [role=button]")

@@ -45,8 +45,9 @@ ANALYSES = {
     "diverged": lambda: sweep(DIVERGED),
     "all failed": lambda: sweep([Recipe("a", 0, 0, failed=3), Recipe("b", 0, 0, failed=3)], n=3),
     "perfect": lambda: sweep([Recipe("a", 10_000, 0), Recipe("b", 10_000, 0)]),
-    "thirty": lambda: sweep(many_recipes(30), n=5),
+    "thirty": lambda: sweep(many_recipes(30), n=3),
     "hostile": lambda: sweep([Recipe(n, 9750 - 20 * i, 15) for i, n in enumerate(HOSTILE)]),
+    "no margin": lambda: sweep(source_recipes()[:3], margin=None),
 }
 
 
@@ -66,16 +67,35 @@ DRAWS: dict[str, Draw] = {
 
 
 def can_draw(case: str, draw: str) -> bool:
-    """One optimizer has no difference to another; two, or one seed, have no ranks."""
+    """One optimizer has no difference to another; two, or one seed, have no ranks.
+
+    The margin is drawn among the differences only.
+    """
     return not (
         (draw == "forest" and case == "one optimizer")
+        or (draw != "forest" and case == "no margin")
         or (draw == "ranks" and ANALYSES[case]().ranks is None)
     )
 
 
-@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+#: By default these are drawn in the narrow layout too.
+NARROW_CASES = ("diverged", "hostile", "one optimizer")
+DRAWN = [(case, draw) for case in ANALYSES for draw in DRAWS if can_draw(case, draw)]
+
+
 @pytest.mark.parametrize(
-    ("case", "draw"), [(c, d) for c in ANALYSES for d in DRAWS if can_draw(c, d)]
+    ("case", "draw", "layout"),
+    [
+        *(pytest.param(case, draw, WIDE, id=f"{case}-{draw}-wide") for case, draw in DRAWN),
+        *(
+            pytest.param(
+                *(case, draw, NARROW),
+                id=f"{case}-{draw}-narrow",
+                marks=() if case in NARROW_CASES else pytest.mark.long,
+            )
+            for case, draw in DRAWN
+        ),
+    ],
 )
 def test_every_case_gives_well_formed_svg(case: str, draw: str, layout: Layout) -> None:
     text = svg(DRAWS[draw], ANALYSES[case](), layout)
@@ -93,8 +113,9 @@ def test_every_case_gives_well_formed_svg(case: str, draw: str, layout: Layout) 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=list(DRAWS))
 def test_svg_has_no_surprises(draw: Draw) -> None:
-    text = svg(draw, sweep())
-    assert text == svg(draw, sweep())
+    analysis = sweep(source_recipes()[:3], n=8)
+    text = svg(draw, analysis)
+    assert text == svg(draw, analysis)
     identities = re.findall(r'\bid="([^"]+)"', text)
     assert len(identities) == len(set(identities))
     assert all(i.startswith("here-") for i in identities)

@@ -30,6 +30,7 @@ from bench.report.text import format as fmt
 from bench.report.text.lines import leader_lines, pair_line
 from bench.report.text.wording import verdict
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 #: Names that mean something to Markdown, LaTeX, HTML or a spreadsheet.
 NASTY = (
     *HOSTILE,

@@ -20,6 +20,7 @@ from bench.errors import StoreError
 from bench.storage.looks import Ledger, TakenLook
 from bench.sweeps import load as stored
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--in-process", "--name", "x")

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from _stored import three_seeds
-from conftest import CommandCall, CommandLine
+from conftest import CommandCall
 
 from bench.errors import TableError
 from bench.tables.read import read_tables
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 COLUMNS = ("optimizer", "seed", "accuracy")
 HEAD = "optimizer,seed,accuracy\n"
 ROWS = "".join(f"adam,{s},0.9{7 + s % 2}\nsgd,{s},0.9{5 - s % 2}\n" for s in range(6))
@@ -224,15 +225,13 @@ def test_names_of_folders_are_not_columns(folder: str, tmp_path: Path) -> None:
         assert table["seed"].tolist() == TEXT["seed"]
 
 
-def test_many_columns_give_no_warning(run_command: CommandLine) -> None:
+@pytest.mark.filterwarnings("error::Warning:bench", "error::Warning:pandas")
+def test_many_columns_give_no_warning(call_command: CommandCall) -> None:
     many = "".join(f",param_{number}" for number in range(113))
     text = HEAD.strip() + many + "\n"
     text += "".join(row + ",0.5" * 100 + ",x" * 13 + "\n" for row in ROWS.splitlines())
-    (run_command.directory / "x.csv").write_text(text)
-    finished = run_command(
-        *("analyze", "x.csv", "--value", "accuracy", "--html", "x.html"),
-        environment={"PYTHONWARNINGS": "error::Warning:bench,error::Warning:pandas"},
-    )
+    (call_command.directory / "x.csv").write_text(text)
+    finished = call_command("analyze", "x.csv", "--value", "accuracy", "--html", "x.html")
     assert (finished.code, finished.err) == (0, "")
 
 

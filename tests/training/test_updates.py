@@ -47,11 +47,15 @@ TOLERANCE = {
 }
 
 
-@pytest.fixture(scope="module")
-def few(mnist: DeviceData) -> DeviceData:
-    """MNIST with few test images."""
-    images, labels = mnist.test_images[:300], mnist.test_labels[:300]
-    return replace(mnist, test_images=images, test_labels=labels)
+#: Begins and ends of the intervals between evaluations, during and after the warm-up.
+INTERVALS = ((0, 2), (2, 12), (12, 30))
+#: Of those whose updates take long; an update of L-BFGS has 20 iterations.
+FEW_INTERVALS = {
+    "lbfgs": ((0, 1), (1, 2)),
+    **dict.fromkeys(
+        ("muon", "muon[schedule=cosine]", "sgd[batch_size=4000]"), ((0, 2), (2, 5), (5, 7))
+    ),
+}
 
 
 def variant(text: str) -> tuple[OptimizerSpec, Workload]:
@@ -62,14 +66,13 @@ def variant(text: str) -> tuple[OptimizerSpec, Workload]:
 
 @pytest.mark.parametrize("text", [*CAPTURED, *NOT_CAPTURED])
 def test_replayed_updates_equal_those_in_python(text: str, few: DeviceData) -> None:
-    """On the CPU, with evaluations during and after the warm-up."""
+    """On the CPU."""
     spec, workload = variant(text)
     assert is_capturable(spec, torch.device("cpu")) == (text in CAPTURED)
-    intervals = ((0, 2), (2, 4)) if text == "lbfgs" else ((0, 2), (2, 12), (12, 30))
     plain = Stack(workload, spec, [3, 1], few)
     with cpu_graphs() as made:
         replayed = Stack(workload, spec, [3, 1], few)
-        for start, end in intervals:
+        for start, end in FEW_INTERVALS.get(text, INTERVALS):
             plain.advance(start, end)
             replayed.advance(start, end)
     assert len(made) == (text != "lbfgs")

@@ -1,0 +1,180 @@
+"""Errors of the command line: one line each, exit code 2, and nothing is written.
+
+Their wording is asserted here only. Tests of a command assert the option or the line of a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from _stored import columns, edited, few_rows, three_seeds
+from conftest import CommandCall
+
+LONG = "x" * 300
+
+#: Command line and a part of the message.
+ERRORS = [
+    ("", "COMMAND"),
+    ("swep", "invalid choice: 'swep'"),
+    # sweep
+    ("sweep --seeds 0", "--seeds: must be at least 1 and at most 10000, got 0"),
+    ("sweep --seeds 100000000000", "--seeds: must be at least 1 and at most 10000, got 1000"),
+    ("sweep --seeds many", "--seeds: must be a whole number, got 'many'"),
+    ("sweep --seeds 3 --seed-list 0-3", "not allowed with argument --seeds"),
+    ("sweep --seed-list 3-1", "--seed-list: a range of seeds must ascend, got '3-1'"),
+    ("sweep --seed-list 1,1", "every seed may be given once, got 1 twice"),
+    ("sweep --optimizers adma", "unknown optimizer 'adma': did you mean adam"),
+    ("sweep --optimizers sgd,sgd", "every variant may be given once"),
+    ("sweep --optimizers adam[lr=0.001],adam", "'adam' and 'adam' are both torch.optim.Adam"),
+    ("sweep --optimizers adam[lr=x]", "lr must be a number (default 0.001), got 'x'"),
+    ("sweep --optimizers adam[lr]", "hyperparameters are written key=value"),
+    ("sweep --iterations 0", "--iterations: must be at least 1 and at most 1000000, got 0"),
+    ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
+    ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),
+    ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
+    ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
+    ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
+    ("sweep --name ../../etc", "--name: a sweep's name must be"),
+    ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),
+    ("sweep -j 100000000", "at most 1024, or -1 for every core, got 100000000"),
+    ("sweep --seeds １２", "--seeds: must be a whole number"),
+    ("sweep --looks 0", "--looks: must be at least 1"),
+    ("sweep --looks often", "--looks: must be a whole number, got 'often'"),
+    (f"sweep --no-report --results {LONG}", "File name too long"),
+    # benchmark
+    ("benchmark --json .", "cannot write the figures to .: it is not a regular file"),
+    # analyze
+    ("analyze nowhere --margin 0", "--margin: must be a positive number, got '0'"),
+    ("analyze nowhere --margin inf", "--margin: must be a positive number, got 'inf'"),
+    ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
+    ("analyze nowhere.csv --json x --html x", "the JSON and the report must be two files"),
+    ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
+    ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
+    (f"analyze {LONG}.csv", "File name too long"),
+    # report
+    ("report nowhere", "no results at nowhere"),
+    ("report nowhere --output=", "--output: must be a file's path, got nothing"),
+    ("report nowhere --format xml", "--format: invalid choice: 'xml'"),
+    ("report nowhere --output -", "--output - prints json, markdown or csv: give --format with"),
+    ("report nowhere --format html --output -", "or a file for the HTML report"),
+    ("report nowhere --open --format csv", "--open shows the HTML report only, got --format csv"),
+    ("report nowhere --open --output - --format json", "HTML report only, got --format json"),
+    ("report nowhere --latex -", "--latex: must be a file's path, got '-'"),
+    ("report nowhere --rows=", "--rows: must be a file's path, got nothing"),
+    ("report nowhere --check -", "--check: must be a file's path, got '-'"),
+    ("report nowhere --check x", "no report at x: --check needs an HTML report"),
+    ("report nowhere --check x --open", "--check goes with no other option, got --open too"),
+    ("report nowhere --check x --format html", "no other option, got --format too"),
+    ("report nowhere --check x --output y --latex z --rows w", "--output, --latex, --rows too"),
+    (f"report {LONG}", "File name too long"),
+    # report: files that cannot be written, refused before the work
+    ("report few.parquet --output file/inside.html", "file: File exists"),
+    (
+        "report few.parquet --format csv --output file/inside.csv",
+        "file: File exists",
+    ),
+    ("report few.parquet --latex file/inside.tex", "file: File exists"),
+    ("report few.parquet --rows .", "cannot write the rows to .: it is not a regular file"),
+    (
+        "report few.parquet --output few.parquet",
+        "cannot write the report to few.parquet: that belongs to the results",
+    ),
+    (
+        "report few.parquet --latex few.parquet",
+        "cannot write the LaTeX to few.parquet: that belongs to the results",
+    ),
+    (
+        "report few.parquet --latex a --rows ./a",
+        "the LaTeX and the rows must be two files, got a for both",
+    ),
+    (
+        "report few.parquet --output a --latex a",
+        "the report and the LaTeX must be two files, got a for both",
+    ),
+    # compare
+    ("compare before", "the following arguments are required: AFTER"),
+    (
+        "compare before nowhere",
+        "no results at nowhere: expected a sweep's directory or a parquet file",
+    ),
+    ("compare nowhere before", "no results at nowhere"),
+    ("compare before before", "BEFORE and AFTER must be two sweeps, got before for both"),
+    ("compare before ./runs/../before/.", "BEFORE and AFTER must be two sweeps"),
+    (
+        "compare before other.parquet",
+        "both sweeps must have an optimizer in common, got adadelta, ",
+    ),
+    (
+        "compare before data.parquet",
+        "must have the same dataset, got 'mnist' before and 'fashion' after",
+    ),
+    (
+        "compare before after.parquet --json - --markdown -",
+        "--json - and --markdown - cannot both be",
+    ),
+    (
+        "compare before after.parquet --json x --html x",
+        "the JSON and the page must be two files, got x for both",
+    ),
+    ("compare before after.parquet --html -", "--html: must be a file's path, got '-'"),
+    ("compare before after.parquet --json=", "--json: must be a file's path, got nothing"),
+    (
+        "compare before after.parquet --html .",
+        "cannot write the page to .: it is not a regular file",
+    ),
+    (
+        "compare before after.parquet --markdown before/c.csv",
+        "that belongs to the results in before",
+    ),
+    (
+        "compare before after.parquet --json before/spec.json",
+        "that belongs to the results in before",
+    ),
+    (
+        "compare after.parquet before --markdown before/c.csv",
+        "that belongs to the results in before",
+    ),
+    (
+        "compare before after.parquet --html after.parquet",
+        "that belongs to the results in after.parquet",
+    ),
+    ("compare before after.parquet --alpha 2", "--alpha: must be a number between 0 and 1"),
+    ("compare before after.parquet --margin 0", "--margin: must be a number between 0 and 1"),
+    ("compare before after.parquet --margin inf", "--margin: must be a number between 0 and 1"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with files of rows, a sweep and others of equal or other workloads."""
+    directory = tmp_path_factory.mktemp("errors")
+    (directory / "file").write_text("")
+    (directory / "runs").mkdir()
+    few_rows(directory)
+    before = three_seeds(directory).rename(directory / "before")
+    (directory / "results").rmdir()
+    edited(before, directory / "after.parquet")
+    edited(before, directory / "data.parquet", columns(dataset="fashion"))
+    edited(
+        before, directory / "other.parquet", lambda r: r.update(optimizer=f"my {r['optimizer']}")
+    )
+    return directory
+
+
+def snapshot(directory: Path) -> dict[Path, bytes]:
+    return {f: f.read_bytes() for f in directory.rglob("*") if f.is_file()}
+
+
+@pytest.mark.parametrize(("command", "message"), ERRORS)
+def test_an_error_is_one_line_and_exit_2(
+    command: str, message: str, place: Path, call_command: CommandCall
+) -> None:
+    before = snapshot(place)
+    finished = replace(call_command, directory=place)(*command.split())
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith("optimizer-bench: error: ")
+    assert finished.err.count("\n") == 1
+    assert message in finished.err
+    assert snapshot(place) == before
