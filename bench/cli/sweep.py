@@ -16,8 +16,7 @@ from bench.cli.converters import (
     up_to,
 )
 from bench.cli.options import Command
-from bench.datasets.cache import DATA_DIR_VARIABLE
-from bench.datasets.names import resolve_datasets, short_name
+from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
@@ -25,7 +24,6 @@ from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimiz
 from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
-from bench.sweeps.specify import build_spec
 
 #: Pairs of options that exclude each other.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
@@ -68,6 +66,8 @@ def run(arguments: Namespace) -> int:
 
 def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
     """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed."""
+    from bench.sweeps.specify import build_spec
+
     dataset = dataset or arguments.dataset[0]
     return build_spec(
         expressions=_expressions(arguments),
