@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from _stored import copy_example
 
 import bench
 
@@ -98,6 +100,8 @@ HEAVY = {"torch", "torchvision", "pandas", "matplotlib", "seaborn", "scipy"}
 
 
 TORCH = {"torch", "torchvision"}
+FIGURES = {"matplotlib", "seaborn"}
+SLOW_SCIPY = {"scipy.stats", "scipy.optimize"}
 
 #: Modules that one interpreter imports one after the other, and what none of them may bring along.
 #: A module may bring along only more than those before it.
@@ -113,8 +117,8 @@ IMPORTS = {
         ("bench.execution.runner", HEAVY - {"torch"}),
     ],
     "analysis": [
-        ("bench.analysis", {*TORCH, "matplotlib", "seaborn"}),
-        ("bench.report.formats.markdown", {*TORCH, "matplotlib", "seaborn"}),
+        ("bench.analysis", {*TORCH, *FIGURES, *SLOW_SCIPY}),
+        ("bench.report.formats.markdown", {*TORCH, *FIGURES, *SLOW_SCIPY}),
         ("bench.sweeps.load", TORCH),
         ("bench.report.html.check", TORCH),
         ("bench.tables.read", TORCH),
@@ -131,3 +135,40 @@ def test_what_an_import_does_not_bring_along(modules: list[tuple[str, set[str]]]
     code = "\n".join(lines)
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines() == [module for module, _ in modules]
+
+
+#: Commands that one interpreter runs one after the other, and what none of them may import. A
+#: command may import only more than those before it.
+COMMANDS: list[tuple[str, set[str]]] = [
+    ("--help", {*HEAVY, "numpy", "pyarrow", "rich", "yaml"}),
+    ("sweep --help", {*HEAVY, "numpy", "pyarrow", "rich", "yaml"}),
+    ("sweep --seed", {*HEAVY, "numpy", "pyarrow", "rich", "yaml"}),
+    ("report", {*HEAVY, "numpy", "pyarrow", "rich", "yaml"}),
+    ("list", {*HEAVY, "numpy", "pyarrow", "yaml"}),
+    ("analyze results/example", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
+    ("report results/example --format markdown", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
+    ("compare results/example results/copy", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
+    ("report results/example", {*TORCH, *SLOW_SCIPY, "matplotlib.pyplot", "seaborn"}),
+]
+_RUN = """
+import contextlib, io, sys
+from bench.cli import main
+for words, unwanted in {commands!r}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            code = main(words.split())
+        except SystemExit as end:  # of --help
+            code = end.code
+    print(words, code, *sorted(unwanted & set(sys.modules)))
+"""
+
+
+def test_what_a_command_does_not_import(tmp_path: Path) -> None:
+    example = copy_example(tmp_path)
+    shutil.copytree(example, tmp_path / "results" / "copy")
+    code = _RUN.format(commands=COMMANDS)
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    wrong = {"sweep --seed", "report"}
+    assert found.stdout.splitlines() == [f"{w} {2 if w in wrong else 0}" for w, _ in COMMANDS]

@@ -29,11 +29,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from bench.analysis.columns import where
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
 from bench.analysis.results import CrossedInterval, Pair, Scope
+from bench.analysis.stats.distributions import t_quantile
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.errors import TableError
@@ -100,9 +100,9 @@ class MeanSquares:
         """
         if self.df is None:
             return 0.0
-        crossed = float(stats.t.isf(alpha / 2, self.df)) * math.sqrt(self.variance_of_mean)
+        crossed = t_quantile(alpha / 2, self.df) * math.sqrt(self.variance_of_mean)
         over_seeds = self.seed / (self.n * self.n_examples)
-        return max(crossed, float(stats.t.isf(alpha / 2, self.n - 1)) * math.sqrt(over_seeds))
+        return max(crossed, t_quantile(alpha / 2, self.n - 1) * math.sqrt(over_seeds))
 
     @property
     def _sum(self) -> float:

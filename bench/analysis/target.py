@@ -12,8 +12,6 @@ References
    JASA 53, 457-481.
 .. [2] Royston, P. & Parmar, M. (2013). Restricted mean survival time: an alternative to the hazard
    ratio. BMC Medical Research Methodology 13, 152.
-.. [3] Mantel, N. (1966). Evaluation of survival data and two new rank order statistics. Cancer
-   Chemotherapy Reports 50, 163-170. (The log-rank test.)
 """
 
 from __future__ import annotations
@@ -25,7 +23,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from bench.analysis.columns import is_list, where
 from bench.analysis.leaderboard import leaderboard
@@ -41,7 +38,7 @@ from bench.analysis.results import (
     TimeToTarget,
     Treatment,
 )
-from bench.analysis.stats.permutation import TINY
+from bench.analysis.stats.logrank import logrank_pvalue
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.errors import TableError
@@ -134,41 +131,28 @@ def _counted(table: pd.DataFrame) -> tuple[pd.DataFrame, str] | None:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Runs of one treatment: times to the target, and number of runs censored at the budget."""
+    """The `n` runs of one treatment: times to the target, of those that reached it."""
 
     arrived: FloatArray
-    n_censored: int
-    budget: int
+    n: int
 
     @classmethod
     def of(cls, times: FloatArray, budget: int) -> _Sample:
         known = times[~np.isnan(times)]
-        arrived = known[known <= budget]
-        return cls(arrived=arrived, n_censored=len(known) - len(arrived), budget=budget)
-
-    @property
-    def censored(self) -> Any:
-        """The sample as ``scipy.stats.CensoredData``."""
-        return stats.CensoredData(
-            uncensored=self.arrived, right=np.full(self.n_censored, float(self.budget))
-        )
+        return cls(arrived=known[known <= budget], n=len(known))
 
     @property
     def steps(self) -> tuple[SurvivalStep, ...]:
         """Kaplan-Meier curve, starting with 1 at iteration 0."""
-        start = SurvivalStep(iteration=0, waiting_share=1.0)
-        if not len(self.arrived):
-            return (start,)
-        curve = stats.ecdf(self.censored).sf
-        n = len(self.arrived) + self.n_censored
+        iterations, counts = np.unique(self.arrived, return_counts=True)
         # no run is censored before the budget, so every share is a whole number of runs over n
-        shares = np.rint(curve.probabilities * n) / n
-        falls = [
+        shares = (self.n - np.cumsum(counts)) / max(self.n, 1)
+        start = SurvivalStep(iteration=0, waiting_share=1.0)
+        steps = tuple(
             SurvivalStep(iteration=int(iteration), waiting_share=float(share))
-            for iteration, share in zip(curve.quantiles, shares, strict=True)
-        ]
-        steps = tuple(step for step in falls if step.iteration in self.arrived)
-        return steps if steps[0].iteration == 0 else (start, *steps)
+            for iteration, share in zip(iterations, shares, strict=True)
+        )
+        return steps if steps and steps[0].iteration == 0 else (start, *steps)
 
 
 def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> FloatArray | None:
@@ -270,9 +254,5 @@ def _treatment(t: Treatment, sample: _Sample) -> TargetTreatment:
 
 def _logrank(pair: Pair, samples: dict[str, _Sample]) -> LogRank:
     x, y = samples[pair.a], samples[pair.b]
-    pvalue = None
-    if len(x.arrived) or len(y.arrived):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = float(stats.logrank(x.censored, y.censored).pvalue)
-        pvalue = max(TINY, found) if math.isfinite(found) else None
+    pvalue = logrank_pvalue(x.arrived, x.n, y.arrived, y.n)
     return LogRank(a=pair.a, b=pair.b, pvalue=pvalue)

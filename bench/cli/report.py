@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import webbrowser
 from argparse import ArgumentParser, Namespace, _ActionsContainer
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,6 +158,8 @@ def _print_files(files: Mapping[str, Path | None]) -> None:
 
 def _open(page: Path) -> None:
     """Open a page in the user's browser, or print its address where none can be started."""
+    import webbrowser
+
     address = page.resolve().as_uri()
     try:
         started = webbrowser.open(address)

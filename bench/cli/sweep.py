@@ -17,8 +17,7 @@ from bench.cli.converters import (
     up_to,
 )
 from bench.cli.options import Command
-from bench.datasets.cache import DATA_DIR_VARIABLE
-from bench.datasets.names import resolve_datasets, short_name
+from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.execution import fork_server
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
@@ -28,7 +27,6 @@ from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, 
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.resampling import parse_resampling
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
-from bench.sweeps.specify import build_spec
 
 #: Pairs of options that exclude each other.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
@@ -75,6 +73,8 @@ def run(arguments: Namespace) -> int:
 
 def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
     """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed."""
+    from bench.sweeps.specify import build_spec
+
     dataset = dataset or arguments.dataset[0]
     return build_spec(
         expressions=_expressions(arguments),

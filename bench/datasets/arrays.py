@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.datasets.names import KEYS
 from bench.errors import SpecError, kind_and_line
 
-#: Names of the arrays of a dataset in user files and functions.
-KEYS = ("x_train", "y_train", "x_test", "y_test")
 #: Largest number of classes; larger labels are probably regression targets, pixels or identifiers.
 MAX_CLASSES = 1000
 

@@ -27,18 +27,15 @@ import numpy as np
 import platformdirs
 from filelock import FileLock
 
-from bench.datasets.arrays import KEYS, checked
 from bench.datasets.arrays import Dataset as Dataset
+from bench.datasets.arrays import checked
 from bench.datasets.content import ARRAYS, MANIFEST, PINNED, hash_dataset, hash_files
-from bench.datasets.custom import call_function, is_npz, read_npz
+from bench.datasets.custom import call_function, read_npz
 from bench.datasets.downloads import fetch
 from bench.datasets.mnist import read_mnist
-from bench.datasets.names import N_TRAIN, resolve_dataset
+from bench.datasets.names import DATA_DIR_VARIABLE, KEYS, N_TRAIN, is_npz, resolve_dataset
 from bench.errors import DataError, SpecError
 from bench.spec.plugins import is_external
-
-#: Overrides the cache directory, like ``--data-dir``.
-DATA_DIR_VARIABLE = "OPTIMIZER_BENCH_DATA"
 
 #: Content hash of what the function of a user returned, by its name, when its sweep was declared.
 _declared: dict[str, str] = {}

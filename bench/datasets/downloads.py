@@ -11,9 +11,9 @@ import io
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -22,34 +22,12 @@ from urllib.error import URLError
 import numpy as np
 
 from bench.datasets._torchvision import import_datasets
-from bench.datasets.arrays import KEYS, Dataset, checked
+from bench.datasets.arrays import Dataset, checked
+from bench.datasets.names import DOWNLOADS, KEYS
 from bench.errors import DataError
 
 #: Timeout of a connection in seconds.
 TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Download:
-    """A dataset of torchvision.
-
-    `class_name` is its class in :mod:`torchvision.datasets`, and its directory in the cache;
-    `options` are further arguments of the class.
-    """
-
-    class_name: str
-    n_train: int
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-#: By the names on the command line. The test set of QMNIST is all 60,000 images.
-DOWNLOADS: Mapping[str, Download] = {
-    "fashion-mnist": Download(class_name="FashionMNIST", n_train=60_000),
-    "kmnist": Download(class_name="KMNIST", n_train=60_000),
-    "qmnist": Download(class_name="QMNIST", n_train=60_000),
-    "emnist-digits": Download(class_name="EMNIST", n_train=240_000, options={"split": "digits"}),
-    "usps": Download(class_name="USPS", n_train=7_291),
-}
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,49 @@
-"""Parse the names of datasets, without loading data."""
+"""Parse the names of datasets, without loading data or importing numpy."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from bench.datasets.custom import function_name, is_npz, npz_name
-from bench.datasets.downloads import DOWNLOADS
 from bench.errors import SpecError, suggestion
-from bench.spec.plugins import is_external
+from bench.spec.plugins import is_external, load_external
+from bench.storage.files import require_regular
+
+#: Overrides the cache directory, like ``--data-dir``.
+DATA_DIR_VARIABLE = "OPTIMIZER_BENCH_DATA"
+#: Names of the arrays of a dataset in user files and functions.
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+_NPZ = re.compile(r"(?P<path>.*\.npz)(?:@(?P<hash>[^/\\]*))?", re.DOTALL | re.IGNORECASE)
+_HASH = re.compile("[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """A dataset of torchvision.
+
+    `class_name` is its class in :mod:`torchvision.datasets`, and its directory in the cache;
+    `options` are further arguments of the class.
+    """
+
+    class_name: str
+    n_train: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: By the names on the command line. The test set of QMNIST is all 60,000 images.
+DOWNLOADS: Mapping[str, Download] = {
+    "fashion-mnist": Download(class_name="FashionMNIST", n_train=60_000),
+    "kmnist": Download(class_name="KMNIST", n_train=60_000),
+    "qmnist": Download(class_name="QMNIST", n_train=60_000),
+    "emnist-digits": Download(class_name="EMNIST", n_train=240_000, options={"split": "digits"}),
+    "usps": Download(class_name="USPS", n_train=7_291),
+}
 
 #: Number of training images of each built-in dataset.
 N_TRAIN: Mapping[str, int] = {
@@ -68,3 +101,58 @@ def short_name(name: str) -> str:
     what = Path(what).stem if is_npz(what) else what.rpartition(":")[2]
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", what)[:40].strip("._-") or "data"
     return f"{plain}-{digest}" if digest else plain
+
+
+def is_npz(name: str) -> bool:
+    """Return whether `name` is the path of an .npz file, with or without a hash.
+
+    >>> is_npz("C:/data/mine.npz@1a2b3c4d5e6f"), is_npz("mypkg:load_data")
+    (True, False)
+    """
+    return _NPZ.fullmatch(name) is not None
+
+
+def npz_name(name: str) -> str:
+    """Return `name` with the hash of the current content of the file.
+
+    Raise SpecError if the file cannot be read, or `name` has a different hash.
+    """
+    path, wanted = split_npz_name(name)
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(f"dataset {str(path)[:200]!r} cannot be read: {reason}") from error
+    if wanted not in (None, found):
+        raise SpecError(
+            f"dataset {name!r}: the file has changed, its hash is now {found}; omit the hash to "
+            "use the current file"
+        )
+    return f"{path}@{found}"
+
+
+def function_name(name: str) -> str:
+    """Return `name` with the hash of the source.
+
+    Raise SpecError if it cannot be imported, is not callable, or `name` has a different hash.
+    """
+    external = load_external(name, "dataset")
+    if not callable(external.value):
+        raise SpecError(
+            f"dataset {name!r}: it must be a function that returns {', '.join(KEYS)}, got an "
+            f"object of {type(external.value).__name__}"
+        )
+    return external.name
+
+
+def split_npz_name(name: str) -> tuple[Path, str | None]:
+    """Return the path and the hash in `name`."""
+    match = _NPZ.fullmatch(name)
+    if match is None or (match["hash"] is not None and not _HASH.fullmatch(match["hash"])):
+        raise SpecError(
+            "a user-defined dataset is written FILE.npz, or FILE.npz@ and 12 digits 0-9a-f, got "
+            f"{name[:120]!r}"
+        )
+    return Path(match["path"]), match["hash"]

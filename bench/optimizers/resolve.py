@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bench.errors import SpecError, suggestion
 from bench.optimizers.catalogue import CATALOGUE, CatalogueEntry
 from bench.optimizers.signature import IMPLEMENTATION_FLAGS, Arguments, torch_arguments
+from bench.optimizers.sources import available_arguments
 from bench.optimizers.trial import try_one_step
 from bench.spec.expressions import Literal, OptimizerExpression, variant_name
 from bench.spec.model import OptimizerSpec
@@ -37,15 +38,14 @@ def resolve(expression: OptimizerExpression) -> OptimizerSpec:
 def settings(name: str) -> Mapping[str, Literal]:
     """Return the arguments of the catalogue entry `name`, including defaults."""
     entry = CATALOGUE[name]
-    defaults = torch_arguments(entry.algorithm).with_preset(entry.preset).defaults
+    arguments = available_arguments(entry.algorithm) or torch_arguments(entry.algorithm)
+    defaults = arguments.with_preset(entry.preset).defaults
     return {k: v for k, v in defaults.items() if k not in IMPLEMENTATION_FLAGS}
 
 
 def available() -> dict[str, CatalogueEntry]:
     """Return the entries that the installed torch has; Muon requires torch 2.9."""
-    import torch
-
-    return {name: e for name, e in CATALOGUE.items() if hasattr(torch.optim, e.algorithm)}
+    return {name: e for name, e in CATALOGUE.items() if available_arguments(e.algorithm)}
 
 
 def _resolve_external(expression: OptimizerExpression) -> OptimizerSpec:

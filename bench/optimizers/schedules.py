@@ -4,7 +4,7 @@ The rates are those of a scheduler of :mod:`torch.optim.lr_scheduler` that is ca
 update. They are fractions of the ``lr`` of the variant, which is the highest rate. The number of
 updates is fixed, so all rates are computed before training.
 
-Only :func:`learning_rates` imports torch.
+Only :func:`learning_rates` imports torch and numpy.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.errors import SpecError, suggestion
 from bench.spec.expressions import Literal, parse_overrides, written_overrides
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch.optim.lr_scheduler import LRScheduler
 
 #: Setting: number of updates at the start in which the rate increases to ``lr``.
@@ -210,6 +209,8 @@ def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]
 
     `text` is a schedule (see :func:`parse_schedule`), `lr` the highest rate.
     """
+    import numpy as np
+
     schedule = parse_schedule(text)
     settings = dict(schedule.settings)
     rising = min(schedule.warmup_updates(iterations), iterations)
@@ -223,6 +224,7 @@ def learning_rates(text: str, lr: float, iterations: int) -> NDArray[np.float64]
 
 def _stepped(name: str, lr: float, n: int, settings: Mapping[str, float]) -> NDArray[np.float64]:
     """Return the rates of `n` updates with a scheduler of torch."""
+    import numpy as np
     import torch
 
     rates = np.empty(n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,14 @@ class Arguments:
     @classmethod
     def of(cls, value: Callable[..., object], *, torchs: bool = False) -> Arguments:
         """Read the signature; for classes of torch, ints are floats unless annotated as int."""
-        signature = inspect.signature(value).parameters.values()
+        return cls.of_parameters(inspect.signature(value).parameters.values(), torchs=torchs)
+
+    @classmethod
+    def of_parameters(
+        cls, parameters: Iterable[inspect.Parameter], *, torchs: bool = False
+    ) -> Arguments:
+        """Sort the parameters of a signature; see :meth:`of`."""
+        signature = list(parameters)
         named = [p for p in signature if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if named and named[0].kind is not named[0].KEYWORD_ONLY:
             named = named[1:]  # the parameters

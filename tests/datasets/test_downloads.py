@@ -25,7 +25,7 @@ import pytest
 from bench.datasets import cache as datasets
 from bench.datasets import downloads
 from bench.datasets._torchvision import import_datasets
-from bench.datasets.downloads import DOWNLOADS
+from bench.datasets.names import DOWNLOADS
 from bench.errors import DataError
 
 N_TRAIN, N_TEST = 30, 20

@@ -22,7 +22,7 @@ from conftest import CommandLine, Environment, Finished
 
 import bench
 from bench import cli
-from bench.datasets.cache import DATA_DIR_VARIABLE
+from bench.datasets.names import DATA_DIR_VARIABLE
 from bench.execution.environment import available_cores
 from bench.storage.store import Store
 

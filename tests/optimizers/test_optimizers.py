@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import names, resolve_all, resolve_one
 
 from bench.errors import SpecError
 from bench.optimizers.build import build
-from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.catalogue import CATALOGUE, DEFAULT_OPTIMIZERS
+from bench.optimizers.signature import torch_arguments
+from bench.optimizers.sources import available_arguments
 from bench.spec.model import SweepSpec
 
 
@@ -89,3 +95,47 @@ def test_two_variants_of_one_optimizer() -> None:
 def test_the_user_can_choose_the_implementation(text: str) -> None:
     built = build(resolve_one(text), torch.nn.Parameter(torch.zeros(1)))
     assert built.defaults["fused"] in (None, False)
+
+
+@pytest.fixture
+def no_arguments_cached() -> Iterator[None]:
+    available_arguments.cache_clear()
+    yield
+    available_arguments.cache_clear()
+
+
+@pytest.mark.usefixtures("no_arguments_cached")
+class TestArgumentsReadFromTheSource:
+    @pytest.mark.parametrize("algorithm", sorted({e.algorithm for e in CATALOGUE.values()}))
+    def test_they_are_those_of_the_class(
+        self, algorithm: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bench.optimizers.sources.torch_arguments", None)
+        expected = torch_arguments(algorithm) if hasattr(torch.optim, algorithm) else None
+        assert available_arguments(algorithm) == expected
+
+    def test_of_a_class_that_torch_lacks(self) -> None:
+        assert available_arguments("Lion") is None
+
+    @pytest.mark.parametrize(
+        "adam",
+        [
+            None,
+            "def Adam(:",
+            "Adam = None",
+            "class Adam: pass",
+            "class Adam:\n    def __init__(self, params, lr=LR): pass",
+            "class Adam:\n    def __init__(self, params, lr=rate()): pass",
+        ],
+        ids=["missing", "syntax", "no class", "no constructor", "no constant", "no literal"],
+    )
+    def test_torch_is_asked_where_its_source_is_not_as_expected(
+        self, adam: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "optim").mkdir()
+        (tmp_path / "optim/__init__.py").write_text("from torch.optim.adam import Adam as Adam")
+        if adam is not None:
+            (tmp_path / "optim/adam.py").write_text(adam)
+        spec = ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))
+        monkeypatch.setattr("bench.optimizers.sources.find_spec", lambda _: spec)
+        assert available_arguments("Adam") == torch_arguments("Adam")

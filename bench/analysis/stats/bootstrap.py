@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from bench.analysis.stats.student import Interval
 
@@ -44,6 +43,8 @@ def bca_interval(values: ArrayLike, alpha: float = 0.05) -> Interval:
     >>> round(bca_interval(runs).low, 3), round(bca_interval(runs).high, 3)
     (0.943, 0.955)
     """
+    from scipy import stats
+
     x = np.sort(np.asarray(values, dtype=np.float64))  # resamples must not depend on the order
     if len(x) < MIN_RUNS:
         return Interval()

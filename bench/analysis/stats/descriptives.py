@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
 
 from bench.analysis.results import Treatment
 from bench.analysis.stats.rounding import FloatArray
@@ -64,8 +63,12 @@ def quartiles(values: FloatArray) -> FloatArray:
 
 def interquartile_mean(values: FloatArray) -> float:
     """Return the mean after a quarter of the runs, rounded down, is cut off at either end."""
+    if not len(values):
+        return math.nan
+    cut = len(values) // 4
     # sorted, because the rounding error of a sum depends on the order
-    return float(stats.trim_mean(np.sort(values), 0.25)) if len(values) else math.nan
+    middle = np.partition(np.sort(values), (cut, len(values) - cut - 1))
+    return float(middle[cut : len(values) - cut].mean())
 
 
 def count_outliers(values: FloatArray, sign: int) -> int:

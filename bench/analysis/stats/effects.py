@@ -15,11 +15,11 @@ References
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
+from bench.analysis.stats.distributions import normal_quantile
 from bench.analysis.stats.rounding import FloatArray, significant
 from bench.analysis.stats.student import Interval, Moments
 
@@ -57,16 +57,10 @@ def wilson_interval(rate: float | None, n: int, alpha: float) -> Interval:
     """
     if rate is None or n < 2:
         return Interval()
-    z2 = _normal_quantile(alpha / 2) ** 2
+    z2 = normal_quantile(alpha / 2) ** 2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half_width = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     return Interval(low=max(0.0, centre - half_width), high=min(1.0, centre + half_width))
-
-
-@lru_cache(maxsize=64)
-def _normal_quantile(upper: float) -> float:
-    """Return the point that a standard normal variable exceeds with probability `upper`."""
-    return float(stats.norm.isf(upper))
 
 
 def a12(a: FloatArray, b: FloatArray, sign: int) -> float | None:

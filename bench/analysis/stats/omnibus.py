@@ -16,9 +16,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from bench.analysis.results import Omnibus, RankDiagram, Treatment
+from bench.analysis.stats.distributions import chi2_tail, f_tail, range_quantile
 from bench.analysis.stats.rounding import FloatArray, significant
 
 
@@ -27,7 +28,7 @@ def block_ranks(values: FloatArray, sign: int) -> FloatArray:
 
     Values that are equal in 12 digits are tied. `sign` is +1 where higher is better, else -1.
     """
-    return np.asarray(stats.rankdata(-sign * significant(values), axis=1))
+    return np.asarray(pd.DataFrame(-sign * significant(values)).rank(axis=1))
 
 
 def friedman_chi2(ranks: FloatArray, *, correct_ties: bool = True) -> float | None:
@@ -77,7 +78,7 @@ def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
     .. [4] Benavoli, A., Corani, G. & Mangili, F. (2016). Should we really use post-hoc tests based
        on mean-ranks? JMLR 17, 1-10.
     """
-    q = float(stats.studentized_range.isf(alpha, k, math.inf)) / math.sqrt(2)
+    q = range_quantile(alpha, k) / math.sqrt(2)
     return q * math.sqrt(k * (k + 1) / (6 * n))
 
 
@@ -95,9 +96,9 @@ def omnibus(ranks: FloatArray) -> Omnibus | None:
     return Omnibus(
         chi2=chi2,
         df=df,
-        pvalue=None if chi2 is None else float(stats.chi2.sf(chi2, df)),
+        pvalue=None if chi2 is None else chi2_tail(chi2, df),
         f_statistic=f,
-        f_pvalue=None if f is None else float(stats.f.sf(f, df, df * (n - 1))),
+        f_pvalue=None if f is None else f_tail(f, df, df * (n - 1)),
         n_blocks=n,
     )
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
 
 from bench.analysis.results import Power
+from bench.analysis.stats.distributions import least, normal_quantile, two_sided_t_power
 from bench.analysis.stats.permutation import TINY
 from bench.analysis.stats.rounding import FloatArray
 
@@ -57,22 +57,14 @@ def t_test_power(dz: float, n: int, level: float) -> float:
 
 def _powers(dz: ArrayLike, n: ArrayLike, level: float) -> FloatArray:
     """Return :func:`t_test_power` elementwise."""
-    sizes, df = np.abs(dz), np.asarray(n) - 1
-    critical = stats.t.isf(level / 2, df)
-    shift = sizes * np.sqrt(n)
-    near, far = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
-    # scipy's nct returns NaN in the far tails: probability 1 for `near`, 0 for `far`
-    return np.asarray(np.where(np.isnan(near), 1.0, near) + np.where(np.isnan(far), 0.0, far))
+    return two_sided_t_power(np.abs(dz) * np.sqrt(n), np.asarray(n) - 1, level)
 
 
 def minimum_detectable_dz(n: int, level: float) -> float | None:
     """Return the effect that `n` seeds detect with power 0.8 at `level`; None below two seeds."""
     if n < 2:
         return None
-    high = 1.0
-    while t_test_power(high, n, level) < POWER:
-        high *= 2
-    return float(optimize.brentq(lambda dz: t_test_power(dz, n, level) - POWER, 0.0, high))
+    return least(lambda dz: t_test_power(dz, n, level) >= POWER)
 
 
 def seeds_needed(dz: float | None, level: float, more_than: int) -> int | None:
@@ -91,7 +83,7 @@ def seeds_needed_each(
     """Return :func:`seeds_needed` of each effect, with one search for all of them."""
     # start of the search: the normal approximation is a few seeds too small
     scale, least = (
-        (stats.norm.isf(level / 2) + stats.norm.ppf(POWER)) ** 2,
+        (normal_quantile(level / 2) + normal_quantile(1 - POWER)) ** 2,
         seeds_to_reject(1, level),
     )
     needed: list[int | None] = [None] * len(effects)

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
 
+from bench.analysis.stats.distributions import t_quantile, t_tail
 from bench.analysis.stats.permutation import TINY
 from bench.analysis.stats.rounding import FloatArray
 
@@ -62,7 +61,7 @@ def t_interval(moments: Moments, alpha: float) -> Interval:
     """
     if moments.mean is None or moments.std is None:
         return Interval()
-    half_width = _quantile(alpha / 2, moments.n - 1) * moments.std / math.sqrt(moments.n)
+    half_width = t_quantile(alpha / 2, moments.n - 1) * moments.std / math.sqrt(moments.n)
     return Interval(low=moments.mean - half_width, high=moments.mean + half_width)
 
 
@@ -96,11 +95,4 @@ def t_statistic(moments: Moments, mean: float) -> float | None:
 
 def upper_tail(t: float, n: int) -> float:
     """Return P(T >= t) with n - 1 degrees of freedom, at least the smallest normal float."""
-    # what scipy.stats.t.sf computes, without its checks, which take ten times as long
-    return max(TINY, float(special.stdtr(n - 1, -t)))
-
-
-@lru_cache(maxsize=1024)
-def _quantile(upper: float, df: int) -> float:
-    """Return the point that t exceeds with probability `upper`."""
-    return float(stats.t.isf(upper, df))
+    return max(TINY, t_tail(t, n - 1))

@@ -13,8 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-
+from bench.analysis.stats.distributions import t_quantile, t_tail
 from bench.analysis.stats.permutation import TINY
 from bench.analysis.stats.student import Interval, Moments
 
@@ -52,7 +51,7 @@ class MeanDifference:
         """Return the interval of the difference at level 1 - `alpha`; width 0 if error is 0."""
         if self.difference is None or self.error is None:
             return Interval()
-        quantile = 0.0 if self.df is None else float(stats.t.isf(alpha / 2, self.df))
+        quantile = 0.0 if self.df is None else t_quantile(alpha / 2, self.df)
         half_width = quantile * self.error
         return Interval(low=self.difference - half_width, high=self.difference + half_width)
 
@@ -81,4 +80,4 @@ class MeanDifference:
         """Return P(T >= distance / error), at least the smallest normal float."""
         if not self.error or self.df is None:
             return None
-        return max(TINY, float(stats.t.sf(distance / self.error, self.df)))
+        return max(TINY, t_tail(distance / self.error, self.df))

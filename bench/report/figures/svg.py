@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from xml.etree import ElementTree
 
 import matplotlib.style
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from bench.report.figures.styles import LIGHT
@@ -32,7 +31,9 @@ _CLASS_OF_COLOUR = {
     **{colour: f"s{slot}" for slot, colour in enumerate(LIGHT)},
 }
 _STYLE = {
+    "axes.axisbelow": True,
     "axes.edgecolor": GRID,
+    "axes.grid": True,
     "axes.labelcolor": MUTED,
     "axes.spines.left": False,
     "axes.spines.right": False,
@@ -44,14 +45,19 @@ _STYLE = {
     "font.size": 13.0,
     "grid.color": GRID,
     "grid.linewidth": 1.0,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": PAPER,
+    "patch.force_edgecolor": True,
     "path.simplify": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "optimizer-bench",
     "text.color": INK,
     # Dollar signs in names are not mathematics.
     "text.parse_math": False,
+    "xtick.bottom": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
+    "ytick.left": False,
 }
 _KEPT_FROM_STYLE = frozenset(
     (
@@ -68,7 +74,7 @@ _GID = re.compile(r"optimizer-(\d+)-([a-z]+)")
 def figure_style() -> Iterator[None]:
     """Use matplotlib's defaults and the style of the report, whatever the user's settings."""
     with (
-        matplotlib.style.context(["default", dict(sns.axes_style("whitegrid")), _STYLE]),
+        matplotlib.style.context(["default", _STYLE]),
         warnings.catch_warnings(),
     ):
         # The browser renders the text, so glyphs missing in matplotlib's font do not matter.
