@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from _stored import columns, edited, few_rows, three_seeds
+from _stored import Row, columns, edited, few_rows, three_seeds
 from conftest import CommandCall
 
 LONG = "x" * 300
@@ -157,10 +157,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "results").rmdir()
     edited(before, directory / "after.parquet")
     edited(before, directory / "data.parquet", columns(dataset="fashion"))
-    edited(
-        before, directory / "other.parquet", lambda r: r.update(optimizer=f"my {r['optimizer']}")
-    )
+    edited(before, directory / "other.parquet", rename_all)
     return directory
+
+
+def rename_all(row: Row) -> None:
+    row["optimizer"] = f"my {row['optimizer']}"
 
 
 def snapshot(directory: Path) -> dict[Path, bytes]:

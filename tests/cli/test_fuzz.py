@@ -40,6 +40,7 @@ from _fuzz import (
     seed_lists,
 )
 from _rows import outcome, record
+from conftest import SCALE
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -78,7 +79,6 @@ EXAMPLES: Mapping[str, int] = {
 }
 #: A failing input of these is shown as it was found: making it small would take minutes.
 COSTLY = ("text tables", "arrow tables", "sweeps", "comparisons")
-SCALE = float(os.environ.get("FUZZ_SCALE", "0.1"))
 SECONDS = 20
 
 T = TypeVar("T", bound=Callable[..., None])
