@@ -203,7 +203,7 @@ def _compare(
         omnibus=omnibus(block_ranks(paired.complete, paired.sign)),
         pairs=pairs,
         power=power,
-        single_seed=single_seed(paired, order, pairs),
+        single_seed=single_seed(paired, order, pairs, parameters.alpha),
         time_to_target=time_to_target(table, paired, parameters, target=target, level=level),
         scope=scope(table, paired, pairs, parameters.alpha),
         looks=looks,

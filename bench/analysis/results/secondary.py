@@ -27,15 +27,21 @@ class RankReversal(NotebookRepr):
 
 @dataclass(frozen=True, kw_only=True)
 class BestShare(NotebookRepr):
-    """Share of the complete blocks in which a treatment is best; tied treatments share a block."""
+    """Share of the complete blocks in which a treatment is best; tied treatments share a block.
+
+    `share_low` and `share_high` are the ends of Wilson's interval at level 1 - alpha; None below
+    two blocks.
+    """
 
     treatment: str
     share: float
+    share_low: float | None = None
+    share_high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionPoint(NotebookRepr):
-    """Probability that the leader has the best mean over `n` blocks."""
+    """Probability that two disjoint sets of `n` blocks have the same treatment as the best."""
 
     n: int
     probability: float
@@ -56,10 +62,10 @@ class SingleSeed(NotebookRepr):
     pairs
         In the order of the comparison's pairs.
     curve
-        Points from one block to all blocks. Blocks are drawn with replacement; ties count as a
-        share. The point for n = 1 is exact. The leader of these blocks is taken for the true one.
+        Points from one block to half of the blocks; empty below two blocks. They are unbiased
+        estimates; ties are broken at random. The point for n = 1 is over all pairs of blocks.
     n_draws
-        Number of resamples of each point of the curve but the first.
+        Number of random pairs of sets behind each point of the curve but the first.
     """
 
     leader: str

@@ -129,6 +129,13 @@ def percent(value: float | None, digits: int = 0) -> str:
     return MISSING if value is None else f"{value * 100:.{digits}f}{NBSP}%"
 
 
+def percents(low: float | None, high: float | None) -> str:
+    """Format an interval of fractions as per cent: ``[22, 61]``; a dash where it is undefined."""
+    if low is None or high is None:
+        return MISSING
+    return f"[{low * 100:.0f}, {high * 100:.0f}]"
+
+
 def level(value: float) -> str:
     """Format a declared fraction as per cent without trailing zeros: ``95 %``, ``99.5 %``."""
     return f"{value * 100:.6g}{NBSP}%"

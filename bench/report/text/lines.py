@@ -111,7 +111,7 @@ def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) 
         dz=fmt.signed_number(pair.dz),
         gz=fmt.signed_number(pair.gz),
         win_rate=fmt.percent(pair.win_rate),
-        win_interval=_percents(pair.win_rate_low, pair.win_rate_high),
+        win_interval=fmt.percents(pair.win_rate_low, pair.win_rate_high),
         a12=fmt.number(pair.a12, 3),
         correlation=fmt.signed_number(pair.correlation),
         seeds_needed=fmt.MISSING if pair.seeds_needed is None else f"{pair.seeds_needed:,}",
@@ -143,9 +143,3 @@ def _leader_line(rank: str, t: Treatment, letters: str, comparison: Comparison) 
         diverged=str(t.n_diverged),
         failed=str(t.n_failed),
     )
-
-
-def _percents(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return fmt.MISSING
-    return f"[{low * 100:.0f}, {high * 100:.0f}]"
