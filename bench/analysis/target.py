@@ -88,7 +88,13 @@ def time_to_target(
         direction="lower",
         error=0.0,
     )
-    secondary = replace(parameters, value="iterations_to_target", direction="lower", margin=None)
+    secondary = replace(
+        parameters,
+        value="iterations_to_target",
+        direction="lower",
+        margin=None,
+        win_threshold=None,
+    )
     treatments = leaderboard(restricted, parameters.alpha)
     samples = {
         name: _Sample.of(times[:, i], budget) for i, name in enumerate(restricted.treatments)

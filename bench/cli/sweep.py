@@ -14,6 +14,7 @@ from bench.cli.converters import (
     number_of_looks,
     seconds,
     up_to,
+    win_threshold,
 )
 from bench.cli.options import Command
 from bench.datasets.cache import DATA_DIR_VARIABLE
@@ -24,7 +25,7 @@ from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
 from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
-from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
+from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST
 from bench.sweeps.specify import build_spec
 
 #: Pairs of options that exclude each other.
@@ -85,6 +86,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
             margin=arguments.margin,
             target=arguments.target,
             looks=arguments.looks,
+            win_threshold=arguments.win_threshold,
         ),
         data_dir=arguments.data_dir,
     )
@@ -199,6 +201,14 @@ def _add_declaration(group: _ActionsContainer) -> None:
         help="how many times you will judge the results while you add seeds; each look is tested "
         f"at level alpha/N; '{ANY_NUMBER}': at ever smaller levels (default {Declaration.looks}: "
         "no seeds will be added)",
+    )
+    group.add_argument(
+        "--win-threshold",
+        type=win_threshold,
+        default=Declaration.win_threshold,
+        metavar="X",
+        help="also test which optimizers are better on more than this share of seeds, such as 0.75 "
+        f"({NO_TEST!r}: no such test, default)",
     )
 
 

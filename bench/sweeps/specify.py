@@ -33,6 +33,7 @@ def specify(
     margin: float = Declaration.margin,
     target: float = Declaration.target,
     looks: int | None = Declaration.looks,
+    win_threshold: float | None = Declaration.win_threshold,
     data_dir: Path | str | None = None,
 ) -> SweepSpec:
     """Declare a sweep; the settings are those of the command line, and are checked here.
@@ -63,7 +64,7 @@ def specify(
         (``"epochs"``) or of updates (``"iterations"``).
     name
         Name of the sweep; by default the dataset and what differs from the default workload.
-    alpha, margin, target, looks
+    alpha, margin, target, looks, win_threshold
         How the results are tested: see :class:`~bench.spec.model.Declaration`.
     data_dir
         Cache of the unpacked dataset; a user's own dataset is read here.
@@ -89,7 +90,9 @@ def specify(
         eval_every=eval_every,
         budget=budget,
         name=name,
-        declaration=Declaration(alpha=alpha, margin=margin, target=target, looks=looks),
+        declaration=Declaration(
+            alpha=alpha, margin=margin, target=target, looks=looks, win_threshold=win_threshold
+        ),
         data_dir=None if data_dir is None else Path(data_dir),
     )
 

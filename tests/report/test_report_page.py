@@ -225,7 +225,9 @@ def test_every_number_of_the_analysis_is_printed() -> None:
             fmt.percent(p.win_rate),
             fmt.signed_number(p.correlation),
         ]
-        expected += [str(p.seeds_needed)] if p.seeds_needed else []
+        expected += [f"{p.seeds_needed:,}"] if p.seeds_needed else []
+        if p.seeds_needed_equivalence and comparison.parameters.margin:
+            expected.append(f"{p.seeds_needed_equivalence:,}")
     for curve in analysis.curves:
         expected += [ACCURACY.score(v) for v in curve.test_accuracy.mean]
         expected += [fmt.number(v, 4) for v in (*curve.test_loss.mean, *curve.train_loss.mean)]
@@ -408,7 +410,7 @@ def test_a_table_from_elsewhere_is_reported_in_its_own_words() -> None:
 
 SECTIONS = {
     "single seed": "If every optimizer is trained with one seed only, the best is",
-    "curve": "is the best of one seed in",
+    "curve": "Two seeds name the same optimizer in",
     "tutorial": "In the tutorial, with one run of each, the best is momentum.",
     "equivalence": "A mean inside the margin is no evidence on its own.",
     "scope": "The verdicts hold for new seeds on these 10,000 test images.",

@@ -62,7 +62,7 @@ def t_interval(moments: Moments, alpha: float) -> Interval:
     """
     if moments.mean is None or moments.std is None:
         return Interval()
-    half_width = _quantile(alpha / 2, moments.n - 1) * moments.std / math.sqrt(moments.n)
+    half_width = student_quantile(alpha / 2, moments.n - 1) * moments.std / math.sqrt(moments.n)
     return Interval(low=moments.mean - half_width, high=moments.mean + half_width)
 
 
@@ -84,6 +84,30 @@ def tost_pvalue(differences: Moments, low: float, high: float) -> float | None:
     return max(upper_tail(above, differences.n), upper_tail(-below, differences.n))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PosteriorShares:
+    """Posterior probabilities that a mean is below, within or above +-margin; None if undefined."""
+
+    below: float | None = None
+    within: float | None = None
+    above: float | None = None
+
+
+def posterior_shares(differences: Moments, margin: float | None) -> PosteriorShares:
+    """Return the posterior probabilities that the mean lies below, within and above +-`margin`.
+
+    With a flat prior on the mean and the logarithm of the standard deviation of normal data, the
+    posterior of the mean is Student's t about the observed mean. Undefined without a margin, and
+    where t is.
+    """
+    if margin is None or differences.mean is None or not differences.std:
+        return PosteriorShares()
+    error, df = differences.std / math.sqrt(differences.n), differences.n - 1
+    to_low, to_high = (-margin - differences.mean) / error, (margin - differences.mean) / error
+    below, above = float(special.stdtr(df, to_low)), float(special.stdtr(df, -to_high))
+    return PosteriorShares(below=below, within=max(0.0, 1 - below - above), above=above)
+
+
 def t_statistic(moments: Moments, mean: float) -> float | None:
     """Return the distance of the sample mean from `mean` in standard errors.
 
@@ -101,6 +125,6 @@ def upper_tail(t: float, n: int) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _quantile(upper: float, df: int) -> float:
+def student_quantile(upper: float, df: int) -> float:
     """Return the point that t exceeds with probability `upper`."""
     return float(stats.t.isf(upper, df))

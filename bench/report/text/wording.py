@@ -86,7 +86,17 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
             f"comparison after Bonferroni, is {fmt.number(power.minimum_detectable_dz, 3)}: "
             "a mean difference of that many standard deviations of the paired differences."
         )
+    if power.variance_ratio is not None:
+        sentences.append(_gain_of_pairing(power.variance_ratio, comparison, nouns))
     return tuple(sentences)
+
+
+def _gain_of_pairing(ratio: float, comparison: Comparison, nouns: Nouns) -> str:
+    median = ", in the median over the pairs," if len(comparison.pairs) > 1 else ""
+    return (
+        f"The variance of a difference paired by {nouns.block} is{median} {fmt.number(ratio)} "
+        "times that of a difference of unpaired runs."
+    )
 
 
 def _nothing_measured(comparison: Comparison) -> tuple[str, ...]:
