@@ -448,10 +448,18 @@ def _scope(pairs: Sequence[Pair]) -> Scope:
                 crossed_ci_low=None if p.ci_low is None else p.ci_low - 0.001,
                 crossed_ci_high=None if p.ci_high is None else p.ci_high + 0.001,
                 df=None if p.ci_low is None else 42.5,
+                simultaneous_ci_low=_shifted(p.simultaneous_ci_low, -0.001),
+                simultaneous_ci_high=_shifted(p.simultaneous_ci_high, 0.001),
+                pvalue_equivalence=p.pvalue_equivalence,
+                pvalue_equivalence_holm=p.pvalue_equivalence_holm,
             )
             for p in pairs
         ),
     )
+
+
+def _shifted(value: float | None, by: float) -> float | None:
+    return None if value is None else value + by
 
 
 def _time_ratio(p: Pair, i: int) -> TimeRatio:

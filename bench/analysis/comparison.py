@@ -233,7 +233,7 @@ def _compare(
         power=power,
         single_seed=single_seed(paired, order, pairs, parameters.alpha),
         time_to_target=time_to_target(table, paired, parameters, target=target, level=level),
-        scope=scope(table, paired, pairs, parameters.alpha),
+        scope=scope(table, paired, pairs, parameters, level),
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks),
         notes=paired.notes,

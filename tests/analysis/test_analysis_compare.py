@@ -581,7 +581,8 @@ INNER_KEYS = {
     "steps",
     ("time_to_target", "pairs"): KEYS["pairs"],
     ("time_to_target", "logrank"): "a b pvalue",
-    ("scope", "pairs"): "a b n crossed_ci_low crossed_ci_high df",
+    ("scope", "pairs"): "a b n crossed_ci_low crossed_ci_high df simultaneous_ci_low "
+    "simultaneous_ci_high pvalue_equivalence pvalue_equivalence_holm",
 }
 
 

@@ -154,7 +154,10 @@ class CrossedInterval(NotebookRepr):
 
     The level is 1 - alpha, with `df` degrees of freedom (Satterthwaite). The ends are None below
     three common blocks, the smallest number for a verdict. The interval is never narrower than the
-    one over new seeds alone.
+    one over new seeds alone. The simultaneous interval has Bonferroni's level
+    1 - level / (number of tested pairs). `pvalue_equivalence` is that of two one-sided tests
+    against +-margin with the variance of this interval, and `pvalue_equivalence_holm` is adjusted
+    in a separate family; both are None without a margin.
     """
 
     a: str
@@ -163,6 +166,10 @@ class CrossedInterval(NotebookRepr):
     crossed_ci_low: float | None
     crossed_ci_high: float | None
     df: float | None
+    simultaneous_ci_low: float | None = None
+    simultaneous_ci_high: float | None = None
+    pvalue_equivalence: float | None = None
+    pvalue_equivalence_holm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
