@@ -425,14 +425,19 @@ def _time_to_target(treatments: Sequence[Treatment], pairs: Sequence[Pair]) -> T
                         else []
                     ),
                 ),
+                lower_mean=1500.0 if t.n else None,
+                early_steps=(
+                    SurvivalStep(iteration=0, waiting_share=1 - t.n // 2 / t.n if t.n > 1 else 1.0),
+                ),
             )
             for t in names.values()
         ),
         pairs=tuple(
-            replace(p, verdict="inconclusive", mean_difference=-25.0, ci_low=-80.0, ci_high=30.0)
+            replace(p, verdict="inconclusive", mean_difference=-25.0, ci_low=None, ci_high=None)
             for p in pairs
         ),
         logrank=tuple(LogRank(a=p.a, b=p.b, pvalue=0.42) for p in pairs),
+        resolution=500,
     )
 
 

@@ -232,7 +232,9 @@ def _compare(
         pairs=pairs,
         power=power,
         single_seed=single_seed(paired, order, pairs, parameters.alpha),
-        time_to_target=time_to_target(table, paired, parameters, target=target, level=level),
+        time_to_target=time_to_target(
+            table, paired, parameters, target=target, level=level, next_level=next_level
+        ),
         scope=scope(table, paired, pairs, parameters, level),
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks),

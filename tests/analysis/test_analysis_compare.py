@@ -568,7 +568,7 @@ KEYS = {
     "a12_low a12_high pvalue_wins pvalue_wins_holm variance_ratio",
     "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz next_level variance_ratio",
     "single_seed": "leader n_blocks best_shares pairs curve n_draws",
-    "time_to_target": "target data budget treatments pairs logrank unit",
+    "time_to_target": "target data budget treatments pairs logrank unit resolution",
     "scope": "n_examples pairs",
     "looks": "look n_blocks level spent at",
     "warnings": "",
@@ -578,7 +578,7 @@ INNER_KEYS = {
     ("single_seed", "pairs"): "a b n ahead wrong_share tied_share",
     ("single_seed", "curve"): "n probability",
     ("time_to_target", "treatments"): "name n n_reached reach_rate restricted_mean ci_low ci_high "
-    "steps",
+    "steps lower_mean early_steps",
     ("time_to_target", "pairs"): KEYS["pairs"],
     ("time_to_target", "logrank"): "a b pvalue",
     ("scope", "pairs"): "a b n crossed_ci_low crossed_ci_high df simultaneous_ci_low "

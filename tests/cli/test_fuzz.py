@@ -410,6 +410,7 @@ def nothing_is_trained() -> Iterator[None]:
         patch.setattr(
             sweeps, "estimate_seconds", lambda _w, unknown, *_: {o.name: 1.0 for o in unknown}
         )
+        patch.setattr(sweeps, "seconds_per_evaluation", lambda *_: 0.01)
         patch.setattr("webbrowser.open", lambda _: False)
         yield
 

@@ -91,9 +91,12 @@ class SurvivalStep(NotebookRepr):
 class TargetTreatment(NotebookRepr):
     """Time to the target of the runs of one treatment.
 
-    `restricted_mean` is the restricted mean survival time: the mean of min(iterations to the
-    target, budget), with its t interval at level 1 - alpha. A run that does not reach the target
-    is censored: it counts with the whole budget and is not missing.
+    A run passes the target in a bracket: after the last evaluation below the target, and not after
+    the first evaluation at or above it. `lower_mean` and `restricted_mean` are the restricted mean
+    survival times of the lower and the upper ends: means of min(iterations, budget). A run that
+    does not reach the target is censored: it counts with the whole budget and is not missing. The
+    interval of the mean time covers both ends (:mod:`bench.analysis.stats.brackets`). `steps` and
+    `early_steps` are the Kaplan-Meier curves of the upper and the lower ends.
     """
 
     name: str
@@ -104,6 +107,8 @@ class TargetTreatment(NotebookRepr):
     ci_low: float | None
     ci_high: float | None
     steps: tuple[SurvivalStep, ...]
+    lower_mean: float | None = None
+    early_steps: tuple[SurvivalStep, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +136,15 @@ class TimeToTarget(NotebookRepr):
         Shortest restricted mean first.
     pairs
         Comparisons of the restricted times, made like those of the primary metric and adjusted in
-        a separate Holm family. A difference counts iterations, and ``better`` means sooner.
+        a separate Holm family. A difference counts iterations, and ``better`` means sooner. They
+        compare the upper ends of the brackets and have no intervals.
     logrank
         In the order of `pairs`.
     unit
         Unit of `budget` and of all times: ``"updates"``, or ``"images"`` where variants differ in
         batch size and number of updates.
+    resolution
+        Largest number of iterations between two evaluations.
     """
 
     target: float
@@ -146,6 +154,7 @@ class TimeToTarget(NotebookRepr):
     pairs: tuple[Pair, ...]
     logrank: tuple[LogRank, ...]
     unit: str = "updates"
+    resolution: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
