@@ -122,10 +122,10 @@ def print_failures(rows: pa.Table) -> None:
 
 def print_conclusion(analysis: SweepAnalysis, command: str, report: Path | None) -> None:
     """Print the ranked table, the verdict, the report's path and the command to reproduce it."""
-    from bench.report.text.wording import verdict
+    from bench.report.text.wording import headline
 
     new_console().print(_ranking(analysis))
-    for sentence in verdict(analysis.comparison):
+    for sentence in headline(analysis):
         print(printable(sentence))
     for note in analysis.comparison.notes:
         print(printable(f"note:      {note}"))

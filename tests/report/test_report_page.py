@@ -511,3 +511,27 @@ def test_many_warnings_are_folded_and_none_is_lost() -> None:
     text = Page(render(noisy)).text
     assert all(w in text for w in warnings)
     assert "3 more" in text
+
+
+@pytest.mark.parametrize("case", ["source", "few seeds", "many"])
+@pytest.mark.usefixtures("undrawn")
+def test_p_values_are_defined_at_first_use(case: str) -> None:
+    analysis = {
+        "source": lambda: sweep(),
+        "few seeds": lambda: with_warning(
+            sweep(n=3), "No difference can be significant: the smallest attainable p-value is 0.25."
+        ),
+        "many": lambda: sweep(many_recipes(45)),
+    }[case]()
+    text = Page(render(analysis, CONTEXT)).text
+    first = text.index("p-value")
+    definition = text.index("the probability of a mean difference at least this far from zero if")
+    assert definition - first < 120
+
+
+def with_warning(analysis: SweepAnalysis, warning: str) -> SweepAnalysis:
+    return replace(analysis, comparison=replace(analysis.comparison, warnings=(warning,)))
+
+
+def test_no_sentence_promises_that_a_verdict_holds_in_a_repetition() -> None:
+    assert "expected to hold" not in text_of("source")

@@ -13,7 +13,7 @@ from bench.report.text.change import change_rows, change_verdict, fact_rows
 from bench.report.text.lines import PairLine, leader_lines, pair_line
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
-from bench.report.text.wording import verdict
+from bench.report.text.wording import headline
 
 
 def markdown(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> str:
@@ -22,7 +22,7 @@ def markdown(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> st
     nouns = Nouns.of(comparison.parameters)
     blocks = (
         f"# {escape(analysis.name)}: which {escape(nouns.treatment.one)}?",
-        *map(paragraph, verdict(comparison)),
+        *map(paragraph, headline(analysis)),
         *_listed("## Warnings", comparison.warnings),
         "## Leaderboard",
         _leaderboard(analysis, nouns),
