@@ -20,7 +20,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,24 +99,12 @@ def time_to_target(
         direction="lower",
         error=0.0,
     )
-    secondary = replace(
-        parameters,
-        value="iterations_to_target",
-        direction="lower",
-        margin=None,
-        win_threshold=None,
-    )
     treatments = leaderboard(restricted, parameters.alpha)
     samples = {
         name: _Sample.of(times[:, i], budget) for i, name in enumerate(restricted.treatments)
     }
     column = {name: i for i, name in enumerate(restricted.treatments)}
-    pairs = tuple(
-        replace(pair, **_NO_INTERVALS)
-        for pair in compare_pairs(
-            restricted, [t.name for t in treatments], secondary, level, next_level
-        )
-    )
+    pairs = _compare(restricted, treatments, parameters, (level, next_level))
     return TimeToTarget(
         target=target,
         data="test",
@@ -130,6 +118,25 @@ def time_to_target(
         unit=unit,
         resolution=arrivals.resolution,
     )
+
+
+def _compare(
+    restricted: PairedTable,
+    treatments: Sequence[Treatment],
+    parameters: Parameters,
+    levels: tuple[float, float | None],
+) -> tuple[Pair, ...]:
+    """Compare the upper ends of the brackets at the levels of this look and of the next one."""
+    secondary = replace(
+        parameters,
+        value="iterations_to_target",
+        direction="lower",
+        margin=None,
+        win_threshold=None,
+    )
+    order = [t.name for t in treatments]
+    pairs = compare_pairs(restricted, order, secondary, *levels)
+    return tuple(replace(pair, **_NO_INTERVALS) for pair in pairs)
 
 
 def _counted(table: pd.DataFrame) -> tuple[pd.DataFrame, str] | None:
