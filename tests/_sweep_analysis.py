@@ -308,9 +308,12 @@ def _pair(a: str, b: str, scores: Sequence[RunScore], k: int, margin: float | No
         verdict, mean, a=a, b=b, n=n, ci_low=mean - 2.1 * error, ci_high=mean + 2.1 * error,
         simultaneous_ci_low=low, simultaneous_ci_high=high, pvalue=p, pvalue_holm=holm,
         pvalue_t=p * 1.1 if p < 0.9 else p, pvalue_wilcoxon=p * 1.2 if p < 0.8 else p,
+        a12_low=max(0.0, wins - 0.2), a12_high=min(1.0, wins + 0.15), variance_ratio=0.92,
+        posterior_below=0.001, posterior_within=0.249, posterior_above=0.75,
         dz=mean / std, gz=0.96 * mean / std, win_rate=wins, win_rate_low=max(0.0, wins - 0.15),
         win_rate_high=min(1.0, wins + 0.1), a12=wins, correlation=0.12,
         seeds_needed=round(20 / (mean / std) ** 2) + 2 if verdict == "inconclusive" else None,
+        seeds_needed_equivalence=round(1 / std) + 2 if verdict == "inconclusive" else None,
     )  # fmt: skip
 
 
@@ -358,7 +361,7 @@ def _power(pairs: int, n: int) -> Power:
 def _single_seed(
     treatments: Sequence[Treatment], pairs: Sequence[Pair], scores: Sequence[RunScore], n: int
 ) -> SingleSeed | None:
-    """The leader's naming rises evenly from its share of seeds to 0.9."""
+    """The agreement rises evenly from the leader's share of seeds to 0.9."""
     values = {t.name: _values(t.name, scores) for t in treatments}
     complete = [s for s in range(n) if all(s in v for v in values.values())]
     if len(treatments) < 2 or not complete:
@@ -366,12 +369,17 @@ def _single_seed(
     best = [max(values, key=lambda name, s=s: values[name][s]) for s in complete]
     leader = treatments[0].name
     first = best.count(leader) / len(complete)
-    last = max(len(complete) - 1, 1)
+    last = max(len(complete) // 2 - 1, 1)
     return SingleSeed(
         leader=leader,
         n_blocks=len(complete),
         best_shares=tuple(
-            BestShare(treatment=t.name, share=best.count(t.name) / len(complete))
+            BestShare(
+                treatment=t.name,
+                share=best.count(t.name) / len(complete),
+                share_low=0.0 if len(complete) > 1 else None,
+                share_high=1.0 if len(complete) > 1 else None,
+            )
             for t in treatments
         ),
         pairs=tuple(
@@ -387,7 +395,7 @@ def _single_seed(
         ),
         curve=tuple(
             SelectionPoint(n=i + 1, probability=first + (0.9 - first) * i / last)
-            for i in range(len(complete))
+            for i in range(len(complete) // 2)
         ),
         n_draws=10_000,
     )
@@ -417,14 +425,19 @@ def _time_to_target(treatments: Sequence[Treatment], pairs: Sequence[Pair]) -> T
                         else []
                     ),
                 ),
+                lower_mean=1500.0 if t.n else None,
+                early_steps=(
+                    SurvivalStep(iteration=0, waiting_share=1 - t.n // 2 / t.n if t.n > 1 else 1.0),
+                ),
             )
             for t in names.values()
         ),
         pairs=tuple(
-            replace(p, verdict="inconclusive", mean_difference=-25.0, ci_low=-80.0, ci_high=30.0)
+            replace(p, verdict="inconclusive", mean_difference=-25.0, ci_low=None, ci_high=None)
             for p in pairs
         ),
         logrank=tuple(LogRank(a=p.a, b=p.b, pvalue=0.42) for p in pairs),
+        resolution=500,
     )
 
 
@@ -440,10 +453,18 @@ def _scope(pairs: Sequence[Pair]) -> Scope:
                 crossed_ci_low=None if p.ci_low is None else p.ci_low - 0.001,
                 crossed_ci_high=None if p.ci_high is None else p.ci_high + 0.001,
                 df=None if p.ci_low is None else 42.5,
+                simultaneous_ci_low=_shifted(p.simultaneous_ci_low, -0.001),
+                simultaneous_ci_high=_shifted(p.simultaneous_ci_high, 0.001),
+                pvalue_equivalence=p.pvalue_equivalence,
+                pvalue_equivalence_holm=p.pvalue_equivalence_holm,
             )
             for p in pairs
         ),
     )
+
+
+def _shifted(value: float | None, by: float) -> float | None:
+    return None if value is None else value + by
 
 
 def _time_ratio(p: Pair, i: int) -> TimeRatio:

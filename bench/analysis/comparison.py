@@ -29,7 +29,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
+from statistics import median
 from typing import Literal, TypeGuard
 
 import pandas as pd
@@ -44,7 +46,7 @@ from bench.analysis.single_seed import single_seed
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.omnibus import block_ranks, omnibus
 from bench.analysis.stats.power import seed_sufficiency
-from bench.analysis.stats.sequential import look_levels
+from bench.analysis.stats.sequential import look_level, look_levels
 from bench.analysis.table import PairedTable, default_margin, pair_up
 from bench.analysis.target import time_to_target
 from bench.errors import SpecError
@@ -64,6 +66,8 @@ def compare(
     margin: float | Literal["default"] | None = "default",
     target: float = 0.95,
     looks: Sequence[Look] = (),
+    planned_looks: int | None = 1,
+    win_threshold: float | None = None,
 ) -> Comparison:
     """Compare treatments that were run on the same blocks.
 
@@ -93,6 +97,12 @@ def compare(
     looks
         All looks at these results, the current one last, from :func:`bench.analysis.look_levels`.
         By default there is only one look, at level `alpha`.
+    planned_looks
+        Declared number of looks, or None for any number. The level of the next look follows from
+        it, and with it the number of seeds that a pair needs.
+    win_threshold
+        Share of blocks, from 0.5 to below 1, that a treatment must win more than. An exact binomial
+        test of every pair, with Holm's method in a separate family; verdicts do not depend on it.
 
     Returns
     -------
@@ -104,7 +114,7 @@ def compare(
     TableError
         If the table cannot be compared: see :func:`bench.analysis.table.pair_up`.
     SpecError
-        If `alpha`, `margin`, `target` or `direction` is not allowed.
+        If `alpha`, `margin`, `target`, `win_threshold` or `direction` is not allowed.
 
     Notes
     -----
@@ -128,6 +138,7 @@ def compare(
     """
     check_alpha(alpha)
     _check_level("target", target)
+    check_win_threshold(win_threshold)
     table = prepared(table)
     paired = pair_up(
         table,
@@ -148,9 +159,11 @@ def compare(
         block=str(block),
         n_blocks=len(paired.blocks),
         k=len(paired.treatments),
+        win_threshold=win_threshold,
     )
     taken = _checked_looks(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
-    return _compare(table, paired, parameters, taken, target)
+    next_level = look_level(len(taken) + 1, alpha, planned_looks)
+    return _compare(table, paired, parameters, taken, next_level, target)
 
 
 def _check_level(name: str, level: object) -> None:
@@ -181,21 +194,36 @@ def check_margin(margin: float | None) -> None:
         raise SpecError(f"margin must be positive and finite, or None, got {brief(margin)}")
 
 
+def check_win_threshold(threshold: float | None) -> None:
+    """Raise SpecError unless `threshold` lies from 0.5 to below 1, or is None."""
+    if threshold is not None and not (_is_number(threshold) and 0.5 <= threshold < 1):
+        raise SpecError(
+            f"win_threshold must lie from 0.5 to below 1, or be None, got {brief(threshold)}"
+        )
+
+
 def _compare(
     table: pd.DataFrame,
     paired: PairedTable,
     parameters: Parameters,
     looks: tuple[Look, ...],
+    next_level: float,
     target: float,
 ) -> Comparison:
     level = looks[-1].level
     treatments = leaderboard(paired, parameters.alpha)
     order = [t.name for t in treatments]
-    pairs = compare_pairs(paired, order, parameters, level)
+    pairs = compare_pairs(paired, order, parameters, level, next_level)
     power = seed_sufficiency(
         max((pair.n for pair in pairs), default=0),
         family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments)),
         level,
+    )
+    ratios = [pair.variance_ratio for pair in pairs if pair.variance_ratio is not None]
+    power = replace(
+        power,
+        next_level=next_level if pairs else None,
+        variance_ratio=median(ratios) if ratios else None,
     )
     return Comparison(
         parameters=parameters,
@@ -203,9 +231,11 @@ def _compare(
         omnibus=omnibus(block_ranks(paired.complete, paired.sign)),
         pairs=pairs,
         power=power,
-        single_seed=single_seed(paired, order, pairs),
-        time_to_target=time_to_target(table, paired, parameters, target=target, level=level),
-        scope=scope(table, paired, pairs, parameters.alpha),
+        single_seed=single_seed(paired, order, pairs, parameters.alpha),
+        time_to_target=time_to_target(
+            table, paired, parameters, target=target, level=level, next_level=next_level
+        ),
+        scope=scope(table, paired, pairs, parameters, level),
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks),
         notes=paired.notes,

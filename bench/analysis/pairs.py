@@ -12,9 +12,9 @@ from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_pvalue
-from bench.analysis.stats.power import seeds_needed_each
+from bench.analysis.stats.power import seeds_for_equivalence, seeds_needed_each
 from bench.analysis.stats.rounding import FloatArray
-from bench.analysis.stats.student import t_interval, t_pvalue, tost_pvalue
+from bench.analysis.stats.student import posterior_shares, t_interval, t_pvalue, tost_pvalue
 from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 from bench.analysis.table import PairedTable, sign_of
 
@@ -24,42 +24,85 @@ MIN_BLOCKS_FOR_VERDICT = 3
 
 
 def compare_pairs(
-    paired: PairedTable, order: Sequence[str], parameters: Parameters, level: float
+    paired: PairedTable,
+    order: Sequence[str],
+    parameters: Parameters,
+    level: float,
+    next_level: float | None = None,
 ) -> tuple[Pair, ...]:
     """Compare every unordered pair of treatments once; all pairs form one Holm family.
 
     `order` holds the names of the treatments, best first: the order of the pairs. Intervals have
-    level 1 - `parameters.alpha`; `level` is the family-wise level of the verdicts.
+    level 1 - `parameters.alpha`; `level` is the family-wise level of the verdicts, and `next_level`
+    that of the next look, for the seeds needed (by default the same).
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     names = list(combinations(order, 2))
     common = [paired.common(column[a], column[b]) for a, b in names]
     n_tested = max(1, sum(len(x) > 1 for x, _ in common))  # no test with one block
+    differences = [paired.differences(column[a], column[b]) for a, b in names]
     pairs = [
         measure_pair(
-            both,
-            values,
-            differences=paired.differences(column[both[0]], column[both[1]]),
-            parameters=parameters,
-            single_level=level / n_tested,
+            both, values, differences=d, parameters=parameters, single_level=level / n_tested
         )
-        for both, values in zip(names, common, strict=True)
+        for both, values, d in zip(names, common, differences, strict=True)
     ]
     difference = holm([pair.pvalue for pair in pairs])
     equivalence = holm([pair.pvalue_equivalence for pair in pairs])
+    wins = holm([pair.pvalue_wins for pair in pairs])
     judged = [
         replace(
             pair,
             pvalue_holm=p,
             pvalue_equivalence_holm=q,
+            pvalue_wins_holm=w,
             verdict=decide_verdict(pair.verdict, p, q, level),
         )
-        for pair, p, q in zip(pairs, difference, equivalence, strict=True)
+        for pair, p, q, w in zip(pairs, difference, equivalence, wins, strict=True)
     ]
-    needed = seeds_needed_each(
-        [_effect_to_find(pair) for pair in judged], level / n_tested, [pair.n for pair in judged]
+    stds = [
+        d.moments.std if pair.verdict == "inconclusive" else None
+        for d, pair in zip(differences, judged, strict=True)
+    ]
+    return _with_seeds_needed(judged, stds, parameters.margin, level, next_level or level)
+
+
+def _with_seeds_needed(
+    pairs: Sequence[Pair],
+    stds: Sequence[float | None],
+    margin: float | None,
+    level: float,
+    next_level: float,
+) -> tuple[Pair, ...]:
+    """Add the seeds that pairs need at the next step of Holm's method.
+
+    `stds` holds the standard deviation of the differences of each inconclusive pair.
+    """
+    sizes = [pair.n for pair in pairs]
+    to_find = seeds_needed_each(
+        [_effect_to_find(pair) for pair in pairs],
+        next_level / _left([pair.pvalue for pair in pairs], [p.pvalue_holm for p in pairs], level),
+        sizes,
     )
-    return tuple(replace(pair, seeds_needed=n) for pair, n in zip(judged, needed, strict=True))
+    to_show: list[int | None] = [None] * len(pairs)
+    if margin is not None:
+        tests = [pair.pvalue_equivalence for pair in pairs]
+        to_show = seeds_for_equivalence(
+            [pair.mean_difference for pair in pairs],
+            stds,
+            margin,
+            next_level / _left(tests, [p.pvalue_equivalence_holm for p in pairs], level),
+            sizes,
+        )
+    return tuple(
+        replace(pair, seeds_needed=n, seeds_needed_equivalence=m)
+        for pair, n, m in zip(pairs, to_find, to_show, strict=True)
+    )
+
+
+def _left(pvalues: Sequence[float | None], adjusted: Sequence[float | None], level: float) -> int:
+    """Return the number of tests that Holm's method has not rejected, at least 1."""
+    return max(1, sum(p is not None for p in pvalues) - sum(at_most(p, level) for p in adjusted))
 
 
 def measure_pair(
@@ -84,6 +127,8 @@ def measure_pair(
     interval, simultaneous = t_interval(moments, alpha), t_interval(moments, single_level)
     wins = effects.win_rate(d.values, sign)
     wilson = effects.wilson_interval(wins, d.n, alpha)
+    a12_interval = effects.a12_interval(x, y, sign, alpha)
+    posterior, threshold = posterior_shares(moments, margin), parameters.win_threshold
     return Pair(
         a=a,
         b=b,
@@ -109,6 +154,13 @@ def measure_pair(
         correlation=effects.correlation(x, y),
         verdict=_nominal_verdict(d, sign),
         seeds_needed=None,
+        posterior_below=posterior.below,
+        posterior_within=posterior.within,
+        posterior_above=posterior.above,
+        a12_low=a12_interval.low,
+        a12_high=a12_interval.high,
+        pvalue_wins=None if threshold is None else effects.win_pvalue(d.values, threshold),
+        variance_ratio=effects.pairing_gain(x, y, moments),
     )
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -32,8 +32,10 @@ from numpy.typing import NDArray
 
 from bench.analysis.columns import where
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
-from bench.analysis.results import CrossedInterval, Pair, Scope
-from bench.analysis.stats.distributions import t_quantile
+from bench.analysis.results import CrossedInterval, Pair, Parameters, Scope
+from bench.analysis.stats.distributions import t_quantile, t_tail
+from bench.analysis.stats.multiplicity import holm
+from bench.analysis.stats.permutation import TINY
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
 from bench.errors import TableError
@@ -43,12 +45,17 @@ CORRECTNESS = "correct_bits"
 
 
 def scope(
-    table: pd.DataFrame, paired: PairedTable, pairs: Sequence[Pair], alpha: float
+    table: pd.DataFrame,
+    paired: PairedTable,
+    pairs: Sequence[Pair],
+    parameters: Parameters,
+    level: float,
 ) -> Scope | None:
-    """Compute crossed intervals of the mean difference of every pair.
+    """Compute crossed intervals and equivalence tests of the mean difference of every pair.
 
-    None without the column :data:`CORRECTNESS`, or without counts of test images. Raise TableError
-    if the bits of a run do not agree with its count of correct examples.
+    `level` is the family-wise level of the simultaneous intervals. None without the column
+    :data:`CORRECTNESS`, or without counts of test images. Raise TableError if the bits of a run do
+    not agree with its count of correct examples.
     """
     if CORRECTNESS not in table.columns or paired.total is None:
         return None
@@ -56,11 +63,19 @@ def scope(
     if not correctness.known.any():
         return None
     column = {name: i for i, name in enumerate(paired.treatments)}
+    single_level = level / max(1, sum(pair.pvalue is not None for pair in pairs))
+    crossed = [
+        _crossed_interval(
+            pair, correctness, (column[pair.a], column[pair.b]), parameters, single_level
+        )
+        for pair in pairs
+    ]
+    adjusted = holm([interval.pvalue_equivalence for interval in crossed])
     return Scope(
         n_examples=paired.total,
         pairs=tuple(
-            _crossed_interval(pair, correctness, column[pair.a], column[pair.b], alpha)
-            for pair in pairs
+            replace(interval, pvalue_equivalence_holm=p)
+            for interval, p in zip(crossed, adjusted, strict=True)
         ),
     )
 
@@ -103,6 +118,22 @@ class MeanSquares:
         crossed = t_quantile(alpha / 2, self.df) * math.sqrt(self.variance_of_mean)
         over_seeds = self.seed / (self.n * self.n_examples)
         return max(crossed, t_quantile(alpha / 2, self.n - 1) * math.sqrt(over_seeds))
+
+    def equivalence_pvalue(self, margin: float) -> float | None:
+        """Return the p-value of two one-sided tests of the grand mean against +-`margin`.
+
+        At twice this level, the interval of :meth:`half_width` just lies within +-`margin`. None
+        where the variance of seeds is 0.
+        """
+        if self.df is None or not self.seed:
+            return None
+        over_seeds = self.seed / (self.n * self.n_examples)
+        distance = margin - abs(self.mean)
+        tails = (
+            t_tail(distance / math.sqrt(variance), df)
+            for variance, df in ((self.variance_of_mean, self.df), (over_seeds, self.n - 1))
+        )
+        return max(TINY, *tails)
 
     @property
     def _sum(self) -> float:
@@ -199,16 +230,29 @@ def _checked_bits(
 
 
 def _crossed_interval(
-    pair: Pair, correctness: _Correctness, a: int, b: int, alpha: float
+    pair: Pair,
+    correctness: _Correctness,
+    columns: tuple[int, int],
+    parameters: Parameters,
+    single_level: float,
 ) -> CrossedInterval:
+    a, b = columns
     blocks = np.flatnonzero(correctness.known[:, a] & correctness.known[:, b])
-    low = high = df = None
-    if len(blocks) >= MIN_BLOCKS_FOR_VERDICT and correctness.n_examples > 1:
-        squares = _mean_squares(correctness, a, b, blocks)
-        df, half = squares.df, squares.half_width(alpha)
-        low, high = squares.mean - half, squares.mean + half
-    return CrossedInterval(
-        a=pair.a, b=pair.b, n=len(blocks), crossed_ci_low=low, crossed_ci_high=high, df=df
+    none = CrossedInterval(
+        a=pair.a, b=pair.b, n=len(blocks), crossed_ci_low=None, crossed_ci_high=None, df=None
+    )
+    if len(blocks) < MIN_BLOCKS_FOR_VERDICT or correctness.n_examples < 2:
+        return none
+    squares, margin = _mean_squares(correctness, a, b, blocks), parameters.margin
+    half, wide = (squares.half_width(alpha) for alpha in (parameters.alpha, single_level))
+    return replace(
+        none,
+        crossed_ci_low=squares.mean - half,
+        crossed_ci_high=squares.mean + half,
+        df=squares.df,
+        simultaneous_ci_low=squares.mean - wide,
+        simultaneous_ci_high=squares.mean + wide,
+        pvalue_equivalence=None if margin is None else squares.equivalence_pvalue(margin),
     )
 
 

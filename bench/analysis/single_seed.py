@@ -1,9 +1,14 @@
 """Conclusions from a single seed, and from a few seeds, compared with those from all seeds.
 
+How often the mean of n seeds names the best treatment of all seeds says little: the best of all
+seeds was named by the same seeds, so that the share is too high (1/2 for eight equal treatments
+instead of 1/8). The chance that two disjoint sets of n seeds name the same treatment has an
+unbiased estimate, the share of all such pairs of sets in which they do: a U-statistic.
+
 References
 ----------
-.. [1] Efron, B. (1979). Bootstrap methods: another look at the jackknife. Annals of Statistics 7,
-   1-26. (The resampling of whole blocks, so that the pairing is kept.)
+.. [1] Hoeffding, W. (1948). A class of statistics with asymptotically normal distribution. Annals
+   of Mathematical Statistics 19, 293-325.
 .. [2] Colas, C., Sigaud, O. & Oudeyer, P.-Y. (2018). How many random seeds? arXiv:1806.08295.
 """
 
@@ -15,23 +20,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.analysis.results import BestShare, Pair, RankReversal, SelectionPoint, SingleSeed
+from bench.analysis.stats.effects import wilson_interval
 from bench.analysis.stats.rounding import FloatArray, decimals, in_units
 from bench.analysis.table import PairedTable
 
-#: Number of resamples of a point of the curve; largest number of drawn values, which limits the
-#: resamples of a large table; seed of the generator.
+#: Number of random pairs of sets of blocks; largest number of drawn values, which limits the pairs
+#: of a large table; seed of the generator.
 DRAWS, MAX_NUMBERS, DRAWS_SEED = 10_000, 50_000_000, 20_181_106
 #: Number of values in memory at once; largest number of points of the curve.
 _CHUNK, _POINTS = 4_000_000, 30
 
 
 def single_seed(
-    paired: PairedTable, order: Sequence[str], pairs: Sequence[Pair]
+    paired: PairedTable, order: Sequence[str], pairs: Sequence[Pair], alpha: float
 ) -> SingleSeed | None:
-    """Compute how often a single block is misleading, and how often n blocks find the leader.
+    """Compute how often a single block is misleading, and how often two sets of n blocks agree.
 
-    `order` holds the names of the treatments, best first. None for fewer than two treatments or no
-    complete block.
+    `order` holds the names of the treatments, best first; intervals have level 1 - `alpha`. None
+    for fewer than two treatments or no complete block.
     """
     column = {name: i for i, name in enumerate(paired.treatments)}
     scores = _in_whole_units(paired, [column[name] for name in order])
@@ -42,21 +48,23 @@ def single_seed(
     totals = scores.sum(axis=0)
     leader = int(np.argmax(totals >= totals.max() - unit * len(scores)))
     n_draws = max(1, min(DRAWS, MAX_NUMBERS // scores.size))
-    shares = shares_of_the_best(scores).mean(axis=0)
+    best = shares_of_the_best(scores)
     return SingleSeed(
         leader=order[leader],
         n_blocks=len(scores),
         best_shares=tuple(
-            BestShare(treatment=name, share=float(share))
-            for name, share in zip(order, shares, strict=True)
+            _best_share(name, float(share), len(scores), alpha)
+            for name, share in zip(order, best.mean(axis=0), strict=True)
         ),
         pairs=tuple(_rank_reversal(pair, paired, column) for pair in pairs),
-        curve=(
-            SelectionPoint(n=1, probability=float(shares[leader])),
-            *_resampled_curve(scores, leader, n_draws, unit),
-        ),
+        curve=(*_agreement_of_single_blocks(best), *_agreement(scores, n_draws, unit)),
         n_draws=n_draws,
     )
+
+
+def _best_share(name: str, share: float, n: int, alpha: float) -> BestShare:
+    interval = wilson_interval(share, n, alpha)
+    return BestShare(treatment=name, share=share, share_low=interval.low, share_high=interval.high)
 
 
 def _in_whole_units(paired: PairedTable, columns: Sequence[int]) -> FloatArray:
@@ -83,32 +91,49 @@ def shares_of_the_best(scores: FloatArray, slack: ArrayLike = 0.0) -> FloatArray
     return np.asarray(best / best.sum(axis=-1, keepdims=True))
 
 
-def _resampled_curve(
-    scores: FloatArray, leader: int, n_draws: int, unit: float
-) -> list[SelectionPoint]:
-    """Return the points from 2 blocks on; the first n blocks of each draw belong to point n."""
+def _agreement_of_single_blocks(best: FloatArray) -> list[SelectionPoint]:
+    """Return the share of all pairs of blocks that name the same treatment, as point 1.
+
+    `best` holds the shares of the treatments in each block, shape (n, k); each of two tied
+    treatments is named with probability 1/2.
+    """
+    n = len(best)
+    if n < 2:
+        return []
+    same = float((best.sum(axis=0) ** 2).sum() - (best**2).sum())
+    return [SelectionPoint(n=1, probability=same / (n * (n - 1)))]
+
+
+def _agreement(scores: FloatArray, n_draws: int, unit: float) -> list[SelectionPoint]:
+    """Return the points from 2 blocks on: the first and the last n blocks of random orders."""
     n_blocks = len(scores)
-    sizes = _sizes(n_blocks)
+    sizes = _sizes(n_blocks // 2)
     if not len(sizes):
         return []
     rng = np.random.default_rng(DRAWS_SEED)
-    named = np.zeros(len(sizes))
+    same = np.zeros(len(sizes))
     at_once = max(1, _CHUNK // scores.size)
     for start in range(0, n_draws, at_once):
-        drawn = rng.integers(n_blocks, size=(min(at_once, n_draws - start), n_blocks))
-        sums = np.cumsum(scores[drawn], axis=1)[:, sizes - 1]
-        named += shares_of_the_best(sums, unit * sizes[:, None])[:, :, leader].sum(axis=0)
+        blocks = np.tile(np.arange(n_blocks), (min(at_once, n_draws - start), 1))
+        drawn = scores[rng.permuted(blocks, axis=1)]
+        first, last = (
+            shares_of_the_best(
+                np.cumsum(some[:, : sizes[-1]], axis=1)[:, sizes - 1], unit * sizes[:, None]
+            )
+            for some in (drawn, drawn[:, ::-1])
+        )
+        same += (first * last).sum(axis=(0, 2))
     return [
         SelectionPoint(n=int(n), probability=float(total / n_draws))
-        for n, total in zip(sizes, named, strict=True)
+        for n, total in zip(sizes, same, strict=True)
     ]
 
 
-def _sizes(n_blocks: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the sizes from 2 to `n_blocks`: all, or `_POINTS` of them on a logarithmic scale."""
-    if n_blocks <= _POINTS:
-        return np.arange(2, n_blocks + 1)
-    return np.unique(np.rint(np.geomspace(2, n_blocks, _POINTS)).astype(np.int64))
+def _sizes(largest: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the sizes from 2 to `largest`: all, or `_POINTS` of them on a logarithmic scale."""
+    if largest <= _POINTS:
+        return np.arange(2, largest + 1)
+    return np.unique(np.rint(np.geomspace(2, largest, _POINTS)).astype(np.int64))
 
 
 def _rank_reversal(pair: Pair, paired: PairedTable, column: dict[str, int]) -> RankReversal:

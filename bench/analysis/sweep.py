@@ -69,6 +69,8 @@ def analyse_sweep(
     margin: float | None = 0.002,
     target: float = 0.95,
     looks: Sequence[Look] = (),
+    planned_looks: int | None = 1,
+    win_threshold: float | None = None,
 ) -> SweepAnalysis:
     """Analyse the rows of a sweep: final test accuracy, learning curves, times, and provenance.
 
@@ -83,6 +85,8 @@ def analyse_sweep(
         fractions.
     looks
         All looks at this sweep, the current one last; by default there is only one.
+    planned_looks, win_threshold
+        As in :func:`bench.analysis.compare`.
 
     Raises
     ------
@@ -90,11 +94,19 @@ def analyse_sweep(
         If a column is missing, the accuracies cannot be compared, or runs of one optimizer differ
         in its class or hyperparameters.
     SpecError
-        If `alpha`, `margin` or `target` is out of range.
+        If `alpha`, `margin`, `target` or `win_threshold` is out of range.
     """
     table = prepared(table)
     require_columns(table, COLUMNS)
-    comparison = compare(table, alpha=alpha, margin=margin, target=target, looks=looks)
+    comparison = compare(
+        table,
+        alpha=alpha,
+        margin=margin,
+        target=target,
+        looks=looks,
+        planned_looks=planned_looks,
+        win_threshold=win_threshold,
+    )
     return describe_runs(
         table,
         comparison,

@@ -1,10 +1,11 @@
 """Time to the target accuracy: a secondary metric with censored runs.
 
-The time of a run is the number of iterations at its first evaluation at or above the target. A run
-that does not reach the target is censored at the budget and not dropped, because dropping it would
-favour an optimizer with many such runs. All runs have the same budget. The restricted mean survival
-time, which is the area under the Kaplan-Meier curve up to the budget, is then the plain mean of
-min(time, budget), and runs stay paired by seed.
+A run passes the target between its last evaluation below it and its first evaluation at or above
+it: its time is interval-censored. A run that does not reach the target is censored at the budget
+and not dropped, because dropping it would favour an optimizer with many such runs. All runs have
+the same budget. The restricted mean survival time, which is the area under the Kaplan-Meier curve
+up to the budget, is then the plain mean of min(time, budget), and runs stay paired by seed. It is
+given for both ends of the brackets. The tests use what is known: the upper ends.
 
 References
 ----------
@@ -17,6 +18,7 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +40,7 @@ from bench.analysis.results import (
     TimeToTarget,
     Treatment,
 )
+from bench.analysis.stats.brackets import bracketed_mean_interval
 from bench.analysis.stats.logrank import logrank_pvalue
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
@@ -49,6 +52,12 @@ BUDGET = "iterations"
 BATCH_SIZE = "batch_size"
 #: Largest ratio of the numbers of images of two runs that count as the same budget.
 _SAME_BUDGET = 1.1
+#: Number of updates between evaluations that reports compare with longer ones.
+FINER = 100
+#: Intervals of differences of upper ends would not cover those of the times themselves.
+_NO_INTERVALS: Mapping[str, Any] = dict.fromkeys(
+    ("ci_low", "ci_high", "simultaneous_ci_low", "simultaneous_ci_high")
+)
 
 
 def time_to_target(
@@ -58,12 +67,13 @@ def time_to_target(
     *,
     target: float,
     level: float,
+    next_level: float | None = None,
 ) -> TimeToTarget | None:
     """Compare the times to the `target`, a fraction; None where the table has no evaluations.
 
     `paired` and `parameters` are those of the primary comparison, whose alpha is that of the
-    intervals; `level` is the family-wise level of the verdicts. Raise TableError if runs have
-    different budgets, or lists of evaluations are invalid.
+    intervals; `level` is the family-wise level of the verdicts, and `next_level` that of the next
+    look. Raise TableError if runs have different budgets, or lists of evaluations are invalid.
     """
     if not {AT, ACCURACY} <= set(table.columns):
         return None
@@ -71,12 +81,13 @@ def time_to_target(
     if counted is None:
         return None
     table, unit = counted
-    times = _arrival_times(table, paired, target)
-    if times is None:
+    arrivals = _arrivals(table, paired, target)
+    if arrivals is None:
         return None
-    budget = _budget(table, paired, times)
+    budget = _budget(table, paired, arrivals.upper)
     if unit == "images":  # the last update of some runs is a few images above the common budget
-        times = np.where(np.isfinite(times), np.minimum(times, budget), times)
+        arrivals = arrivals.up_to(budget)
+    times = arrivals.upper
     restricted = replace(
         paired,
         values=np.minimum(times, budget),
@@ -85,21 +96,44 @@ def time_to_target(
         direction="lower",
         error=0.0,
     )
-    secondary = replace(parameters, value="iterations_to_target", direction="lower", margin=None)
     treatments = leaderboard(restricted, parameters.alpha)
     samples = {
         name: _Sample.of(times[:, i], budget) for i, name in enumerate(restricted.treatments)
     }
-    pairs = compare_pairs(restricted, [t.name for t in treatments], secondary, level)
+    column = {name: i for i, name in enumerate(restricted.treatments)}
+    pairs = _compare(restricted, treatments, parameters, (level, next_level))
     return TimeToTarget(
         target=target,
         data="test",
         budget=budget,
-        treatments=tuple(_treatment(t, samples[t.name]) for t in treatments),
+        treatments=tuple(
+            _treatment(t, samples[t.name], arrivals.of(column[t.name], budget), parameters.alpha)
+            for t in treatments
+        ),
         pairs=pairs,
         logrank=tuple(_logrank(pair, samples) for pair in pairs),
         unit=unit,
+        resolution=arrivals.resolution,
     )
+
+
+def _compare(
+    restricted: PairedTable,
+    treatments: Sequence[Treatment],
+    parameters: Parameters,
+    levels: tuple[float, float | None],
+) -> tuple[Pair, ...]:
+    """Compare the upper ends of the brackets at the levels of this look and of the next one."""
+    secondary = replace(
+        parameters,
+        value="iterations_to_target",
+        direction="lower",
+        margin=None,
+        win_threshold=None,
+    )
+    order = [t.name for t in treatments]
+    pairs = compare_pairs(restricted, order, secondary, *levels)
+    return tuple(replace(pair, **_NO_INTERVALS) for pair in pairs)
 
 
 def _counted(table: pd.DataFrame) -> tuple[pd.DataFrame, str] | None:
@@ -155,14 +189,52 @@ class _Sample:
         return steps if steps and steps[0].iteration == 0 else (start, *steps)
 
 
-def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> FloatArray | None:
-    """Return iterations to the target, (n, k): infinite where not reached, NaN without a run.
+@dataclass(frozen=True)
+class _Arrivals:
+    """Ends of the brackets in which runs passed the target, each of shape (n, k).
 
-    A run that diverged before its first evaluation has not reached the target. None where no run
-    has an evaluation.
+    Both are infinite where a run did not reach the target, and NaN without a run. `grids` holds the
+    iterations with an evaluation of each treatment, ascending.
     """
-    times = np.full(paired.cells.shape, np.nan)
-    times[paired.diverged] = np.inf
+
+    lower: FloatArray
+    upper: FloatArray
+    grids: tuple[FloatArray, ...]
+
+    @property
+    def resolution(self) -> int | None:
+        """Largest number of iterations between two evaluations; None without an evaluation."""
+        gaps = [np.diff(grid, prepend=0.0).max() for grid in self.grids if len(grid)]
+        return int(max(gaps)) if gaps else None
+
+    def up_to(self, budget: int) -> _Arrivals:
+        """Return the same with finite ends above the budget set to it."""
+        lower, upper = (
+            np.where(np.isfinite(ends), np.minimum(ends, budget), ends)
+            for ends in (self.lower, self.upper)
+        )
+        return replace(self, lower=lower, upper=upper)
+
+    def of(self, column: int, budget: int) -> _Arrivals:
+        """Return one treatment's runs, shape (n,), restricted to the budget."""
+        is_run = ~np.isnan(self.upper[:, column])
+        late = self.upper[is_run, column] > budget
+        lower, upper = (
+            np.where(late, budget, ends[is_run, column]) for ends in (self.lower, self.upper)
+        )
+        grid = self.grids[column]
+        ends = np.unique(np.concatenate([[0.0], grid[grid < budget], [float(budget)]]))
+        return _Arrivals(lower=lower, upper=upper, grids=(ends,))
+
+
+def _arrivals(table: pd.DataFrame, paired: PairedTable, target: float) -> _Arrivals | None:
+    """Return the brackets in which runs passed the target; None where no run has an evaluation.
+
+    A run that diverged before its first evaluation has not reached the target.
+    """
+    upper = np.full(paired.cells.shape, np.nan)
+    upper[paired.diverged] = np.inf
+    lower = upper.copy()
     cells = list(zip(*np.nonzero((paired.cells >= 0) & ~paired.failed), strict=True))
     curves = {cell: _curve(table, int(paired.cells[cell])) for cell in cells}
     known = {cell: curve for cell, curve in curves.items() if curve is not None}
@@ -173,9 +245,23 @@ def _arrival_times(table: pd.DataFrame, paired: PairedTable, target: float) -> F
     accuracies = recover(together, (scale,)).values
     ends = np.cumsum([len(curve.at) for curve in known.values()])
     for (cell, curve), accuracy in zip(known.items(), np.split(accuracies, ends), strict=False):
-        reached = curve.at[accuracy >= scale * target]  # False for a missing accuracy (NaN)
-        times[cell] = reached[0] if len(reached) else np.inf
-    return times
+        reached = np.flatnonzero(accuracy >= scale * target)  # not where it is missing (NaN)
+        if not len(reached):
+            lower[cell] = upper[cell] = np.inf
+            continue
+        before = slice(reached[0])
+        lower[cell] = curve.at[before][np.isfinite(accuracy[before])].max(initial=0.0)
+        upper[cell] = curve.at[reached[0]]
+    return _Arrivals(lower=lower, upper=upper, grids=_grids(curves, paired.cells.shape[1]))
+
+
+def _grids(curves: Mapping[tuple[int, ...], _Curve | None], k: int) -> tuple[FloatArray, ...]:
+    """Return the iterations with an evaluation of each treatment, ascending."""
+    at: list[list[FloatArray]] = [[] for _ in range(k)]
+    for (_, column), curve in curves.items():
+        if curve is not None:
+            at[column].append(curve.at)
+    return tuple(np.unique(np.concatenate(found)) if found else np.empty(0) for found in at)
 
 
 @dataclass(frozen=True)
@@ -239,17 +325,26 @@ def _whole_budget(found: Any) -> int:
     return int(number)
 
 
-def _treatment(t: Treatment, sample: _Sample) -> TargetTreatment:
+def _treatment(t: Treatment, sample: _Sample, arrivals: _Arrivals, alpha: float) -> TargetTreatment:
+    interval = bracketed_mean_interval(arrivals.lower, arrivals.upper, arrivals.grids[0], alpha)
     return TargetTreatment(
         name=t.name,
         n=t.n,
         n_reached=len(sample.arrived),
         reach_rate=len(sample.arrived) / t.n if t.n else None,
         restricted_mean=t.mean,
-        ci_low=t.ci_low,
-        ci_high=t.ci_high,
+        ci_low=interval.low,
+        ci_high=interval.high,
         steps=sample.steps,
+        lower_mean=float(arrivals.lower.mean()) if len(arrivals.lower) else None,
+        early_steps=_early_steps(arrivals, sample),
     )
+
+
+def _early_steps(arrivals: _Arrivals, sample: _Sample) -> tuple[SurvivalStep, ...]:
+    """Return the Kaplan-Meier curve of the lower ends of the brackets."""
+    arrived = np.sort(arrivals.lower)[: len(sample.arrived)]
+    return replace(sample, arrived=arrived).steps
 
 
 def _logrank(pair: Pair, samples: dict[str, _Sample]) -> LogRank:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.cli.converters import fraction, positive
+from bench.cli.converters import fraction, positive, win_threshold
 from bench.cli.options import (
     STANDARD_OUTPUT,
     Command,
@@ -42,7 +42,7 @@ NAN_READINGS = ("diverged", "missing")
 #: Options that the command for the same analysis repeats, with their defaults.
 _REPEATED = {
     **{name: default for name, (default, _) in _COLUMNS.items()},
-    **dict.fromkeys(("direction", "alpha", "margin", "target")),
+    **dict.fromkeys(("direction", "alpha", "margin", "target", "win_threshold")),
     "nan": NAN_READINGS[0],
 }
 _EXAMPLES = """\
@@ -105,6 +105,13 @@ def _add_judging(group: _ActionsContainer) -> None:
         "accuracy to reach; the time to it is compared where the table has evaluations (default: "
         "as declared or 0.95)",
     )
+    add_number(
+        group,
+        "--win-threshold",
+        win_threshold,
+        "also test which treatments are better on more than this share of blocks, such as 0.75 "
+        "(default: as declared, or no such test)",
+    )
 
 
 def analyze_command(arguments: Namespace) -> str:
@@ -162,7 +169,9 @@ class _AnalysisRequest:
     alpha: float
     margin: float | Literal["default"]
     target: float
+    win_threshold: float | None
     looks: tuple[Look, ...] = ()
+    planned_looks: int | None = 1
     stored: StoredSweep | None = None
     notes: tuple[str, ...] = ()
 
@@ -180,6 +189,8 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
         margin=request.margin,
         target=request.target,
         looks=request.looks,
+        planned_looks=request.planned_looks,
+        win_threshold=request.win_threshold,
     )
 
 
@@ -207,6 +218,7 @@ def _table_request(arguments: Namespace) -> _AnalysisRequest:
         alpha=_given(arguments.alpha, Declaration.alpha),
         margin=_given(arguments.margin, "default"),
         target=_given(arguments.target, Declaration.target),
+        win_threshold=arguments.win_threshold,
     )
 
 
@@ -224,7 +236,8 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
         return None
     stored = open_sweep(path)
     declared = stored.spec.declaration
-    given = {name: getattr(arguments, name) for name in ("alpha", "margin", "target")}
+    names = ("alpha", "margin", "target", "win_threshold")
+    given = {name: getattr(arguments, name) for name in names}
     changed = {n: v for n, v in given.items() if v not in (None, getattr(declared, n))}
     is_primary = _roles(arguments) == PRIMARY
     ignored = list(arguments.ignore_column)
@@ -240,7 +253,9 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
         alpha=declared.alpha,
         margin=declared.margin if is_primary else _given(arguments.margin, "default"),
         target=declared.target,
+        win_threshold=declared.win_threshold,
         looks=stored.looks(),
+        planned_looks=declared.looks,
         stored=stored,
         notes=(
             *notes_on(stored),
@@ -268,7 +283,8 @@ def _secondary(value: str) -> str:
 
 
 def _undeclared(name: str, value: float) -> str:
-    return f"Judged with {name} {value:g}, which is not what was declared before the runs."
+    what = name.replace("_", " ")
+    return f"Judged with {what} {value:g}, which is not what was declared before the runs."
 
 
 COMMAND = Command(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
     print(f"runs:   {len(planned)}, of which {len(planned) - len(keys)} are done")
     print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
+    for line in _evaluations(spec, len(planned), estimated):
+        print(line)
     needed = seeds_that_holm_needs(spec, level)
     if needed:
         judgement = "enough" if len(spec.seeds) >= needed else "too few"
@@ -75,6 +78,25 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
             f"seeds:  {len(spec.seeds)}, {judgement}: over {_pairs(spec)} at "
             f"{_level(spec, level)}, Holm can reject nothing with fewer than {needed}"
         )
+
+
+def _evaluations(spec: SweepSpec, n_runs: int, estimated: Estimate) -> Iterator[str]:
+    """What more frequent evaluations would cost and gain, unless they are frequent already."""
+    from bench.analysis.target import FINER
+
+    workload = spec.workload
+    finer = replace(workload, eval_every=min(FINER, workload.eval_every))
+    n, more = len(workload.eval_iterations), len(finer.eval_iterations)
+    if more == n:
+        return
+    cost = ""
+    if estimated.evaluation is not None:
+        seconds = n_runs * (more - n) * estimated.evaluation / estimated.placement.n_devices
+        cost = f", about {duration(seconds)} in all"
+    yield (
+        f"target: times to it are known to {workload.eval_every} updates; --eval-every {FINER} "
+        f"narrows this to {FINER}, for {more - n} more evaluations per run{cost}"
+    )
 
 
 def seeds_that_holm_needs(spec: SweepSpec, level: float) -> int:
@@ -100,10 +122,10 @@ def print_failures(rows: pa.Table) -> None:
 
 def print_conclusion(analysis: SweepAnalysis, command: str, report: Path | None) -> None:
     """Print the ranked table, the verdict, the report's path and the command to reproduce it."""
-    from bench.report.text.wording import verdict
+    from bench.report.text.wording import headline
 
     new_console().print(_ranking(analysis))
-    for sentence in verdict(analysis.comparison):
+    for sentence in headline(analysis):
         print(printable(sentence))
     for note in analysis.comparison.notes:
         print(printable(f"note:      {note}"))

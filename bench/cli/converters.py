@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bench.errors import SpecError
 from bench.spec.options import MAX_JOBS, MAX_TIMEOUT
-from bench.sweeps.reproduce import ANY_NUMBER
+from bench.sweeps.reproduce import ANY_NUMBER, NO_TEST
 
 T = TypeVar("T")
 
@@ -90,6 +90,18 @@ def fraction(text: str) -> float:
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(
             f"must be a number between 0 and 1 (exclusive), got {text[:40]!r}"
+        )
+    return number
+
+
+def win_threshold(text: str) -> float | None:
+    """A share from 0.5 to below 1; None for the text of no test."""
+    if text == NO_TEST:
+        return None
+    number = _number(text)
+    if not 0.5 <= number < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0.5 to below 1, or {NO_TEST!r}, got {text[:40]!r}"
         )
     return number
 

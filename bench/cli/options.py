@@ -55,7 +55,7 @@ def add_ignored_columns(parser: _ActionsContainer, purpose: str) -> None:
 
 
 def add_number(
-    parser: _ActionsContainer, option: str, convert: Callable[[str], float], text: str
+    parser: _ActionsContainer, option: str, convert: Callable[[str], float | None], text: str
 ) -> None:
     """Add an option for a number, None where it is not given."""
     parser.add_argument(option, type=convert, metavar="X", help=text)
@@ -110,7 +110,7 @@ def repeated_options(arguments: Namespace, defaults: Mapping[str, object]) -> li
     for name, default in defaults.items():
         value = getattr(arguments, name)
         if value is not None and value != default:
-            words += [f"--{name}", str(value)]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     for column in arguments.ignore_column:
         words += ["--ignore-column", column]
     return words

@@ -15,6 +15,7 @@ from bench.cli.converters import (
     number_of_looks,
     seconds,
     up_to,
+    win_threshold,
 )
 from bench.cli.options import Command
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
@@ -26,7 +27,7 @@ from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimiz
 from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.resampling import parse_resampling
-from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
+from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST
 
 #: Pairs of options that exclude each other.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
@@ -93,6 +94,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
             margin=arguments.margin,
             target=arguments.target,
             looks=arguments.looks,
+            win_threshold=arguments.win_threshold,
         ),
         data_dir=arguments.data_dir,
     )
@@ -219,6 +221,14 @@ def _add_declaration(group: _ActionsContainer) -> None:
         help="how many times you will judge the results while you add seeds; each look is tested "
         f"at level alpha/N; '{ANY_NUMBER}': at ever smaller levels (default {Declaration.looks}: "
         "no seeds will be added)",
+    )
+    group.add_argument(
+        "--win-threshold",
+        type=win_threshold,
+        default=Declaration.win_threshold,
+        metavar="X",
+        help="also test which optimizers are better on more than this share of seeds, such as 0.75 "
+        f"({NO_TEST!r}: no such test, default)",
     )
 
 

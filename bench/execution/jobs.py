@@ -367,6 +367,13 @@ def estimate_seconds(
     return seconds
 
 
+def seconds_per_evaluation(workload: Workload, optimizer: OptimizerSpec, data: DeviceData) -> float:
+    """Estimate the seconds of one evaluation of a run by timing a few."""
+    use_one_thread()
+    run, *_ = train(replace(workload, iterations=3, eval_every=1), optimizer, range(1), data)
+    return run.eval_seconds / len(run.evaluations)
+
+
 def _seconds_per_update(run: TrainedRun) -> float:
     """Seconds per update after the first evaluation, or until it if the run diverged there."""
     first, last = run.evaluations[0], run.evaluations[-1]

@@ -174,12 +174,16 @@ class Declaration:
     looks
         Planned number of analyses while seeds are added. Each look is tested at alpha / looks.
         None: any number of looks, with decreasing shares of alpha.
+    win_threshold
+        Share of the seeds, from 0.5 to below 1, that an optimizer must win more than in an extra
+        test. None: no such test.
     """
 
     alpha: float = 0.05
     margin: float = 0.002
     target: float = 0.95
     looks: int | None = 1
+    win_threshold: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("alpha", "margin", "target"):
@@ -192,6 +196,10 @@ class Declaration:
         is_number = isinstance(self.looks, int) and not isinstance(self.looks, bool)
         if self.looks is not None and not (is_number and self.looks >= 1):
             raise SpecError(f"looks must be at least 1, or None for any number, got {self.looks!r}")
+        wins = self.win_threshold
+        is_number = isinstance(wins, int | float) and not isinstance(wins, bool)
+        if wins is not None and not (is_number and 0.5 <= wins < 1):
+            raise SpecError(f"win_threshold must lie from 0.5 to below 1, or be None, got {wins!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +272,10 @@ class SweepSpec:
 
     def to_json(self) -> str:
         """Return strict JSON from which :meth:`from_json` creates an equal object."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        content = asdict(self)
+        if self.declaration.win_threshold is None:  # earlier versions do not know it
+            del content["declaration"]["win_threshold"]
+        return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SweepSpec:

@@ -209,6 +209,8 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
         margin=spec.declaration.margin,
         target=spec.declaration.target,
         looks=stored.looks(),
+        planned_looks=spec.declaration.looks,
+        win_threshold=spec.declaration.win_threshold,
     )
     if recorded:
         stored.record_look()

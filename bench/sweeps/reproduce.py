@@ -21,6 +21,8 @@ DEFAULT_SEEDS = 20
 
 #: Value of --looks for a number that is not fixed.
 ANY_NUMBER = "any"
+#: Value of --win-threshold without this test.
+NO_TEST = "none"
 
 
 #: First line of the spec file that a sweep writes; it identifies such files.
@@ -70,6 +72,8 @@ def declared_settings(
     found["looks"] = DeclaredSetting(
         value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks
     )
+    if declaration["win_threshold"] is not None:
+        found["win_threshold"] = DeclaredSetting(value=declaration["win_threshold"])
     found["device"] = DeclaredSetting(value=execution.device, default="auto")
     if execution.stack is not None:
         found["stack"] = DeclaredSetting(value=execution.stack)

@@ -13,7 +13,7 @@ from bench.execution.environment import Machine
 from bench.spec.model import Declaration, RunSpec, SweepSpec, canonical_json
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, check_uniform
 from bench.storage.store import Store, finished_keys
-from bench.sweeps.reproduce import ANY_NUMBER
+from bench.sweeps.reproduce import ANY_NUMBER, NO_TEST
 
 _OTHER_NAME = "give this sweep another --name"
 
@@ -144,14 +144,14 @@ def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None
         if now[name] != value:
             raise MixedRunsError(
                 f"{store.directory} was declared with {name}={value} before its runs were seen, "
-                f"this sweep has {name}={now[name]}: repeat --{name} {value}, or give this sweep "
-                "another --name"
+                f"this sweep has {name}={now[name]}: repeat --{name.replace('_', '-')} {value}, or "
+                "give this sweep another --name"
             )
 
 
 def _printed(declaration: Declaration) -> dict[str, str]:
     """The declaration as values of its options."""
     return {
-        name: ANY_NUMBER if value is None else str(value)
+        name: str(value) if value is not None else ANY_NUMBER if name == "looks" else NO_TEST
         for name, value in vars(declaration).items()
     }

@@ -14,7 +14,13 @@ import pyarrow as pa
 
 from bench.datasets import cache as datasets
 from bench.errors import MixedRunsError, StoreError, UsageError
-from bench.execution.jobs import RunContext, RunEvent, estimate_seconds, load_data
+from bench.execution.jobs import (
+    RunContext,
+    RunEvent,
+    estimate_seconds,
+    load_data,
+    seconds_per_evaluation,
+)
 from bench.execution.resources import (
     Placement,
     describe_resources,
@@ -340,10 +346,14 @@ def describe_damage(damage: Damage) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Estimated duration of the missing runs in seconds, and their placement."""
+    """Estimated duration of the missing runs in seconds, and their placement.
+
+    `evaluation` is the estimated duration of one evaluation of a run; None without missing runs.
+    """
 
     seconds: float
     placement: Placement
+    evaluation: float | None = None
 
 
 def estimate(
@@ -360,7 +370,18 @@ def estimate(
         workload = spec.workload_of(optimizer)
         seconds.update(estimate_seconds(workload, [optimizer], data, placement.stack))
     total = sum(seconds[run.optimizer.name] for run in status.missing)
-    return Estimate(seconds=total / placement.n_devices, placement=placement)
+    evaluation = _stored_evaluation(status.done)
+    if evaluation is None:
+        optimizer = spec.optimizers[0]
+        evaluation = seconds_per_evaluation(spec.workload_of(optimizer), optimizer, data)
+    return Estimate(seconds=total / placement.n_devices, placement=placement, evaluation=evaluation)
+
+
+def _stored_evaluation(done: pa.Table) -> float | None:
+    """Median seconds of an evaluation of the stored runs; None without one."""
+    rows = done.select(["eval_seconds", "eval_iterations"]).to_pylist()
+    found = [r["eval_seconds"] / len(r["eval_iterations"]) for r in rows if r["eval_iterations"]]
+    return median(found) if found else None
 
 
 def _stored_seconds(done: pa.Table) -> dict[str, float]:

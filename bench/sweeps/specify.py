@@ -35,6 +35,7 @@ def specify(
     margin: float = Declaration.margin,
     target: float = Declaration.target,
     looks: int | None = Declaration.looks,
+    win_threshold: float | None = Declaration.win_threshold,
     data_dir: Path | str | None = None,
 ) -> SweepSpec:
     """Declare a sweep; the settings are those of the command line, and are checked here.
@@ -69,7 +70,7 @@ def specify(
         (``"epochs"``) or of updates (``"iterations"``).
     name
         Name of the sweep; by default the dataset and what differs from the default workload.
-    alpha, margin, target, looks
+    alpha, margin, target, looks, win_threshold
         How the results are tested: see :class:`~bench.spec.model.Declaration`.
     data_dir
         Cache of the unpacked dataset; a user's own dataset is read here.
@@ -96,7 +97,9 @@ def specify(
         resample_train=resample_train,
         budget=budget,
         name=name,
-        declaration=Declaration(alpha=alpha, margin=margin, target=target, looks=looks),
+        declaration=Declaration(
+            alpha=alpha, margin=margin, target=target, looks=looks, win_threshold=win_threshold
+        ),
         data_dir=None if data_dir is None else Path(data_dir),
     )
 

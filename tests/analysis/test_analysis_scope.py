@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
 
 from bench.analysis import Comparison, compare, look_levels
 from bench.analysis.results import CrossedInterval, Scope
 from bench.analysis.scope import MeanSquares
 from bench.errors import TableError
+from bench.report.html.views.scope import _reach
+from bench.report.text.format import NBSP
 
 Bits = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -186,7 +190,68 @@ def test_more_than_two_treatments_each_pair_by_itself() -> None:
     assert together.n_examples == 21
     columns = {"a": a, "b": b, "c": c}
     for pair in together.pairs:
-        assert only(bits_table({name: columns[name] for name in (pair.a, pair.b)})) == pair
+        alone = only(bits_table({name: columns[name] for name in (pair.a, pair.b)}))
+        # the family of pairs decides on the simultaneous interval and on Holm's p-value
+        family = {
+            "simultaneous_ci_low": pair.simultaneous_ci_low,
+            "simultaneous_ci_high": pair.simultaneous_ci_high,
+            "pvalue_equivalence_holm": pair.pvalue_equivalence_holm,
+        }
+        assert replace(alone, **family) == pair
+
+
+# --- equivalence and simultaneous intervals ------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("margin", [0.05, 0.1, 0.3])
+def test_equivalence_is_where_the_interval_at_twice_the_level_touches_the_margin(
+    seed: int, margin: float
+) -> None:
+    a, b = random_bits(6, 40, seed)
+    d = a.astype(int) - b
+    p = only(bits_table({"a": a, "b": b}), margin=margin).pvalue_equivalence
+    if abs(d.mean()) < margin:
+        low, high, _ = interval_by_hand(d, 2 * p)
+        assert max(-low, high) == pytest.approx(margin)
+    else:
+        assert p >= 0.5
+
+
+def test_equivalence_over_new_images_is_never_easier_than_over_seeds() -> None:
+    columns = dict(zip("abcd", (*random_bits(9, 30, 0), *random_bits(9, 30, 1)), strict=True))
+    comparison = compare(bits_table(columns), margin=0.2)
+    assert comparison.scope is not None
+    crossed = comparison.scope.pairs
+    for pair, wide in zip(comparison.pairs, crossed, strict=True):
+        assert wide.pvalue_equivalence >= pair.pvalue_equivalence * (1 - 1e-9)
+        assert wide.simultaneous_ci_low <= pair.simultaneous_ci_low + 1e-12
+        assert wide.simultaneous_ci_high >= pair.simultaneous_ci_high - 1e-12
+        single = only(bits_table({n: columns[n] for n in (wide.a, wide.b)}), alpha=0.05 / 6)
+        assert (wide.simultaneous_ci_low, wide.simultaneous_ci_high) == pytest.approx(
+            (single.crossed_ci_low, single.crossed_ci_high)
+        )
+    adjusted = multipletests([c.pvalue_equivalence for c in crossed], method="holm")[1]
+    assert [c.pvalue_equivalence_holm for c in crossed] == pytest.approx(list(adjusted))
+
+
+def test_without_margin_or_spread_there_is_no_equivalence_test() -> None:
+    a, b = random_bits(5, 21, 0)
+    assert only(bits_table({"a": a, "b": b}), margin=None).pvalue_equivalence is None
+    same = only(bits_table({"a": a, "b": a}))
+    assert (same.pvalue_equivalence, same.pvalue_equivalence_holm) == (None, None)
+
+
+def test_the_page_counts_simultaneous_intervals() -> None:
+    """Two single intervals leave out 0, and one simultaneous interval does."""
+    (a, b), (c, _) = random_bits(8, 60, 15), random_bits(8, 60, 115)
+    comparison = compare(bits_table({"a": a, "b": b, "c": c}))
+    assert comparison.scope is not None
+    single = [p.ci_low > 0 or p.ci_high < 0 for p in comparison.pairs]
+    wide = [p.simultaneous_ci_low > 0 or p.simultaneous_ci_high < 0 for p in comparison.pairs]
+    assert (sum(single), sum(wide)) == (2, 1)
+    sentence = _reach(comparison.pairs, comparison.scope.pairs).replace(NBSP, " ")
+    assert sentence.startswith("1 pair out of 3 has a simultaneous interval over new seeds")
 
 
 # --- floors ----------------------------------------------------------------------------------
@@ -268,15 +333,17 @@ def test_where_only_the_examples_differ_it_is_the_interval_over_examples() -> No
 def test_identical_runs_have_no_width_and_no_degrees_of_freedom(n: int) -> None:
     bits, _ = random_bits(n, 13, 0)
     assert only(bits_table({"a": bits, "b": bits})) == CrossedInterval(
-        a="a", b="b", n=n, crossed_ci_low=0.0, crossed_ci_high=0.0, df=None
-    )
+        a="a", b="b", n=n, crossed_ci_low=0.0, crossed_ci_high=0.0, df=None,
+        simultaneous_ci_low=0.0, simultaneous_ci_high=0.0,
+    )  # fmt: skip
 
 
 def test_a_difference_that_never_varies_has_no_width_either() -> None:
     right, wrong = np.ones((3, 9), dtype=np.uint8), np.zeros((3, 9), dtype=np.uint8)
     assert only(bits_table({"a": right, "b": wrong})) == CrossedInterval(
-        a="a", b="b", n=3, crossed_ci_low=1.0, crossed_ci_high=1.0, df=None
-    )
+        a="a", b="b", n=3, crossed_ci_low=1.0, crossed_ci_high=1.0, df=None,
+        simultaneous_ci_low=1.0, simultaneous_ci_high=1.0,
+    )  # fmt: skip
 
 
 def test_equal_accuracies_on_different_images_do_vary() -> None:
@@ -368,7 +435,12 @@ def test_the_level_is_alpha_and_not_that_of_the_look() -> None:
     a, b = random_bits(6, 20, 2)
     table = bits_table({"a": a, "b": b})
     looks = look_levels([(3, None), (6, None)], 0.05, planned=2)
-    assert ask(table, looks=looks) == ask(table)
+    later, alone = only(table, looks=looks), only(table)
+    assert (later.crossed_ci_low, later.crossed_ci_high) == (
+        alone.crossed_ci_low,
+        alone.crossed_ci_high,
+    )
+    assert later.simultaneous_ci_low < alone.simultaneous_ci_low == alone.crossed_ci_low
     wide, narrow = only(table, alpha=0.01), only(table, alpha=0.2)
     assert wide.crossed_ci_low < narrow.crossed_ci_low < narrow.crossed_ci_high
     assert narrow.crossed_ci_high < wide.crossed_ci_high

@@ -129,7 +129,7 @@ def test_a_pair_between_level_and_alpha_is_inconclusive() -> None:
     assert alone.pairs[0].pvalue_holm == second.pairs[0].pvalue_holm == 1 / 32
     assert (alone.pairs[0].verdict, second.pairs[0].verdict) == ("better", "inconclusive")
     dz = second.pairs[0].dz
-    assert second.pairs[0].seeds_needed == seeds_needed(dz, 0.025, more_than=6) == 7
+    assert second.pairs[0].seeds_needed == seeds_needed(dz, 0.05 / 12, more_than=6) == 9
     assert alone.pairs[0].seeds_needed is None
 
 
@@ -216,14 +216,15 @@ def test_an_earlier_look_at_another_level_does_not_judge() -> None:
     assert (first.pairs[0].verdict, third.pairs[0].verdict) == ("better", "inconclusive")
 
 
-def test_seeds_needed_are_at_the_level() -> None:
+def test_seeds_needed_are_at_the_level_of_the_next_look() -> None:
     close = {"x": [9712, 9690, 9721, 9704, 9698, 9713], "y": [9700] * 6, "z": [9691, 9711] * 3}
     table = long(close)
-    alone, second = compare(table, margin=None), compare(table, margin=None, looks=TWO)
+    alone = compare(table, margin=None)
+    second = compare(table, margin=None, looks=TWO, planned_looks=2)
     for p, q in zip(alone.pairs, second.pairs, strict=True):
         assert p.verdict == q.verdict == "inconclusive"
-        assert p.seeds_needed == seeds_needed(p.dz, 0.05 / 3, more_than=6)
-        assert q.seeds_needed == seeds_needed(p.dz, 0.025 / 3, more_than=6) > p.seeds_needed
+        assert p.seeds_needed == seeds_needed(p.dz, 0.05 / 6 / 3, more_than=6)
+        assert q.seeds_needed == seeds_needed(p.dz, 0.05 / 12 / 3, more_than=6) > p.seeds_needed
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])

@@ -319,6 +319,8 @@ def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) 
     assert finished.code == 0, finished.err
     assert re.search(r"time:   about (\d+ min )?\d+ s with", finished.out)
     assert "6, enough: over the one pair at alpha 0.05" in finished.out
+    finer = "target: times to it are known to 500 updates; --eval-every 100 narrows this to 100, "
+    assert re.search(finer + r"for 24 more evaluations per run, about \d+ s in all", finished.out)
     assert list(call_command.directory.iterdir()) == []
 
 

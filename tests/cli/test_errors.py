@@ -35,6 +35,7 @@ ERRORS = [
     ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),
     ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
     ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
+    ("sweep --win-threshold 0.4", "--win-threshold: must be a number from 0.5 to below 1, or 'n"),
     ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
     ("sweep --name ../../etc", "--name: a sweep's name must be"),
     ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),

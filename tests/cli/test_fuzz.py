@@ -316,6 +316,7 @@ OPTIONS: Mapping[str, Mapping[str, st.SearchStrategy[str] | None]] = {
         "--margin": st.floats(0, 1).map(repr),
         "--target": st.floats(0, 1).map(repr),
         "--looks": st.sampled_from(("1", "3", "any", "0", "1000000")),
+        "--win-threshold": st.sampled_from(("0.75", "0.5", "none", "1", "nan")),
         "-j": st.sampled_from(("-1", "2", "0", "5000")),
         "--device": st.sampled_from(("auto", "cpu", "tpu")),
         "--timeout": st.floats().map(repr),
@@ -342,6 +343,7 @@ OPTIONS: Mapping[str, Mapping[str, st.SearchStrategy[str] | None]] = {
         "--alpha": st.floats(0, 1).map(repr),
         "--margin": st.floats(0).map(repr),
         "--target": st.floats(0, 1).map(repr),
+        "--win-threshold": st.sampled_from(("0.75", "none", "0.1")),
         "--nan": st.sampled_from(("diverged", "missing", "ok")),
         "--ignore-column": st.sampled_from(("status", "seed", "note", "error")) | hostile,
         "--json": st.sampled_from(OUTPUTS),
@@ -410,6 +412,7 @@ def nothing_is_trained() -> Iterator[None]:
         patch.setattr(
             sweeps, "estimate_seconds", lambda _w, unknown, *_: {o.name: 1.0 for o in unknown}
         )
+        patch.setattr(sweeps, "seconds_per_evaluation", lambda *_: 0.01)
         patch.setattr("webbrowser.open", lambda _: False)
         yield
 

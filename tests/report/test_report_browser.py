@@ -14,7 +14,7 @@ import pytest
 from _browser import Opened, Reports, visit, visiting
 
 from bench.report.text.sanitize import clean
-from bench.report.text.wording import verdict
+from bench.report.text.wording import headline
 
 pytestmark = pytest.mark.browser
 
@@ -332,7 +332,7 @@ def test_everything_is_printed_but_controls(browser: Any, reports: Reports, tmp_
     text = squeezed(" ".join(texts))
     assert 5 < len(pages) < 20
     assert [i for i, words in enumerate(texts) if len(words) < 100] == []
-    for sentence in verdict(report.analysis.comparison):
+    for sentence in headline(report.analysis):
         assert squeezed(sentence) in text
     for head in heads:
         assert (squeezed(head) in text) == (head != "Downloads"), head
@@ -380,7 +380,7 @@ def test_without_script_the_page_reads_well(browser: Any, reports: Reports) -> N
         assert page.locator("noscript").filter(visible=True).count() == 1
         assert page.get_by_text("Choose a cell").is_hidden()
         assert page.locator(".plot:visible").count() == 6
-        for sentence in verdict(report.analysis.comparison):
+        for sentence in headline(report.analysis):
             assert clean(sentence) in page.locator(".verdict").text_content()
         opened.open_details()
         tables = page.locator("table")

@@ -28,7 +28,7 @@ from bench.report.formats.latex import latex_table
 from bench.report.formats.markdown import markdown
 from bench.report.text import format as fmt
 from bench.report.text.lines import leader_lines, pair_line
-from bench.report.text.wording import verdict
+from bench.report.text.wording import headline
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 #: Names that mean something to Markdown, LaTeX, HTML or a spreadsheet.
@@ -193,7 +193,7 @@ def test_nothing_in_a_name_is_markdown(case: str) -> None:
     page = rendered(analysis)
     ours = {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "pre", "code"}
     assert page.tags <= ours
-    for sentence in (*verdict(analysis.comparison), *analysis.comparison.warnings):
+    for sentence in (*headline(analysis), *analysis.comparison.warnings):
         assert visible(sentence) in page.text.replace(fmt.NBSP, " ")
     assert CONTEXT.command in page.text
 

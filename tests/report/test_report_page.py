@@ -200,7 +200,9 @@ def test_every_number_of_the_analysis_is_printed() -> None:
             fmt.percent(p.win_rate),
             fmt.signed_number(p.correlation),
         ]
-        expected += [str(p.seeds_needed)] if p.seeds_needed else []
+        expected += [f"{p.seeds_needed:,}"] if p.seeds_needed else []
+        if p.seeds_needed_equivalence and comparison.parameters.margin:
+            expected.append(f"{p.seeds_needed_equivalence:,}")
     for curve in analysis.curves:
         expected += [ACCURACY.score(v) for v in curve.test_accuracy.mean]
         expected += [fmt.number(v, 4) for v in (*curve.test_loss.mean, *curve.train_loss.mean)]
@@ -384,7 +386,7 @@ def test_a_table_from_elsewhere_is_reported_in_its_own_words() -> None:
 
 SECTIONS = {
     "single seed": "If every optimizer is trained with one seed only, the best is",
-    "curve": "is the best of one seed in",
+    "curve": "Two seeds name the same optimizer in",
     "tutorial": "In the tutorial, with one run of each, the best is momentum.",
     "equivalence": "A mean inside the margin is no evidence on its own.",
     "scope": "The verdicts hold for new seeds on these 10,000 test images.",
@@ -488,3 +490,27 @@ def test_many_warnings_are_folded_and_none_is_lost() -> None:
     text = Page(render(noisy)).text
     assert all(w in text for w in warnings)
     assert "3 more" in text
+
+
+@pytest.mark.parametrize("case", ["source", "few seeds", "many"])
+@pytest.mark.usefixtures("undrawn")
+def test_p_values_are_defined_at_first_use(case: str) -> None:
+    analysis = {
+        "source": lambda: sweep(),
+        "few seeds": lambda: with_warning(
+            sweep(n=3), "No difference can be significant: the smallest attainable p-value is 0.25."
+        ),
+        "many": lambda: sweep(many_recipes(45)),
+    }[case]()
+    text = Page(render(analysis, CONTEXT)).text
+    first = text.index("p-value")
+    definition = text.index("the probability of a mean difference at least this far from zero if")
+    assert definition - first < 120
+
+
+def with_warning(analysis: SweepAnalysis, warning: str) -> SweepAnalysis:
+    return replace(analysis, comparison=replace(analysis.comparison, warnings=(warning,)))
+
+
+def test_no_sentence_promises_that_a_verdict_holds_in_a_repetition() -> None:
+    assert "expected to hold" not in text_of("source")

@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 from _sweep_analysis import Recipe, pair, source_recipes, sweep
 
-from bench.analysis.results import Comparison, Pair
+from bench.analysis.results import Comparison, Pair, Variant
 from bench.report import verdict
 from bench.report.text.format import ACCURACY, NBSP
 from bench.report.text.pairs import MARKS, flip, mark_of, seen_from, verdict_words
+from bench.report.text.published import LEARNING_RATES
+from bench.report.text.wording import headline
+from bench.sweeps.specify import specify
 
 #: A difference of 0.1 points whose simultaneous interval lies inside a margin of 0.2 points.
 SLIGHT = {"simultaneous_ci_low": 0.0002, "simultaneous_ci_high": 0.0018}
@@ -244,3 +247,44 @@ def test_marks(given: Pair, margin: float | None, css: str, text: str) -> None:
 
 def test_every_sign_differs() -> None:
     assert len({mark.sign for mark in MARKS}) == len(MARKS)
+
+
+# --- settings --------------------------------------------------------------------------------
+
+
+def variant(name: str, lr: str, **changes: object) -> Variant:
+    return replace(
+        Variant(treatment=name, algorithm=f"torch.optim.{name}", hyperparameters=(("lr", lr),)),
+        **changes,
+    )
+
+
+TUTORIAL = (variant("sgd", "0.1"), variant("adam", "0.001"))
+
+
+@pytest.mark.parametrize(
+    ("variants", "expected"),
+    [
+        (TUTORIAL, ", at the tutorial's learning rates, untuned, "),
+        ((variant("sgd", "0.1"), variant("adam", "0.003")), ", at the given hyperparameters, "),
+        ((variant("sgd", "0.1"), variant("lion", "0.001")), ", at the given hyperparameters, "),
+        ((variant("sgd", "0.1", schedule="cosine"),), ", at the given hyperparameters, untuned, "),
+        ((), ", "),
+    ],
+    ids=["tutorial", "another rate", "another optimizer", "schedule", "not known"],
+)
+@pytest.mark.parametrize("n", [20, 3, 1])
+def test_the_headline_names_the_settings(
+    variants: tuple[Variant, ...], expected: str, n: int
+) -> None:
+    analysis = replace(sweep(n=n), variants=variants)
+    text = " ".join(headline(analysis)).replace(NBSP, " ")
+    start = {20: "Over 20 seeds", 3: "So far", 1: "On this seed"}[n]
+    assert f"{start}{expected}" in (text if variants or n == 20 else f"{start}, ")
+    assert ("untuned" in text) == bool(variants)
+
+
+def test_the_tutorials_learning_rates_are_the_defaults() -> None:
+    for name, rate in LEARNING_RATES.items():
+        (spec,) = specify(optimizers=name, seeds=1).optimizers
+        assert dict(spec.hyperparameters)["lr"] == rate

@@ -144,6 +144,8 @@ def test_a_variant_name_parses_to_its_overrides(overrides: dict[str, object]) ->
         (lambda: Declaration(alpha=0.0), "alpha must lie between 0 and 1"),
         (lambda: Declaration(margin=float("nan")), "margin must lie .* got nan"),
         (lambda: Declaration(target=1.0), "target must lie"),
+        (lambda: Declaration(win_threshold=0.4), "win_threshold must lie from 0.5 .* got 0.4"),
+        (lambda: Declaration(win_threshold=True), "win_threshold must lie from 0.5 .* got True"),
         (lambda: sweep(optimizers=()), "at least one optimizer"),
         (lambda: sweep(seeds=()), "at least one seed"),
         (lambda: sweep(seeds=(1, 2, 1)), "got 1 twice"),
@@ -210,3 +212,10 @@ def test_every_setting_is_in_the_key() -> None:
         RunSpec(workload=Workload(dataset="other"), optimizer=ADAM, seed=3),
     ]
     assert len({run.key for run in runs}) == len(runs)
+
+
+def test_a_threshold_of_wins_is_stored_only_where_it_is_declared() -> None:
+    """Earlier versions read what does not declare it."""
+    assert "win_threshold" not in sweep().to_json()
+    spec = sweep(declaration=Declaration(win_threshold=0.75))
+    assert SweepSpec.from_json(spec.to_json()) == spec

@@ -84,9 +84,21 @@ class Pair(NotebookRepr):
         Pearson's correlation of the paired values.
     verdict
         Verdict on a relative to b.
-    seeds_needed
+    seeds_needed, seeds_needed_equivalence
         For an inconclusive pair, the number of blocks that finds the observed effect with power
-        0.8.
+        0.8, and the number that shows equivalence with this power if the observed mean and standard
+        deviation are the true ones (None where the mean is not within the margin). Both are at the
+        level of the next step of Holm's method at the next look.
+    posterior_below, posterior_within, posterior_above
+        Posterior probabilities that the true mean of a minus b lies below, within and above
+        +-margin, with a flat prior. They do not decide.
+    a12_low, a12_high
+        Interval of `a12` at level 1 - alpha.
+    pvalue_wins, pvalue_wins_holm
+        Exact test of "neither treatment wins more than the declared share of blocks", and Holm's
+        adjusted p-value in a separate family. None without a declared share.
+    variance_ratio
+        Variance of the paired differences over that of unpaired differences.
     """
 
     a: str
@@ -113,6 +125,15 @@ class Pair(NotebookRepr):
     correlation: float | None
     verdict: Verdict
     seeds_needed: int | None
+    seeds_needed_equivalence: int | None = None
+    posterior_below: float | None = None
+    posterior_within: float | None = None
+    posterior_above: float | None = None
+    a12_low: float | None = None
+    a12_high: float | None = None
+    pvalue_wins: float | None = None
+    pvalue_wins_holm: float | None = None
+    variance_ratio: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +152,15 @@ class Power(NotebookRepr):
     minimum_detectable_dz
         Effect that is found with power 0.8 at level alpha / (number of tested pairs); None below
         two seeds.
+    next_level
+        Family-wise level of the next look, at which the seeds needed by pairs are computed; None
+        without a pair.
+    variance_ratio
+        Median over the pairs of the variance of paired differences over that of unpaired ones.
     """
 
     smallest_pvalue: float | None
     seeds_to_reject: int | None
     minimum_detectable_dz: float | None
+    next_level: float | None = None
+    variance_ratio: float | None = None

@@ -32,6 +32,9 @@ class Parameters(NotebookRepr):
         Number of different blocks (seeds) in the table.
     k
         Number of treatments (optimizers).
+    win_threshold
+        Share of blocks, at least 1/2, that a treatment is tested to win more than; None without
+        these tests.
     """
 
     alpha: float
@@ -42,3 +45,4 @@ class Parameters(NotebookRepr):
     block: str
     n_blocks: int
     k: int
+    win_threshold: float | None = None

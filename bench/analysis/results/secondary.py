@@ -27,15 +27,21 @@ class RankReversal(NotebookRepr):
 
 @dataclass(frozen=True, kw_only=True)
 class BestShare(NotebookRepr):
-    """Share of the complete blocks in which a treatment is best; tied treatments share a block."""
+    """Share of the complete blocks in which a treatment is best; tied treatments share a block.
+
+    `share_low` and `share_high` are the ends of Wilson's interval at level 1 - alpha; None below
+    two blocks.
+    """
 
     treatment: str
     share: float
+    share_low: float | None = None
+    share_high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionPoint(NotebookRepr):
-    """Probability that the leader has the best mean over `n` blocks."""
+    """Probability that two disjoint sets of `n` blocks have the same treatment as the best."""
 
     n: int
     probability: float
@@ -56,10 +62,10 @@ class SingleSeed(NotebookRepr):
     pairs
         In the order of the comparison's pairs.
     curve
-        Points from one block to all blocks. Blocks are drawn with replacement; ties count as a
-        share. The point for n = 1 is exact. The leader of these blocks is taken for the true one.
+        Points from one block to half of the blocks; empty below two blocks. They are unbiased
+        estimates; ties are broken at random. The point for n = 1 is over all pairs of blocks.
     n_draws
-        Number of resamples of each point of the curve but the first.
+        Number of random pairs of sets behind each point of the curve but the first.
     """
 
     leader: str
@@ -85,9 +91,12 @@ class SurvivalStep(NotebookRepr):
 class TargetTreatment(NotebookRepr):
     """Time to the target of the runs of one treatment.
 
-    `restricted_mean` is the restricted mean survival time: the mean of min(iterations to the
-    target, budget), with its t interval at level 1 - alpha. A run that does not reach the target
-    is censored: it counts with the whole budget and is not missing.
+    A run passes the target in a bracket: after the last evaluation below the target, and not after
+    the first evaluation at or above it. `lower_mean` and `restricted_mean` are the restricted mean
+    survival times of the lower and the upper ends: means of min(iterations, budget). A run that
+    does not reach the target is censored: it counts with the whole budget and is not missing. The
+    interval of the mean time covers both ends (:mod:`bench.analysis.stats.brackets`). `steps` and
+    `early_steps` are the Kaplan-Meier curves of the upper and the lower ends.
     """
 
     name: str
@@ -98,6 +107,8 @@ class TargetTreatment(NotebookRepr):
     ci_low: float | None
     ci_high: float | None
     steps: tuple[SurvivalStep, ...]
+    lower_mean: float | None = None
+    early_steps: tuple[SurvivalStep, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +136,15 @@ class TimeToTarget(NotebookRepr):
         Shortest restricted mean first.
     pairs
         Comparisons of the restricted times, made like those of the primary metric and adjusted in
-        a separate Holm family. A difference counts iterations, and ``better`` means sooner.
+        a separate Holm family. A difference counts iterations, and ``better`` means sooner. They
+        compare the upper ends of the brackets and have no intervals.
     logrank
         In the order of `pairs`.
     unit
         Unit of `budget` and of all times: ``"updates"``, or ``"images"`` where variants differ in
         batch size and number of updates.
+    resolution
+        Largest number of iterations between two evaluations.
     """
 
     target: float
@@ -140,6 +154,7 @@ class TimeToTarget(NotebookRepr):
     pairs: tuple[Pair, ...]
     logrank: tuple[LogRank, ...]
     unit: str = "updates"
+    resolution: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +163,10 @@ class CrossedInterval(NotebookRepr):
 
     The level is 1 - alpha, with `df` degrees of freedom (Satterthwaite). The ends are None below
     three common blocks, the smallest number for a verdict. The interval is never narrower than the
-    one over new seeds alone.
+    one over new seeds alone. The simultaneous interval has Bonferroni's level
+    1 - level / (number of tested pairs). `pvalue_equivalence` is that of two one-sided tests
+    against +-margin with the variance of this interval, and `pvalue_equivalence_holm` is adjusted
+    in a separate family; both are None without a margin.
     """
 
     a: str
@@ -157,6 +175,10 @@ class CrossedInterval(NotebookRepr):
     crossed_ci_low: float | None
     crossed_ci_high: float | None
     df: float | None
+    simultaneous_ci_low: float | None = None
+    simultaneous_ci_high: float | None = None
+    pvalue_equivalence: float | None = None
+    pvalue_equivalence_holm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

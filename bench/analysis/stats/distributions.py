@@ -46,6 +46,11 @@ def f_tail(x: float, df: float, df_of_error: float) -> float:
     return float(special.fdtrc(df, df_of_error, x))
 
 
+def noncentral_t_tail(t: float, df: float, shift: float) -> float:
+    """Return P(T >= t) of noncentral t; NaN in the far tails. `shift` is the noncentrality."""
+    return float(special.nctdtr(df, -shift, -t))  # the upper tail, by symmetry
+
+
 def two_sided_t_power(shift: ArrayLike, df: ArrayLike, level: float) -> FloatArray:
     """Return the probability that noncentral t is beyond the quantiles of `level`, elementwise.
 

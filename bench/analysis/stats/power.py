@@ -4,6 +4,8 @@ References
 ----------
 .. [1] Cohen, J. (1988). Statistical Power Analysis for the Behavioral Sciences, 2nd ed., chapter 2.
 .. [2] Colas, C., Sigaud, O. & Oudeyer, P.-Y. (2018). How many random seeds? arXiv:1806.08295.
+.. [3] Phillips, K. F. (1990). Power of the two one-sided tests procedure in bioequivalence. Journal
+   of Pharmacokinetics and Biopharmaceutics 18, 137-144.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.analysis.results import Power
-from bench.analysis.stats.distributions import least, normal_quantile, two_sided_t_power
+from bench.analysis.stats.distributions import (
+    least,
+    noncentral_t_tail,
+    normal_quantile,
+    t_quantile,
+    two_sided_t_power,
+)
 from bench.analysis.stats.permutation import TINY
 from bench.analysis.stats.rounding import FloatArray
 
@@ -101,6 +109,60 @@ def seeds_needed_each(
     for i, n in zip(places.tolist(), seeds.tolist(), strict=True):
         needed[i] = n
     return needed
+
+
+def equivalence_power(mean: float, std: float, n: int, margin: float, level: float) -> float:
+    """Return the power of two one-sided paired t tests against +-`margin`.
+
+    `mean` and `std` are those of the differences, `n` is the number of seeds (at least 2), and
+    `level` that of each one-sided test. The result is the sum of both powers minus 1. That is a
+    lower bound, and exact unless both tests can fail at once, which is rare at a high power [3]_.
+    """
+    critical, root = t_quantile(level, n - 1), math.sqrt(n)
+    powers = [
+        noncentral_t_tail(critical, n - 1, (margin + shift) / std * root)
+        for shift in (-abs(mean), abs(mean))
+    ]
+    near, far = (1.0 if math.isnan(power) else power for power in powers)  # NaN in the far tails
+    return max(0.0, near + far - 1)
+
+
+def seeds_for_equivalence(
+    means: Sequence[float | None],
+    stds: Sequence[float | None],
+    margin: float,
+    level: float,
+    more_than: Sequence[int],
+) -> list[int | None]:
+    """Return the numbers of seeds that show equivalence with power 0.8, for each pair.
+
+    `means` and `stds` are those of the paired differences; see :func:`equivalence_power`. None
+    where the mean is not within the margin, or for more than :data:`MAX_SEEDS` seeds.
+    """
+    needed: list[int | None] = [None] * len(means)
+    scale = (normal_quantile(level) + normal_quantile(1 - POWER)) ** 2
+    for i, (mean, std, n) in enumerate(zip(means, stds, more_than, strict=True)):
+        if mean is None or not std or abs(mean) >= margin:
+            continue
+        start = scale * (std / (margin - abs(mean))) ** 2  # never too large
+        if start <= MAX_SEEDS:
+            needed[i] = _search(mean, std, margin, level, max(math.floor(start), n + 1, 2))
+    return needed
+
+
+def _search(mean: float, std: float, margin: float, level: float, start: int) -> int | None:
+    """Return the smallest number of seeds from `start` on that has the required power."""
+
+    def is_enough(n: int) -> bool:
+        return equivalence_power(mean, std, n, margin, level) >= POWER
+
+    low, high = start - 1, start
+    while not is_enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high if high <= MAX_SEEDS else None
 
 
 def seed_sufficiency(n: int, n_pairs: int, alpha: float) -> Power:

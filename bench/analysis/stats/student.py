@@ -83,6 +83,30 @@ def tost_pvalue(differences: Moments, low: float, high: float) -> float | None:
     return max(upper_tail(above, differences.n), upper_tail(-below, differences.n))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PosteriorShares:
+    """Posterior probabilities that a mean is below, within or above +-margin; None if undefined."""
+
+    below: float | None = None
+    within: float | None = None
+    above: float | None = None
+
+
+def posterior_shares(differences: Moments, margin: float | None) -> PosteriorShares:
+    """Return the posterior probabilities that the mean lies below, within and above +-`margin`.
+
+    With a flat prior on the mean and the logarithm of the standard deviation of normal data, the
+    posterior of the mean is Student's t about the observed mean. Undefined without a margin, and
+    where t is.
+    """
+    if margin is None or differences.mean is None or not differences.std:
+        return PosteriorShares()
+    error, df = differences.std / math.sqrt(differences.n), differences.n - 1
+    to_low, to_high = (-margin - differences.mean) / error, (margin - differences.mean) / error
+    below, above = t_tail(-to_low, df), t_tail(to_high, df)
+    return PosteriorShares(below=below, within=max(0.0, 1 - below - above), above=above)
+
+
 def t_statistic(moments: Moments, mean: float) -> float | None:
     """Return the distance of the sample mean from `mean` in standard errors.
 

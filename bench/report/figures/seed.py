@@ -1,4 +1,4 @@
-"""Plot the best optimizer of single seeds, and how often means of n seeds name the leader."""
+"""Plot the best optimizer of single seeds, and how often two sets of n seeds agree on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from bench.report.figures.canvas import (
     add_axes,
     add_title,
     draw_marker,
-    marked,
     new_figure,
     row_text,
     share_ticks,
@@ -24,7 +23,7 @@ from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import GRID, INK, MUTED, figure_style, optimizer_gid
 from bench.report.text.format import percent
 from bench.report.text.nouns import Nouns
-from bench.report.text.sanitize import clean, elide, isolated
+from bench.report.text.sanitize import clean, elide
 
 #: Treatments that win no seed at all are counted in one line from this many on.
 _MOST_ROWS = 10
@@ -34,7 +33,7 @@ _ROW = 38.0
 def seed_figure(
     analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Plot the share of seeds on which each optimizer is best, and the chance to name the leader.
+    """Plot the share of seeds on which each optimizer is best, and how often two sets agree.
 
     Raises
     ------
@@ -57,10 +56,9 @@ def seed_figure(
         axes = add_axes(figure, 150, 44, right, bars - 58)
         _draw_best_shares(axes, told, styles, nouns)
         left, top = (0.0, bars) if layout.narrow else (half + 10, 0.0)
-        leader = isolated(elide(clean(told.leader), 16))
-        add_title(figure, left, top, f"Chance that n {nouns.block.plural} name {leader}")
+        add_title(figure, left, top, f"Chance that two sets of {nouns.block.plural} agree")
         axes = add_axes(figure, left + 52, top + 44, layout.width - 22, top + curve - 58)
-        _draw_curve(axes, told, styles[told.leader], nouns)
+        _draw_curve(axes, told, nouns)
     return figure
 
 
@@ -123,8 +121,8 @@ def _row_value(axes: Axes, row: int, share: float) -> None:
     axes.text(share + room, row, percent(share), va="center_baseline", color=INK, fontsize=12.5)
 
 
-def _draw_curve(axes: Axes, told: SingleSeed, style: Style, nouns: Nouns) -> None:
-    sizes = [point.n for point in told.curve]
+def _draw_curve(axes: Axes, told: SingleSeed, nouns: Nouns) -> None:
+    sizes = [point.n for point in told.curve] or [1]
     axes.set_xlim(*((0.5, 1.5) if len(sizes) == 1 else (1, sizes[-1])))
     axes.set_ylim(0, 1.02)
     wide = sizes[-1] > 100
@@ -138,23 +136,19 @@ def _draw_curve(axes: Axes, told: SingleSeed, style: Style, nouns: Nouns) -> Non
     axes.set_xticks([], minor=True)
     share_ticks(axes.yaxis)
     axes.tick_params(length=0, pad=8)
-    axes.set_xlabel(f"number of {nouns.block.plural}", labelpad=6)
-    axes.axhline(0.95, color=INK, linewidth=1, dashes=(2, 3), zorder=1.5)
-    axes.text(
-        0.985, 0.935, "95%", ha="right", va="top", color=MUTED, fontsize=12,
-        transform=row_text(axes),
-    )  # fmt: skip
+    axes.set_xlabel(f"number of {nouns.block.plural} in each set", labelpad=6)
     axes.axhline(1 / len(told.best_shares), color=GRID, linewidth=1.4, zorder=1.4)
     axes.text(
         0.985, 1 / len(told.best_shares) - 0.015, "blind guess", ha="right", va="top", color=MUTED,
         fontsize=12, transform=row_text(axes),
     )  # fmt: skip
     axes.plot(
-        sizes,
+        [point.n for point in told.curve],
         [point.probability for point in told.curve],
+        color=INK,
         linewidth=2.2,
-        **marked(style, 7.5),
+        marker="o",
+        markersize=5,
         clip_on=False,
         zorder=3,
-        gid=optimizer_gid(style.index, "naming"),
     )

@@ -1,13 +1,14 @@
-"""Plot the time to the target as Kaplan-Meier curves, drawn upwards."""
+"""Plot the time to the target as bands between Kaplan-Meier curves, drawn upwards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.results import SweepAnalysis, TargetTreatment, TimeToTarget
+from bench.analysis.results import SurvivalStep, SweepAnalysis, TargetTreatment, TimeToTarget
 from bench.report.figures.canvas import (
     WIDE,
     Layout,
@@ -29,6 +30,9 @@ def target_figure(
     analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
     """Plot the share of runs that have reached the target, over the updates.
+
+    The band of an optimizer lies between the share that may have passed the target (at the
+    evaluation before) and the share that certainly has.
 
     Raises
     ------
@@ -59,11 +63,11 @@ def _prepare(axes: Axes, found: TimeToTarget) -> None:
 def _draw_steps(axes: Axes, treatment: TargetTreatment, style: Style, budget: int) -> None:
     if not treatment.n:
         return
-    at = [step.iteration for step in treatment.steps]
-    reached = [1 - step.waiting_share for step in treatment.steps]
+    at, reached = _shares(treatment.steps, budget)
+    _draw_band(axes, treatment, style, budget)
     axes.step(
-        [*at, budget],
-        [*reached, reached[-1]],
+        at,
+        reached,
         where="post",
         color=style.colour,
         linewidth=2.0,
@@ -71,11 +75,40 @@ def _draw_steps(axes: Axes, treatment: TargetTreatment, style: Style, budget: in
         zorder=3,
     )
     axes.plot(
-        at[1:],
-        reached[1:],
+        at[1:-1],
+        reached[1:-1],
         linestyle="none",
         **marked(style, 7.5),
         clip_on=False,
         gid=optimizer_gid(style.index, "arrival"),
         zorder=4,
+    )
+
+
+def _shares(steps: Sequence[SurvivalStep], budget: int) -> tuple[list[int], list[float]]:
+    """Return the iterations of the steps, then the budget; and the share of runs from there on."""
+    shares = [1 - step.waiting_share for step in steps]
+    return [*(step.iteration for step in steps), budget], [*shares, *shares[-1:]]
+
+
+def _draw_band(axes: Axes, treatment: TargetTreatment, style: Style, budget: int) -> None:
+    if not treatment.early_steps:
+        return
+    (at, reached), (early_at, early) = (
+        _shares(steps, budget) for steps in (treatment.steps, treatment.early_steps)
+    )
+    ends = sorted({*at, *early_at})
+    low, high = (
+        [shares[bisect_right(places, end) - 1] for end in ends]
+        for places, shares in ((at, reached), (early_at, early))
+    )
+    axes.fill_between(
+        ends,
+        low,
+        high,
+        step="post",
+        color=style.colour,
+        alpha=0.12,
+        linewidth=0,
+        gid=optimizer_gid(style.index, "waitingband"),
     )

@@ -13,7 +13,7 @@ from bench.report.text.change import change_rows, change_verdict, fact_rows
 from bench.report.text.lines import PairLine, leader_lines, pair_line
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
-from bench.report.text.wording import verdict
+from bench.report.text.wording import headline
 
 
 def markdown(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> str:
@@ -22,7 +22,7 @@ def markdown(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> st
     nouns = Nouns.of(comparison.parameters)
     blocks = (
         f"# {escape(analysis.name)}: which {escape(nouns.treatment.one)}?",
-        *map(paragraph, verdict(comparison)),
+        *map(paragraph, headline(analysis)),
         *_listed("## Warnings", comparison.warnings),
         "## Leaderboard",
         _leaderboard(analysis, nouns),
@@ -105,14 +105,16 @@ def _pair_cells(line: PairLine) -> tuple[str, ...]:
 
 
 def _one_seed(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
-    """How often one seed names the leader; empty with a single seed."""
+    """How often one seed names the leader, and two seeds the same; empty with a single seed."""
     told = comparison.single_seed
     if told is None or told.n_blocks < 2:
         return ()
-    share = fmt.percent(told.curve[0].probability)
+    best = next(c for c in told.best_shares if c.treatment == told.leader)
     sentence = (
         f"{told.leader}, the leader over all {nouns.block.count(told.n_blocks)} that every "
-        f"{nouns.treatment} has, is the best on a single one in {share} of the cases."
+        f"{nouns.treatment} has, is the best on a single one in {fmt.percent(best.share)} "
+        f"{fmt.percents(best.share_low, best.share_high)} of the cases. Two of them name the same "
+        f"{nouns.treatment} with a chance of {fmt.percent(told.curve[0].probability)}."
     )
     return f"## Results of single {escape(nouns.block.plural)}", paragraph(sentence)
 

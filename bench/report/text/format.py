@@ -129,6 +129,22 @@ def percent(value: float | None, digits: int = 0) -> str:
     return MISSING if value is None else f"{value * 100:.{digits}f}{NBSP}%"
 
 
+def probability(value: float) -> str:
+    """Format a probability with two decimals: ``0.98``, ``< 0.01``, ``> 0.99``, ``1``, ``0``."""
+    if 0 < value < 0.005:
+        return f"<{NBSP}0.01"
+    if 0.995 <= value < 1:
+        return f">{NBSP}0.99"
+    return f"{value:.2f}" if 0 < value < 1 else f"{value:.0f}"
+
+
+def percents(low: float | None, high: float | None) -> str:
+    """Format an interval of fractions as per cent: ``[22, 61]``; a dash where it is undefined."""
+    if low is None or high is None:
+        return MISSING
+    return f"[{low * 100:.0f}, {high * 100:.0f}]"
+
+
 def level(value: float) -> str:
     """Format a declared fraction as per cent without trailing zeros: ``95 %``, ``99.5 %``."""
     return f"{value * 100:.6g}{NBSP}%"

@@ -51,8 +51,12 @@ class PairLine:
         Unadjusted p-values.
     dz, gz, win_rate, win_interval, a12, correlation
         Effect sizes, as in :class:`bench.analysis.results.Pair`.
-    seeds_needed
-        Number of blocks at which the observed effect is found with a probability of 80 %.
+    a12_interval, posterior, p_wins_holm
+        Interval of `a12`; posterior probabilities of a difference below, within and above the
+        margin; adjusted p-value of the test of the declared share of wins.
+    seeds_needed, seeds_needed_equivalence
+        Number of blocks at which the observed effect is found, or shown to lie within the margin,
+        with a probability of 80 %.
     verdict, word
         In words, with the margin where it matters; and without it.
     """
@@ -74,8 +78,12 @@ class PairLine:
     win_rate: str
     win_interval: str
     a12: str
+    a12_interval: str
+    posterior: str
+    p_wins_holm: str
     correlation: str
     seeds_needed: str
+    seeds_needed_equivalence: str
     verdict: str
     word: str
 
@@ -111,13 +119,27 @@ def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) 
         dz=fmt.signed_number(pair.dz),
         gz=fmt.signed_number(pair.gz),
         win_rate=fmt.percent(pair.win_rate),
-        win_interval=_percents(pair.win_rate_low, pair.win_rate_high),
+        win_interval=fmt.percents(pair.win_rate_low, pair.win_rate_high),
         a12=fmt.number(pair.a12, 3),
+        a12_interval=fmt.bracket(fmt.number(pair.a12_low), fmt.number(pair.a12_high)),
+        posterior=_posterior(pair),
+        p_wins_holm=fmt.pvalue(pair.pvalue_wins_holm, level),
         correlation=fmt.signed_number(pair.correlation),
-        seeds_needed=fmt.MISSING if pair.seeds_needed is None else f"{pair.seeds_needed:,}",
+        seeds_needed=_whole(pair.seeds_needed),
+        seeds_needed_equivalence=_whole(pair.seeds_needed_equivalence),
         verdict=verdict_words(pair, comparison.parameters.margin, metric),
         word=pair.verdict,
     )
+
+
+def _whole(number: int | None) -> str:
+    return fmt.MISSING if number is None else f"{number:,}"
+
+
+def _posterior(pair: Pair) -> str:
+    shares = (pair.posterior_below, pair.posterior_within, pair.posterior_above)
+    known = [fmt.probability(share) for share in shares if share is not None]
+    return " / ".join(known) or fmt.MISSING
 
 
 def lines_against_leader(comparison: Comparison) -> dict[str, PairLine]:
@@ -143,9 +165,3 @@ def _leader_line(rank: str, t: Treatment, letters: str, comparison: Comparison) 
         diverged=str(t.n_diverged),
         failed=str(t.n_failed),
     )
-
-
-def _percents(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return fmt.MISSING
-    return f"[{low * 100:.0f}, {high * 100:.0f}]"

@@ -50,6 +50,10 @@ def flip(pair: Pair) -> Pair:
         win_rate_low=_complement(pair.win_rate_high),
         win_rate_high=_complement(pair.win_rate_low),
         a12=_complement(pair.a12),
+        a12_low=_complement(pair.a12_high),
+        a12_high=_complement(pair.a12_low),
+        posterior_below=pair.posterior_above,
+        posterior_above=pair.posterior_below,
         verdict=_SEEN_FROM_B.get(pair.verdict, pair.verdict),
     )
 

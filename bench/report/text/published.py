@@ -5,11 +5,11 @@ Reports show them next to runs of the same workload: batches of 100 images of MN
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bench.analysis.results import SweepAnalysis
+from bench.analysis.results import SweepAnalysis, Variant
 
 #: Final test accuracy (fraction) of the source's single run, by the optimizer's name here.
 TEST_ACCURACY: Mapping[str, float] = MappingProxyType(
@@ -24,6 +24,17 @@ TEST_ACCURACY: Mapping[str, float] = MappingProxyType(
         "rmsprop": 0.971,
     }
 )
+#: Learning rates of these runs.
+LEARNING_RATES: Mapping[str, float] = MappingProxyType(
+    {
+        **dict.fromkeys(("sgd", "momentum", "nesterov"), 0.1),
+        "adam": 0.001,
+        "adagrad": 0.01,
+        "adadelta": 1.0,
+        "adamax": 0.002,
+        "rmsprop": 0.01,
+    }
+)
 _DATA = (("dataset", "mnist"), ("network", "mlp"))
 
 
@@ -34,6 +45,20 @@ class PublishedRank:
     value: float
     n: int
     below: int
+
+
+def settings_words(variants: Sequence[Variant]) -> str:
+    """Name the settings that optimizers were compared at, which nothing in this program tunes.
+
+    Empty where the settings are not known.
+    """
+    if not variants:
+        return ""
+    rates = [(LEARNING_RATES.get(v.treatment), dict(v.hyperparameters).get("lr")) for v in variants]
+    is_tutorials = all(rate is not None and lr == repr(rate) for rate, lr in rates)
+    if is_tutorials and not any(v.schedule for v in variants):
+        return "at the tutorial's learning rates, untuned"
+    return "at the given hyperparameters, untuned"
 
 
 def published_score(analysis: SweepAnalysis, treatment: str) -> float | None:

@@ -15,13 +15,23 @@ from bench.report.text.format import Metric, count, listing
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
 from bench.report.text.pairs import seen_from, within_margin
+from bench.report.text.published import settings_words
 
 #: More names than this in one sentence or description are shortened to a count.
 MANY = 8
 
 
-def verdict(comparison: Comparison) -> tuple[str, ...]:
-    """Summarise a comparison in one to three sentences, the most important first."""
+def headline(analysis: SweepAnalysis) -> tuple[str, ...]:
+    """Summarise an analysis like :func:`verdict`, with the settings of the optimizers."""
+    return verdict(analysis.comparison, settings_words(analysis.variants))
+
+
+def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
+    """Summarise a comparison in one to three sentences, the most important first.
+
+    `settings` says at which settings the treatments were compared, if that is known.
+    """
+    at = f", {settings}," if settings else ""
     measured = tuple(t for t in comparison.treatments if t.n)
     if not measured:
         return _nothing_measured(comparison)
@@ -29,17 +39,21 @@ def verdict(comparison: Comparison) -> tuple[str, ...]:
     if len(measured) == 1 or needed is None:
         return _nothing_to_compare(comparison, measured[0])
     if comparison.parameters.n_blocks == 1:
-        return _one_seed(comparison, measured, needed)
+        return _one_seed(comparison, measured, needed, at)
     if all(pair.verdict == "not testable" for pair in comparison.pairs):
         nouns = Nouns.of(comparison.parameters)
         return (
             f"No two {nouns.treatment.plural} have enough common {nouns.block.plural} for a test.",
-            *_so_far(comparison, measured),
+            *_so_far(comparison, measured, at),
         )
     if comparison.n_common < needed:
-        return (_too_few(comparison, needed), *_so_far(comparison, measured), *_tally(comparison))
+        return (
+            _too_few(comparison, needed),
+            *_so_far(comparison, measured, at),
+            *_tally(comparison),
+        )
     return (
-        _lead(comparison, measured),
+        _lead(comparison, measured, at),
         *_against_the_rest(comparison, measured[0]),
         *_tally(comparison),
     )
@@ -86,7 +100,17 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
             f"comparison after Bonferroni, is {fmt.number(power.minimum_detectable_dz, 3)}: "
             "a mean difference of that many standard deviations of the paired differences."
         )
+    if power.variance_ratio is not None:
+        sentences.append(_gain_of_pairing(power.variance_ratio, comparison, nouns))
     return tuple(sentences)
+
+
+def _gain_of_pairing(ratio: float, comparison: Comparison, nouns: Nouns) -> str:
+    median = ", in the median over the pairs," if len(comparison.pairs) > 1 else ""
+    return (
+        f"The variance of a difference paired by {nouns.block} is{median} {fmt.number(ratio)} "
+        "times that of a difference of unpaired runs."
+    )
 
 
 def _nothing_measured(comparison: Comparison) -> tuple[str, ...]:
@@ -121,14 +145,14 @@ def _nothing_to_compare(comparison: Comparison, only: Treatment) -> tuple[str, .
 
 
 def _one_seed(
-    comparison: Comparison, measured: tuple[Treatment, ...], needed: int
+    comparison: Comparison, measured: tuple[Treatment, ...], needed: int, at: str
 ) -> tuple[str, ...]:
     metric, nouns = metric_of(comparison), Nouns.of(comparison.parameters)
     best = measured[0]
     scored = (
-        f"On this {nouns.block} no run has a value: {_diverged(best)}."
+        f"On this {nouns.block}{at} no run has a value: {_diverged(best)}."
         if best.mean is None
-        else f"On this {nouns.block} {best.name} scored {_best(comparison)} "
+        else f"On this {nouns.block}{at} {best.name} scored {_best(comparison)} "
         f"({metric.score_with_unit(best.mean)}). With another {nouns.block} it may be another."
     )
     return (
@@ -155,8 +179,8 @@ def _too_few(comparison: Comparison, needed: int) -> str:
     )
 
 
-def _so_far(comparison: Comparison, measured: tuple[Treatment, ...]) -> tuple[str, ...]:
-    return (f"So far {_leader(comparison, measured)}. This is not a significant result.",)
+def _so_far(comparison: Comparison, measured: tuple[Treatment, ...], at: str) -> tuple[str, ...]:
+    return (f"So far{at} {_leader(comparison, measured)}. This is not a significant result.",)
 
 
 def _diverged(treatment: Treatment) -> str:
@@ -164,10 +188,10 @@ def _diverged(treatment: Treatment) -> str:
     return f"{treatment.n_diverged} of {count(treatment.n, 'run')} diverged"
 
 
-def _lead(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
+def _lead(comparison: Comparison, measured: tuple[Treatment, ...], at: str) -> str:
     p = comparison.parameters
-    over = f"Over {Nouns.of(p).block.count(p.n_blocks)}"
-    return f"{over}, {_leader(comparison, measured)}."
+    over = f"Over {Nouns.of(p).block.count(p.n_blocks)}{at or ','}"
+    return f"{over} {_leader(comparison, measured)}."
 
 
 def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:

@@ -69,8 +69,9 @@ def _compare_in_both_scopes(rng: np.random.Generator) -> Scoped:
         }
     )
     paired = pair_up(table)
-    (pair,) = compare_pairs(paired, paired.treatments, parameters(2, ANY_MARGIN), ALPHA)
-    found = scope(table, paired, [pair], ALPHA)
+    declared = parameters(2, ANY_MARGIN)
+    (pair,) = compare_pairs(paired, paired.treatments, declared, ALPHA)
+    found = scope(table, paired, [pair], declared, ALPHA)
     (crossed,) = found.pairs if found else ()
     return Scoped(pair=pair, crossed=crossed)
 

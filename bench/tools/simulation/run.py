@@ -21,6 +21,7 @@ from bench.tools.simulation.new_images import new_images_study
 from bench.tools.simulation.pairs import EFFECTS, looks_study, power_study, skewed_pair_study
 from bench.tools.simulation.study import ALPHA, N_SEEDS, K, Measure, Requirement, S, Study
 from bench.tools.simulation.sweeps import sweep_studies
+from bench.tools.simulation.times import times_studies
 
 #: Number of repetitions that share a random generator and form one job of a worker.
 BLOCK = 50
@@ -74,6 +75,7 @@ def make_studies() -> tuple[Study[Any], ...]:
         new_images_study(),
         *(power_study(dz) for dz in EFFECTS),
         looks_study(),
+        *times_studies(),
     )
 
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.analysis.pairs import at_most
 from bench.analysis.results import Pair
 from bench.report.html.parts import Parts
 from bench.report.html.views.pairs import PairRow, pair_row
+from bench.report.text import format as fmt
 from bench.report.text.nouns import Noun
 
 
 @dataclass(frozen=True)
 class EquivalenceRow:
-    """A pair whose mean difference lies inside the margin."""
+    """A pair whose mean difference lies inside the margin.
+
+    `p_images` and `conclusion_images` are those of the tests over new seeds and new images.
+    """
 
     pair: PairRow
     conclusion: str
+    p_images: str
+    conclusion_images: str
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class EquivalenceView:
 
     margin: str
     rows: tuple[EquivalenceRow, ...]
+    has_images: bool
 
 
 def equivalence_view(parts: Parts) -> EquivalenceView | None:
@@ -32,15 +40,21 @@ def equivalence_view(parts: Parts) -> EquivalenceView | None:
     margin = comparison.parameters.margin
     if margin is None or not comparison.pairs:
         return None
+    crossed = comparison.scope.pairs if comparison.scope else ()
+    with_images = {(c.a, c.b): c.pvalue_equivalence_holm for c in crossed}
     rows = tuple(
         EquivalenceRow(
             pair_row(parts, p),
             _shown_to_be_small(p, comparison.level, parts.nouns.block),
+            fmt.pvalue(with_images.get((p.a, p.b)), comparison.level),
+            "shown" if at_most(with_images.get((p.a, p.b)), comparison.level) else "not shown",
         )
         for p in comparison.pairs
         if p.mean_difference is not None and abs(p.mean_difference) < margin
     )
-    return EquivalenceView(margin=parts.metric.margin(margin), rows=rows)
+    return EquivalenceView(
+        margin=parts.metric.margin(margin), rows=rows, has_images=bool(with_images)
+    )
 
 
 def _shown_to_be_small(pair: Pair, level: float, block: Noun) -> str:

@@ -91,6 +91,11 @@ def _declared(parts: Parts) -> tuple[Fact, ...]:
     comparison, nouns = parts.analysis.comparison, parts.nouns
     p, reaching = comparison.parameters, comparison.time_to_target
     target = (Fact("Target accuracy", fmt.level(reaching.target)),) if reaching else ()
+    wins = (
+        (Fact("Threshold of wins", f"{fmt.level(p.win_threshold)} of the {nouns.block.plural}"),)
+        if p.win_threshold is not None
+        else ()
+    )
     margin = "none declared" if p.margin is None else parts.metric.margin(p.margin)
     return (
         Fact("Primary metric", f"{result_label(parts.analysis)}, {p.direction} is better"),
@@ -99,6 +104,7 @@ def _declared(parts: Parts) -> tuple[Fact, ...]:
         Fact("Family-wise level α", fmt.level(p.alpha)),
         Fact("Equivalence margin δ", margin),
         *target,
+        *wins,
         *(Fact("Values", clean(note)) for note in comparison.notes),
     )
 

@@ -53,6 +53,8 @@ class PageView:
 
     Attributes
     ----------
+    warns_of_pvalues
+        Whether a warning names p-values, which the page then explains there.
     worst
         The word for the worst value: ``lowest`` or ``highest``.
     level
@@ -72,6 +74,7 @@ class PageView:
     verdict: tuple[str, ...]
     warnings: tuple[str, ...]
     lesser_warnings: tuple[str, ...]
+    warns_of_pvalues: bool
     metric: Metric
     nouns: Nouns
     result: str
@@ -116,9 +119,10 @@ def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> P
     return PageView(
         title=f"{clean(analysis.name)}: which {parts.nouns.treatment}?",
         subtitle=_subtitle(parts),
-        verdict=tuple(map(clean, wording.verdict(comparison))),
+        verdict=tuple(map(clean, wording.headline(analysis))),
         warnings=warnings[:_WARNINGS_AT_ONCE],
         lesser_warnings=warnings[_WARNINGS_AT_ONCE:],
+        warns_of_pvalues=any("p-value" in warning for warning in warnings),
         metric=parts.metric,
         nouns=parts.nouns,
         result=result_label(analysis),

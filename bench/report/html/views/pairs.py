@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.analysis.pairs import at_most
 from bench.analysis.results import Pair
 from bench.report.html.parts import Name, Parts
+from bench.report.text import format as fmt
 from bench.report.text.lines import PairLine, pair_line
 from bench.report.text.pairs import MARKS, Mark, flip, mark_of
 
@@ -42,6 +44,8 @@ class PairsView:
     """The matrix, the table of all pairs, and the rows of it that are inconclusive.
 
     `width` is the style of the matrix and `marks` are the signs in it, from better to worse.
+    `next_level` is the level of the next look. `threshold` is the declared share of wins and `wins`
+    the result of its tests; both are empty without one.
     """
 
     matrix: tuple[MatrixRow, ...]
@@ -49,6 +53,9 @@ class PairsView:
     marks: tuple[Mark, ...]
     rows: tuple[PairRow, ...]
     inconclusive: tuple[PairRow, ...]
+    next_level: str
+    threshold: str
+    wins: str
 
 
 def pairs_view(parts: Parts) -> PairsView:
@@ -56,7 +63,7 @@ def pairs_view(parts: Parts) -> PairsView:
     comparison = parts.shown.comparison
     k = len(comparison.treatments)
     rows = tuple(pair_row(parts, pair) for pair in comparison.pairs)
-    matrix = _matrix(parts)
+    matrix, threshold = _matrix(parts), comparison.parameters.win_threshold
     shown = {cell.mark for row in matrix for cell in row.cells if cell}
     return PairsView(
         matrix=matrix,
@@ -68,6 +75,21 @@ def pairs_view(parts: Parts) -> PairsView:
             for row, pair in zip(rows, comparison.pairs, strict=True)
             if pair.verdict == "inconclusive"
         ),
+        next_level=fmt.level(float(f"{comparison.power.next_level or comparison.level:.3g}")),
+        threshold="" if threshold is None else fmt.level(threshold),
+        wins="" if threshold is None else _wins(parts, threshold),
+    )
+
+
+def _wins(parts: Parts, threshold: float) -> str:
+    """Count the pairs in which one side was shown to win more than the declared share."""
+    comparison = parts.analysis.comparison
+    shown = sum(at_most(pair.pvalue_wins_holm, comparison.level) for pair in comparison.pairs)
+    block = parts.nouns.block
+    return (
+        f"In {shown} of {fmt.count(len(comparison.pairs), 'pair')}, one of the two was shown to be "
+        f"better on more than {fmt.level(threshold)} of all {block.plural} (exact binomial test, "
+        "adjusted by Holm's method in a family of its own)."
     )
 
 

@@ -79,15 +79,17 @@ def _training_sets(provenance: Provenance) -> str:
 def _reach(pairs: Sequence[Pair], crossed: Sequence[CrossedInterval]) -> str:
     kept = known = 0
     for pair, wide in zip(pairs, crossed, strict=True):
-        if _excludes_zero(pair.ci_low, pair.ci_high):
+        if _excludes_zero(pair.simultaneous_ci_low, pair.simultaneous_ci_high):
             known += 1
-            kept += _excludes_zero(wide.crossed_ci_low, wide.crossed_ci_high)
+            kept += _excludes_zero(wide.simultaneous_ci_low, wide.simultaneous_ci_high)
     if not known:
-        return "No pair has an interval that leaves out zero, with or without new images."
+        return (
+            "No pair has a simultaneous interval that leaves out zero, with or without new images."
+        )
     has = "has" if known == 1 else "have"
     return (
-        f"{count(known, 'pair')} out of {len(pairs)} {has} an interval over new seeds that leaves "
-        f"out zero; with new images, {kept} {'does' if kept == 1 else 'do'}."
+        f"{count(known, 'pair')} out of {len(pairs)} {has} a simultaneous interval over new seeds "
+        f"that leaves out zero; with new images, {kept} {'does' if kept == 1 else 'do'}."
     )
 
 

@@ -17,10 +17,6 @@ from bench.report.text.sanitize import clean
 _MISLEADING_AT_ONCE = 8
 
 
-#: What counts as settled in the curve of naming.
-_SETTLED = 0.95
-
-
 @dataclass(frozen=True)
 class MisleadingRow:
     """A pair, its order over all seeds, and how often one seed reverses it."""
@@ -55,16 +51,17 @@ def seed_view(parts: Parts) -> SeedView | None:
     rows = _misleading_rows(parts, told.pairs)
     return SeedView(
         lead=_lead(parts, told),
-        sentences=(_naming(parts, told), *_tutorial(parts)),
+        sentences=(_agreement(parts, told), *_tutorial(parts)),
         figure=parts.figure(
             seed_figure,
             "seed",
             title=f"Best {parts.nouns.treatment} of single {block.plural}",
             description=f"Best of all on a single {block}: "
-            f"{_best_shares_in_words(told.best_shares)}. {_naming(parts, told)}",
+            f"{_best_shares_in_words(told.best_shares)}. {_agreement(parts, told)}",
         ),
         best_shares=tuple(
-            Row(parts.name(c.treatment), (fmt.percent(c.share),)) for c in told.best_shares
+            Row(parts.name(c.treatment), (fmt.percent(c.share), _interval(c)))
+            for c in told.best_shares
         ),
         curve=tuple((f"{point.n:,}", fmt.percent(point.probability)) for point in told.curve),
         misleading=rows[:_MISLEADING_AT_ONCE],
@@ -86,40 +83,37 @@ def _lead(parts: Parts, told: SingleSeed) -> str:
     )
 
 
+def _interval(share: BestShare) -> str:
+    return fmt.percents(share.share_low, share.share_high)
+
+
 def _best_shares_in_words(best_shares: Sequence[BestShare]) -> str:
     ordered = sorted((c for c in best_shares if c.share > 0), key=lambda c: -c.share)
-    named = [f"{clean(c.treatment)} in {fmt.percent(c.share)}" for c in ordered[:5]]
+    named = [
+        f"{clean(c.treatment)} in {fmt.percent(c.share)} {_interval(c)}".rstrip(f" {fmt.MISSING}")
+        for c in ordered[:5]
+    ]
     if len(ordered) > 5:
         rest = sum(c.share for c in ordered[5:])
         named.append(f"one of {len(ordered) - 5} others in {fmt.percent(rest)}")
     return f"{listing(tuple(named))} of the cases"
 
 
-def _naming(parts: Parts, told: SingleSeed) -> str:
-    block, leader = parts.nouns.block, clean(told.leader)
-    chance = {point.n: point.probability for point in told.curve}
-    if min(chance.values()) == 1:
-        return f"One {block} is enough to find the leader, but not to show that it is better."
-    some = [n for n in (5, 10, told.n_blocks) if n in chance and n <= told.n_blocks]
-    means = ", ".join(
-        f"the mean of {n} {block.plural} in {fmt.percent(chance[n])}" for n in dict.fromkeys(some)
-    )
-    start = (
-        f"{leader}, the leader over all {told.n_blocks}, is the best of one {block} in "
-        f"{fmt.percent(chance[1])} of the cases"
-    )
-    return f"{start}{', and by ' if means else ''}{means}. {_settled(parts, told)}"
-
-
-def _settled(parts: Parts, told: SingleSeed) -> str:
+def _agreement(parts: Parts, told: SingleSeed) -> str:
     block = parts.nouns.block
-    unsure = [point.n for point in told.curve if point.probability < _SETTLED]
-    if not unsure:
-        return f"The probability is at least {fmt.percent(_SETTLED)} with one {block}."
-    if unsure[-1] == told.curve[-1].n:
-        return f"With {told.n_blocks} {block.plural} it is still below {fmt.percent(_SETTLED)}."
-    first = next(point.n for point in told.curve if point.n > unsure[-1])
-    return f"From {first} {block.plural} on the probability is at least {fmt.percent(_SETTLED)}."
+    chance = {point.n: fmt.percent(point.probability) for point in told.curve}
+    largest = told.curve[-1].n
+    means = [
+        f"the means of two sets of {n} {block.plural} in {chance[n]}"
+        for n in dict.fromkeys((5, largest))
+        if 1 < n <= largest and n in chance
+    ]
+    single = f"Two {block.plural} name the same {parts.nouns.treatment} in {chance[1]} of the cases"
+    source = (
+        f" Both sets are drawn from the same {told.n_blocks} {block.plural}, so that the chance "
+        "for large sets is uncertain."
+    )
+    return f"{', '.join((single, *means))}.{source if means else ''}"
 
 
 def _tutorial(parts: Parts) -> tuple[str, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import median
 
+from bench.analysis.results import TimeToTarget
+from bench.analysis.target import FINER
 from bench.report.figures.target import target_figure
 from bench.report.html.parts import FigureView, Name, Parts, Row
 from bench.report.text import format as fmt
@@ -34,6 +37,7 @@ class TargetView:
     budget: str
     unit: str
     data: str
+    finer: str
     figure: FigureView
     rows: tuple[Row, ...]
     pairs: tuple[TargetPairRow, ...]
@@ -54,13 +58,14 @@ def target_view(parts: Parts) -> TargetView | None:
         budget=f"{found.budget:,}",
         unit=found.unit,
         data=found.data,
+        finer=_finer(parts, found),
         figure=parts.figure(
             target_figure,
             "target",
             title=f"Share of runs that have reached {target}, over the {found.unit}",
             description="; ".join(
-                f"{clean(t.name)}: {t.n_reached} of {count(t.n, 'run')}, on average after "
-                f"{counted.score_with_unit(t.restricted_mean)}"
+                f"{clean(t.name)}: {t.n_reached} of {count(t.n, 'run')}, on average between "
+                f"{counted.score(t.lower_mean)} and {counted.score_with_unit(t.restricted_mean)}"
                 for t in found.treatments
             )
             + ".",
@@ -70,7 +75,7 @@ def target_view(parts: Parts) -> TargetView | None:
                 parts.name(t.name),
                 (
                     *(f"{t.n_reached} of {t.n}", fmt.percent(t.reach_rate)),
-                    counted.score(t.restricted_mean),
+                    _between(counted.score(t.lower_mean), counted.score(t.restricted_mean)),
                     counted.score_interval(t.ci_low, t.ci_high),
                 ),
             )
@@ -94,6 +99,24 @@ def target_view(parts: Parts) -> TargetView | None:
             )
             for t in found.treatments
         ),
+    )
+
+
+def _between(low: str, high: str) -> str:
+    return high if low == high else f"{low} – {high}"
+
+
+def _finer(parts: Parts, found: TimeToTarget) -> str:
+    """What more frequent evaluations would cost and gain; empty where they are frequent enough."""
+    every, curves = found.resolution, parts.analysis.curves
+    if found.unit != "updates" or not every or every <= FINER or not curves:
+        return ""
+    n, more = len(curves[0].iterations), -(-found.budget // FINER)
+    known = [t.eval_seconds for t in parts.analysis.timings if t.eval_seconds is not None]
+    cost = f", about {fmt.seconds(median(known) / n * (more - n))} per run" if known else ""
+    return (
+        f"Evaluations are up to {every:,} updates apart. With --eval-every {FINER}, brackets would "
+        f"be {FINER} updates wide, for {more - n} more evaluations{cost} (in a new sweep)."
     )
 
 
