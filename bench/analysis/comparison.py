@@ -38,6 +38,7 @@ from bench.analysis.cautions import cautions
 from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
+from bench.analysis.remarks import notes_on_pairs, with_remarks
 from bench.analysis.results import Comparison, Direction, Look, Parameters
 from bench.analysis.scope import scope
 from bench.analysis.single_seed import single_seed
@@ -191,7 +192,7 @@ def _compare(
     level = looks[-1].level
     treatments = leaderboard(paired, parameters.alpha)
     order = [t.name for t in treatments]
-    pairs = compare_pairs(paired, order, parameters, level)
+    pairs = with_remarks(compare_pairs(paired, order, parameters, level))
     power = seed_sufficiency(
         max((pair.n for pair in pairs), default=0),
         family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments)),
@@ -208,5 +209,5 @@ def _compare(
         scope=scope(table, paired, pairs, parameters.alpha),
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks),
-        notes=paired.notes,
+        notes=(*paired.notes, *notes_on_pairs(pairs)),
     )

@@ -11,7 +11,7 @@ from bench.analysis.results import Pair, Parameters, Verdict
 from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
 from bench.analysis.stats.multiplicity import holm
-from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.permutation import sign_flip_test
 from bench.analysis.stats.power import seeds_needed_each
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import t_interval, t_pvalue, tost_pvalue
@@ -84,6 +84,7 @@ def measure_pair(
     interval, simultaneous = t_interval(moments, alpha), t_interval(moments, single_level)
     wins = effects.win_rate(d.values, sign)
     wilson = effects.wilson_interval(wins, d.n, alpha)
+    test = sign_flip_test(d.units, d.slack)
     return Pair(
         a=a,
         b=b,
@@ -94,7 +95,7 @@ def measure_pair(
         simultaneous_ci_low=simultaneous.low,
         simultaneous_ci_high=simultaneous.high,
         statistic=None if moments.mean is None else d.total / d.units_per_one,
-        pvalue=sign_flip_pvalue(d.units, d.slack),
+        pvalue=None if test is None else test.pvalue,
         pvalue_holm=None,
         pvalue_t=t_pvalue(moments),
         pvalue_wilcoxon=wilcoxon_pvalue(d.values),
@@ -109,6 +110,8 @@ def measure_pair(
         correlation=effects.correlation(x, y),
         verdict=_nominal_verdict(d, sign),
         seeds_needed=None,
+        pvalue_draws=None if test is None else test.draws,
+        pvalue_standard_error=None if test is None else test.standard_error,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -144,7 +145,7 @@ def test_the_sensitivity_columns_never_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["sign_flip_pvalue", "wilcoxon_pvalue", "t_pvalue", "tost_pvalue", "holm"]
+    "name", ["sign_flip_test", "wilcoxon_pvalue", "t_pvalue", "tost_pvalue", "holm"]
 )
 def test_error_in_a_test_is_raised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """pyperf reports a difference as significant if its test raises an exception."""
@@ -158,7 +159,7 @@ def test_error_in_a_test_is_raised(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_without_a_p_value_nothing_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs_module, "sign_flip_pvalue", lambda *_: None)
+    monkeypatch.setattr(pairs_module, "sign_flip_test", lambda *_: None)
     pair = compare(long({"x": SHIFTED["better"], "y": BASE})).pairs[0]
     assert (pair.pvalue, pair.pvalue_holm, pair.verdict) == (None, None, "inconclusive")
 
@@ -530,7 +531,7 @@ def test_every_pvalue_is_a_pvalue(columns: list[list[int]]) -> None:
 def drawn() -> pd.DataFrame:
     """Return so many floats that both exact methods are too expensive."""
     rng = np.random.default_rng(2)
-    return long_table({"x": rng.random(40), "y": rng.random(40)})
+    return long_table({"x": rng.random(50), "y": rng.random(50)})
 
 
 def test_the_seed_of_the_monte_carlo_test_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,6 +542,20 @@ def test_the_seed_of_the_monte_carlo_test_is_used(monkeypatch: pytest.MonkeyPatc
     after = compare(drawn()).pairs[0].pvalue
     assert after != before
     assert after == pytest.approx(before, abs=0.01)
+
+
+def test_a_monte_carlo_pvalue_says_so() -> None:
+    comparison = compare(drawn())
+    (pair,) = comparison.pairs
+    assert pair.pvalue_draws == permutation.MONTE_CARLO_DRAWS
+    error = math.sqrt(pair.pvalue * (1 - pair.pvalue) / permutation.MONTE_CARLO_DRAWS)
+    assert pair.pvalue_standard_error == pytest.approx(error)
+    assert pair.remarks[0].startswith(
+        "The sign-flip p-value is a Monte Carlo estimate from 99,999 random patterns of signs"
+    )
+    assert comparison.notes[-1].startswith("p-values by Monte Carlo: 1 of 1 pair")
+    exact = compare(long({"x": SHIFTED["better"], "y": BASE}))
+    assert (exact.pairs[0].pvalue_draws, exact.pairs[0].remarks, exact.notes) == (None, (), ())
 
 
 def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
@@ -562,7 +577,7 @@ KEYS = {
     "pairs": "a b n mean_difference ci_low ci_high simultaneous_ci_low simultaneous_ci_high "
     "statistic pvalue pvalue_holm pvalue_t pvalue_wilcoxon pvalue_equivalence "
     "pvalue_equivalence_holm dz gz win_rate win_rate_low win_rate_high a12 correlation verdict "
-    "seeds_needed",
+    "seeds_needed pvalue_draws pvalue_standard_error",
     "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz",
     "single_seed": "leader n_blocks best_shares pairs curve n_draws",
     "time_to_target": "target data budget treatments pairs logrank unit",

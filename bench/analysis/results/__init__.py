@@ -5,9 +5,9 @@ Undefined values are ``None``, never 0 and never NaN. Scores have the unit of th
 """
 
 from bench.analysis.results.change import Change, ChangedFact, Obstacle, SpeedChange, SweepChange
-from bench.analysis.results.comparison import OMIT_EMPTY, Comparison, Look
+from bench.analysis.results.comparison import Comparison, Look
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
-from bench.analysis.results.parameters import Block, Direction, Parameters, Verdict
+from bench.analysis.results.parameters import OMIT_EMPTY, Block, Direction, Parameters, Verdict
 from bench.analysis.results.runs import (
     Band,
     Incident,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.analysis.notebook import NotebookRepr
-from bench.analysis.results.parameters import Verdict
+from bench.analysis.results.parameters import OMIT_EMPTY, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,11 @@ class Pair(NotebookRepr):
     seeds_needed
         For an inconclusive pair, the number of blocks that finds the observed effect with power
         0.8.
+    pvalue_draws, pvalue_standard_error
+        Number of random sign patterns that `pvalue` was estimated from, and its Monte Carlo
+        standard error; None where `pvalue` is the exact share of all patterns.
+    remarks
+        Sentences on how to read the numbers of this pair. Left out of JSON where empty.
     """
 
     a: str
@@ -113,6 +118,9 @@ class Pair(NotebookRepr):
     correlation: float | None
     verdict: Verdict
     seeds_needed: int | None
+    pvalue_draws: int | None = None
+    pvalue_standard_error: float | None = None
+    remarks: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
 
 
 @dataclass(frozen=True, kw_only=True)

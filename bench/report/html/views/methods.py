@@ -52,6 +52,8 @@ class MethodsView:
         Level of the tests at this look.
     margin
         Equivalence margin; empty where none was declared.
+    is_exact_test
+        Whether no p-value of the sign-flip test is a Monte Carlo estimate.
     is_mixed
         Whether any fact has more than one value among the runs.
     is_exact
@@ -64,6 +66,7 @@ class MethodsView:
     omnibus: str
     level: str
     margin: str
+    is_exact_test: bool
     is_mixed: bool
     is_exact: bool
 
@@ -80,6 +83,7 @@ def methods_view(parts: Parts) -> MethodsView:
         omnibus=_omnibus(parts, comparison.omnibus),
         level=fmt.level(comparison.level),
         margin="" if margin is None else parts.metric.margin(margin),
+        is_exact_test=all(pair.pvalue_draws is None for pair in comparison.pairs),
         is_mixed=any(fact.mixed for fact in (*workload, *environment)),
         is_exact=_is_exact(dict(analysis.provenance.facts)),
     )
@@ -97,7 +101,7 @@ def _declared(parts: Parts) -> tuple[Fact, ...]:
         Fact("Family-wise level α", fmt.level(p.alpha)),
         Fact("Equivalence margin δ", margin),
         *target,
-        *(Fact("Values", clean(note)) for note in comparison.notes),
+        *(Fact("Note", clean(note)) for note in comparison.notes),
     )
 
 

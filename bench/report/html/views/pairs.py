@@ -8,6 +8,7 @@ from bench.analysis.results import Pair
 from bench.report.html.parts import Name, Parts
 from bench.report.text.lines import PairLine, pair_line
 from bench.report.text.pairs import MARKS, Mark, flip, mark_of
+from bench.report.text.sanitize import clean
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,13 @@ class MatrixRow:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRow:
-    """A pair with the names as the page shows them."""
+    """A pair with the names as the page shows them; `remarks` are sentences on its numbers."""
 
     a: Name
     b: Name
     mark: Mark
     cells: PairLine
+    remarks: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class PairsView:
     """The matrix, the table of all pairs, and the rows of it that are inconclusive.
 
     `width` is the style of the matrix and `marks` are the signs in it, from better to worse.
+    `has_remarks` says whether any row has remarks: without one, the table has no column for them.
     """
 
     matrix: tuple[MatrixRow, ...]
@@ -49,6 +52,7 @@ class PairsView:
     marks: tuple[Mark, ...]
     rows: tuple[PairRow, ...]
     inconclusive: tuple[PairRow, ...]
+    has_remarks: bool
 
 
 def pairs_view(parts: Parts) -> PairsView:
@@ -68,6 +72,7 @@ def pairs_view(parts: Parts) -> PairsView:
             for row, pair in zip(rows, comparison.pairs, strict=True)
             if pair.verdict == "inconclusive"
         ),
+        has_remarks=any(row.remarks for row in rows),
     )
 
 
@@ -79,6 +84,7 @@ def pair_row(parts: Parts, pair: Pair) -> PairRow:
         b=parts.name(pair.b),
         mark=mark_of(pair, comparison.parameters.margin),
         cells=pair_line(pair, comparison),
+        remarks=clean(" ".join(pair.remarks)),
     )
 
 
