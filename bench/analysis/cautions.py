@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.analysis.reading import scale_of
 from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
-from bench.analysis.stats.descriptives import count_outliers
+from bench.analysis.stats.descriptives import count_outliers, quartiles
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import smallest_pvalue
 from bench.analysis.stats.rounding import FloatArray
@@ -157,13 +157,15 @@ def _missing(runs: _Runs) -> Iterator[str]:
 
 
 def _outliers(runs: _Runs) -> Iterator[str]:
-    n = count_outliers(runs.converged, runs.sign)
+    n = count_outliers(runs.converged, runs.sign, runs.parameters.margin)
     if n:
         side, quartile = ("below", "first") if runs.sign > 0 else ("above", "third")
+        q1, _, q3 = quartiles(runs.converged)
+        distance = "three interquartile ranges" if q1 < q3 else "the margin"
         verb, them = ("is an outlier", "it") if n == 1 else ("are outliers", "them")
         yield (
             f"{runs.treatment.name}: {n} of {count(len(runs.converged), 'run')} {verb} (more than "
-            f"three interquartile ranges {side} the {quartile} quartile); the median and the "
+            f"{distance} {side} the {quartile} quartile); the median and the "
             f"interquartile mean hardly depend on {them}."
         )
 

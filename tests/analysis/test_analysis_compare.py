@@ -361,6 +361,23 @@ def test_constant_columns_are_pointed_out() -> None:
     assert pair_of(comparison, "x", "y").correlation is None
 
 
+@pytest.mark.parametrize(
+    ("last", "margin", "is_outlier"),
+    [(9799, 0.002, False), (9780, 0.002, False), (9779, 0.002, True), (1000, None, False)],
+)
+def test_tied_runs_make_no_outlier_of_one_within_the_margin(
+    last: int, margin: float | None, is_outlier: bool
+) -> None:
+    """Nineteen runs at 0.9800 have no interquartile range: 0.9799 was called an outlier."""
+    columns = {"x": [9800] * 19 + [last], "y": noisy(9700, 20, 1)}
+    warnings = [w for w in compare(long(columns), margin=margin).warnings if "outlier" in w]
+    expected = (
+        "x: 1 of 20 runs is an outlier (more than the margin below the first quartile); the median "
+        "and the interquartile mean hardly depend on it."
+    )
+    assert warnings == ([expected] if is_outlier else [])
+
+
 def test_outliers_are_pointed_out_on_the_bad_side_alone() -> None:
     table = long_table({"x": [0.05, 0.06, *np.linspace(0.97, 0.98, 18)]})
     end = "; the median and the interquartile mean hardly depend on them."
