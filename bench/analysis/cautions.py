@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.correction import METHODS, NAMES, remedies
 from bench.analysis.reading import scale_of
 from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
 from bench.analysis.stats.descriptives import count_outliers, quartiles
@@ -34,7 +35,7 @@ def cautions(
     n_family = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
     runs = [_Runs.of(t, column[t.name], paired, parameters) for t in treatments]
     return (
-        *_too_few_blocks(parameters, pairs, power, n_family),
+        *_too_few_blocks(parameters, pairs, power, n_family, looks[-1].level),
         *_overspent(parameters, looks),
         *_outside_the_family(pairs),
         *(
@@ -84,14 +85,14 @@ class _Runs:
 
 
 def _too_few_blocks(
-    parameters: Parameters, pairs: tuple[Pair, ...], power: Power, n_family: int
+    parameters: Parameters, pairs: tuple[Pair, ...], power: Power, n_family: int, level: float
 ) -> Iterator[str]:
     if power.seeds_to_reject is None:
         return
     common = max(pair.n for pair in pairs)
     block = spoken(parameters.block)
     family = count(n_family, "pair")
-    needed = f"Holm's method over {family} needs {power.seeds_to_reject}"
+    needed = f"{METHODS[parameters.correction]} over {family} needs {power.seeds_to_reject}"
     if common < 2:
         yield (
             f"No pair can be tested: no pair has more than {count(common, block)} in common, and "
@@ -99,8 +100,16 @@ def _too_few_blocks(
         )
     elif common < power.seeds_to_reject:
         yield (
-            f"No difference can be significant with {count(common, block)}: the "
-            f"smallest attainable p-value is {smallest_pvalue(common):.3g}, and {needed}."
+            f"No difference can be significant with {count(common, block)} by "
+            f"{NAMES[parameters.correction]} of the exact test: the smallest attainable p-value is "
+            f"{smallest_pvalue(common):.3g}, and {needed}. "
+            + remedies(
+                parameters.correction,
+                common,
+                n_family,
+                level,
+                (spoken(parameters.treatment), block),
+            )
         )
 
 

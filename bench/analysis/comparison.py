@@ -11,7 +11,8 @@ The procedure is fixed before the data are seen; no test is chosen from the data
 4. test every pair by the exact sign-flip permutation test
    (:mod:`~bench.analysis.stats.permutation`);
 5. adjust the p-values of all pairs by Holm's step-down method
-   (:mod:`~bench.analysis.stats.multiplicity`);
+   (:mod:`~bench.analysis.stats.multiplicity`), or, if declared, by step-down max-T
+   (:mod:`~bench.analysis.stats.max_t`);
 6. compute effect sizes (:mod:`~bench.analysis.stats.effects`);
 7. test for equivalence by two one-sided tests, in a separate Holm family
    (:mod:`~bench.analysis.stats.student`);
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Literal, TypeGuard
 
@@ -36,10 +38,20 @@ import pandas as pd
 
 from bench.analysis.cautions import cautions
 from bench.analysis.columns import brief, column_name, prepared
+from bench.analysis.correction import blocks_to_reject
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
 from bench.analysis.remarks import notes_on_pairs, with_remarks
-from bench.analysis.results import Comparison, Direction, Look, Parameters
+from bench.analysis.results import (
+    CORRECTIONS,
+    Comparison,
+    Correction,
+    Direction,
+    Look,
+    Pair,
+    Parameters,
+    Power,
+)
 from bench.analysis.scope import scope
 from bench.analysis.single_seed import single_seed
 from bench.analysis.stats.multiplicity import family_size
@@ -65,6 +77,7 @@ def compare(
     margin: float | Literal["default"] | None = "default",
     target: float = 0.95,
     looks: Sequence[Look] = (),
+    correction: Correction = "holm",
 ) -> Comparison:
     """Compare treatments that were run on the same blocks.
 
@@ -94,6 +107,10 @@ def compare(
     looks
         All looks at these results, the current one last, from :func:`bench.analysis.look_levels`.
         By default there is only one look, at level `alpha`.
+    correction
+        Adjustment of the p-values for the number of pairs, declared before the results are seen:
+        ``"holm"``, or ``"max-t"``, which can reject with fewer blocks but assumes more (see
+        :mod:`bench.analysis.stats.max_t`).
 
     Returns
     -------
@@ -105,11 +122,11 @@ def compare(
     TableError
         If the table cannot be compared: see :func:`bench.analysis.table.pair_up`.
     SpecError
-        If `alpha`, `margin`, `target` or `direction` is not allowed.
+        If `alpha`, `margin`, `target`, `direction` or `correction` is not allowed.
 
     Notes
     -----
-    A pair is `better` or `worse` where Holm's p-value is at most the level of the look. Otherwise
+    A pair is `better` or `worse` where the adjusted p-value is at most the level of the look. Else
     it is `equivalent` where Holm's p-value of the equivalence test is at most the level, and
     `inconclusive` where it is not. A pair with at least two common blocks and only zero differences
     is `identical`; any other pair with fewer than three common blocks is `not testable`. With fewer
@@ -140,6 +157,7 @@ def compare(
     if isinstance(margin, str) and margin == "default":
         margin = default_margin(str(value), paired.values)
     check_margin(margin)
+    check_correction(correction)
     parameters = Parameters(
         alpha=alpha,
         margin=margin,
@@ -149,6 +167,7 @@ def compare(
         block=str(block),
         n_blocks=len(paired.blocks),
         k=len(paired.treatments),
+        correction=correction,
     )
     taken = _checked_looks(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
     return _compare(table, paired, parameters, taken, target)
@@ -182,6 +201,12 @@ def check_margin(margin: float | None) -> None:
         raise SpecError(f"margin must be positive and finite, or None, got {brief(margin)}")
 
 
+def check_correction(correction: str) -> None:
+    """Raise SpecError unless `correction` is one of :data:`CORRECTIONS`."""
+    if not isinstance(correction, str) or correction not in CORRECTIONS:
+        raise SpecError(f"correction must be {' or '.join(CORRECTIONS)}, got {brief(correction)}")
+
+
 def _compare(
     table: pd.DataFrame,
     paired: PairedTable,
@@ -192,12 +217,9 @@ def _compare(
     level = looks[-1].level
     treatments = leaderboard(paired, parameters.alpha)
     order = [t.name for t in treatments]
-    pairs = with_remarks(compare_pairs(paired, order, parameters, level))
-    power = seed_sufficiency(
-        max((pair.n for pair in pairs), default=0),
-        family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments)),
-        level,
-    )
+    pairs = compare_pairs(paired, order, parameters, level)
+    power = _power(pairs, parameters, sum(t.n > 0 for t in treatments), level)
+    pairs = with_remarks(pairs, parameters, power.seeds_to_reject or 0)
     return Comparison(
         parameters=parameters,
         treatments=treatments,
@@ -209,5 +231,15 @@ def _compare(
         scope=scope(table, paired, pairs, parameters.alpha),
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks),
-        notes=(*paired.notes, *notes_on_pairs(pairs)),
+        notes=(*paired.notes, *notes_on_pairs(pairs, parameters.correction)),
     )
+
+
+def _power(pairs: Sequence[Pair], parameters: Parameters, n_treatments: int, level: float) -> Power:
+    """Compute what the largest number of common blocks can show."""
+    n_tests = family_size([pair.pvalue for pair in pairs], n_treatments)
+    power = seed_sufficiency(max((pair.n for pair in pairs), default=0), n_tests, level)
+    if power.seeds_to_reject is None:
+        return power
+    needed = blocks_to_reject(parameters.correction, n_tests, level)
+    return replace(power, seeds_to_reject=needed)

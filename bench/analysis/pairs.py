@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
+
 from bench.analysis.results import Pair, Parameters, Verdict
 from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
+from bench.analysis.stats.max_t import MaxT, max_t
 from bench.analysis.stats.multiplicity import holm
-from bench.analysis.stats.permutation import sign_flip_test
+from bench.analysis.stats.permutation import monte_carlo_error, sign_flip_test
 from bench.analysis.stats.power import seeds_needed_each
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import t_interval, t_pvalue, tost_pvalue
@@ -26,7 +29,7 @@ MIN_BLOCKS_FOR_VERDICT = 3
 def compare_pairs(
     paired: PairedTable, order: Sequence[str], parameters: Parameters, level: float
 ) -> tuple[Pair, ...]:
-    """Compare every unordered pair of treatments once; all pairs form one Holm family.
+    """Compare every unordered pair of treatments once; all pairs form one family of tests.
 
     `order` holds the names of the treatments, best first: the order of the pairs. Intervals have
     level 1 - `parameters.alpha`; `level` is the family-wise level of the verdicts.
@@ -45,21 +48,51 @@ def compare_pairs(
         )
         for both, values in zip(names, common, strict=True)
     ]
-    difference = holm([pair.pvalue for pair in pairs])
+    pairs = _adjusted(pairs, paired, parameters)
     equivalence = holm([pair.pvalue_equivalence for pair in pairs])
     judged = [
         replace(
             pair,
-            pvalue_holm=p,
             pvalue_equivalence_holm=q,
-            verdict=decide_verdict(pair.verdict, p, q, level),
+            verdict=decide_verdict(pair.verdict, pair.pvalue_adjusted, q, level),
         )
-        for pair, p, q in zip(pairs, difference, equivalence, strict=True)
+        for pair, q in zip(pairs, equivalence, strict=True)
     ]
     needed = seeds_needed_each(
         [_effect_to_find(pair) for pair in judged], level / n_tested, [pair.n for pair in judged]
     )
     return tuple(replace(pair, seeds_needed=n) for pair, n in zip(judged, needed, strict=True))
+
+
+def _adjusted(pairs: Sequence[Pair], paired: PairedTable, parameters: Parameters) -> list[Pair]:
+    """Return the pairs with their adjusted p-values: Holm's, and max-T if it was declared."""
+    adjusted = holm([pair.pvalue for pair in pairs])
+    found = [replace(pair, pvalue_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
+    tested = [i for i, pair in enumerate(found) if pair.pvalue is not None]
+    if parameters.correction != "max-t" or not tested:
+        return found
+    joint = _joint_test([found[i] for i in tested], paired)
+    for i, p in zip(tested, joint.pvalues.tolist(), strict=True):
+        error = None if joint.draws is None else monte_carlo_error(p, joint.draws)
+        found[i] = replace(
+            found[i],
+            pvalue_max_t=p,
+            pvalue_max_t_draws=joint.draws,
+            pvalue_max_t_standard_error=error,
+        )
+    return found
+
+
+def _joint_test(pairs: Sequence[Pair], paired: PairedTable) -> MaxT:
+    if len(pairs) == 1:  # nothing to adjust for, and this p-value is exact more often
+        (pair,) = pairs
+        return MaxT(pvalues=np.array([pair.pvalue]), draws=pair.pvalue_draws)
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    columns = [(column[pair.a], column[pair.b]) for pair in pairs]
+    return max_t(
+        np.column_stack([paired.units_of_blocks(a, b) for a, b in columns]),
+        np.array([paired.differences(a, b).slack for a, b in columns]),
+    )
 
 
 def measure_pair(
@@ -136,13 +169,16 @@ def _effect_to_find(pair: Pair) -> float | None:
 
 
 def decide_verdict(
-    nominal: Verdict, pvalue_holm: float | None, pvalue_equivalence_holm: float | None, level: float
+    nominal: Verdict,
+    pvalue_adjusted: float | None,
+    pvalue_equivalence_holm: float | None,
+    level: float,
 ) -> Verdict:
     """Return the verdict from the adjusted p-values, at the family-wise `level`.
 
     `nominal` is the verdict if the difference were significant: that of :func:`measure_pair`.
     """
-    if nominal in ("identical", "not testable") or at_most(pvalue_holm, level):
+    if nominal in ("identical", "not testable") or at_most(pvalue_adjusted, level):
         return nominal
     return "equivalent" if at_most(pvalue_equivalence_holm, level) else "inconclusive"
 

@@ -29,6 +29,7 @@ from bench.analysis.rates import RATE_COLUMNS, SCHEDULE_COLUMN, rate_curves
 from bench.analysis.results import (
     Block,
     Comparison,
+    Correction,
     Incident,
     Look,
     Parameters,
@@ -69,6 +70,7 @@ def analyse_sweep(
     margin: float | None = 0.002,
     target: float = 0.95,
     looks: Sequence[Look] = (),
+    correction: Correction = "holm",
 ) -> SweepAnalysis:
     """Analyse the rows of a sweep: final test accuracy, learning curves, times, and provenance.
 
@@ -83,6 +85,8 @@ def analyse_sweep(
         fractions.
     looks
         All looks at this sweep, the current one last; by default there is only one.
+    correction
+        Declared adjustment of the p-values: see :func:`bench.analysis.compare`.
 
     Raises
     ------
@@ -90,11 +94,13 @@ def analyse_sweep(
         If a column is missing, the accuracies cannot be compared, or runs of one optimizer differ
         in its class or hyperparameters.
     SpecError
-        If `alpha`, `margin` or `target` is out of range.
+        If `alpha`, `margin`, `target` or `correction` is not allowed.
     """
     table = prepared(table)
     require_columns(table, COLUMNS)
-    comparison = compare(table, alpha=alpha, margin=margin, target=target, looks=looks)
+    comparison = compare(
+        table, alpha=alpha, margin=margin, target=target, looks=looks, correction=correction
+    )
     return describe_runs(
         table,
         comparison,

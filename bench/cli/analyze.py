@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.cli.converters import fraction, positive
 from bench.cli.options import (
+    CORRECTION_HELP,
     STANDARD_OUTPUT,
     Command,
     add_comparison_outputs,
@@ -23,7 +24,7 @@ from bench.cli.options import (
 )
 from bench.cli.printing import print_note
 from bench.errors import TableError
-from bench.spec.model import Declaration
+from bench.spec.model import CORRECTIONS, Correction, Declaration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,14 @@ _COLUMNS = {
     "block": ("seed", "what pairs the runs"),
     "value": ("test_accuracy", "the result of a run"),
 }
+#: Options that replace what a sweep declared.
+JUDGING = ("alpha", "margin", "target", "correction")
 #: How a result that is nan or inf can be read, the default first.
 NAN_READINGS = ("diverged", "missing")
 #: Options that the command for the same analysis repeats, with their defaults.
 _REPEATED = {
     **{name: default for name, (default, _) in _COLUMNS.items()},
-    **dict.fromkeys(("direction", "alpha", "margin", "target")),
+    **dict.fromkeys(("direction", *JUDGING)),
     "nan": NAN_READINGS[0],
 }
 _EXAMPLES = """\
@@ -105,6 +108,11 @@ def _add_judging(group: _ActionsContainer) -> None:
         "accuracy to reach; the time to it is compared where the table has evaluations (default: "
         "as declared or 0.95)",
     )
+    group.add_argument(
+        "--correction",
+        choices=CORRECTIONS,
+        help=f"{CORRECTION_HELP} (default: as declared or holm)",
+    )
 
 
 def analyze_command(arguments: Namespace) -> str:
@@ -162,6 +170,7 @@ class _AnalysisRequest:
     alpha: float
     margin: float | Literal["default"]
     target: float
+    correction: Correction
     looks: tuple[Look, ...] = ()
     stored: StoredSweep | None = None
     notes: tuple[str, ...] = ()
@@ -180,6 +189,7 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
         margin=request.margin,
         target=request.target,
         looks=request.looks,
+        correction=request.correction,
     )
 
 
@@ -207,6 +217,7 @@ def _table_request(arguments: Namespace) -> _AnalysisRequest:
         alpha=_given(arguments.alpha, Declaration.alpha),
         margin=_given(arguments.margin, "default"),
         target=_given(arguments.target, Declaration.target),
+        correction=_given(arguments.correction, Declaration.correction),
     )
 
 
@@ -224,7 +235,7 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
         return None
     stored = open_sweep(path)
     declared = stored.spec.declaration
-    given = {name: getattr(arguments, name) for name in ("alpha", "margin", "target")}
+    given = {name: getattr(arguments, name) for name in JUDGING}
     changed = {n: v for n, v in given.items() if v not in (None, getattr(declared, n))}
     is_primary = _roles(arguments) == PRIMARY
     ignored = list(arguments.ignore_column)
@@ -240,6 +251,7 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
         alpha=declared.alpha,
         margin=declared.margin if is_primary else _given(arguments.margin, "default"),
         target=declared.target,
+        correction=declared.correction,
         looks=stored.looks(),
         stored=stored,
         notes=(
@@ -256,7 +268,7 @@ def _declared_anew(stored: StoredSweep, changes: dict[str, Any]) -> StoredSweep:
     return replace(stored, spec=replace(stored.spec, declaration=declaration))
 
 
-def _given(value: float | None, otherwise: Any) -> Any:
+def _given(value: float | str | None, otherwise: Any) -> Any:
     return otherwise if value is None else value
 
 
@@ -267,8 +279,9 @@ def _secondary(value: str) -> str:
     )
 
 
-def _undeclared(name: str, value: float) -> str:
-    return f"Judged with {name} {value:g}, which is not what was declared before the runs."
+def _undeclared(name: str, value: float | str) -> str:
+    shown = value if isinstance(value, str) else f"{value:g}"
+    return f"Judged with {name} {shown}, which is not what was declared before the runs."
 
 
 COMMAND = Command(

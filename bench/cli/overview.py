@@ -97,7 +97,13 @@ def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep]) -> SweepAnalys
     means = means_over_seeds({label: s.rows.to_pandas() for label, s in sweeps.items()})
     declared = whole.declaration
     level = min(s.looks()[-1].level for s in sweeps.values())
-    comparison = compare(means, block="dataset", alpha=level, margin=declared.margin)
+    comparison = compare(
+        means,
+        block="dataset",
+        alpha=level,
+        margin=declared.margin,
+        correction=declared.correction,
+    )
     analysis = describe_runs(means, comparison, name=whole.name, target=declared.target)
     notes = [
         f"A value is a mean over the seeds on one dataset, and {len(sweeps)} datasets are what the "

@@ -15,14 +15,22 @@ from bench.cli.converters import (
     seconds,
     up_to,
 )
-from bench.cli.options import Command
+from bench.cli.options import CORRECTION_HELP, Command
 from bench.datasets.cache import DATA_DIR_VARIABLE
 from bench.datasets.names import resolve_datasets, short_name
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
-from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
+from bench.spec.model import (
+    BUDGETS,
+    CORRECTIONS,
+    EPOCHS,
+    Declaration,
+    SweepSpec,
+    Workload,
+    check_sweep_name,
+)
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS
 from bench.sweeps.specify import build_spec
@@ -85,6 +93,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
             margin=arguments.margin,
             target=arguments.target,
             looks=arguments.looks,
+            correction=arguments.correction,
         ),
         data_dir=arguments.data_dir,
     )
@@ -199,6 +208,12 @@ def _add_declaration(group: _ActionsContainer) -> None:
         help="how many times you will judge the results while you add seeds; each look is tested "
         f"at level alpha/N; '{ANY_NUMBER}': at ever smaller levels (default {Declaration.looks}: "
         "no seeds will be added)",
+    )
+    group.add_argument(
+        "--correction",
+        choices=CORRECTIONS,
+        default=Declaration.correction,
+        help=f"{CORRECTION_HELP} (default {Declaration.correction})",
     )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import typing
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -20,6 +21,9 @@ from bench.spec.expressions import MAX_SEED, MAX_SEEDS, QUOTED, Literal, checked
 
 #: Quantities that variants with different batch sizes may share: see :class:`SweepSpec`.
 EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
+#: Adjustment of the p-values for the number of pairs, the default first.
+Correction = typing.Literal["holm", "max-t"]
+CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,12 +169,16 @@ class Declaration:
     looks
         Planned number of analyses while seeds are added. Each look is tested at alpha / looks.
         None: any number of looks, with decreasing shares of alpha.
+    correction
+        Adjustment of the p-values for the number of pairs: ``holm``, or ``max-t`` (step-down max-T
+        with jointly flipped signs), which can reject with fewer seeds but assumes more.
     """
 
     alpha: float = 0.05
     margin: float = 0.002
     target: float = 0.95
     looks: int | None = 1
+    correction: Correction = "holm"
 
     def __post_init__(self) -> None:
         for name in ("alpha", "margin", "target"):
@@ -183,6 +191,9 @@ class Declaration:
         is_number = isinstance(self.looks, int) and not isinstance(self.looks, bool)
         if self.looks is not None and not (is_number and self.looks >= 1):
             raise SpecError(f"looks must be at least 1, or None for any number, got {self.looks!r}")
+        if self.correction not in CORRECTIONS:
+            allowed = " or ".join(CORRECTIONS)
+            raise SpecError(f"correction must be {allowed}, got {self.correction!r:.80}")
 
 
 @dataclass(frozen=True, kw_only=True)

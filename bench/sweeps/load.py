@@ -209,6 +209,7 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
         margin=spec.declaration.margin,
         target=spec.declaration.target,
         looks=stored.looks(),
+        correction=spec.declaration.correction,
     )
     if recorded:
         stored.record_look()

@@ -13,7 +13,14 @@ from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import refuse_endless_warmups, resolve_variant
 from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
-from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
+from bench.spec.model import (
+    EPOCHS,
+    Correction,
+    Declaration,
+    SweepSpec,
+    Workload,
+    default_sweep_name,
+)
 from bench.sweeps.reproduce import DEFAULT_SEEDS
 
 
@@ -33,6 +40,7 @@ def specify(
     margin: float = Declaration.margin,
     target: float = Declaration.target,
     looks: int | None = Declaration.looks,
+    correction: Correction = Declaration.correction,
     data_dir: Path | str | None = None,
 ) -> SweepSpec:
     """Declare a sweep; the settings are those of the command line, and are checked here.
@@ -63,7 +71,7 @@ def specify(
         (``"epochs"``) or of updates (``"iterations"``).
     name
         Name of the sweep; by default the dataset and what differs from the default workload.
-    alpha, margin, target, looks
+    alpha, margin, target, looks, correction
         How the results are tested: see :class:`~bench.spec.model.Declaration`.
     data_dir
         Cache of the unpacked dataset; a user's own dataset is read here.
@@ -89,7 +97,9 @@ def specify(
         eval_every=eval_every,
         budget=budget,
         name=name,
-        declaration=Declaration(alpha=alpha, margin=margin, target=target, looks=looks),
+        declaration=Declaration(
+            alpha=alpha, margin=margin, target=target, looks=looks, correction=correction
+        ),
         data_dir=None if data_dir is None else Path(data_dir),
     )
 

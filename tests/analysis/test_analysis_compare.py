@@ -192,12 +192,46 @@ def test_too_few_seeds_give_a_warning() -> None:
     assert {p.verdict for p in comparison.pairs} <= {"inconclusive", "equivalent"}
     assert all(p.pvalue is not None and p.seeds_needed >= 11 for p in comparison.pairs)
     assert comparison.warnings[0] == (
-        "No difference can be significant with 10 seeds: the smallest attainable p-value is "
-        "0.00195, and Holm's method over 28 pairs needs 11."
+        "No difference can be significant with 10 seeds by Holm's correction of the exact test: "
+        "the smallest attainable p-value is 0.00195, and Holm's method over 28 pairs needs 11. "
+        "What would help: 11 seeds, at most 7 optimizers, or --correction max-t, declared before "
+        "the runs (6 seeds)."
     )
     enough = {name: [*column, column[0]] for name, column in columns.items()}
     assert compare(long(enough)).pairs[0].verdict == "better"
     assert not any("No difference" in warning for warning in compare(long(enough)).warnings)
+
+
+def test_an_interval_that_contradicts_the_verdict_is_explained() -> None:
+    """With ten seeds and 28 pairs, most simultaneous intervals leave out 0 and no pair differs."""
+    columns = {f"o{i}": noisy(9000 + 100 * i, 10, i) for i in range(8)}
+    comparison = compare(long(columns))
+    pair = comparison.pairs[0]
+    assert (pair.verdict, pair.simultaneous_ci_low > 0) == ("inconclusive", True)
+    assert pair.remarks == (
+        "The simultaneous interval leaves out 0, but no difference counts as shown. The interval "
+        "is Student's, at Bonferroni's level, and assumes normally distributed differences. The "
+        "verdict is by Holm's correction of the exact test, which does not. With 10 seeds it "
+        "cannot find any difference; it needs 11.",
+    )
+    assert json.loads(to_json(comparison))["pairs"][0]["remarks"] == list(pair.remarks)
+    assert comparison.notes[-1].startswith(
+        "The simultaneous interval leaves out 0 without a verdict of a difference for 28 of 28 "
+        "pairs (o7 against o6, o7 against o5, o7 against o4, o7 against o3, 24 more). "
+    )
+    enough = compare(long({name: [*column, column[0]] for name, column in columns.items()}))
+    assert {p.remarks for p in enough.pairs} == {()}
+
+
+def test_a_verdict_beside_an_interval_with_zero_is_explained() -> None:
+    odd = compare(long({"x": [9701] * 7 + [9999], "y": [9700] * 8}))
+    (pair,) = odd.pairs
+    assert pair.simultaneous_ci_low < 0 < pair.simultaneous_ci_high
+    assert pair.remarks[0].startswith("The simultaneous interval contains 0, but the verdict is ")
+    assert (
+        "contains 0 beside a verdict of a difference for 1 of 1 pair (x against y)"
+        in (odd.notes[-1])
+    )
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 1000])
@@ -587,14 +621,15 @@ def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
 # --- JSON ------------------------------------------------------------------------------------
 
 KEYS = {
-    "parameters": "alpha margin direction value treatment block n_blocks k",
+    "parameters": "alpha margin direction value treatment block n_blocks k correction",
     "treatments": "name n n_diverged n_failed mean std median q1 q3 iqm min max ci_low ci_high "
     "mean_rank",
     "omnibus": "chi2 df pvalue f_statistic f_pvalue n_blocks",
     "pairs": "a b n mean_difference ci_low ci_high simultaneous_ci_low simultaneous_ci_high "
     "statistic pvalue pvalue_holm pvalue_t pvalue_wilcoxon pvalue_equivalence "
     "pvalue_equivalence_holm dz gz win_rate win_rate_low win_rate_high a12 correlation verdict "
-    "seeds_needed pvalue_draws pvalue_standard_error",
+    "seeds_needed pvalue_draws pvalue_standard_error pvalue_max_t pvalue_max_t_draws "
+    "pvalue_max_t_standard_error",
     "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz",
     "single_seed": "leader n_blocks best_shares pairs curve n_draws",
     "time_to_target": "target data budget treatments pairs logrank unit",

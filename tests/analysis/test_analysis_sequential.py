@@ -184,8 +184,9 @@ def test_too_few_seeds_for_the_level_are_pointed_out() -> None:
     alone, second = of_two()
     assert not any("No difference can be significant" in w for w in alone.warnings)
     assert second.warnings[0] == (
-        "No difference can be significant with 6 seeds: the smallest attainable p-value is 0.0312, "
-        "and Holm's method over 1 pair needs 7."
+        "No difference can be significant with 6 seeds by Holm's correction of the exact test: the "
+        "smallest attainable p-value is 0.0312, and Holm's method over 1 pair needs 7. What would "
+        "help: 7 seeds."
     )
 
 

@@ -67,6 +67,7 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("margin: 0.01", ["--margin", "0.01"]),
     ("target: .9", ["--target", "0.9"]),
     ("looks: any", ["--looks", "any"]),
+    ("correction: max-t", ["--correction", "max-t"]),
     ("n-jobs: -1", ["--n-jobs", "-1"]),
     ("device: cpu", ["--device", "cpu"]),
     ("stack: 4", ["--stack", "4"]),

@@ -144,6 +144,7 @@ def test_a_variant_name_parses_to_its_overrides(overrides: dict[str, object]) ->
         (lambda: Declaration(alpha=0.0), "alpha must lie between 0 and 1"),
         (lambda: Declaration(margin=float("nan")), "margin must lie .* got nan"),
         (lambda: Declaration(target=1.0), "target must lie"),
+        (lambda: Declaration(correction="bh"), "correction must be holm or max-t, got 'bh'"),
         (lambda: sweep(optimizers=()), "at least one optimizer"),
         (lambda: sweep(seeds=()), "at least one seed"),
         (lambda: sweep(seeds=(1, 2, 1)), "got 1 twice"),

@@ -66,7 +66,8 @@ class Pair(NotebookRepr):
         that of the look: alpha, unless the results were looked at before.
     statistic, pvalue, pvalue_holm
         Sum of the differences, p-value of the exact paired sign-flip test, and Holm's adjusted
-        p-value over the family of all testable pairs. Only `pvalue_holm` determines the verdict.
+        p-value over the family of all testable pairs. Only `pvalue_holm` determines the verdict,
+        unless another correction was declared.
     pvalue_t, pvalue_wilcoxon
         Unadjusted p-values of the paired t test and of the exact Wilcoxon signed-rank test, as a
         sensitivity analysis.
@@ -90,6 +91,9 @@ class Pair(NotebookRepr):
     pvalue_draws, pvalue_standard_error
         Number of random sign patterns that `pvalue` was estimated from, and its Monte Carlo
         standard error; None where `pvalue` is the exact share of all patterns.
+    pvalue_max_t, pvalue_max_t_draws, pvalue_max_t_standard_error
+        Adjusted p-value of step-down max-T over the same family, and its Monte Carlo draws and
+        error; None where this correction was not declared. If it was, it determines the verdict.
     remarks
         Sentences on how to read the numbers of this pair. Left out of JSON where empty.
     """
@@ -120,7 +124,15 @@ class Pair(NotebookRepr):
     seeds_needed: int | None
     pvalue_draws: int | None = None
     pvalue_standard_error: float | None = None
+    pvalue_max_t: float | None = None
+    pvalue_max_t_draws: int | None = None
+    pvalue_max_t_standard_error: float | None = None
     remarks: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
+
+    @property
+    def pvalue_adjusted(self) -> float | None:
+        """The adjusted p-value that determines the verdict."""
+        return self.pvalue_holm if self.pvalue_max_t is None else self.pvalue_max_t
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +146,8 @@ class Power(NotebookRepr):
     smallest_pvalue
         Smallest attainable p-value of the sign-flip test; None below two seeds.
     seeds_to_reject
-        Smallest number of seeds with which Holm's method can reject a hypothesis; None without a
-        pair to test.
+        Smallest number of seeds with which the declared correction can reject a hypothesis; None
+        without a pair to test.
     minimum_detectable_dz
         Effect that is found with power 0.8 at level alpha / (number of tested pairs); None below
         two seeds.

@@ -13,6 +13,9 @@ OMIT_EMPTY = {"omit_empty": True}
 Direction = Literal["higher", "lower"]
 #: Name of a block: usually a seed, in other tables a number or a text.
 Block = int | float | str
+#: Adjustment of the p-values of all pairs.
+Correction = Literal["holm", "max-t"]
+CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", "not testable"]
 
 
@@ -34,6 +37,9 @@ class Parameters(NotebookRepr):
         Number of different blocks (seeds) in the table.
     k
         Number of treatments (optimizers).
+    correction
+        Adjustment of the p-values that decide between `better`, `worse` and neither: Holm's method,
+        or step-down max-T (:mod:`bench.analysis.stats.max_t`).
     """
 
     alpha: float
@@ -44,3 +50,4 @@ class Parameters(NotebookRepr):
     block: str
     n_blocks: int
     k: int
+    correction: Correction = "holm"

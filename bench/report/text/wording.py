@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from bench.analysis.results import Comparison, Pair, Power, SweepAnalysis, Treatment
+from bench.analysis.correction import NAMES
+from bench.analysis.results import Comparison, Correction, Pair, Power, SweepAnalysis, Treatment
 from bench.report.text import format as fmt
 from bench.report.text.format import Metric, count, listing
 from bench.report.text.metrics import metric_of
@@ -18,6 +19,9 @@ from bench.report.text.pairs import seen_from, within_margin
 
 #: More names than this in one sentence or description are shortened to a count.
 MANY = 8
+
+
+_PROCEDURES: dict[Correction, str] = {"holm": "Holm's procedure", "max-t": "Step-down max-T"}
 
 
 def verdict(comparison: Comparison) -> tuple[str, ...]:
@@ -72,12 +76,13 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
         return ()
     nouns = Nouns.of(comparison.parameters)
     common, family = nouns.block.count(comparison.n_common), count(comparison.n_family, "pair")
+    procedure = _PROCEDURES[comparison.parameters.correction]
     sentences = [
         f"With {common} the sign-flip test cannot give a p-value below "
         f"{fmt.tiny(power.smallest_pvalue)}, however large a difference is."
         if power.smallest_pvalue is not None
         else f"With this number of {nouns.block.plural} no test is possible.",
-        f"Holm's procedure over {family} at level {fmt.level(comparison.level)} "
+        f"{procedure} over {family} at level {fmt.level(comparison.level)} "
         f"can find a significant difference from {nouns.block.count(power.seeds_to_reject)} on.",
     ]
     if power.minimum_detectable_dz is not None:
@@ -151,7 +156,8 @@ def _too_few(comparison: Comparison, needed: int) -> str:
     shared = "" if comparison.n_common == comparison.parameters.n_blocks else " in common"
     return (
         f"{nouns.block.count(comparison.n_common)}{shared} are too few: {tested}, no difference "
-        f"can be significant below {nouns.block.count(needed)}."
+        f"can be significant below {nouns.block.count(needed)} by "
+        f"{NAMES[comparison.parameters.correction]} of the exact test."
     )
 
 
