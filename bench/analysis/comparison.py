@@ -54,6 +54,7 @@ from bench.analysis.results import (
 )
 from bench.analysis.scope import scope
 from bench.analysis.single_seed import single_seed
+from bench.analysis.standing import rejected_pairs, with_standing
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.omnibus import block_ranks, omnibus
 from bench.analysis.stats.power import seed_sufficiency
@@ -126,7 +127,8 @@ def compare(
 
     Notes
     -----
-    A pair is `better` or `worse` where the adjusted p-value is at most the level of the look. Else
+    A pair is `better` or `worse` where the adjusted p-value is at most the level of the look, or
+    where an earlier look found this (see :mod:`bench.analysis.standing`). Otherwise
     it is `equivalent` where Holm's p-value of the equivalence test is at most the level, and
     `inconclusive` where it is not. A pair with at least two common blocks and only zero differences
     is `identical`; any other pair with fewer than three common blocks is `not testable`. With fewer
@@ -219,6 +221,8 @@ def _compare(
     order = [t.name for t in treatments]
     pairs = compare_pairs(paired, order, parameters, level)
     power = _power(pairs, parameters, sum(t.n > 0 for t in treatments), level)
+    looks = (*looks[:-1], replace(looks[-1], rejected=rejected_pairs(pairs)))
+    pairs = with_standing(pairs, looks)
     pairs = with_remarks(pairs, parameters, power.seeds_to_reject or 0)
     return Comparison(
         parameters=parameters,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.analysis.correction import NAMES
-from bench.analysis.results import Correction, Pair, Parameters
+from bench.analysis.results import Correction, Pair, Parameters, Verdict
 from bench.words import count, spoken
 
 #: Largest number of pairs that are named in a sentence.
@@ -28,6 +28,7 @@ def notes_on_pairs(pairs: Sequence[Pair], correction: Correction) -> tuple[str, 
     """Return the sentences on all pairs together."""
     return (
         *_all_estimated(pairs, correction),
+        *_all_standing(pairs),
         *_all_contradictions(pairs, NAMES[correction]),
     )
 
@@ -45,6 +46,12 @@ def _remarks(pair: Pair, parameters: Parameters, needed: int) -> Iterator[str]:
             "The simultaneous interval leaves out 0, but no difference counts as shown. The "
             "interval is Student's, at Bonferroni's level, and assumes normally distributed "
             f"differences. The verdict is by {name} of the exact test, which does not.{few}"
+        )
+    if pair.verdict_of_look is not None:
+        first, second = (pair.a, pair.b) if pair.verdict == "better" else (pair.b, pair.a)
+        yield (
+            f"{first} was better than {second} at look {pair.earlier_look}. This verdict stands, "
+            f"because the looks share alpha. This look alone gives: {pair.verdict_of_look}."
         )
     if contains_zero(pair):
         yield (
@@ -67,7 +74,7 @@ def _remarks(pair: Pair, parameters: Parameters, needed: int) -> Iterator[str]:
 def leaves_out_zero(pair: Pair) -> bool:
     """Return whether the simultaneous interval leaves out 0, and the test found no difference."""
     low, high = pair.simultaneous_ci_low, pair.simultaneous_ci_high
-    if low is None or high is None or pair.verdict not in ("inconclusive", "equivalent"):
+    if low is None or high is None or _verdict_now(pair) not in ("inconclusive", "equivalent"):
         return False
     return low > 0 or high < 0
 
@@ -75,9 +82,13 @@ def leaves_out_zero(pair: Pair) -> bool:
 def contains_zero(pair: Pair) -> bool:
     """Return whether the simultaneous interval contains 0, and the test found a difference."""
     low, high = pair.simultaneous_ci_low, pair.simultaneous_ci_high
-    if low is None or high is None or pair.verdict not in ("better", "worse"):
+    if low is None or high is None or _verdict_now(pair) not in ("better", "worse"):
         return False
     return low <= 0 <= high
+
+
+def _verdict_now(pair: Pair) -> Verdict:
+    return pair.verdict if pair.verdict_of_look is None else pair.verdict_of_look
 
 
 def _all_estimated(pairs: Sequence[Pair], correction: Correction) -> Iterator[str]:
@@ -91,6 +102,16 @@ def _all_estimated(pairs: Sequence[Pair], correction: Correction) -> Iterator[st
             f"p-values by Monte Carlo: {len(errors)} of {count(len(pairs), 'pair')} have too many "
             f"patterns of signs to count. Their p-values are estimated from {least:,} random "
             f"patterns, (b + 1) / (B + 1), with a standard error of at most {max(errors):.1g}."
+        )
+
+
+def _all_standing(pairs: Sequence[Pair]) -> Iterator[str]:
+    if standing := [pair for pair in pairs if pair.verdict_of_look is not None]:
+        now = ", ".join(dict.fromkeys(str(pair.verdict_of_look) for pair in standing))
+        yield (
+            f"An earlier look found a difference that this look alone does not for "
+            f"{_named(standing, pairs)}. The earlier verdicts stand, because the looks share "
+            f"alpha; this look alone gives: {now}."
         )
 
 

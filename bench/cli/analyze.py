@@ -154,14 +154,17 @@ def _analyse(request: _AnalysisRequest, arguments: Namespace) -> SweepAnalysis:
             f"{comparison.treatments[0].name!r} only: a comparison needs at least two"
         )
     if request.stored is not None:
-        request.stored.record_look()
+        request.stored.record_look(comparison if request.is_declared else None)
     analysis = describe_runs(request.table, comparison, name=request.name, target=request.target)
     return add_warnings(analysis, request.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _AnalysisRequest:
-    """A table, its source, and how to judge it."""
+    """A table, its source, and how to judge it.
+
+    `is_declared`: it is a sweep that is judged as it was declared.
+    """
 
     table: pd.DataFrame
     source: str
@@ -173,6 +176,7 @@ class _AnalysisRequest:
     correction: Correction
     looks: tuple[Look, ...] = ()
     stored: StoredSweep | None = None
+    is_declared: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -240,20 +244,20 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
     is_primary = _roles(arguments) == PRIMARY
     ignored = list(arguments.ignore_column)
     stored = _declared_anew(stored, changed)
-    declared = stored.spec.declaration
+    declared, looks = stored.spec.declaration, stored.looks()
+    is_declared = is_primary and not changed and not ignored
     return _AnalysisRequest(
         table=without_columns(stored.rows, ignored),
         source=str(path),
         name=stored.spec.name,
-        command=stored.command
-        if is_primary and not changed and not ignored
-        else analyze_command(arguments),
+        command=stored.command if is_declared else analyze_command(arguments),
         alpha=declared.alpha,
         margin=declared.margin if is_primary else _given(arguments.margin, "default"),
         target=declared.target,
         correction=declared.correction,
-        looks=stored.looks(),
+        looks=looks if is_declared else tuple(replace(look, rejected=None) for look in looks),
         stored=stored,
+        is_declared=is_declared,
         notes=(
             *notes_on(stored),
             *(() if is_primary else (_secondary(arguments.value),)),

@@ -629,12 +629,12 @@ KEYS = {
     "statistic pvalue pvalue_holm pvalue_t pvalue_wilcoxon pvalue_equivalence "
     "pvalue_equivalence_holm dz gz win_rate win_rate_low win_rate_high a12 correlation verdict "
     "seeds_needed pvalue_draws pvalue_standard_error pvalue_max_t pvalue_max_t_draws "
-    "pvalue_max_t_standard_error",
+    "pvalue_max_t_standard_error earlier_look verdict_of_look",
     "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz",
     "single_seed": "leader n_blocks best_shares pairs curve n_draws",
     "time_to_target": "target data budget treatments pairs logrank unit",
     "scope": "n_examples pairs",
-    "looks": "look n_blocks level spent at",
+    "looks": "look n_blocks level spent at rejected",
     "warnings": "",
 }
 INNER_KEYS = {

@@ -30,6 +30,9 @@ class Look(NotebookRepr):
         metric.
     at
         Time of the look; None where it is not known.
+    rejected
+        Pairs (better, worse) that this look found different, on its own; None where they are not
+        known.
     """
 
     look: int
@@ -37,6 +40,7 @@ class Look(NotebookRepr):
     level: float
     spent: float
     at: datetime | None
+    rejected: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

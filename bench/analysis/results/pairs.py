@@ -84,7 +84,8 @@ class Pair(NotebookRepr):
     correlation
         Pearson's correlation of the paired values.
     verdict
-        Verdict on a relative to b.
+        Verdict on a relative to b. A `better` or `worse` of an earlier look stands, because the
+        looks share alpha.
     seeds_needed
         For an inconclusive pair, the number of blocks that finds the observed effect with power
         0.8.
@@ -94,6 +95,9 @@ class Pair(NotebookRepr):
     pvalue_max_t, pvalue_max_t_draws, pvalue_max_t_standard_error
         Adjusted p-value of step-down max-T over the same family, and its Monte Carlo draws and
         error; None where this correction was not declared. If it was, it determines the verdict.
+    earlier_look, verdict_of_look
+        Number of the first look whose verdict of a difference stands, and the verdict of the
+        current look alone. None where `verdict` is that of the current look alone.
     remarks
         Sentences on how to read the numbers of this pair. Left out of JSON where empty.
     """
@@ -127,6 +131,8 @@ class Pair(NotebookRepr):
     pvalue_max_t: float | None = None
     pvalue_max_t_draws: int | None = None
     pvalue_max_t_standard_error: float | None = None
+    earlier_look: int | None = None
+    verdict_of_look: Verdict | None = None
     remarks: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
 
     @property

@@ -218,7 +218,7 @@ class _Against:
         self._pairs = seen_from(comparison.pairs, leader.name)
 
     def _with(self, verdict: str) -> list[Pair]:
-        return [p for p in self._pairs if p.verdict == verdict]
+        return [p for p in self._pairs if p.verdict == verdict and p.verdict_of_look is None]
 
     def undecided(self) -> str:
         """Inconclusive and equivalent pairs."""
@@ -266,6 +266,11 @@ class _Against:
             clauses.append(
                 f"over their common {self._nouns.block.plural}, {_others(worse)} scored better"
             )
+        standing = [p for p in self._pairs if p.verdict_of_look is not None]
+        if better := [p for p in standing if p.verdict == "better"]:
+            clauses.append(f"at an earlier look it was better than {_others(better)}, which stands")
+        if worse := [p for p in standing if p.verdict == "worse"]:
+            clauses.append(f"at an earlier look {_others(worse)} scored better, which stands")
         if untested := self._with("not testable"):
             clauses.append(f"it could not be tested against {_others(untested)}")
         return "; ".join(clauses)
@@ -283,8 +288,10 @@ def _tally(comparison: Comparison) -> tuple[str, ...]:
     counts = Counter(p.verdict for p in comparison.pairs)
     within = f" within {metric.margin(margin)}" if margin is not None else ""
     different = counts["better"] + counts["worse"]
+    earlier = sum(p.verdict_of_look is not None for p in comparison.pairs)
+    since = f" ({earlier} of them by an earlier look only)" if earlier else ""
     parts = [
-        f"{different} differ{'s' if different == 1 else ''} significantly",
+        f"{different} differ{'s' if different == 1 else ''} significantly{since}",
         f"{counts['equivalent']} {_is(counts['equivalent'])} equivalent{within}",
         f"{counts['inconclusive']} {_is(counts['inconclusive'])} inconclusive",
     ]
