@@ -20,6 +20,7 @@ def declare() -> bench.SweepSpec:
         iterations=20,
         name="typed",
         looks=None,
+        correction="max-t",
         data_dir=None,
     )
     assert_type(spec.optimizers, tuple[bench.OptimizerSpec, ...])

@@ -112,6 +112,7 @@ class TestSpecify:
                 "--network mlp[hidden=100] --dataset digits --budget iterations",
             ),
             ({"looks": None, "alpha": 0.01, "name": "x"}, "--looks any --alpha 0.01 --name x"),
+            ({"correction": "max-t"}, "--correction max-t"),
             ({"margin": 0.01, "target": 0.9, "looks": 3}, "--margin 0.01 --target 0.9 --looks 3"),
         ],
     )

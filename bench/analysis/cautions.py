@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.correction import METHODS, NAMES, remedies
 from bench.analysis.reading import scale_of
 from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
-from bench.analysis.stats.descriptives import count_outliers
+from bench.analysis.stats.descriptives import count_outliers, quartiles
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import smallest_pvalue
 from bench.analysis.stats.rounding import FloatArray
@@ -34,7 +35,7 @@ def cautions(
     n_family = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
     runs = [_Runs.of(t, column[t.name], paired, parameters) for t in treatments]
     return (
-        *_too_few_blocks(parameters, pairs, power, n_family),
+        *_too_few_blocks(parameters, pairs, power, n_family, looks[-1].level),
         *_overspent(parameters, looks),
         *_outside_the_family(pairs),
         *(
@@ -84,14 +85,14 @@ class _Runs:
 
 
 def _too_few_blocks(
-    parameters: Parameters, pairs: tuple[Pair, ...], power: Power, n_family: int
+    parameters: Parameters, pairs: tuple[Pair, ...], power: Power, n_family: int, level: float
 ) -> Iterator[str]:
     if power.seeds_to_reject is None:
         return
     common = max(pair.n for pair in pairs)
     block = spoken(parameters.block)
     family = count(n_family, "pair")
-    needed = f"Holm's method over {family} needs {power.seeds_to_reject}"
+    needed = f"{METHODS[parameters.correction]} over {family} needs {power.seeds_to_reject}"
     if common < 2:
         yield (
             f"No pair can be tested: no pair has more than {count(common, block)} in common, and "
@@ -99,8 +100,16 @@ def _too_few_blocks(
         )
     elif common < power.seeds_to_reject:
         yield (
-            f"No difference can be significant with {count(common, block)}: the "
-            f"smallest attainable p-value is {smallest_pvalue(common):.3g}, and {needed}."
+            f"No difference can be significant with {count(common, block)} by "
+            f"{NAMES[parameters.correction]} of the exact test: the smallest attainable p-value is "
+            f"{smallest_pvalue(common):.3g}, and {needed}. "
+            + remedies(
+                parameters.correction,
+                common,
+                n_family,
+                level,
+                (spoken(parameters.treatment), block),
+            )
         )
 
 
@@ -157,13 +166,15 @@ def _missing(runs: _Runs) -> Iterator[str]:
 
 
 def _outliers(runs: _Runs) -> Iterator[str]:
-    n = count_outliers(runs.converged, runs.sign)
+    n = count_outliers(runs.converged, runs.sign, runs.parameters.margin)
     if n:
         side, quartile = ("below", "first") if runs.sign > 0 else ("above", "third")
+        q1, _, q3 = quartiles(runs.converged)
+        distance = "three interquartile ranges" if q1 < q3 else "the margin"
         verb, them = ("is an outlier", "it") if n == 1 else ("are outliers", "them")
         yield (
             f"{runs.treatment.name}: {n} of {count(len(runs.converged), 'run')} {verb} (more than "
-            f"three interquartile ranges {side} the {quartile} quartile); the median and the "
+            f"{distance} {side} the {quartile} quartile); the median and the "
             f"interquartile mean hardly depend on {them}."
         )
 

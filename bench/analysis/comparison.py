@@ -11,7 +11,8 @@ The procedure is fixed before the data are seen; no test is chosen from the data
 4. test every pair by the exact sign-flip permutation test
    (:mod:`~bench.analysis.stats.permutation`);
 5. adjust the p-values of all pairs by Holm's step-down method
-   (:mod:`~bench.analysis.stats.multiplicity`);
+   (:mod:`~bench.analysis.stats.multiplicity`), or, if declared, by step-down max-T
+   (:mod:`~bench.analysis.stats.max_t`);
 6. compute effect sizes (:mod:`~bench.analysis.stats.effects`);
 7. test for equivalence by two one-sided tests, in a separate Holm family
    (:mod:`~bench.analysis.stats.student`);
@@ -38,11 +39,23 @@ import pandas as pd
 
 from bench.analysis.cautions import cautions
 from bench.analysis.columns import brief, column_name, prepared
+from bench.analysis.correction import blocks_to_reject
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
-from bench.analysis.results import Comparison, Direction, Look, Parameters
+from bench.analysis.remarks import notes_on_pairs, with_remarks
+from bench.analysis.results import (
+    CORRECTIONS,
+    Comparison,
+    Correction,
+    Direction,
+    Look,
+    Pair,
+    Parameters,
+    Power,
+)
 from bench.analysis.scope import scope
 from bench.analysis.single_seed import single_seed
+from bench.analysis.standing import rejected_pairs, with_standing
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.omnibus import block_ranks, omnibus
 from bench.analysis.stats.power import seed_sufficiency
@@ -68,6 +81,7 @@ def compare(
     looks: Sequence[Look] = (),
     planned_looks: int | None = 1,
     win_threshold: float | None = None,
+    correction: Correction = "holm",
 ) -> Comparison:
     """Compare treatments that were run on the same blocks.
 
@@ -103,6 +117,10 @@ def compare(
     win_threshold
         Share of blocks, from 0.5 to below 1, that a treatment must win more than. An exact binomial
         test of every pair, with Holm's method in a separate family; verdicts do not depend on it.
+    correction
+        Adjustment of the p-values for the number of pairs, declared before the results are seen:
+        ``"holm"``, or ``"max-t"``, which can reject with fewer blocks but assumes more (see
+        :mod:`bench.analysis.stats.max_t`).
 
     Returns
     -------
@@ -114,11 +132,13 @@ def compare(
     TableError
         If the table cannot be compared: see :func:`bench.analysis.table.pair_up`.
     SpecError
-        If `alpha`, `margin`, `target`, `win_threshold` or `direction` is not allowed.
+        If `alpha`, `margin`, `target`, `win_threshold`, `direction` or `correction` is not
+        allowed.
 
     Notes
     -----
-    A pair is `better` or `worse` where Holm's p-value is at most the level of the look. Otherwise
+    A pair is `better` or `worse` where the adjusted p-value is at most the level of the look, or
+    where an earlier look found this (see :mod:`bench.analysis.standing`). Otherwise
     it is `equivalent` where Holm's p-value of the equivalence test is at most the level, and
     `inconclusive` where it is not. A pair with at least two common blocks and only zero differences
     is `identical`; any other pair with fewer than three common blocks is `not testable`. With fewer
@@ -150,6 +170,7 @@ def compare(
     if isinstance(margin, str) and margin == "default":
         margin = default_margin(str(value), paired.values)
     check_margin(margin)
+    check_correction(correction)
     parameters = Parameters(
         alpha=alpha,
         margin=margin,
@@ -160,6 +181,7 @@ def compare(
         n_blocks=len(paired.blocks),
         k=len(paired.treatments),
         win_threshold=win_threshold,
+        correction=correction,
     )
     taken = _checked_looks(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
     next_level = look_level(len(taken) + 1, alpha, planned_looks)
@@ -202,6 +224,12 @@ def check_win_threshold(threshold: float | None) -> None:
         )
 
 
+def check_correction(correction: str) -> None:
+    """Raise SpecError unless `correction` is one of :data:`CORRECTIONS`."""
+    if not isinstance(correction, str) or correction not in CORRECTIONS:
+        raise SpecError(f"correction must be {' or '.join(CORRECTIONS)}, got {brief(correction)}")
+
+
 def _compare(
     table: pd.DataFrame,
     paired: PairedTable,
@@ -214,17 +242,10 @@ def _compare(
     treatments = leaderboard(paired, parameters.alpha)
     order = [t.name for t in treatments]
     pairs = compare_pairs(paired, order, parameters, level, next_level)
-    power = seed_sufficiency(
-        max((pair.n for pair in pairs), default=0),
-        family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments)),
-        level,
-    )
-    ratios = [pair.variance_ratio for pair in pairs if pair.variance_ratio is not None]
-    power = replace(
-        power,
-        next_level=next_level if pairs else None,
-        variance_ratio=median(ratios) if ratios else None,
-    )
+    power = _power(pairs, parameters, sum(t.n > 0 for t in treatments), level, next_level)
+    looks = (*looks[:-1], replace(looks[-1], rejected=rejected_pairs(pairs)))
+    pairs = with_standing(pairs, looks)
+    pairs = with_remarks(pairs, parameters, power.seeds_to_reject or 0)
     return Comparison(
         parameters=parameters,
         treatments=treatments,
@@ -238,5 +259,26 @@ def _compare(
         scope=scope(table, paired, pairs, parameters, level),
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks),
-        notes=paired.notes,
+        notes=(*paired.notes, *notes_on_pairs(pairs, parameters.correction)),
+    )
+
+
+def _power(
+    pairs: Sequence[Pair],
+    parameters: Parameters,
+    n_treatments: int,
+    level: float,
+    next_level: float,
+) -> Power:
+    """Compute what the largest number of common blocks can show."""
+    n_tests = family_size([pair.pvalue for pair in pairs], n_treatments)
+    power = seed_sufficiency(max((pair.n for pair in pairs), default=0), n_tests, level)
+    if power.seeds_to_reject is not None:
+        needed = blocks_to_reject(parameters.correction, n_tests, level)
+        power = replace(power, seeds_to_reject=needed)
+    ratios = [pair.variance_ratio for pair in pairs if pair.variance_ratio is not None]
+    return replace(
+        power,
+        next_level=next_level if pairs else None,
+        variance_ratio=median(ratios) if ratios else None,
     )

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
+
 from bench.analysis.results import Pair, Parameters, Verdict
 from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
+from bench.analysis.stats.max_t import MaxT, max_t
 from bench.analysis.stats.multiplicity import holm
-from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.permutation import monte_carlo_error, sign_flip_test
 from bench.analysis.stats.power import seeds_for_equivalence, seeds_needed_each
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import posterior_shares, t_interval, t_pvalue, tost_pvalue
@@ -30,7 +33,7 @@ def compare_pairs(
     level: float,
     next_level: float | None = None,
 ) -> tuple[Pair, ...]:
-    """Compare every unordered pair of treatments once; all pairs form one Holm family.
+    """Compare every unordered pair of treatments once; all pairs form one family of tests.
 
     `order` holds the names of the treatments, best first: the order of the pairs. Intervals have
     level 1 - `parameters.alpha`; `level` is the family-wise level of the verdicts, and `next_level`
@@ -47,18 +50,17 @@ def compare_pairs(
         )
         for both, values, d in zip(names, common, differences, strict=True)
     ]
-    difference = holm([pair.pvalue for pair in pairs])
+    pairs = _adjusted(pairs, paired, parameters)
     equivalence = holm([pair.pvalue_equivalence for pair in pairs])
     wins = holm([pair.pvalue_wins for pair in pairs])
     judged = [
         replace(
             pair,
-            pvalue_holm=p,
             pvalue_equivalence_holm=q,
             pvalue_wins_holm=w,
-            verdict=decide_verdict(pair.verdict, p, q, level),
+            verdict=decide_verdict(pair.verdict, pair.pvalue_adjusted, q, level),
         )
-        for pair, p, q, w in zip(pairs, difference, equivalence, wins, strict=True)
+        for pair, q, w in zip(pairs, equivalence, wins, strict=True)
     ]
     stds = [
         d.moments.std if pair.verdict == "inconclusive" else None
@@ -81,7 +83,8 @@ def _with_seeds_needed(
     sizes = [pair.n for pair in pairs]
     to_find = seeds_needed_each(
         [_effect_to_find(pair) for pair in pairs],
-        next_level / _left([pair.pvalue for pair in pairs], [p.pvalue_holm for p in pairs], level),
+        next_level
+        / _left([pair.pvalue for pair in pairs], [p.pvalue_adjusted for p in pairs], level),
         sizes,
     )
     to_show: list[int | None] = [None] * len(pairs)
@@ -103,6 +106,37 @@ def _with_seeds_needed(
 def _left(pvalues: Sequence[float | None], adjusted: Sequence[float | None], level: float) -> int:
     """Return the number of tests that Holm's method has not rejected, at least 1."""
     return max(1, sum(p is not None for p in pvalues) - sum(at_most(p, level) for p in adjusted))
+
+
+def _adjusted(pairs: Sequence[Pair], paired: PairedTable, parameters: Parameters) -> list[Pair]:
+    """Return the pairs with their adjusted p-values: Holm's, and max-T if it was declared."""
+    adjusted = holm([pair.pvalue for pair in pairs])
+    found = [replace(pair, pvalue_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
+    tested = [i for i, pair in enumerate(found) if pair.pvalue is not None]
+    if parameters.correction != "max-t" or not tested:
+        return found
+    joint = _joint_test([found[i] for i in tested], paired)
+    for i, p in zip(tested, joint.pvalues.tolist(), strict=True):
+        error = None if joint.draws is None else monte_carlo_error(p, joint.draws)
+        found[i] = replace(
+            found[i],
+            pvalue_max_t=p,
+            pvalue_max_t_draws=joint.draws,
+            pvalue_max_t_standard_error=error,
+        )
+    return found
+
+
+def _joint_test(pairs: Sequence[Pair], paired: PairedTable) -> MaxT:
+    if len(pairs) == 1:  # nothing to adjust for, and this p-value is exact more often
+        (pair,) = pairs
+        return MaxT(pvalues=np.array([pair.pvalue]), draws=pair.pvalue_draws)
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    columns = [(column[pair.a], column[pair.b]) for pair in pairs]
+    return max_t(
+        np.column_stack([paired.units_of_blocks(a, b) for a, b in columns]),
+        np.array([paired.differences(a, b).slack for a, b in columns]),
+    )
 
 
 def measure_pair(
@@ -129,6 +163,7 @@ def measure_pair(
     wilson = effects.wilson_interval(wins, d.n, alpha)
     a12_interval = effects.a12_interval(x, y, sign, alpha)
     posterior, threshold = posterior_shares(moments, margin), parameters.win_threshold
+    test = sign_flip_test(d.units, d.slack)
     return Pair(
         a=a,
         b=b,
@@ -139,7 +174,7 @@ def measure_pair(
         simultaneous_ci_low=simultaneous.low,
         simultaneous_ci_high=simultaneous.high,
         statistic=None if moments.mean is None else d.total / d.units_per_one,
-        pvalue=sign_flip_pvalue(d.units, d.slack),
+        pvalue=None if test is None else test.pvalue,
         pvalue_holm=None,
         pvalue_t=t_pvalue(moments),
         pvalue_wilcoxon=wilcoxon_pvalue(d.values),
@@ -161,6 +196,8 @@ def measure_pair(
         a12_high=a12_interval.high,
         pvalue_wins=None if threshold is None else effects.win_pvalue(d.values, threshold),
         variance_ratio=effects.pairing_gain(x, y, moments),
+        pvalue_draws=None if test is None else test.draws,
+        pvalue_standard_error=None if test is None else test.standard_error,
     )
 
 
@@ -185,13 +222,16 @@ def _effect_to_find(pair: Pair) -> float | None:
 
 
 def decide_verdict(
-    nominal: Verdict, pvalue_holm: float | None, pvalue_equivalence_holm: float | None, level: float
+    nominal: Verdict,
+    pvalue_adjusted: float | None,
+    pvalue_equivalence_holm: float | None,
+    level: float,
 ) -> Verdict:
     """Return the verdict from the adjusted p-values, at the family-wise `level`.
 
     `nominal` is the verdict if the difference were significant: that of :func:`measure_pair`.
     """
-    if nominal in ("identical", "not testable") or at_most(pvalue_holm, level):
+    if nominal in ("identical", "not testable") or at_most(pvalue_adjusted, level):
         return nominal
     return "equivalent" if at_most(pvalue_equivalence_holm, level) else "inconclusive"
 

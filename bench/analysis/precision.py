@@ -181,7 +181,7 @@ def _places(written: Sequence[Decimal]) -> tuple[FloatArray, FloatArray]:
 
 def _decimals_in_words(written: Sequence[Decimal]) -> str | None:
     """Return a text such as ``4 decimals``; None where a value has too many digits."""
-    if max(len(d.as_tuple().digits) for d in written) > _MOST_DIGITS:
+    if any(len(d.as_tuple().digits) > _MOST_DIGITS for d in written):
         return None
     places = max(0, -min(map(_exponent, written)))
     return f"{places} decimal{'' if places == 1 else 's'}"

@@ -29,6 +29,7 @@ from bench.analysis.rates import RATE_COLUMNS, SCHEDULE_COLUMN, rate_curves
 from bench.analysis.results import (
     Block,
     Comparison,
+    Correction,
     Incident,
     Look,
     Parameters,
@@ -71,6 +72,7 @@ def analyse_sweep(
     looks: Sequence[Look] = (),
     planned_looks: int | None = 1,
     win_threshold: float | None = None,
+    correction: Correction = "holm",
 ) -> SweepAnalysis:
     """Analyse the rows of a sweep: final test accuracy, learning curves, times, and provenance.
 
@@ -85,7 +87,7 @@ def analyse_sweep(
         fractions.
     looks
         All looks at this sweep, the current one last; by default there is only one.
-    planned_looks, win_threshold
+    planned_looks, win_threshold, correction
         As in :func:`bench.analysis.compare`.
 
     Raises
@@ -94,7 +96,7 @@ def analyse_sweep(
         If a column is missing, the accuracies cannot be compared, or runs of one optimizer differ
         in its class or hyperparameters.
     SpecError
-        If `alpha`, `margin`, `target` or `win_threshold` is out of range.
+        If `alpha`, `margin`, `target`, `win_threshold` or `correction` is not allowed.
     """
     table = prepared(table)
     require_columns(table, COLUMNS)
@@ -106,6 +108,7 @@ def analyse_sweep(
         looks=looks,
         planned_looks=planned_looks,
         win_threshold=win_threshold,
+        correction=correction,
     )
     return describe_runs(
         table,

@@ -109,6 +109,12 @@ class PairedTable:
             self._differences[a, b] = found
         return self._differences[a, b]
 
+    def units_of_blocks(self, a: int, b: int) -> FloatArray:
+        """Return the differences of two treatments in units, shape (n,); 0 where one is missing."""
+        units = np.zeros(len(self.blocks))
+        units[~np.isnan(self.values[:, [a, b]]).any(axis=1)] = self.differences(a, b).units
+        return units
+
     def runs_of(self, column: int) -> FloatArray:
         """Return the values of one treatment over its own blocks, shape (n_own,)."""
         values = self.values[:, column]

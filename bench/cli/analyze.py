@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.cli.converters import fraction, positive, win_threshold
 from bench.cli.options import (
+    CORRECTION_HELP,
     STANDARD_OUTPUT,
     Command,
     add_comparison_outputs,
@@ -23,7 +24,7 @@ from bench.cli.options import (
 )
 from bench.cli.printing import print_note
 from bench.errors import TableError
-from bench.spec.model import Declaration
+from bench.spec.model import CORRECTIONS, Correction, Declaration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,14 @@ _COLUMNS = {
     "block": ("seed", "what pairs the runs"),
     "value": ("test_accuracy", "the result of a run"),
 }
+#: Options that replace what a sweep declared.
+JUDGING = ("alpha", "margin", "target", "correction")
 #: How a result that is nan or inf can be read, the default first.
 NAN_READINGS = ("diverged", "missing")
 #: Options that the command for the same analysis repeats, with their defaults.
 _REPEATED = {
     **{name: default for name, (default, _) in _COLUMNS.items()},
-    **dict.fromkeys(("direction", "alpha", "margin", "target", "win_threshold")),
+    **dict.fromkeys(("direction", *JUDGING)),
     "nan": NAN_READINGS[0],
 }
 _EXAMPLES = """\
@@ -112,6 +115,11 @@ def _add_judging(group: _ActionsContainer) -> None:
         "also test which treatments are better on more than this share of blocks, such as 0.75 "
         "(default: as declared, or no such test)",
     )
+    group.add_argument(
+        "--correction",
+        choices=CORRECTIONS,
+        help=f"{CORRECTION_HELP} (default: as declared or holm)",
+    )
 
 
 def analyze_command(arguments: Namespace) -> str:
@@ -153,14 +161,17 @@ def _analyse(request: _AnalysisRequest, arguments: Namespace) -> SweepAnalysis:
             f"{comparison.treatments[0].name!r} only: a comparison needs at least two"
         )
     if request.stored is not None:
-        request.stored.record_look()
+        request.stored.record_look(comparison if request.is_declared else None)
     analysis = describe_runs(request.table, comparison, name=request.name, target=request.target)
     return add_warnings(analysis, request.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _AnalysisRequest:
-    """A table, its source, and how to judge it."""
+    """A table, its source, and how to judge it.
+
+    `is_declared`: it is a sweep that is judged as it was declared.
+    """
 
     table: pd.DataFrame
     source: str
@@ -170,9 +181,11 @@ class _AnalysisRequest:
     margin: float | Literal["default"]
     target: float
     win_threshold: float | None
+    correction: Correction
     looks: tuple[Look, ...] = ()
     planned_looks: int | None = 1
     stored: StoredSweep | None = None
+    is_declared: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -191,6 +204,7 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
         looks=request.looks,
         planned_looks=request.planned_looks,
         win_threshold=request.win_threshold,
+        correction=request.correction,
     )
 
 
@@ -219,6 +233,7 @@ def _table_request(arguments: Namespace) -> _AnalysisRequest:
         margin=_given(arguments.margin, "default"),
         target=_given(arguments.target, Declaration.target),
         win_threshold=arguments.win_threshold,
+        correction=_given(arguments.correction, Declaration.correction),
     )
 
 
@@ -236,27 +251,27 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
         return None
     stored = open_sweep(path)
     declared = stored.spec.declaration
-    names = ("alpha", "margin", "target", "win_threshold")
-    given = {name: getattr(arguments, name) for name in names}
+    given = {name: getattr(arguments, name) for name in JUDGING}
     changed = {n: v for n, v in given.items() if v not in (None, getattr(declared, n))}
     is_primary = _roles(arguments) == PRIMARY
     ignored = list(arguments.ignore_column)
     stored = _declared_anew(stored, changed)
-    declared = stored.spec.declaration
+    declared, looks = stored.spec.declaration, stored.looks()
+    is_declared = is_primary and not changed and not ignored
     return _AnalysisRequest(
         table=without_columns(stored.rows, ignored),
         source=str(path),
         name=stored.spec.name,
-        command=stored.command
-        if is_primary and not changed and not ignored
-        else analyze_command(arguments),
+        command=stored.command if is_declared else analyze_command(arguments),
         alpha=declared.alpha,
         margin=declared.margin if is_primary else _given(arguments.margin, "default"),
         target=declared.target,
         win_threshold=declared.win_threshold,
-        looks=stored.looks(),
+        correction=declared.correction,
+        looks=looks if is_declared else tuple(replace(look, rejected=None) for look in looks),
         planned_looks=declared.looks,
         stored=stored,
+        is_declared=is_declared,
         notes=(
             *notes_on(stored),
             *(() if is_primary else (_secondary(arguments.value),)),
@@ -271,7 +286,7 @@ def _declared_anew(stored: StoredSweep, changes: dict[str, Any]) -> StoredSweep:
     return replace(stored, spec=replace(stored.spec, declaration=declaration))
 
 
-def _given(value: float | None, otherwise: Any) -> Any:
+def _given(value: float | str | None, otherwise: Any) -> Any:
     return otherwise if value is None else value
 
 
@@ -282,9 +297,9 @@ def _secondary(value: str) -> str:
     )
 
 
-def _undeclared(name: str, value: float) -> str:
-    what = name.replace("_", " ")
-    return f"Judged with {what} {value:g}, which is not what was declared before the runs."
+def _undeclared(name: str, value: float | str) -> str:
+    what, shown = name.replace("_", " "), value if isinstance(value, str) else f"{value:g}"
+    return f"Judged with {what} {shown}, which is not what was declared before the runs."
 
 
 COMMAND = Command(

@@ -38,11 +38,14 @@ def print_start(spec: SweepSpec, status: SweepStatus, placement: Placement, leve
         f"{count(n_planned, 'run')}{already}; {_described(placement)}",
         flush=True,
     )
-    needed = seeds_that_holm_needs(spec, level)
-    if len(spec.seeds) < needed:
+    if len(spec.seeds) < seeds_needed(spec, level):
+        from bench.analysis.correction import NAMES, remedies
+
+        n, correction = len(spec.seeds), spec.declaration.correction
+        help_ = remedies(correction, n, _n_pairs(spec), level, ("optimizer", "seed"))
         print(
-            f"note: with {count(len(spec.seeds), 'seed')} no difference can be significant at "
-            f"{_level(spec, level)}; {needed} seeds or more are needed",
+            f"note: with {count(n, 'seed')} no difference can be significant at "
+            f"{_level(spec, level)} by {NAMES[correction]} of the exact test. {help_}",
             flush=True,
         )
 
@@ -71,12 +74,13 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
     print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
     for line in _evaluations(spec, len(planned), estimated):
         print(line)
-    needed = seeds_that_holm_needs(spec, level)
+    needed = seeds_needed(spec, level)
     if needed:
+        correction = "Holm" if spec.declaration.correction == "holm" else "max-T"
         judgement = "enough" if len(spec.seeds) >= needed else "too few"
         print(
             f"seeds:  {len(spec.seeds)}, {judgement}: over {_pairs(spec)} at "
-            f"{_level(spec, level)}, Holm can reject nothing with fewer than {needed}"
+            f"{_level(spec, level)}, {correction} can reject nothing with fewer than {needed}"
         )
 
 
@@ -99,12 +103,12 @@ def _evaluations(spec: SweepSpec, n_runs: int, estimated: Estimate) -> Iterator[
     )
 
 
-def seeds_that_holm_needs(spec: SweepSpec, level: float) -> int:
-    """The least number of seeds at which Holm's test can reject at `level`; 0 without a pair."""
-    from bench.analysis.stats.power import seeds_to_reject
+def seeds_needed(spec: SweepSpec, level: float) -> int:
+    """The least number of seeds at which the tests can reject at `level`; 0 without a pair."""
+    from bench.analysis.correction import blocks_to_reject
 
     n_pairs = _n_pairs(spec)
-    return seeds_to_reject(n_pairs, level) if n_pairs else 0
+    return blocks_to_reject(spec.declaration.correction, n_pairs, level) if n_pairs else 0
 
 
 def _level(spec: SweepSpec, level: float) -> str:
@@ -205,7 +209,7 @@ def _ranking(analysis: SweepAnalysis) -> FittedTable:
             Column(f"{level} interval", [line.interval for line in lines], drop=5),
             Column("std", [line.std for line in lines], drop=6),
             Column("minus first", [p.difference if p else "" for p in compared], drop=2),
-            Column("adj. p", [p.p_holm if p else "" for p in compared], drop=3),
+            Column("adj. p", [p.p_adjusted if p else "" for p in compared], drop=3),
             Column("verdict", [p.word if p else "" for p in compared]),
         )
     )

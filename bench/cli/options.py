@@ -18,6 +18,15 @@ from bench.storage.files import require_output, write_atomically
 STANDARD_OUTPUT = Path("-")
 
 
+#: Help on the option ``--correction``, without the default.
+CORRECTION_HELP = (
+    "adjustment of the p-values for the number of pairs. holm: valid under any dependence of the "
+    "pairs. max-t: step-down max-T, which flips the signs of whole seeds; it can find differences "
+    "from 6 seeds on, but errs more often than alpha where the differences of the pairs are not "
+    "jointly symmetric, such as runs that sometimes collapse"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """A command of ``optimizer-bench``: texts of its help, its parser, and its action.

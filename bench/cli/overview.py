@@ -103,6 +103,7 @@ def _analyse(whole: SweepSpec, sweeps: Mapping[str, StoredSweep]) -> SweepAnalys
         alpha=level,
         margin=declared.margin,
         win_threshold=declared.win_threshold,
+        correction=declared.correction,
     )
     analysis = describe_runs(means, comparison, name=whole.name, target=declared.target)
     notes = [

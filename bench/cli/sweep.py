@@ -17,14 +17,22 @@ from bench.cli.converters import (
     up_to,
     win_threshold,
 )
-from bench.cli.options import Command
+from bench.cli.options import CORRECTION_HELP, Command
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.execution import fork_server
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
-from bench.spec.model import BUDGETS, EPOCHS, Declaration, SweepSpec, Workload, check_sweep_name
+from bench.spec.model import (
+    BUDGETS,
+    CORRECTIONS,
+    EPOCHS,
+    Declaration,
+    SweepSpec,
+    Workload,
+    check_sweep_name,
+)
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.resampling import parse_resampling
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST
@@ -95,6 +103,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
             target=arguments.target,
             looks=arguments.looks,
             win_threshold=arguments.win_threshold,
+            correction=arguments.correction,
         ),
         data_dir=arguments.data_dir,
     )
@@ -229,6 +238,12 @@ def _add_declaration(group: _ActionsContainer) -> None:
         metavar="X",
         help="also test which optimizers are better on more than this share of seeds, such as 0.75 "
         f"({NO_TEST!r}: no such test, default)",
+    )
+    group.add_argument(
+        "--correction",
+        choices=CORRECTIONS,
+        default=Declaration.correction,
+        help=f"{CORRECTION_HELP} (default {Declaration.correction})",
     )
 
 

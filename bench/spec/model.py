@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import typing
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -21,6 +22,9 @@ from bench.spec.resampling import WHOLE, parse_resampling
 
 #: Quantities that variants with different batch sizes may share: see :class:`SweepSpec`.
 EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
+#: Adjustment of the p-values for the number of pairs, the default first.
+Correction = typing.Literal["holm", "max-t"]
+CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +181,9 @@ class Declaration:
     win_threshold
         Share of the seeds, from 0.5 to below 1, that an optimizer must win more than in an extra
         test. None: no such test.
+    correction
+        Adjustment of the p-values for the number of pairs: ``holm``, or ``max-t`` (step-down max-T
+        with jointly flipped signs), which can reject with fewer seeds but assumes more.
     """
 
     alpha: float = 0.05
@@ -184,6 +191,7 @@ class Declaration:
     target: float = 0.95
     looks: int | None = 1
     win_threshold: float | None = None
+    correction: Correction = "holm"
 
     def __post_init__(self) -> None:
         for name in ("alpha", "margin", "target"):
@@ -200,6 +208,9 @@ class Declaration:
         is_number = isinstance(wins, int | float) and not isinstance(wins, bool)
         if wins is not None and not (is_number and 0.5 <= wins < 1):
             raise SpecError(f"win_threshold must lie from 0.5 to below 1, or be None, got {wins!r}")
+        if self.correction not in CORRECTIONS:
+            allowed = " or ".join(CORRECTIONS)
+            raise SpecError(f"correction must be {allowed}, got {self.correction!r:.80}")
 
 
 @dataclass(frozen=True, kw_only=True)

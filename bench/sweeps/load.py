@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.analysis import Look, SweepAnalysis, analyse_sweep, look_levels
+from bench.analysis import Comparison, Look, SweepAnalysis, analyse_sweep, look_levels
 from bench.errors import StoreError, UsageError
 from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
@@ -77,19 +77,28 @@ class StoredSweep:
         """
         declared = self.spec.declaration
         taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken]
-        return look_levels(taken, declared.alpha, declared.looks)
+        looks = look_levels(taken, declared.alpha, declared.looks)
+        return tuple(
+            replace(look, rejected=of_ledger.rejected)
+            for look, of_ledger in zip(looks, self._taken, strict=True)
+        )
 
-    def record_look(self) -> None:
+    def record_look(self, comparison: Comparison | None = None) -> None:
         """Write this look into the ledger; call it before a verdict is shown.
 
-        If the ledger cannot be written, as in a read-only directory, a warning says so.
+        If `comparison` is the declared one, the differences that it found are recorded too, because
+        they stand at later looks. If a look cannot be written, as in a read-only directory, a
+        warning says so.
         """
         if self.store is None or len(self.spec.optimizers) < 2:
             return
+        ledger = Ledger(self.store.looks_file)
+        rejected = None if comparison is None else comparison.looks[-1].rejected
         try:
-            Ledger(self.store.looks_file).record(self._taken)
+            ledger.record((*self._taken[:-1], replace(self._taken[-1], rejected=rejected)))
         except StoreError as error:
-            warnings.warn(f"this look at the results is not recorded: {error}", stacklevel=2)
+            if len(self._taken) > len(ledger.read()):  # else the look itself is recorded
+                warnings.warn(f"this look at the results is not recorded: {error}", stacklevel=2)
 
     @cached_property
     def _taken(self) -> Sequence[TakenLook]:
@@ -211,9 +220,10 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
         looks=stored.looks(),
         planned_looks=spec.declaration.looks,
         win_threshold=spec.declaration.win_threshold,
+        correction=spec.declaration.correction,
     )
     if recorded:
-        stored.record_look()
+        stored.record_look(analysis.comparison)
     return add_warnings(analysis, notes_on(stored))
 
 

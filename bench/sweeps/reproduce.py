@@ -64,7 +64,7 @@ def declared_settings(
     if epochs is not None:
         del found["iterations"]
         found["epochs"] = DeclaredSetting(value=epochs)
-    for option in ("alpha", "margin", "target"):
+    for option in ("alpha", "margin", "target", "correction"):
         found[option] = DeclaredSetting(
             value=declaration[option], default=getattr(Declaration, option)
         )

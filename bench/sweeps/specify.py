@@ -13,7 +13,14 @@ from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import refuse_endless_warmups, resolve_variant
 from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
-from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
+from bench.spec.model import (
+    EPOCHS,
+    Correction,
+    Declaration,
+    SweepSpec,
+    Workload,
+    default_sweep_name,
+)
 from bench.spec.resampling import n_drawn, parse_resampling
 from bench.sweeps.reproduce import DEFAULT_SEEDS
 
@@ -36,6 +43,7 @@ def specify(
     target: float = Declaration.target,
     looks: int | None = Declaration.looks,
     win_threshold: float | None = Declaration.win_threshold,
+    correction: Correction = Declaration.correction,
     data_dir: Path | str | None = None,
 ) -> SweepSpec:
     """Declare a sweep; the settings are those of the command line, and are checked here.
@@ -70,7 +78,7 @@ def specify(
         (``"epochs"``) or of updates (``"iterations"``).
     name
         Name of the sweep; by default the dataset and what differs from the default workload.
-    alpha, margin, target, looks, win_threshold
+    alpha, margin, target, looks, win_threshold, correction
         How the results are tested: see :class:`~bench.spec.model.Declaration`.
     data_dir
         Cache of the unpacked dataset; a user's own dataset is read here.
@@ -98,7 +106,12 @@ def specify(
         budget=budget,
         name=name,
         declaration=Declaration(
-            alpha=alpha, margin=margin, target=target, looks=looks, win_threshold=win_threshold
+            alpha=alpha,
+            margin=margin,
+            target=target,
+            looks=looks,
+            win_threshold=win_threshold,
+            correction=correction,
         ),
         data_dir=None if data_dir is None else Path(data_dir),
     )

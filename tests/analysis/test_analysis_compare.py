@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -146,7 +147,7 @@ def test_the_sensitivity_columns_never_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["sign_flip_pvalue", "wilcoxon_pvalue", "t_pvalue", "tost_pvalue", "holm"]
+    "name", ["sign_flip_test", "wilcoxon_pvalue", "t_pvalue", "tost_pvalue", "holm"]
 )
 def test_error_in_a_test_is_raised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """pyperf reports a difference as significant if its test raises an exception."""
@@ -160,7 +161,7 @@ def test_error_in_a_test_is_raised(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_without_a_p_value_nothing_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs_module, "sign_flip_pvalue", lambda *_: None)
+    monkeypatch.setattr(pairs_module, "sign_flip_test", lambda *_: None)
     pair = compare(long({"x": SHIFTED["better"], "y": BASE})).pairs[0]
     assert (pair.pvalue, pair.pvalue_holm, pair.verdict) == (None, None, "inconclusive")
 
@@ -193,12 +194,46 @@ def test_too_few_seeds_give_a_warning() -> None:
     assert {p.verdict for p in comparison.pairs} <= {"inconclusive", "equivalent"}
     assert all(p.pvalue is not None and p.seeds_needed >= 11 for p in comparison.pairs)
     assert comparison.warnings[0] == (
-        "No difference can be significant with 10 seeds: the smallest attainable p-value is "
-        "0.00195, and Holm's method over 28 pairs needs 11."
+        "No difference can be significant with 10 seeds by Holm's correction of the exact test: "
+        "the smallest attainable p-value is 0.00195, and Holm's method over 28 pairs needs 11. "
+        "What would help: 11 seeds, at most 7 optimizers, or --correction max-t, declared before "
+        "the runs (6 seeds)."
     )
     enough = {name: [*column, column[0]] for name, column in columns.items()}
     assert compare(long(enough)).pairs[0].verdict == "better"
     assert not any("No difference" in warning for warning in compare(long(enough)).warnings)
+
+
+def test_an_interval_that_contradicts_the_verdict_is_explained() -> None:
+    """With ten seeds and 28 pairs, most simultaneous intervals leave out 0 and no pair differs."""
+    columns = {f"o{i}": noisy(9000 + 100 * i, 10, i) for i in range(8)}
+    comparison = compare(long(columns))
+    pair = comparison.pairs[0]
+    assert (pair.verdict, pair.simultaneous_ci_low > 0) == ("inconclusive", True)
+    assert pair.remarks == (
+        "The simultaneous interval leaves out 0, but no difference counts as shown. The interval "
+        "is Student's, at Bonferroni's level, and assumes normally distributed differences. The "
+        "verdict is by Holm's correction of the exact test, which does not. With 10 seeds it "
+        "cannot find any difference; it needs 11.",
+    )
+    assert json.loads(to_json(comparison))["pairs"][0]["remarks"] == list(pair.remarks)
+    assert comparison.notes[-1].startswith(
+        "The simultaneous interval leaves out 0 without a verdict of a difference for 28 of 28 "
+        "pairs (o7 against o6, o7 against o5, o7 against o4, o7 against o3, 24 more). "
+    )
+    enough = compare(long({name: [*column, column[0]] for name, column in columns.items()}))
+    assert {p.remarks for p in enough.pairs} == {()}
+
+
+def test_a_verdict_beside_an_interval_with_zero_is_explained() -> None:
+    odd = compare(long({"x": [9701] * 7 + [9999], "y": [9700] * 8}))
+    (pair,) = odd.pairs
+    assert pair.simultaneous_ci_low < 0 < pair.simultaneous_ci_high
+    assert pair.remarks[0].startswith("The simultaneous interval contains 0, but the verdict is ")
+    assert (
+        "contains 0 beside a verdict of a difference for 1 of 1 pair (x against y)"
+        in (odd.notes[-1])
+    )
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 1000])
@@ -360,6 +395,23 @@ def test_constant_columns_are_pointed_out() -> None:
     comparison = compare(long({"x": [1135] * 20, "y": BASE}))
     assert "x: all 20 runs have the same test_accuracy, 11.35 %." in comparison.warnings
     assert pair_of(comparison, "x", "y").correlation is None
+
+
+@pytest.mark.parametrize(
+    ("last", "margin", "is_outlier"),
+    [(9799, 0.002, False), (9780, 0.002, False), (9779, 0.002, True), (1000, None, False)],
+)
+def test_tied_runs_make_no_outlier_of_one_within_the_margin(
+    last: int, margin: float | None, is_outlier: bool
+) -> None:
+    """Nineteen runs at 0.9800 have no interquartile range: 0.9799 was called an outlier."""
+    columns = {"x": [9800] * 19 + [last], "y": noisy(9700, 20, 1)}
+    warnings = [w for w in compare(long(columns), margin=margin).warnings if "outlier" in w]
+    expected = (
+        "x: 1 of 20 runs is an outlier (more than the margin below the first quartile); the median "
+        "and the interquartile mean hardly depend on it."
+    )
+    assert warnings == ([expected] if is_outlier else [])
 
 
 def test_outliers_are_pointed_out_on_the_bad_side_alone() -> None:
@@ -532,7 +584,7 @@ def test_every_pvalue_is_a_pvalue(columns: list[list[int]]) -> None:
 def drawn() -> pd.DataFrame:
     """Return so many floats that both exact methods are too expensive."""
     rng = np.random.default_rng(2)
-    return long_table({"x": rng.random(40), "y": rng.random(40)})
+    return long_table({"x": rng.random(50), "y": rng.random(50)})
 
 
 def test_the_seed_of_the_monte_carlo_test_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -543,6 +595,20 @@ def test_the_seed_of_the_monte_carlo_test_is_used(monkeypatch: pytest.MonkeyPatc
     after = compare(drawn()).pairs[0].pvalue
     assert after != before
     assert after == pytest.approx(before, abs=0.01)
+
+
+def test_a_monte_carlo_pvalue_says_so() -> None:
+    comparison = compare(drawn())
+    (pair,) = comparison.pairs
+    assert pair.pvalue_draws == permutation.MONTE_CARLO_DRAWS
+    error = math.sqrt(pair.pvalue * (1 - pair.pvalue) / permutation.MONTE_CARLO_DRAWS)
+    assert pair.pvalue_standard_error == pytest.approx(error)
+    assert pair.remarks[0].startswith(
+        "The sign-flip p-value is a Monte Carlo estimate from 99,999 random patterns of signs"
+    )
+    assert comparison.notes[-1].startswith("p-values by Monte Carlo: 1 of 1 pair")
+    exact = compare(long({"x": SHIFTED["better"], "y": BASE}))
+    assert (exact.pairs[0].pvalue_draws, exact.pairs[0].remarks, exact.notes) == (None, (), ())
 
 
 def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
@@ -557,7 +623,7 @@ def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
 # --- JSON ------------------------------------------------------------------------------------
 
 KEYS = {
-    "parameters": "alpha margin direction value treatment block n_blocks k win_threshold",
+    "parameters": "alpha margin direction value treatment block n_blocks k win_threshold correction",
     "treatments": "name n n_diverged n_failed mean std median q1 q3 iqm min max ci_low ci_high "
     "mean_rank",
     "omnibus": "chi2 df pvalue f_statistic f_pvalue n_blocks",
@@ -565,12 +631,14 @@ KEYS = {
     "statistic pvalue pvalue_holm pvalue_t pvalue_wilcoxon pvalue_equivalence "
     "pvalue_equivalence_holm dz gz win_rate win_rate_low win_rate_high a12 correlation verdict "
     "seeds_needed seeds_needed_equivalence posterior_below posterior_within posterior_above "
-    "a12_low a12_high pvalue_wins pvalue_wins_holm variance_ratio",
+    "a12_low a12_high pvalue_wins pvalue_wins_holm variance_ratio "
+    "pvalue_draws pvalue_standard_error pvalue_max_t pvalue_max_t_draws "
+    "pvalue_max_t_standard_error earlier_look verdict_of_look",
     "power": "smallest_pvalue seeds_to_reject minimum_detectable_dz next_level variance_ratio",
     "single_seed": "leader n_blocks best_shares pairs curve n_draws",
     "time_to_target": "target data budget treatments pairs logrank unit resolution",
     "scope": "n_examples pairs",
-    "looks": "look n_blocks level spent at",
+    "looks": "look n_blocks level spent at rejected",
     "warnings": "",
 }
 INNER_KEYS = {

@@ -13,7 +13,12 @@ from scipy import stats
 
 from bench.analysis.stats import permutation
 from bench.analysis.stats.differences import paired_differences
-from bench.analysis.stats.permutation import MONTE_CARLO_DRAWS, flip_pvalue, sign_flip_pvalue
+from bench.analysis.stats.permutation import (
+    MONTE_CARLO_DRAWS,
+    flip_test,
+    sign_flip_pvalue,
+    sign_flip_test,
+)
 from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 
 whole_differences = st.lists(st.integers(-60, 60), min_size=2, max_size=10)
@@ -23,6 +28,33 @@ def brute_force(d: np.ndarray) -> float:
     """Return the share of sign patterns with a sum at least as far from zero as that of `d`."""
     patterns = np.array(list(itertools.product([-1, 1], repeat=len(d))))
     return float(np.mean(np.abs(patterns @ np.abs(d)) >= abs(d.sum())))
+
+
+def brute_force_of_floats(d: np.ndarray, slack: float) -> float:
+    """Return the same share for many values, where sums within `slack` count as equal.
+
+    Half of the patterns are added to the other half, in blocks: nothing is sorted or searched.
+    """
+    left, right = d[: len(d) // 2], d[len(d) // 2 :]
+    halves = [
+        np.array(list(itertools.product([-1.0, 1.0], repeat=len(h)))) @ h for h in (left, right)
+    ]
+    least = abs(d.sum()) - slack
+    extreme = sum(
+        np.count_nonzero(np.abs(block[:, np.newaxis] + halves[1]) >= least)
+        for block in np.array_split(halves[0], max(1, len(halves[0]) // 64))
+    )
+    return extreme / 2 ** len(d)
+
+
+def flip_pvalue(d: np.ndarray) -> float:
+    return flip_test(d).pvalue
+
+
+def losses(n: int, seed: int = 38) -> np.ndarray:
+    """Return differences of test losses: floats without ties."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(0.1, 0.01, n) - rng.normal(0.1044, 0.01, n)
 
 
 def brute_force_wilcoxon(d: np.ndarray) -> float:
@@ -73,7 +105,7 @@ def test_convolution_and_enumeration_are_each_used(monkeypatch: pytest.MonkeyPat
     assert flip_pvalue(few) == brute_force(few)
     monkeypatch.undo()
     monkeypatch.setattr(permutation, "_light_share_by_enumeration", refuse)
-    monkeypatch.setattr(permutation, "_monte_carlo_pvalue", refuse)
+    monkeypatch.setattr(permutation, "_monte_carlo", refuse)
     assert 0 < flip_pvalue(many) < 1
 
 
@@ -84,15 +116,57 @@ def test_monte_carlo_is_close_fixed_and_never_zero(monkeypatch: pytest.MonkeyPat
     drawn = flip_pvalue(d)
     assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / MONTE_CARLO_DRAWS))
     assert drawn == flip_pvalue(d) == flip_pvalue(-d[::-1])
-    assert flip_pvalue(np.arange(100.0, 160.0)) == 1 / (MONTE_CARLO_DRAWS + 1)
+    assert flip_pvalue(np.append(np.arange(100.0, 160.0), -500)) == 1 / (MONTE_CARLO_DRAWS + 1)
 
 
-def test_floats_beyond_enumeration_are_drawn() -> None:
-    d = np.random.default_rng(5).normal(0.05, 1, 40)
+@pytest.mark.parametrize("n", [23, 25, pytest.param(30, marks=pytest.mark.slow)])
+def test_floats_are_counted_exactly(n: int) -> None:
+    """Thirty differences of losses had a Monte Carlo p-value that was called exact."""
+    d = losses(n)
+    held = paired_differences(d, np.zeros(n))
+    found = sign_flip_test(held.units, held.slack)
+    assert (found.draws, found.standard_error) == (None, None)
+    assert found.pvalue == brute_force_of_floats(held.units, held.slack)
+
+
+def test_forty_floats_are_close_to_the_t_test() -> None:
+    d = losses(40)
     held = paired_differences(d, np.zeros(40))
-    p = sign_flip_pvalue(held.units, held.slack)
-    assert p == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.03)
-    assert p * (MONTE_CARLO_DRAWS + 1) == pytest.approx(round(p * (MONTE_CARLO_DRAWS + 1)))
+    found = sign_flip_test(held.units, held.slack)
+    assert found.draws is None
+    assert found.pvalue == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.005)
+
+
+def test_tied_floats_are_counted_as_their_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.random.default_rng(4).integers(-30, 40, 34)
+    held = paired_differences(counts / 10_000, np.zeros(34))
+    monkeypatch.setattr(permutation, "MAX_CELLS", -1)  # enumerate
+    found = sign_flip_test(held.units, held.slack)
+    assert found.draws is None
+    monkeypatch.undo()
+    assert found.pvalue == sign_flip_pvalue(counts)
+
+
+def test_more_floats_are_drawn_and_say_so() -> None:
+    d = losses(41)
+    held = paired_differences(d, np.zeros(41))
+    found = sign_flip_test(held.units, held.slack)
+    assert found.draws == MONTE_CARLO_DRAWS
+    assert found.pvalue == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.01)
+    drawn = found.pvalue * (MONTE_CARLO_DRAWS + 1)
+    assert drawn == pytest.approx(round(drawn))
+    assert found.standard_error == pytest.approx(
+        math.sqrt(found.pvalue * (1 - found.pvalue) / MONTE_CARLO_DRAWS)
+    )
+
+
+def test_the_number_of_patterns_is_bounded_by_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permutation, "MAX_FLIPS", 20_000 * 1_000)
+    d = np.rint(np.random.default_rng(0).normal(0.05, 1, 1_000) * 1e12)
+    found = sign_flip_test(d, 1_000)
+    assert found.draws == 20_000
+    assert found.pvalue == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.02)
+    assert sign_flip_test(np.tile(d, 10), 1_000).draws == permutation.MIN_DRAWS
 
 
 @pytest.mark.parametrize("n", [2, 10, 500, 1000, 1074, 2500])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis import Comparison, Look, compare, look_levels
+from bench.analysis import Comparison, Look, compare, look_levels, to_json
 from bench.analysis.stats.power import minimum_detectable_dz, seeds_needed
 from bench.analysis.stats.sequential import look_level
 
@@ -184,8 +186,9 @@ def test_too_few_seeds_for_the_level_are_pointed_out() -> None:
     alone, second = of_two()
     assert not any("No difference can be significant" in w for w in alone.warnings)
     assert second.warnings[0] == (
-        "No difference can be significant with 6 seeds: the smallest attainable p-value is 0.0312, "
-        "and Holm's method over 1 pair needs 7."
+        "No difference can be significant with 6 seeds by Holm's correction of the exact test: the "
+        "smallest attainable p-value is 0.0312, and Holm's method over 1 pair needs 7. What would "
+        "help: 7 seeds."
     )
 
 
@@ -200,8 +203,9 @@ def test_everything_that_is_not_judged_stays() -> None:
 def test_the_last_look_is_the_one_that_judges() -> None:
     alone, second = of_two()
     assert (alone.level, second.level) == (0.05, 0.025)
-    assert alone.looks == look_levels([(6, None)], 0.05, planned=1)
-    assert second.looks == TWO
+    (look,) = look_levels([(6, None)], 0.05, planned=1)
+    assert alone.looks == (replace(look, rejected=(("x", "y"),)),)
+    assert second.looks == (TWO[0], replace(TWO[1], rejected=()))
 
 
 def test_an_earlier_look_at_another_level_does_not_judge() -> None:
@@ -230,7 +234,10 @@ def test_seeds_needed_are_at_the_level_of_the_next_look() -> None:
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
 def test_without_looks_it_is_the_only_one_at_alpha(alpha: float) -> None:
     comparison = compare(long(SIX), alpha=alpha)
-    assert comparison.looks == (Look(look=1, n_blocks=6, level=alpha, spent=alpha, at=None),)
+    (look,) = comparison.looks
+    assert look == Look(
+        look=1, n_blocks=6, level=alpha, spent=alpha, at=None, rejected=look.rejected
+    )
     assert compare(long(SIX), alpha=alpha, looks=comparison.looks) == comparison
 
 
@@ -279,3 +286,61 @@ def test_declared_looks_are_no_reason_to_warn(planned: int) -> None:
 @pytest.mark.parametrize("taken", [1, 2, 50])
 def test_any_number_declared_is_no_reason_to_warn(taken: int) -> None:
     assert overspent(look_levels([(6, None)] * taken, 0.05, planned=None)) == []
+
+
+# --- earlier verdicts ------------------------------------------------------------------------
+
+
+def at_look_two(x: list[int], *rejected: tuple[str, str], **options: Any) -> Comparison:
+    """Compare x with 9700 at the second of two looks; the first found `rejected`."""
+    first, second = look_levels([(6, None), (len(x), None)], 0.05, planned=2)
+    looks = (replace(first, rejected=rejected), second)
+    return compare(long({"x": x, "y": [9700] * len(x)}), looks=looks, **options)
+
+
+CLOSE = [9701, 9699, 9703, 9698, 9702, 9700, 9701, 9697]
+
+
+@pytest.mark.parametrize(("margin", "now"), [(0.002, "equivalent"), (None, "inconclusive")])
+def test_an_earlier_rejection_stands(margin: float | None, now: str) -> None:
+    """With more seeds, a pair that was better became equivalent."""
+    comparison = at_look_two(CLOSE, ("x", "y"), margin=margin)
+    (pair,) = comparison.pairs
+    assert (pair.a, pair.verdict, pair.earlier_look, pair.verdict_of_look) == (
+        "x",
+        "better",
+        1,
+        now,
+    )
+    assert pair.seeds_needed is None
+    assert pair.remarks == (
+        "x was better than y at look 1. This verdict stands, because the looks share alpha. This "
+        f"look alone gives: {now}.",
+    )
+    assert (
+        "An earlier look found a difference that this look alone does not for 1 of 1 pair"
+        in (comparison.notes[-1])
+    )
+    assert [look.rejected for look in comparison.looks] == [(("x", "y"),), ()]
+    stored = json.loads(to_json(comparison))
+    assert stored["looks"][0]["rejected"] == [["x", "y"]]
+    assert stored["pairs"][0]["verdict_of_look"] == now
+
+
+def test_an_earlier_rejection_stands_in_the_direction_that_it_had() -> None:
+    (pair,) = at_look_two(CLOSE, ("y", "x")).pairs
+    assert (pair.a, pair.verdict, pair.verdict_of_look) == ("x", "worse", "equivalent")
+
+
+def test_a_difference_at_this_look_needs_no_earlier_one() -> None:
+    for rejected in ((), (("x", "y"),), (("y", "x"),)):
+        comparison = at_look_two([*range(9710, 9718)], *rejected)
+        (pair,) = comparison.pairs
+        assert (pair.verdict, pair.earlier_look, pair.verdict_of_look) == ("better", None, None)
+        assert comparison.looks[-1].rejected == (("x", "y"),)
+
+
+def test_without_an_earlier_rejection_nothing_stands() -> None:
+    for rejected in ((), (("x", "z"),)):
+        (pair,) = at_look_two(CLOSE, *rejected).pairs
+        assert (pair.verdict, pair.verdict_of_look) == ("equivalent", None)

@@ -211,7 +211,8 @@ class TestSmallSweep:
         out = (small_sweep / "stdout.txt").read_text()
         assert "8 optimizers x 3 seeds = 24 runs" in out
         assert "with 3 seeds no difference can be significant" in out
-        assert "11 seeds or more are needed" in out
+        assert "by Holm's correction of the exact test. What would help: 11 seeds, or" in out
+        assert "--correction max-t, declared before the runs (6 seeds)." in out
         assert "24/24 runs, 0 failed" in out
         assert "report:    reports/small.html" in out
         assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 60" in out
@@ -312,6 +313,17 @@ class TestSmallSweep:
         assert "at level 0.00833 (this look's share of alpha 0.05), Holm can" in finished.out
         assert "reject nothing with fewer than 13" in finished.out
         assert sorted(small_sweep.rglob("*")) == before
+
+
+def test_a_dry_run_counts_the_seeds_that_the_declared_correction_needs(
+    call_command: CommandCall,
+) -> None:
+    asked = ("sweep", "--seeds", "6", "--dry-run")
+    by_holm, by_max_t = call_command(*asked), call_command(*asked, "--correction", "max-t")
+    assert "seeds:  6, too few" in by_holm.out
+    assert "Holm can reject nothing with fewer than 11" in by_holm.out
+    assert "seeds:  6, enough" in by_max_t.out
+    assert "max-T can reject nothing with fewer than 6" in by_max_t.out
 
 
 def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) -> None:

@@ -68,6 +68,7 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("target: .9", ["--target", "0.9"]),
     ("looks: any", ["--looks", "any"]),
     ("win-threshold: .75", ["--win-threshold", "0.75"]),
+    ("correction: max-t", ["--correction", "max-t"]),
     ("n-jobs: -1", ["--n-jobs", "-1"]),
     ("device: cpu", ["--device", "cpu"]),
     ("stack: 4", ["--stack", "4"]),

@@ -166,7 +166,8 @@ def test_pairs_without_common_seeds_are_no_tests(missing: Any) -> None:
 def test_too_few_seeds_are_counted_over_the_tested_pairs() -> None:
     comparison = accuracies({"a": A[:5], "b": B[:5], "c": NONE[:5]})
     assert said(comparison).startswith(
-        "5 seeds are too few: with 2 optimizers, no difference can be significant below 6 seeds."
+        "5 seeds are too few: with 2 optimizers, no difference can be significant below 6 seeds "
+        "by Holm's correction of the exact test."
     )
     assert "Holm's method over 1 pair needs 6" in comparison.warnings[0]
 
@@ -178,7 +179,7 @@ def test_too_few_common_seeds_are_said_in_the_headline_too() -> None:
     )
     assert said(comparison).startswith(
         "5 seeds in common are too few: with 2 optimizers, no difference can be significant below "
-        "6 seeds."
+        "6 seeds by Holm's correction of the exact test."
     )
     assert comparison.warnings[0].startswith("No difference can be significant with 5 seeds")
 

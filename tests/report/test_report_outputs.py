@@ -183,7 +183,7 @@ def test_markdown_holds_the_leaderboard_and_all_pairs(case: str) -> None:
     for pair in comparison.pairs:
         line = pair_line(pair, comparison)
         cells = [visible(f"{line.a} against {line.b}"), line.difference, line.interval]
-        cells += [line.simultaneous, line.p_holm, line.dz, line.win_rate, line.verdict]
+        cells += [line.simultaneous, line.p_adjusted, line.dz, line.win_rate, line.verdict]
         assert cells in page.rows
 
 

@@ -228,7 +228,7 @@ def test_matrix_reads_row_against_column() -> None:
     assert below is not None
     assert (above.mark.css, below.mark.css) == ("better", "worse")
     assert above.cells.difference == "+" + below.cells.difference.lstrip("−")
-    assert above.cells.p_holm == below.cells.p_holm
+    assert above.cells.p_adjusted == below.cells.p_adjusted
     assert all(row.cells[i] is None for i, row in enumerate(view.pairs.matrix))
 
 

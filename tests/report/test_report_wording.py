@@ -148,7 +148,8 @@ def test_one_seed_opens_with_its_worthlessness() -> None:
 def test_too_few_seeds_open_with_that() -> None:
     text = words(sweep(n=5).comparison)
     assert text.startswith(
-        "5 seeds are too few: with 8 optimizers, no difference can be significant below 11 seeds."
+        "5 seeds are too few: with 8 optimizers, no difference can be significant below 11 seeds "
+        "by Holm's correction of the exact test."
     )
     assert "This is not a significant result" in text
 

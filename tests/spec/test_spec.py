@@ -146,6 +146,7 @@ def test_a_variant_name_parses_to_its_overrides(overrides: dict[str, object]) ->
         (lambda: Declaration(target=1.0), "target must lie"),
         (lambda: Declaration(win_threshold=0.4), "win_threshold must lie from 0.5 .* got 0.4"),
         (lambda: Declaration(win_threshold=True), "win_threshold must lie from 0.5 .* got True"),
+        (lambda: Declaration(correction="bh"), "correction must be holm or max-t, got 'bh'"),
         (lambda: sweep(optimizers=()), "at least one optimizer"),
         (lambda: sweep(seeds=()), "at least one seed"),
         (lambda: sweep(seeds=(1, 2, 1)), "got 1 twice"),

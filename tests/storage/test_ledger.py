@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,18 @@ def test_the_same_seeds_with_fewer_runs_missing_are_another_look(book: Ledger) -
     assert len(book.with_look(look(range(3), LATER, missing=4))) == 1
 
 
+def test_rejections_are_kept_and_added_to_a_look_without_them(book: Ledger) -> None:
+    found = (("adam", "sgd"),)
+    book.record(book.with_look(look(range(3))))
+    both = book.with_look(look(range(6), LATER))
+    book.record(both)
+    book.record((replace(both[0], rejected=found),))
+    assert [taken.rejected for taken in book.read()] == [found, None]
+    book.record((replace(both[0], rejected=(("adam", "rmsprop"),)),))  # other optimizers
+    book.record((replace(both[0], rejected=None),))
+    assert book.read()[0].rejected == (("adam", "rmsprop"), ("adam", "sgd"))
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -71,6 +84,9 @@ def test_the_same_seeds_with_fewer_runs_missing_are_another_look(book: Ledger) -
         '{"looks": [{"seeds": "x", "missing": 0, "at": "2026-11-24"}]}',
         '{"looks": [{"seeds": "0-9", "missing": [], "at": "2026-11-24"}]}',
         '{"looks": [{"seeds": "0-9", "missing": 0, "at": "yesterday"}]}',
+        '{"looks": [{"seeds": "0", "missing": 0, "at": "2026-11-24", "rejected": 3}]}',
+        '{"looks": [{"seeds": "0", "missing": 0, "at": "2026-11-24", "rejected": ["ab"]}]}',
+        '{"looks": [{"seeds": "0", "missing": 0, "at": "2026-11-24", "rejected": [["a", 1]]}]}',
         '{"looks": 3}',
         '{"looks": [{"seeds": 5, "missing": 0, "at": "x"}]}',
         "\xff",
@@ -124,7 +140,9 @@ def test_adding_seeds_after_a_look_costs_level(here: Here) -> None:
     assert here.levels("results/x") == [(1, 3, 0.05)]
     shutil.copy("results/x/runs.parquet", "rows.parquet")
     alone = here.comparison("rows.parquet")["looks"]  # rows alone keep no ledger
-    assert alone == [{"look": 1, "n_blocks": 4, "level": 0.05, "spent": 0.05, "at": None}]
+    assert alone == [
+        {"look": 1, "n_blocks": 4, "level": 0.05, "spent": 0.05, "at": None, "rejected": []}
+    ]
 
 
 @pytest.mark.parametrize(("looks", "expected"), [("2", [0.025, 0.025]), ("any", [0.025, 0.008333])])
@@ -198,3 +216,26 @@ def test_a_ledger_that_cannot_be_written_is_a_warning(call_command: CommandCall)
         assert "this look at the results is not recorded" in finished.err
     finally:
         ledger.parent.chmod(0o755)
+
+
+def test_an_earlier_rejection_stands_in_json_and_on_the_page(here: Here) -> None:
+    """Three seeds find nothing: the rejection of the first look is written into its ledger."""
+    here("sweep", *FAST, "--seeds", "3", "--looks", "2", "--no-report")
+    ledger = Ledger(Path("results/x/looks.json"))
+    assert ledger.read()[0].rejected == ()
+    ledger.record([replace(ledger.read()[0], rejected=(("adam", "sgd"),))])
+    printed = here("sweep", *FAST, "--seeds", "4", "--looks", "2")
+    assert "An earlier look found a difference that this look alone does not" in printed
+    assert [taken.rejected for taken in ledger.read()] == [(("adam", "sgd"),), ()]
+    (pair,) = here.comparison("results/x")["pairs"]
+    assert (pair["a"], pair["verdict"]) == ("adam", "better")
+    assert (pair["earlier_look"], pair["verdict_of_look"]) == (1, "inconclusive")
+    assert "better since look 1, now inconclusive" in Path("reports/x.html").read_text()
+    strict = json.loads(here("analyze", "results/x", "--alpha", "0.01", "--json", "-"))
+    assert strict["pairs"][0]["verdict"] == "inconclusive"  # not the declared level
+    assert [taken.rejected for taken in ledger.read()] == [(("adam", "sgd"),), ()]
+
+
+def test_differences_that_were_found_are_recorded(here: Here) -> None:
+    here("sweep", *FAST, "--seeds", "6", "--no-report")
+    assert Ledger(Path("results/x/looks.json")).read()[0].rejected == (("adam", "sgd"),)

@@ -282,6 +282,29 @@ def test_analyze_any_table(call_command: CommandCall) -> None:
     assert not re.search(r"\bNaN\b", (call_command.directory / "out.json").read_text())
 
 
+def test_analyze_with_max_t(call_command: CommandCall) -> None:
+    TABLE.to_csv(call_command.directory / "mine.csv", index=False)
+    question = ["mine.csv", "--value", "accuracy", "--correction", "max-t"]
+    finished = call_command("analyze", *question, "--json", "out.json", "--html", "out.html")
+    assert finished.code == 0, finished.err
+    assert f"reproduce: python scripts/analyze.py {' '.join(question)}" in finished.out
+    found = json.loads((call_command.directory / "out.json").read_text())
+    expected = compare(TABLE, value="accuracy", correction="max-t")
+    assert found["parameters"]["correction"] == "max-t"
+    assert [p["pvalue_max_t"] for p in found["pairs"]] == [p.pvalue_max_t for p in expected.pairs]
+    page = (call_command.directory / "out.html").read_text()
+    assert "Step-down max-T over all testable pairs" in page
+    assert "Holm's step-down procedure" not in page
+
+
+def test_max_t_that_was_not_declared_is_pointed_out(call_command: CommandCall) -> None:
+    sweep = three_seeds(call_command.directory)
+    finished = call_command("analyze", sweep, "--correction", "max-t")
+    assert "Judged with correction max-t, which is not what was declared before the runs." in (
+        finished.out
+    )
+
+
 def test_another_column_of_a_sweep_is_secondary(call_command: CommandCall) -> None:
     sweep = three_seeds(call_command.directory)
     finished = call_command("analyze", sweep, "--value", "test_loss")

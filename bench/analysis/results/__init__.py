@@ -5,9 +5,17 @@ Undefined values are ``None``, never 0 and never NaN. Scores have the unit of th
 """
 
 from bench.analysis.results.change import Change, ChangedFact, Obstacle, SpeedChange, SweepChange
-from bench.analysis.results.comparison import OMIT_EMPTY, Comparison, Look
+from bench.analysis.results.comparison import Comparison, Look
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
-from bench.analysis.results.parameters import Block, Direction, Parameters, Verdict
+from bench.analysis.results.parameters import (
+    CORRECTIONS,
+    OMIT_EMPTY,
+    Block,
+    Correction,
+    Direction,
+    Parameters,
+    Verdict,
+)
 from bench.analysis.results.runs import (
     Band,
     Incident,
@@ -36,6 +44,7 @@ from bench.analysis.results.secondary import (
 from bench.analysis.results.sweep import SweepAnalysis
 
 __all__ = [
+    "CORRECTIONS",
     "OMIT_EMPTY",
     "Band",
     "BestShare",
@@ -43,6 +52,7 @@ __all__ = [
     "Change",
     "ChangedFact",
     "Comparison",
+    "Correction",
     "CrossedInterval",
     "Direction",
     "Incident",

@@ -7,12 +7,9 @@ from datetime import datetime
 
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
-from bench.analysis.results.parameters import Parameters
+from bench.analysis.results.parameters import OMIT_EMPTY, Parameters
 from bench.analysis.results.secondary import Scope, SingleSeed, TimeToTarget
 from bench.analysis.stats.multiplicity import family_size
-
-#: Metadata of fields that JSON leaves out where they are empty.
-OMIT_EMPTY = {"omit_empty": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +30,9 @@ class Look(NotebookRepr):
         metric.
     at
         Time of the look; None where it is not known.
+    rejected
+        Pairs (better, worse) that this look found different, on its own; None where they are not
+        known.
     """
 
     look: int
@@ -40,6 +40,7 @@ class Look(NotebookRepr):
     level: float
     spent: float
     at: datetime | None
+    rejected: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,8 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     warnings
         Sentences for the reader, the most important first.
     notes
-        Sentences on how the values were read: their unit, and the numbers they were rounded from.
-        Left out of JSON where empty.
+        Sentences on how the values were read (their unit, and the numbers they were rounded from)
+        and on how to read the results. Left out of JSON where empty.
     """
 
     parameters: Parameters

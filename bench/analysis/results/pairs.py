@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.analysis.notebook import NotebookRepr
-from bench.analysis.results.parameters import Verdict
+from bench.analysis.results.parameters import OMIT_EMPTY, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,8 @@ class Pair(NotebookRepr):
         that of the look: alpha, unless the results were looked at before.
     statistic, pvalue, pvalue_holm
         Sum of the differences, p-value of the exact paired sign-flip test, and Holm's adjusted
-        p-value over the family of all testable pairs. Only `pvalue_holm` determines the verdict.
+        p-value over the family of all testable pairs. Only `pvalue_holm` determines the verdict,
+        unless another correction was declared.
     pvalue_t, pvalue_wilcoxon
         Unadjusted p-values of the paired t test and of the exact Wilcoxon signed-rank test, as a
         sensitivity analysis.
@@ -83,12 +84,13 @@ class Pair(NotebookRepr):
     correlation
         Pearson's correlation of the paired values.
     verdict
-        Verdict on a relative to b.
+        Verdict on a relative to b. A `better` or `worse` of an earlier look stands, because the
+        looks share alpha.
     seeds_needed, seeds_needed_equivalence
         For an inconclusive pair, the number of blocks that finds the observed effect with power
         0.8, and the number that shows equivalence with this power if the observed mean and standard
         deviation are the true ones (None where the mean is not within the margin). Both are at the
-        level of the next step of Holm's method at the next look.
+        level of the next step of the correction at the next look.
     posterior_below, posterior_within, posterior_above
         Posterior probabilities that the true mean of a minus b lies below, within and above
         +-margin, with a flat prior. They do not decide.
@@ -99,6 +101,17 @@ class Pair(NotebookRepr):
         adjusted p-value in a separate family. None without a declared share.
     variance_ratio
         Variance of the paired differences over that of unpaired differences.
+    pvalue_draws, pvalue_standard_error
+        Number of random sign patterns that `pvalue` was estimated from, and its Monte Carlo
+        standard error; None where `pvalue` is the exact share of all patterns.
+    pvalue_max_t, pvalue_max_t_draws, pvalue_max_t_standard_error
+        Adjusted p-value of step-down max-T over the same family, and its Monte Carlo draws and
+        error; None where this correction was not declared. If it was, it determines the verdict.
+    earlier_look, verdict_of_look
+        Number of the first look whose verdict of a difference stands, and the verdict of the
+        current look alone. None where `verdict` is that of the current look alone.
+    remarks
+        Sentences on how to read the numbers of this pair. Left out of JSON where empty.
     """
 
     a: str
@@ -134,6 +147,19 @@ class Pair(NotebookRepr):
     pvalue_wins: float | None = None
     pvalue_wins_holm: float | None = None
     variance_ratio: float | None = None
+    pvalue_draws: int | None = None
+    pvalue_standard_error: float | None = None
+    pvalue_max_t: float | None = None
+    pvalue_max_t_draws: int | None = None
+    pvalue_max_t_standard_error: float | None = None
+    earlier_look: int | None = None
+    verdict_of_look: Verdict | None = None
+    remarks: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
+
+    @property
+    def pvalue_adjusted(self) -> float | None:
+        """The adjusted p-value that determines the verdict."""
+        return self.pvalue_holm if self.pvalue_max_t is None else self.pvalue_max_t
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +173,8 @@ class Power(NotebookRepr):
     smallest_pvalue
         Smallest attainable p-value of the sign-flip test; None below two seeds.
     seeds_to_reject
-        Smallest number of seeds with which Holm's method can reject a hypothesis; None without a
-        pair to test.
+        Smallest number of seeds with which the declared correction can reject a hypothesis; None
+        without a pair to test.
     minimum_detectable_dz
         Effect that is found with power 0.8 at level alpha / (number of tested pairs); None below
         two seeds.

@@ -7,10 +7,15 @@ from typing import Literal
 
 from bench.analysis.notebook import NotebookRepr
 
+#: Metadata of fields that JSON leaves out where they are empty.
+OMIT_EMPTY = {"omit_empty": True}
 #: Whether higher or lower values are better.
 Direction = Literal["higher", "lower"]
 #: Name of a block: usually a seed, in other tables a number or a text.
 Block = int | float | str
+#: Adjustment of the p-values of all pairs.
+Correction = Literal["holm", "max-t"]
+CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", "not testable"]
 
 
@@ -35,6 +40,9 @@ class Parameters(NotebookRepr):
     win_threshold
         Share of blocks, at least 1/2, that a treatment is tested to win more than; None without
         these tests.
+    correction
+        Adjustment of the p-values that decide between `better`, `worse` and neither: Holm's method,
+        or step-down max-T (:mod:`bench.analysis.stats.max_t`).
     """
 
     alpha: float
@@ -46,3 +54,4 @@ class Parameters(NotebookRepr):
     n_blocks: int
     k: int
     win_threshold: float | None = None
+    correction: Correction = "holm"

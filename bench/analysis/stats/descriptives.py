@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from bench.analysis.results import Treatment
-from bench.analysis.stats.rounding import FloatArray
+from bench.analysis.stats.rounding import FloatArray, significant
 from bench.analysis.stats.student import Moments, t_interval
 
 #: Quartiles are of R's type 7, which is numpy's default.
@@ -71,16 +71,22 @@ def interquartile_mean(values: FloatArray) -> float:
     return float(middle[cut : len(values) - cut].mean())
 
 
-def count_outliers(values: FloatArray, sign: int) -> int:
+def count_outliers(values: FloatArray, sign: int, margin: float | None = None) -> int:
     """Count the outliers on the worse side, beyond three interquartile ranges from the quartile.
 
     With `sign` +1 (higher is better) these are values below Q1 - 3 IQR, such as collapsed runs.
-    The median and the interquartile mean hardly depend on them.
+    The median and the interquartile mean hardly depend on them. An interquartile range of 0 is no
+    scale: most values are tied, and the least difference would make an outlier. Outliers are then
+    further than `margin` from the quartile; without a margin there is none.
     """
     if not len(values):
         return 0
     q1, _, q3 = quartiles(sign * values)
-    return int(np.count_nonzero(sign * values < q1 - 3 * (q3 - q1)))
+    if q1 < q3:
+        return int(np.count_nonzero(sign * values < q1 - 3 * (q3 - q1)))
+    with np.errstate(invalid="ignore"):  # infinite quartiles
+        distances = significant(q1 - sign * values)
+    return 0 if margin is None else int(np.count_nonzero(distances > margin))
 
 
 def finite_or_none(x: float) -> float | None:

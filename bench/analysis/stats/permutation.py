@@ -12,6 +12,10 @@ with a negative sign, called the weight of this subset. The sum of a pattern is 
 All methods here count the subsets of the :math:`|d_i|` up to this limit of the weight ("light"
 subsets). The exact Wilcoxon signed-rank test is the same count on ranks.
 
+Enumeration does not list all patterns. It sorts the weights of the :math:`2^{n/2}` subsets of
+either half of the differences. For each subset of one half, a binary search counts the subsets of
+the other half that fit below the limit ("meet in the middle") [4]_.
+
 References
 ----------
 .. [1] Fisher, R. A. (1935). The Design of Experiments, section 21.
@@ -20,32 +24,64 @@ References
    most n rounding errors beyond.)
 .. [3] Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical
    Applications in Genetics and Molecular Biology 9, 39. (The +1 of the Monte Carlo p-value.)
+.. [4] Horowitz, E. & Sahni, S. (1974). Computing partitions with applications to the knapsack
+   problem. Journal of the ACM 21, 277-292.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.analysis.stats.rounding import FloatArray
 
-#: Largest number of differences with enumeration of all sign patterns.
-MAX_ENUMERATED = 22
+#: Largest number of differences with enumeration of all sign patterns (0.1 seconds).
+MAX_ENUMERATED = 40
 #: Largest number of cell updates of the convolution (about 2 seconds), and of its cells (80 MB).
 MAX_CELLS = 1_000_000_000
 MAX_TABLE = 10_000_000
-#: Number of random sign patterns where both exact methods are too expensive, and their seed.
+#: Costs of one subset of a half, which is sorted and searched, in cell updates of the convolution.
+_COST_OF_SUBSET = 16
+#: Number of random sign patterns where both exact methods are too expensive, and their seed. With
+#: more than 50,000 differences there are fewer patterns, so that at most MAX_FLIPS signs are drawn
+#: (a few seconds), but not fewer than MIN_DRAWS.
 MONTE_CARLO_DRAWS = 99_999
+MIN_DRAWS = 9_999
+MAX_FLIPS = 5_000_000_000
 MONTE_CARLO_SEED = 20_060_101
 #: Smallest p-value: the smallest normal float.
 TINY = sys.float_info.min
 
 
-def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None:
-    """Return the two-sided p-value of the mean of paired differences, in (0, 1].
+@dataclass(frozen=True, kw_only=True)
+class PermutationPvalue:
+    """Two-sided p-value in (0, 1], and its method.
+
+    `draws` is the number of random sign patterns that it was estimated from; None where it is the
+    exact share of all patterns.
+    """
+
+    pvalue: float
+    draws: int | None = None
+
+    @property
+    def standard_error(self) -> float | None:
+        """Monte Carlo standard error of the p-value; None where it is exact."""
+        return None if self.draws is None else monte_carlo_error(self.pvalue, self.draws)
+
+
+def monte_carlo_error(pvalue: float, draws: int) -> float:
+    """Return the standard error of a p-value that was estimated from random patterns."""
+    return math.sqrt(pvalue * (1 - pvalue) / draws)
+
+
+def sign_flip_test(differences: ArrayLike, slack: float = 0.0) -> PermutationPvalue | None:
+    """Test that the mean of paired differences is 0, two-sided.
 
     None for fewer than two differences: one seed cannot be tested. Zero differences need no special
     case: flipping their sign does not change the sum.
@@ -62,20 +98,26 @@ def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None
     Darwin's maize data from Fisher's book: 1726 of 32768 patterns are as extreme.
 
     >>> darwin = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
-    >>> sign_flip_pvalue(darwin) == 1726 / 32768
+    >>> sign_flip_test(darwin).pvalue == 1726 / 32768
     True
     """
     d = np.asarray(differences, dtype=np.float64)
-    return None if len(d) < 2 else flip_pvalue(d, slack)
+    return None if len(d) < 2 else flip_test(d, slack)
 
 
-def flip_pvalue(signed: FloatArray, slack: float = 0.0) -> float:
+def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None:
+    """Return the p-value of :func:`sign_flip_test`."""
+    test = sign_flip_test(differences, slack)
+    return None if test is None else test.pvalue
+
+
+def flip_test(signed: FloatArray, slack: float = 0.0) -> PermutationPvalue:
     """Return the share of sign patterns with a sum as far from zero as that of `signed`.
 
-    The share, in (0, 1], is exact if enumeration or convolution is possible within the limits above
-    (the cheaper one is used). Otherwise it is estimated from :data:`MONTE_CARLO_DRAWS` random
-    patterns with a fixed seed. `signed`, shape (n,), holds whole numbers; sums that differ by no
-    more than `slack` count as equal.
+    The share is exact if enumeration or convolution is possible within the limits above (the
+    cheaper one is used). Otherwise it is estimated from random patterns with a fixed seed.
+    `signed`, shape (n,), holds whole numbers; sums that differ by no more than `slack` count as
+    equal.
     """
     signed = signed[signed != 0]
     unit = max(1, int(np.gcd.reduce(signed.astype(np.int64), initial=0)))
@@ -84,19 +126,24 @@ def flip_pvalue(signed: FloatArray, slack: float = 0.0) -> float:
     light = weights[weights <= limit]  # larger weights are in no light subset
     cells = np.minimum(np.cumsum(light), limit).sum()
     table = min(limit, light.sum())
-    if len(light) <= MAX_ENUMERATED and 2.0 ** (len(light) / 2) <= cells:
+    can_convolve = cells <= MAX_CELLS and table <= MAX_TABLE
+    costs = _COST_OF_SUBSET * 2.0 ** (min(len(light), MAX_ENUMERATED) / 2)
+    if len(light) <= MAX_ENUMERATED and (costs <= cells or not can_convolve):
         share = _light_share_by_enumeration(light, limit)
-    elif cells <= MAX_CELLS and table <= MAX_TABLE:
+    elif can_convolve:
         share = _light_share_by_convolution(light, limit)
     else:
-        return _monte_carlo_pvalue(weights, limit)
-    return min(1.0, max(TINY, math.ldexp(share, 1 + len(light) - len(weights))))
+        return _monte_carlo(weights, limit)
+    return PermutationPvalue(
+        pvalue=min(1.0, max(TINY, math.ldexp(share, 1 + len(light) - len(weights))))
+    )
 
 
 def _light_share_by_enumeration(weights: FloatArray, limit: int) -> float:
     """Return the share of subsets of weight at most `limit`, from the subsets of two halves."""
-    left, right = _subset_sums(weights[::2]), np.sort(_subset_sums(weights[1::2]))
-    count = int(np.searchsorted(right, limit - left, side="right").sum())
+    left, right = np.sort(_subset_sums(weights[::2])), np.sort(_subset_sums(weights[1::2]))
+    # ascending keys: the searches are faster, because neighbours end at neighbouring places
+    count = int(np.searchsorted(right, limit - left[::-1], side="right").sum())
     return math.ldexp(count, -len(weights))
 
 
@@ -127,12 +174,20 @@ def _light_share_by_convolution(weights: FloatArray, limit: int) -> float:
     return math.ldexp(ways.sum(), halvings - len(weights))
 
 
-def _monte_carlo_pvalue(weights: FloatArray, limit: int) -> float:
+def _monte_carlo(weights: FloatArray, limit: int) -> PermutationPvalue:
     """Return (b + 1) / (B + 1), where b of B random sign patterns are as extreme."""
+    draws = max(MIN_DRAWS, min(MONTE_CARLO_DRAWS, MAX_FLIPS // len(weights)))
     rng = np.random.default_rng(MONTE_CARLO_SEED)
-    flipped = np.zeros(MONTE_CARLO_DRAWS)
-    for start in range(0, len(weights), 8):  # eight signs at a time, from a table of their sums
-        sums = _subset_sums(weights[start : start + 8])
-        flipped += sums[rng.integers(len(sums), size=MONTE_CARLO_DRAWS)]
-    extreme = (flipped <= limit) | (flipped >= weights.sum() - limit)
-    return float((np.count_nonzero(extreme) + 1) / (MONTE_CARLO_DRAWS + 1))
+    flipped = np.zeros(draws)
+    for table in _tables_of_sums(weights):  # eight signs at a time
+        flipped += table[np.frombuffer(rng.bytes(draws), dtype=np.uint8)]
+    extreme = int(np.count_nonzero((flipped <= limit) | (flipped >= weights.sum() - limit)))
+    return PermutationPvalue(pvalue=(extreme + 1) / (draws + 1), draws=draws)
+
+
+def _tables_of_sums(weights: FloatArray) -> Iterator[FloatArray]:
+    """Yield the weight of every subset of eight weights, shape (256,); then of the next eight."""
+    eights = np.pad(weights, (0, -len(weights) % 8)).reshape(-1, 8)
+    members = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
+    for start in range(0, len(eights), 1000):
+        yield from eights[start : start + 1000] @ members.T.astype(np.float64)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.analysis.stats.permutation import flip_pvalue
+from bench.analysis.stats.permutation import flip_test
 
 
 def wilcoxon_pvalue(differences: ArrayLike) -> float | None:
@@ -34,4 +34,4 @@ def wilcoxon_pvalue(differences: ArrayLike) -> float | None:
     ascending = np.sort(sizes)
     smaller, not_larger = (ascending.searchsorted(sizes, side) for side in ("left", "right"))
     doubled_midranks = smaller + not_larger + 1
-    return flip_pvalue(np.sign(d) * doubled_midranks)
+    return flip_test(np.sign(d) * doubled_midranks).pvalue

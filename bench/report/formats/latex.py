@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bench.analysis.correction import NAMES
 from bench.analysis.results import Comparison, SweepAnalysis
 from bench.report.text import format as fmt
 from bench.report.text.format import MINUS, MISSING, NBSP
@@ -78,7 +79,9 @@ def _heads(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _row(line: LeaderLine, against: PairLine | None) -> str:
-    compared = (against.difference, against.interval, against.p_holm) if against else ("", "", "")
+    compared = (
+        (against.difference, against.interval, against.p_adjusted) if against else ("", "", "")
+    )
     cells = (line.rank, line.name, line.mean, line.interval, line.std, line.letters, *compared)
     return _line(tuple(map(_escaped, cells)))
 
@@ -91,11 +94,12 @@ def _caption(analysis: SweepAnalysis) -> str:
     comparison = analysis.comparison
     p, metric, nouns = comparison.parameters, metric_of(comparison), Nouns.of(comparison.parameters)
     unit = f" in {metric.unit}" if metric.unit else ""
+    correction = NAMES[p.correction].replace("'", "’")
     points = f", in {metric.difference_unit}" if metric.difference_unit else ""
     return _escaped(
         f"{analysis.name}: {result_label(analysis)}{unit} over {nouns.block.count(p.n_blocks)}, "
         f"best mean first. The difference to the first{points}, is paired by {nouns.block}; its p "
-        f"is that of the exact sign-flip test after Holm’s correction over "
+        f"is that of the exact sign-flip test after {correction} over "
         f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)}."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple
 
+from bench.analysis.correction import NAMES
 from bench.analysis.results import Comparison, SweepAnalysis, SweepChange
 from bench.report.context import NO_CONTEXT, ReportContext
 from bench.report.formats.markdown_syntax import code_block, escape, paragraph, table
@@ -100,7 +101,7 @@ def _pairs(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
 def _pair_cells(line: PairLine) -> tuple[str, ...]:
     return (
         *(f"{line.a} against {line.b}", line.difference, line.interval, line.simultaneous),
-        *(line.p_holm, line.dz, line.win_rate, line.verdict),
+        *(line.p_adjusted, line.dz, line.win_rate, line.verdict),
     )
 
 
@@ -130,7 +131,7 @@ def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:
     )
     return paragraph(
         f"Primary metric: {result_label(analysis)}, {p.direction} is better. Exact paired "
-        f"sign-flip tests over {nouns.block.plural}, two-sided, with Holm's correction over "
+        f"sign-flip tests over {nouns.block.plural}, two-sided, with {NAMES[p.correction]} over "
         f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)} "
         f"(family-wise α {fmt.level(p.alpha)}, look {comparison.looks[-1].look}); {margin}. "
         + " ".join(

@@ -45,7 +45,7 @@ class PairLine:
         Number of blocks that both have.
     difference, interval, simultaneous
         Mean difference, a minus b, its t interval and its simultaneous interval.
-    p_holm, p_equivalence_holm
+    p_adjusted, p_equivalence_holm
         Adjusted p-values of the sign-flip test and of the equivalence tests.
     p, p_t, p_wilcoxon, p_equivalence
         Unadjusted p-values.
@@ -67,7 +67,7 @@ class PairLine:
     difference: str
     interval: str
     simultaneous: str
-    p_holm: str
+    p_adjusted: str
     p_equivalence_holm: str
     p: str
     p_t: str
@@ -110,7 +110,7 @@ def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) 
         simultaneous=metric.difference_interval(
             pair.simultaneous_ci_low, pair.simultaneous_ci_high
         ),
-        p_holm=fmt.pvalue(pair.pvalue_holm, level),
+        p_adjusted=fmt.pvalue(pair.pvalue_adjusted, level),
         p_equivalence_holm=fmt.pvalue(pair.pvalue_equivalence_holm, level),
         p=fmt.pvalue(pair.pvalue, level),
         p_t=fmt.pvalue(pair.pvalue_t, level),

@@ -80,7 +80,12 @@ def mark_of(pair: Pair | Change, margin: float | None) -> Mark:
 
 
 def verdict_words(pair: Pair | Change, margin: float | None, metric: Metric) -> str:
-    """A pair's verdict in words, with the margin where it plays a part."""
+    """A pair's verdict in words, with the margin where it plays a part.
+
+    Where the verdict of an earlier look stands, that of the current look alone follows.
+    """
+    if isinstance(pair, Pair) and pair.verdict_of_look is not None:
+        return f"{pair.verdict} since look {pair.earlier_look}, now {pair.verdict_of_look}"
     if pair.verdict == "equivalent" and margin is not None:
         return f"equivalent within {metric.margin(margin)}"
     if pair.verdict in ("better", "worse") and margin is not None and within_margin(pair, margin):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from bench.analysis.results import Comparison, Pair, Power, SweepAnalysis, Treatment
+from bench.analysis.correction import NAMES
+from bench.analysis.results import Comparison, Correction, Pair, Power, SweepAnalysis, Treatment
 from bench.report.text import format as fmt
 from bench.report.text.format import Metric, count, listing
 from bench.report.text.metrics import metric_of
@@ -19,6 +20,9 @@ from bench.report.text.published import settings_words
 
 #: More names than this in one sentence or description are shortened to a count.
 MANY = 8
+
+
+_PROCEDURES: dict[Correction, str] = {"holm": "Holm's procedure", "max-t": "Step-down max-T"}
 
 
 def headline(analysis: SweepAnalysis) -> tuple[str, ...]:
@@ -86,12 +90,13 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
         return ()
     nouns = Nouns.of(comparison.parameters)
     common, family = nouns.block.count(comparison.n_common), count(comparison.n_family, "pair")
+    procedure = _PROCEDURES[comparison.parameters.correction]
     sentences = [
         f"With {common} the sign-flip test cannot give a p-value below "
         f"{fmt.tiny(power.smallest_pvalue)}, however large a difference is."
         if power.smallest_pvalue is not None
         else f"With this number of {nouns.block.plural} no test is possible.",
-        f"Holm's procedure over {family} at level {fmt.level(comparison.level)} "
+        f"{procedure} over {family} at level {fmt.level(comparison.level)} "
         f"can find a significant difference from {nouns.block.count(power.seeds_to_reject)} on.",
     ]
     if power.minimum_detectable_dz is not None:
@@ -175,7 +180,8 @@ def _too_few(comparison: Comparison, needed: int) -> str:
     shared = "" if comparison.n_common == comparison.parameters.n_blocks else " in common"
     return (
         f"{nouns.block.count(comparison.n_common)}{shared} are too few: {tested}, no difference "
-        f"can be significant below {nouns.block.count(needed)}."
+        f"can be significant below {nouns.block.count(needed)} by "
+        f"{NAMES[comparison.parameters.correction]} of the exact test."
     )
 
 
@@ -236,7 +242,7 @@ class _Against:
         self._pairs = seen_from(comparison.pairs, leader.name)
 
     def _with(self, verdict: str) -> list[Pair]:
-        return [p for p in self._pairs if p.verdict == verdict]
+        return [p for p in self._pairs if p.verdict == verdict and p.verdict_of_look is None]
 
     def undecided(self) -> str:
         """Inconclusive and equivalent pairs."""
@@ -284,6 +290,11 @@ class _Against:
             clauses.append(
                 f"over their common {self._nouns.block.plural}, {_others(worse)} scored better"
             )
+        standing = [p for p in self._pairs if p.verdict_of_look is not None]
+        if better := [p for p in standing if p.verdict == "better"]:
+            clauses.append(f"at an earlier look it was better than {_others(better)}, which stands")
+        if worse := [p for p in standing if p.verdict == "worse"]:
+            clauses.append(f"at an earlier look {_others(worse)} scored better, which stands")
         if untested := self._with("not testable"):
             clauses.append(f"it could not be tested against {_others(untested)}")
         return "; ".join(clauses)
@@ -301,8 +312,10 @@ def _tally(comparison: Comparison) -> tuple[str, ...]:
     counts = Counter(p.verdict for p in comparison.pairs)
     within = f" within {metric.margin(margin)}" if margin is not None else ""
     different = counts["better"] + counts["worse"]
+    earlier = sum(p.verdict_of_look is not None for p in comparison.pairs)
+    since = f" ({earlier} of them by an earlier look only)" if earlier else ""
     parts = [
-        f"{different} differ{'s' if different == 1 else ''} significantly",
+        f"{different} differ{'s' if different == 1 else ''} significantly{since}",
         f"{counts['equivalent']} {_is(counts['equivalent'])} equivalent{within}",
         f"{counts['inconclusive']} {_is(counts['inconclusive'])} inconclusive",
     ]

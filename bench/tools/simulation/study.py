@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
-from bench.analysis.results import Parameters
+from bench.analysis.results import Correction, Parameters
 
 S = TypeVar("S")
 #: Simulated sweep: number of treatments, number of seeds, family-wise level.
@@ -102,7 +102,9 @@ def not_required(note: str, *measures: Measure[S]) -> tuple[Measure[S], ...]:
     return tuple(replace(measure, requirement=None, note=note) for measure in measures)
 
 
-def parameters(k: int, margin: float) -> Parameters:
+def parameters(
+    k: int, margin: float, *, n_seeds: int = N_SEEDS, correction: Correction = "holm"
+) -> Parameters:
     """Return the declared settings of a simulated sweep with `k` treatments."""
     return Parameters(
         alpha=ALPHA,
@@ -111,8 +113,9 @@ def parameters(k: int, margin: float) -> Parameters:
         value="test_accuracy",
         treatment="optimizer",
         block="seed",
-        n_blocks=N_SEEDS,
+        n_blocks=n_seeds,
         k=k,
+        correction=correction,
     )
 
 

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from bench.analysis.pairs import compare_pairs
-from bench.analysis.results import Pair
+from bench.analysis.pairs import at_most, compare_pairs
+from bench.analysis.results import Correction, Pair
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import Moments, t_interval
 from bench.analysis.table import PairedTable
@@ -51,7 +51,7 @@ class World:
     Attributes
     ----------
     draw
-        Function that draws scores of shape (N_SEEDS, K); higher is better.
+        Function that draws scores of shape (n_seeds, K); higher is better.
     means
         True mean of each treatment, shape (K,), up to a constant that is common to all.
     win_rate
@@ -61,6 +61,8 @@ class World:
         Margin of the equivalence tests, in the unit of the scores.
     total
         Where the scores are counts of test images divided by their number, that number.
+    correction
+        Declared correction. With max-T, the p-values of Holm's method are computed too.
     """
 
     draw: Callable[[np.random.Generator], FloatArray]
@@ -68,6 +70,7 @@ class World:
     win_rate: float = 0.5
     margin: float = ANY_MARGIN
     total: int | None = None
+    correction: Correction = "holm"
 
     @property
     def differences(self) -> FloatArray:
@@ -96,7 +99,7 @@ def _sweep(rng: np.random.Generator, world: World) -> Sweep:
     nothing_happened = np.zeros(values.shape, dtype=np.bool_)
     paired = PairedTable(
         treatments=TREATMENTS,
-        blocks=tuple(range(N_SEEDS)),
+        blocks=tuple(range(len(values))),
         values=values,
         cells=np.arange(values.size).reshape(values.shape),
         diverged=nothing_happened,
@@ -104,7 +107,8 @@ def _sweep(rng: np.random.Generator, world: World) -> Sweep:
         total=world.total,
         direction="higher",
     )
-    pairs = compare_pairs(paired, TREATMENTS, parameters(K, world.margin), ALPHA)
+    declared = parameters(K, world.margin, n_seeds=len(values), correction=world.correction)
+    pairs = compare_pairs(paired, TREATMENTS, declared, ALPHA)
     return Sweep(world=world, values=values, pairs=pairs)
 
 
@@ -114,6 +118,11 @@ def _false_difference(sweep: Sweep) -> bool:
         (pair.verdict == "better" and truth <= 0) or (pair.verdict == "worse" and truth >= 0)
         for pair, truth in zip(sweep.pairs, sweep.world.differences, strict=True)
     )
+
+
+def _false_difference_by_holm(sweep: Sweep) -> bool:
+    """Return whether Holm's method rejects any pair, where all pairs have equal means."""
+    return any(at_most(pair.pvalue_holm, ALPHA) for pair in sweep.pairs)
 
 
 def _false_equivalence(sweep: Sweep) -> bool:
@@ -155,16 +164,19 @@ def _win_rate_coverage(sweep: Sweep) -> float:
 
 
 def _normal(
-    rng: np.random.Generator, means: tuple[float, ...] = EQUAL, scale: float = 1.0
+    rng: np.random.Generator,
+    means: tuple[float, ...] = EQUAL,
+    scale: float = 1.0,
+    n_seeds: int = N_SEEDS,
 ) -> FloatArray:
     """Draw scores with a seed effect common to all treatments, and normal noise."""
-    shared = rng.normal(size=(N_SEEDS, 1))
-    return np.asarray(means + shared + scale * rng.normal(size=(N_SEEDS, K)))
+    shared = rng.normal(size=(n_seeds, 1))
+    return np.asarray(means + shared + scale * rng.normal(size=(n_seeds, K)))
 
 
-def _skewed(rng: np.random.Generator) -> FloatArray:
+def _skewed(rng: np.random.Generator, n_seeds: int = N_SEEDS) -> FloatArray:
     """Draw from one exponential distribution for all treatments: differences are symmetric."""
-    return rng.exponential(size=(N_SEEDS, K)) - 1
+    return rng.exponential(size=(n_seeds, K)) - 1
 
 
 def _heavy_tailed(rng: np.random.Generator) -> FloatArray:
@@ -189,9 +201,9 @@ def _steady_and_skewed(rng: np.random.Generator) -> FloatArray:
     return np.hstack([steady, 1 - rng.exponential(size=(N_SEEDS, K // 2))])
 
 
-def _mirrored(rng: np.random.Generator) -> FloatArray:
+def _mirrored(rng: np.random.Generator, n_seeds: int = N_SEEDS) -> FloatArray:
     """Draw four treatments with a tail of good runs and four with one of bad runs; equal means."""
-    good, bad = rng.exponential(size=(2, N_SEEDS, K // 2))
+    good, bad = rng.exponential(size=(2, n_seeds, K // 2))
     return np.hstack([good - 1, 1 - bad])
 
 
@@ -207,6 +219,11 @@ DIFFERENCE = coverage("the t interval of a mean difference", _difference_coverag
 SIMULTANEOUS = coverage(
     f"the simultaneous intervals, all {N_PAIRS} pairs at once", _simultaneous_coverage
 )
+#: Numbers of seeds in the scenarios of max-T: it can reject from 6 on, Holm's method from 11 on.
+FEW, ELEVEN = 6, 11
+_ERROR = "family-wise error with few seeds"
+BY_MAX_T = error_rate(f"{_ERROR}, max-T", _false_difference)
+BY_HOLM = error_rate(f"{_ERROR}, Holm's method", _false_difference_by_holm)
 WIN_RATE = coverage("Wilson's interval of the win rate", _win_rate_coverage)
 
 
@@ -258,6 +275,51 @@ def sweep_studies() -> tuple[Study[Sweep], ...]:
             "skewed differences: mirrored tails",
             World(draw=_mirrored, win_rate=_GOOD_WINS),
             *outside,
+        ),
+    )
+
+
+def max_t_studies() -> tuple[Study[Sweep], ...]:
+    """Return the scenarios of max-T with few seeds, beside Holm's method on the same samples.
+
+    Skewed scores are not jointly symmetric, as max-T assumes, even where all treatments are alike.
+    """
+    return (
+        *(
+            _sweep_study(
+                f"normal, {n} seeds",
+                World(draw=partial(_normal, n_seeds=n), correction="max-t"),
+                *(BY_MAX_T, BY_HOLM),
+            )
+            for n in (FEW, ELEVEN)
+        ),
+        *(
+            _sweep_study(
+                f"mirrored tails, {n} seeds",
+                World(
+                    draw=partial(_mirrored, n_seeds=n),
+                    win_rate=_GOOD_WINS,
+                    correction="max-t",
+                ),
+                *not_required("not jointly symmetric", BY_MAX_T),
+                *not_required(OUTSIDE, BY_HOLM),
+            )
+            for n in (FEW, ELEVEN)
+        ),
+        _sweep_study(
+            "skewed, all alike, 11 seeds",
+            World(draw=partial(_skewed, n_seeds=ELEVEN), correction="max-t"),
+            *not_required("not jointly symmetric", BY_MAX_T),
+            BY_HOLM,
+        ),
+        _sweep_study(
+            "partial null, 11 seeds",
+            World(
+                draw=partial(_normal, means=PARTLY_EQUAL, n_seeds=ELEVEN),
+                means=PARTLY_EQUAL,
+                correction="max-t",
+            ),
+            BY_MAX_T,
         ),
     )
 

@@ -19,6 +19,7 @@ class LookRow:
     at: str
     level: str
     spent: str
+    different: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def looks_view(parts: Parts) -> LooksView:
                 fmt.moment(look.at),
                 _level(look.level),
                 _level(look.spent),
+                fmt.MISSING if look.rejected is None else f"{len(look.rejected):,}",
             )
             for look in looks
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.analysis.correction import NAMES
 from bench.analysis.results import Omnibus, Provenance, Variant
 from bench.report.columns import column_name
 from bench.report.html.parts import Name, Parts
@@ -54,6 +55,12 @@ class MethodsView:
         Level of the tests at this look.
     margin
         Equivalence margin; empty where none was declared.
+    correction
+        Name of the adjustment of the p-values for the number of pairs.
+    is_max_t
+        Whether it is step-down max-T.
+    is_exact_test
+        Whether no p-value of the sign-flip test is a Monte Carlo estimate.
     is_mixed
         Whether any fact has more than one value among the runs.
     is_exact
@@ -66,6 +73,9 @@ class MethodsView:
     omnibus: str
     level: str
     margin: str
+    correction: str
+    is_max_t: bool
+    is_exact_test: bool
     is_mixed: bool
     is_exact: bool
 
@@ -82,6 +92,12 @@ def methods_view(parts: Parts) -> MethodsView:
         omnibus=_omnibus(parts, comparison.omnibus),
         level=fmt.level(comparison.level),
         margin="" if margin is None else parts.metric.margin(margin),
+        correction=NAMES[comparison.parameters.correction],
+        is_max_t=comparison.parameters.correction == "max-t",
+        is_exact_test=all(
+            pair.pvalue_draws is None and pair.pvalue_max_t_draws is None
+            for pair in comparison.pairs
+        ),
         is_mixed=any(fact.mixed for fact in (*workload, *environment)),
         is_exact=_is_exact(dict(analysis.provenance.facts)),
     )
@@ -103,9 +119,10 @@ def _declared(parts: Parts) -> tuple[Fact, ...]:
         Fact(nouns.treatment.plural, f"{p.k:,}"),
         Fact("Family-wise level α", fmt.level(p.alpha)),
         Fact("Equivalence margin δ", margin),
+        Fact("Correction for many pairs", NAMES[p.correction].removeprefix("the ")),
         *target,
         *wins,
-        *(Fact("Values", clean(note)) for note in comparison.notes),
+        *(Fact("Note", clean(note)) for note in comparison.notes),
     )
 
 

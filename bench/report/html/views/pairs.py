@@ -10,6 +10,7 @@ from bench.report.html.parts import Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.lines import PairLine, pair_line
 from bench.report.text.pairs import MARKS, Mark, flip, mark_of
+from bench.report.text.sanitize import clean
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class MatrixRow:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRow:
-    """A pair with the names as the page shows them."""
+    """A pair with the names as the page shows them; `remarks` are sentences on its numbers."""
 
     a: Name
     b: Name
     mark: Mark
     cells: PairLine
+    remarks: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class PairsView:
     `width` is the style of the matrix and `marks` are the signs in it, from better to worse.
     `next_level` is the level of the next look. `threshold` is the declared share of wins and `wins`
     the result of its tests; both are empty without one.
+    `has_remarks` says whether any row has remarks: without one, the table has no column for them.
     """
 
     matrix: tuple[MatrixRow, ...]
@@ -56,6 +59,7 @@ class PairsView:
     next_level: str
     threshold: str
     wins: str
+    has_remarks: bool
 
 
 def pairs_view(parts: Parts) -> PairsView:
@@ -78,6 +82,7 @@ def pairs_view(parts: Parts) -> PairsView:
         next_level=fmt.level(float(f"{comparison.power.next_level or comparison.level:.3g}")),
         threshold="" if threshold is None else fmt.level(threshold),
         wins="" if threshold is None else _wins(parts, threshold),
+        has_remarks=any(row.remarks for row in rows),
     )
 
 
@@ -101,6 +106,7 @@ def pair_row(parts: Parts, pair: Pair) -> PairRow:
         b=parts.name(pair.b),
         mark=mark_of(pair, comparison.parameters.margin),
         cells=pair_line(pair, comparison),
+        remarks=clean(" ".join(pair.remarks)),
     )
 
 

@@ -1,0 +1,138 @@
+"""Sentences that explain the numbers of pairs, for one pair and for all together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from bench.analysis.correction import NAMES
+from bench.analysis.results import Correction, Pair, Parameters, Verdict
+from bench.words import count, spoken
+
+#: Largest number of pairs that are named in a sentence.
+_NAMED = 4
+
+
+def with_remarks(pairs: Sequence[Pair], parameters: Parameters, needed: int) -> tuple[Pair, ...]:
+    """Return the pairs with the sentences on each of them.
+
+    `needed` is the number of blocks from which the tests can reject.
+    """
+    return tuple(
+        replace(pair, remarks=(*pair.remarks, *_remarks(pair, parameters, needed)))
+        for pair in pairs
+    )
+
+
+def notes_on_pairs(pairs: Sequence[Pair], correction: Correction) -> tuple[str, ...]:
+    """Return the sentences on all pairs together."""
+    return (
+        *_all_estimated(pairs, correction),
+        *_all_standing(pairs),
+        *_all_contradictions(pairs, NAMES[correction]),
+    )
+
+
+def _remarks(pair: Pair, parameters: Parameters, needed: int) -> Iterator[str]:
+    name = NAMES[parameters.correction]
+    if leaves_out_zero(pair):
+        few = (
+            f" With {count(pair.n, spoken(parameters.block))} it cannot find any difference; it "
+            f"needs {needed}."
+            if pair.n < needed
+            else ""
+        )
+        yield (
+            "The simultaneous interval leaves out 0, but no difference counts as shown. The "
+            "interval is Student's, at Bonferroni's level, and assumes normally distributed "
+            f"differences. The verdict is by {name} of the exact test, which does not.{few}"
+        )
+    if pair.verdict_of_look is not None:
+        first, second = (pair.a, pair.b) if pair.verdict == "better" else (pair.b, pair.a)
+        yield (
+            f"{first} was better than {second} at look {pair.earlier_look}. This verdict stands, "
+            f"because the looks share alpha. This look alone gives: {pair.verdict_of_look}."
+        )
+    if contains_zero(pair):
+        yield (
+            f"The simultaneous interval contains 0, but the verdict is “{pair.verdict}”. The "
+            "interval is Student's, at Bonferroni's level for all pairs at once. The verdict is by "
+            f"{name} of the exact test, which proceeds step by step and is less strict."
+        )
+    estimated = (
+        ("sign-flip p-value", pair.pvalue_draws, pair.pvalue_standard_error),
+        ("max-T p-value", pair.pvalue_max_t_draws, pair.pvalue_max_t_standard_error),
+    )
+    for what, draws, error in estimated:
+        if draws is not None and error is not None:
+            yield (
+                f"The {what} is a Monte Carlo estimate from {draws:,} random patterns of signs, "
+                f"with a standard error of {error:.1g}: there are too many patterns to count."
+            )
+
+
+def leaves_out_zero(pair: Pair) -> bool:
+    """Return whether the simultaneous interval leaves out 0, and the test found no difference."""
+    low, high = pair.simultaneous_ci_low, pair.simultaneous_ci_high
+    if low is None or high is None or _verdict_now(pair) not in ("inconclusive", "equivalent"):
+        return False
+    return low > 0 or high < 0
+
+
+def contains_zero(pair: Pair) -> bool:
+    """Return whether the simultaneous interval contains 0, and the test found a difference."""
+    low, high = pair.simultaneous_ci_low, pair.simultaneous_ci_high
+    if low is None or high is None or _verdict_now(pair) not in ("better", "worse"):
+        return False
+    return low <= 0 <= high
+
+
+def _verdict_now(pair: Pair) -> Verdict:
+    return pair.verdict if pair.verdict_of_look is None else pair.verdict_of_look
+
+
+def _all_estimated(pairs: Sequence[Pair], correction: Correction) -> Iterator[str]:
+    drawn = [(p.pvalue_draws, p.pvalue_standard_error) for p in pairs]
+    if correction == "max-t":
+        drawn = [(p.pvalue_max_t_draws, p.pvalue_max_t_standard_error) for p in pairs]
+    errors = [error for _, error in drawn if error is not None]
+    if errors:
+        least = min(draws for draws, _ in drawn if draws is not None)
+        yield (
+            f"p-values by Monte Carlo: {len(errors)} of {count(len(pairs), 'pair')} have too many "
+            f"patterns of signs to count. Their p-values are estimated from {least:,} random "
+            f"patterns, (b + 1) / (B + 1), with a standard error of at most {max(errors):.1g}."
+        )
+
+
+def _all_standing(pairs: Sequence[Pair]) -> Iterator[str]:
+    if standing := [pair for pair in pairs if pair.verdict_of_look is not None]:
+        now = ", ".join(dict.fromkeys(str(pair.verdict_of_look) for pair in standing))
+        yield (
+            f"An earlier look found a difference that this look alone does not for "
+            f"{_named(standing, pairs)}. The earlier verdicts stand, because the looks share "
+            f"alpha; this look alone gives: {now}."
+        )
+
+
+def _all_contradictions(pairs: Sequence[Pair], name: str) -> Iterator[str]:
+    reason = (
+        "The intervals are Student's, at Bonferroni's level, and assume normally distributed "
+        f"differences; verdicts are by {name} of the exact test."
+    )
+    if undecided := [pair for pair in pairs if leaves_out_zero(pair)]:
+        yield (
+            f"The simultaneous interval leaves out 0 without a verdict of a difference for "
+            f"{_named(undecided, pairs)}. {reason}"
+        )
+    if decided := [pair for pair in pairs if contains_zero(pair)]:
+        yield (
+            f"The simultaneous interval contains 0 beside a verdict of a difference for "
+            f"{_named(decided, pairs)}. {reason}"
+        )
+
+
+def _named(some: Sequence[Pair], pairs: Sequence[Pair]) -> str:
+    names = [f"{pair.a} against {pair.b}" for pair in some[:_NAMED]]
+    more = [f"{len(some) - _NAMED} more"] if len(some) > _NAMED else []
+    return f"{len(some)} of {count(len(pairs), 'pair')} ({', '.join([*names, *more])})"
