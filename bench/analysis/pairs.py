@@ -81,12 +81,9 @@ def _with_seeds_needed(
     `stds` holds the standard deviation of the differences of each inconclusive pair.
     """
     sizes = [pair.n for pair in pairs]
-    to_find = seeds_needed_each(
-        [_effect_to_find(pair) for pair in pairs],
-        next_level
-        / _left([pair.pvalue for pair in pairs], [p.pvalue_adjusted for p in pairs], level),
-        sizes,
-    )
+    left = _left([pair.pvalue for pair in pairs], [p.pvalue_adjusted for p in pairs], level)
+    effects_to_find = [_effect_to_find(pair) for pair in pairs]
+    to_find = seeds_needed_each(effects_to_find, next_level / left, sizes)
     to_show: list[int | None] = [None] * len(pairs)
     if margin is not None:
         tests = [pair.pvalue_equivalence for pair in pairs]

@@ -623,7 +623,8 @@ def test_numpys_global_generator_is_neither_used_nor_touched() -> None:
 # --- JSON ------------------------------------------------------------------------------------
 
 KEYS = {
-    "parameters": "alpha margin direction value treatment block n_blocks k win_threshold correction",
+    "parameters": "alpha margin direction value treatment block n_blocks k win_threshold "
+    "correction",
     "treatments": "name n n_diverged n_failed mean std median q1 q3 iqm min max ci_low ci_high "
     "mean_rank",
     "omnibus": "chi2 df pvalue f_statistic f_pvalue n_blocks",
