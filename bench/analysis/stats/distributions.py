@@ -33,7 +33,12 @@ def t_tail(t: float, df: float) -> float:
 
 def t_quantile(upper: float, df: float) -> float:
     """Return the point that Student's t exceeds with probability `upper`."""
-    return -float(special.stdtrit(df, upper))
+    return float(t_quantiles(upper, df))
+
+
+def t_quantiles(upper: ArrayLike, df: ArrayLike) -> FloatArray:
+    """Return :func:`t_quantile` elementwise."""
+    return np.asarray(np.negative(special.stdtrit(df, upper)))
 
 
 def chi2_tail(x: float, df: float) -> float:
@@ -46,9 +51,12 @@ def f_tail(x: float, df: float, df_of_error: float) -> float:
     return float(special.fdtrc(df, df_of_error, x))
 
 
-def noncentral_t_tail(t: float, df: float, shift: float) -> float:
-    """Return P(T >= t) of noncentral t; NaN in the far tails. `shift` is the noncentrality."""
-    return float(special.nctdtr(df, -shift, -t))  # the upper tail, by symmetry
+def noncentral_t_tails(t: ArrayLike, df: ArrayLike, shift: ArrayLike) -> FloatArray:
+    """Return P(T >= t) of noncentral t, elementwise; NaN in the far tails.
+
+    `shift` is the noncentrality.
+    """
+    return np.asarray(special.nctdtr(df, np.negative(shift), np.negative(t)))  # by symmetry
 
 
 def two_sided_t_power(shift: ArrayLike, df: ArrayLike, level: float) -> FloatArray:

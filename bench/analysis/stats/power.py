@@ -11,17 +11,17 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench.analysis.results import Power
 from bench.analysis.stats.distributions import (
     least,
-    noncentral_t_tail,
+    noncentral_t_tails,
     normal_quantile,
-    t_quantile,
+    t_quantiles,
     two_sided_t_power,
 )
 from bench.analysis.stats.permutation import TINY
@@ -111,20 +111,23 @@ def seeds_needed_each(
     return needed
 
 
-def equivalence_power(mean: float, std: float, n: int, margin: float, level: float) -> float:
-    """Return the power of two one-sided paired t tests against +-`margin`.
+def equivalence_power(
+    means: ArrayLike, stds: ArrayLike, n: ArrayLike, margin: float, level: float
+) -> FloatArray:
+    """Return the power of two one-sided paired t tests against +-`margin`, elementwise.
 
-    `mean` and `std` are those of the differences, `n` is the number of seeds (at least 2), and
-    `level` that of each one-sided test. The result is the sum of both powers minus 1. That is a
+    `means` and `stds` are those of the differences, `n` holds numbers of seeds (at least 2), and
+    `level` is that of each one-sided test. The result is the sum of both powers minus 1. That is a
     lower bound, and exact unless both tests can fail at once, which is rare at a high power [3]_.
     """
-    critical, root = t_quantile(level, n - 1), math.sqrt(n)
+    sizes, df = np.abs(np.asarray(means, dtype=np.float64)), np.asarray(n) - 1
+    root = np.sqrt(df + 1) / np.asarray(stds, dtype=np.float64)
+    critical = t_quantiles(level, df)
     powers = [
-        noncentral_t_tail(critical, n - 1, (margin + shift) / std * root)
-        for shift in (-abs(mean), abs(mean))
+        noncentral_t_tails(critical, df, (margin + shift) * root) for shift in (-sizes, sizes)
     ]
-    near, far = (1.0 if math.isnan(power) else power for power in powers)  # NaN in the far tails
-    return max(0.0, near + far - 1)
+    near, far = (np.where(np.isnan(power), 1.0, power) for power in powers)  # NaN in the far tails
+    return np.asarray(np.maximum(0.0, near + far - 1))
 
 
 def seeds_for_equivalence(
@@ -139,30 +142,43 @@ def seeds_for_equivalence(
     `means` and `stds` are those of the paired differences; see :func:`equivalence_power`. None
     where the mean is not within the margin, or for more than :data:`MAX_SEEDS` seeds.
     """
-    needed: list[int | None] = [None] * len(means)
     scale = (normal_quantile(level) + normal_quantile(1 - POWER)) ** 2
+    starts: dict[int, int] = {}
     for i, (mean, std, n) in enumerate(zip(means, stds, more_than, strict=True)):
         if mean is None or not std or abs(mean) >= margin:
             continue
-        start = scale * (std / (margin - abs(mean))) ** 2  # never too large
-        if start <= MAX_SEEDS:
-            needed[i] = _search(mean, std, margin, level, max(math.floor(start), n + 1, 2))
-    return needed
+        normal = scale * (std / (margin - abs(mean))) ** 2  # never too large
+        if normal <= MAX_SEEDS:
+            starts[i] = max(math.floor(normal), n + 1, 2)
+    x, s = (np.array([some[i] for i in starts], dtype=np.float64) for some in (means, stds))
+    found = _least(
+        lambda n, at: equivalence_power(x[at], s[at], n, margin, level) >= POWER,
+        np.array([*starts.values()], dtype=np.int64),
+    )
+    needed = dict(zip(starts, found.tolist(), strict=True))
+    return [
+        needed[i] if needed.get(i, MAX_SEEDS + 1) <= MAX_SEEDS else None for i in range(len(means))
+    ]
 
 
-def _search(mean: float, std: float, margin: float, level: float, start: int) -> int | None:
-    """Return the smallest number of seeds from `start` on that has the required power."""
+def _least(
+    is_enough: Callable[[NDArray[np.int64], NDArray[np.intp]], NDArray[np.bool_]],
+    starts: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the smallest numbers from `starts` on that are enough, by bisection.
 
-    def is_enough(n: int) -> bool:
-        return equivalence_power(mean, std, n, margin, level) >= POWER
-
-    low, high = start - 1, start
-    while not is_enough(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high if high <= MAX_SEEDS else None
+    `is_enough` takes numbers and the places in `starts` that they belong to.
+    """
+    low, high = starts - 1, starts.copy()
+    open_ends = np.arange(len(starts))
+    while len(open_ends):
+        open_ends = open_ends[~is_enough(high[open_ends], open_ends)]
+        low[open_ends], high[open_ends] = high[open_ends], 2 * high[open_ends]
+    while len(at := np.flatnonzero(high - low > 1)):
+        middle = (low[at] + high[at]) // 2
+        enough = is_enough(middle, at)
+        high[at[enough]], low[at[~enough]] = middle[enough], middle[~enough]
+    return high
 
 
 def seed_sufficiency(n: int, n_pairs: int, alpha: float) -> Power:
