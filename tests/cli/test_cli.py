@@ -10,8 +10,8 @@ import sys
 import textwrap
 import time
 import webbrowser
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -40,7 +40,7 @@ from bench.tools.fault_injection import processes_of
 FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "nothing happened"
@@ -465,6 +465,18 @@ def test_force_does_stored_runs_again(call_command: CommandCall) -> None:
 LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "2", "--no-report", "--name", "x")
 
 
+@contextmanager
+def running(run_command: CommandLine) -> Iterator[subprocess.Popen[str]]:
+    """A long sweep that has stored its first row; its processes are killed at the end."""
+    with run_command.start("sweep", *LONG) as process:
+        try:
+            wait_until(lambda: any((run_command.directory / "results/x/runs").glob("*.parquet")))
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
@@ -475,20 +487,19 @@ LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "2", "--no-report", 
 def test_an_interrupted_sweep_refuses_another_keeps_rows_and_leaves_no_process(
     run_command: CommandLine, call_command: CommandCall, sent: signal.Signals, code: int
 ) -> None:
-    process = run_command.start("sweep", *LONG)
     runs = run_command.directory / "results/x/runs"
-    wait_until(lambda: any(runs.glob("*.parquet")))
-    second = call_command("sweep", *LONG)
-    assert second.code == 2
-    assert f"another sweep (process {process.pid}) is writing to results/x" in second.err
-    if sent == signal.SIGINT:
-        os.killpg(process.pid, sent)  # a terminal sends it to every process of the group
-    else:
-        process.send_signal(sent)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == code, err
-    assert "Traceback" not in err + out
-    wait_until(lambda: processes_of(process.pid) == [], seconds=10)
+    with running(run_command) as process:
+        second = call_command("sweep", *LONG)
+        assert second.code == 2
+        assert f"another sweep (process {process.pid}) is writing to results/x" in second.err
+        if sent == signal.SIGINT:
+            os.killpg(process.pid, sent)  # a terminal sends it to every process of the group
+        else:
+            process.send_signal(sent)
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == code, err
+        assert "Traceback" not in err + out
+        wait_until(lambda: processes_of(process.pid) == [])
     rows = Store(runs.parent).read_rows()
     assert len(rows) == len(list(runs.glob("*.parquet"))) > 0
 
@@ -512,12 +523,7 @@ def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: Command
 
 @pytest.mark.long  # tests/execution/test_user_code.py kills the parent of a worker that hangs
 def test_a_killed_parent_takes_its_workers_along(run_command: CommandLine) -> None:
-    process = run_command.start("sweep", *LONG)
-    try:
-        wait_until(lambda: any((run_command.directory / "results/x/runs").glob("*.parquet")))
+    with running(run_command) as process:
         process.kill()
-        process.communicate(timeout=30)  # ends when no worker holds the pipes any more
-        wait_until(lambda: processes_of(process.pid) == [], seconds=10)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=240)  # ends when no worker holds the pipes any more
+        wait_until(lambda: processes_of(process.pid) == [])
