@@ -132,16 +132,11 @@ def _draw_row(
         words = "all runs diverged" if treatment.n else "no result"
         axes.text(0.008, centre, words, color=MUTED, va="center", transform=row_text(axes))
         return
-    inside = [
-        (s.value, centre + height(s.seed))
-        for s in scores
-        if s.value is not None and shown.holds(s.value)
-    ]
+    inside = [s for s in scores if shown.holds(s.value)]
     if inside:
-        xs, ys = zip(*inside, strict=True)
         axes.scatter(
-            xs,
-            ys,
+            [s.value for s in inside],
+            [centre + height(s.seed) for s in inside],
             color=style.colour,
             marker=style.marker,
             s=style.size(7.0 if len(inside) <= 30 else 5.0) ** 2,
