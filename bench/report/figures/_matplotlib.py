@@ -1,4 +1,4 @@
-"""Import matplotlib independently of the user's backend and settings.
+"""Import matplotlib and seaborn independently of the user's backend and settings.
 
 Figures use their own canvases and style, so neither a backend nor a ``matplotlibrc`` is needed.
 matplotlib reads both at its first import, and raises an error where ``MPLBACKEND`` names an unknown
@@ -27,18 +27,18 @@ _SETTINGS_ERRORS = (OSError, ValueError, locale.Error)
 
 
 def load() -> None:
-    """Import matplotlib; the environment and the user's settings stay as they are.
+    """Import both packages; the environment and the user's settings of matplotlib stay as they are.
 
     Raises
     ------
     BenchError
-        If it cannot be imported although neither backend nor ``matplotlibrc`` is read.
+        If they cannot be imported although neither backend nor ``matplotlibrc`` is read.
     """
     with _without_warnings():
         try:
             if "matplotlib" not in sys.modules:
                 _import_first()
-            import_module("matplotlib.style")  # reads the styles of the user too
+            import_module("seaborn")
         except _SETTINGS_ERRORS as error:
             raise BenchError(
                 f"cannot import matplotlib ({kind_and_line(error)}): check its configuration "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -134,15 +135,17 @@ def _draw_row(
         return
     inside = [s for s in scores if shown.holds(s.value)]
     if inside:
-        axes.scatter(
-            [s.value for s in inside],
-            [centre + height(s.seed) for s in inside],
+        sns.scatterplot(
+            x=[s.value for s in inside],
+            y=[centre + height(s.seed) for s in inside],
+            ax=axes,
             color=style.colour,
             marker=style.marker,
             s=style.size(7.0 if len(inside) <= 30 else 5.0) ** 2,
             alpha=0.7,
             edgecolor=PAPER,
             linewidth=0.7,
+            legend=False,
             zorder=3,
             gid=optimizer_gid(style.index, "runs"),
         )

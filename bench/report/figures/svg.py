@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from xml.etree import ElementTree
 
 import matplotlib.style
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from bench.report.figures.styles import LIGHT
@@ -31,9 +32,7 @@ _CLASS_OF_COLOUR = {
     **{colour: f"s{slot}" for slot, colour in enumerate(LIGHT)},
 }
 _STYLE = {
-    "axes.axisbelow": True,
     "axes.edgecolor": GRID,
-    "axes.grid": True,
     "axes.labelcolor": MUTED,
     "axes.spines.left": False,
     "axes.spines.right": False,
@@ -45,19 +44,14 @@ _STYLE = {
     "font.size": 13.0,
     "grid.color": GRID,
     "grid.linewidth": 1.0,
-    "lines.solid_capstyle": "round",
-    "patch.edgecolor": PAPER,
-    "patch.force_edgecolor": True,
     "path.simplify": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "optimizer-bench",
     "text.color": INK,
     # Dollar signs in names are not mathematics.
     "text.parse_math": False,
-    "xtick.bottom": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "ytick.left": False,
 }
 _KEPT_FROM_STYLE = frozenset(
     (
@@ -74,7 +68,7 @@ _GID = re.compile(r"optimizer-(\d+)-([a-z]+)")
 def figure_style() -> Iterator[None]:
     """Use matplotlib's defaults and the style of the report, whatever the user's settings."""
     with (
-        matplotlib.style.context(["default", _STYLE]),
+        matplotlib.style.context(["default", dict(sns.axes_style("whitegrid")), _STYLE]),
         warnings.catch_warnings(),
     ):
         # The browser renders the text, so glyphs missing in matplotlib's font do not matter.
