@@ -13,6 +13,7 @@ from string import ascii_letters
 from bench.analysis.results import (
     Band,
     BestShare,
+    Collapses,
     Comparison,
     CrossedInterval,
     Incident,
@@ -129,6 +130,7 @@ def sweep(
         single_seed=_single_seed(treatments, pairs, scores, n),
         time_to_target=_time_to_target(treatments, pairs),
         scope=_scope(pairs),
+        collapses=Collapses(limit=10.0, treatments=(), pairs=()),
         looks=(Look(look=1, n_blocks=n, level=0.05, spent=0.05, at=FINISHED),),
         warnings=("Only one seed: nothing can be tested.",) if n == 1 else (),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.analysis.correction import METHODS, NAMES, remedies
 from bench.analysis.reading import scale_of
-from bench.analysis.results import Look, Pair, Parameters, Power, Treatment
+from bench.analysis.results import CollapseRate, Collapses, Look, Pair, Parameters, Power, Treatment
 from bench.analysis.stats.descriptives import count_outliers, quartiles
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import smallest_pvalue
@@ -25,6 +25,7 @@ def cautions(
     pairs: tuple[Pair, ...],
     power: Power,
     looks: tuple[Look, ...],
+    collapses: Collapses,
 ) -> tuple[str, ...]:
     """Return all warnings, the most important first.
 
@@ -34,6 +35,7 @@ def cautions(
     column = {name: i for i, name in enumerate(paired.treatments)}
     n_family = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
     runs = [_Runs.of(t, column[t.name], paired, parameters) for t in treatments]
+    collapsed = tuple(_collapsed(rate) for rate in collapses.treatments if rate.collapsed)
     return (
         *_too_few_blocks(parameters, pairs, power, n_family, looks[-1].level),
         *_overspent(parameters, looks),
@@ -44,6 +46,7 @@ def cautions(
             for r in runs
             for sentence in caution(r)
         ),
+        *collapsed,
     )
 
 
@@ -177,6 +180,15 @@ def _outliers(runs: _Runs) -> Iterator[str]:
             f"{distance} {side} the {quartile} quartile); the median and the "
             f"interquartile mean hardly depend on {them}."
         )
+
+
+def _collapsed(rate: CollapseRate) -> str:
+    return (
+        f"{rate.name}: {rate.collapsed} of {count(rate.n, 'run')} collapsed (diverged, or far "
+        f"worse than the others): between {_percent(rate.ci_low or 0.0)} and "
+        f"{_percent(rate.ci_high or 0.0)} of its runs do. Verdicts of its pairs depend on how many "
+        "collapses these seeds happened to have."
+    )
 
 
 def _constant(runs: _Runs) -> Iterator[str]:

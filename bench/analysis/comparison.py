@@ -20,7 +20,8 @@ The procedure is fixed before the data are seen; no test is chosen from the data
 9. compute how often a single seed is misleading (:mod:`~bench.analysis.single_seed`);
 10. compute intervals over new test images (:mod:`~bench.analysis.scope`);
 11. compare the times to the target (:mod:`~bench.analysis.target`);
-12. compare training times, for a sweep (:mod:`~bench.analysis.timing`).
+12. count collapsed runs (:mod:`~bench.analysis.collapses`);
+13. compare training times, for a sweep (:mod:`~bench.analysis.timing`).
 
 Where the results were looked at before, the verdicts use the level of this look
 (:mod:`~bench.analysis.stats.sequential`).
@@ -38,6 +39,7 @@ from typing import Literal, TypeGuard
 import pandas as pd
 
 from bench.analysis.cautions import cautions
+from bench.analysis.collapses import collapses
 from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.correction import blocks_to_reject
 from bench.analysis.leaderboard import leaderboard
@@ -245,7 +247,8 @@ def _compare(
     power = _power(pairs, parameters, sum(t.n > 0 for t in treatments), level, next_level)
     looks = (*looks[:-1], replace(looks[-1], rejected=rejected_pairs(pairs)))
     pairs = with_standing(pairs, looks)
-    pairs = with_remarks(pairs, parameters, power.seeds_to_reject or 0)
+    collapsed = collapses(paired, order, parameters.margin, parameters.alpha)
+    pairs = with_remarks(pairs, parameters, power.seeds_to_reject or 0, collapsed)
     return Comparison(
         parameters=parameters,
         treatments=treatments,
@@ -257,8 +260,9 @@ def _compare(
             table, paired, parameters, target=target, level=level, next_level=next_level
         ),
         scope=scope(table, paired, pairs, parameters, level),
+        collapses=collapsed,
         looks=looks,
-        warnings=cautions(paired, parameters, treatments, pairs, power, looks),
+        warnings=cautions(paired, parameters, treatments, pairs, power, looks, collapsed),
         notes=(*paired.notes, *notes_on_pairs(pairs, parameters.correction)),
     )
 

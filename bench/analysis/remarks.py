@@ -6,22 +6,49 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.analysis.correction import NAMES
-from bench.analysis.results import Correction, Pair, Parameters, Verdict
+from bench.analysis.results import (
+    CollapseRate,
+    Collapses,
+    Correction,
+    Pair,
+    Parameters,
+    Verdict,
+)
 from bench.words import count, spoken
 
 #: Largest number of pairs that are named in a sentence.
 _NAMED = 4
 
 
-def with_remarks(pairs: Sequence[Pair], parameters: Parameters, needed: int) -> tuple[Pair, ...]:
+def with_remarks(
+    pairs: Sequence[Pair], parameters: Parameters, needed: int, collapses: Collapses
+) -> tuple[Pair, ...]:
     """Return the pairs with the sentences on each of them.
 
     `needed` is the number of blocks from which the tests can reject.
     """
+    collapsed = {rate.name: rate for rate in collapses.treatments if rate.collapsed}
     return tuple(
-        replace(pair, remarks=(*pair.remarks, *_remarks(pair, parameters, needed)))
+        replace(
+            pair,
+            remarks=(
+                *pair.remarks,
+                *_remarks(pair, parameters, needed),
+                *_on_collapses([collapsed[name] for name in (pair.a, pair.b) if name in collapsed]),
+            ),
+        )
         for pair in pairs
     )
+
+
+def _on_collapses(rates: Sequence[CollapseRate]) -> Iterator[str]:
+    if rates:
+        counts = " and ".join(f"{rate.collapsed} of {rate.n} of {rate.name}" for rate in rates)
+        yield (
+            f"The verdict rests on runs that collapsed ({counts}). Means, tests and intervals "
+            "depend on how many collapses these seeds happened to have; compare the collapse rates "
+            "too."
+        )
 
 
 def notes_on_pairs(pairs: Sequence[Pair], correction: Correction) -> tuple[str, ...]:

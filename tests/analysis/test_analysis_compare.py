@@ -639,6 +639,7 @@ KEYS = {
     "single_seed": "leader n_blocks best_shares pairs curve n_draws",
     "time_to_target": "target data budget treatments pairs logrank unit resolution",
     "scope": "n_examples pairs",
+    "collapses": "limit treatments pairs",
     "looks": "look n_blocks level spent at rejected",
     "warnings": "",
 }

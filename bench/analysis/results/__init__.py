@@ -31,6 +31,9 @@ from bench.analysis.results.runs import (
 )
 from bench.analysis.results.secondary import (
     BestShare,
+    CollapsePair,
+    CollapseRate,
+    Collapses,
     CrossedInterval,
     LogRank,
     RankReversal,
@@ -51,6 +54,9 @@ __all__ = [
     "Block",
     "Change",
     "ChangedFact",
+    "CollapsePair",
+    "CollapseRate",
+    "Collapses",
     "Comparison",
     "Correction",
     "CrossedInterval",

@@ -8,7 +8,7 @@ from datetime import datetime
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
 from bench.analysis.results.parameters import OMIT_EMPTY, Parameters
-from bench.analysis.results.secondary import Scope, SingleSeed, TimeToTarget
+from bench.analysis.results.secondary import Collapses, Scope, SingleSeed, TimeToTarget
 from bench.analysis.stats.multiplicity import family_size
 
 
@@ -61,6 +61,8 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
         None where the table has no evaluations.
     scope
         None where the table has no correctness of single examples.
+    collapses
+        Shares of runs that ended far below the others of their treatment.
     looks
         All looks so far. The last one is the current look; its level is that of the verdicts.
     warnings
@@ -78,6 +80,7 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     single_seed: SingleSeed | None
     time_to_target: TimeToTarget | None
     scope: Scope | None
+    collapses: Collapses
     looks: tuple[Look, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)

@@ -77,6 +77,51 @@ class SingleSeed(NotebookRepr):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CollapseRate(NotebookRepr):
+    """Share of the `n` runs of a treatment that collapsed, with its exact interval.
+
+    The interval is one-sided where no run collapsed, or all did. All are None without a run.
+    """
+
+    name: str
+    n: int
+    collapsed: int
+    rate: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollapsePair(NotebookRepr):
+    """McNemar's exact test of equal collapse rates, and Holm's adjusted p-value.
+
+    Both are None below two common blocks.
+    """
+
+    a: str
+    b: str
+    pvalue: float | None
+    pvalue_holm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collapses(NotebookRepr):
+    """Secondary metric: runs that end far below the others (:mod:`bench.analysis.collapses`).
+
+    `limit` is the number of robust standard deviations. The treatments are in the order of the
+    comparison; without a collapse there are no pairs.
+    """
+
+    limit: float
+    treatments: tuple[CollapseRate, ...]
+    pairs: tuple[CollapsePair, ...]
+
+    def of(self, name: str) -> CollapseRate:
+        """Return the rate of one treatment."""
+        return next(rate for rate in self.treatments if rate.name == name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SurvivalStep(NotebookRepr):
     """Step of a Kaplan-Meier curve.
 

@@ -20,7 +20,7 @@ from bench.execution.environment import available_cores
 from bench.tools.simulation.new_images import new_images_study
 from bench.tools.simulation.pairs import EFFECTS, looks_study, power_study, skewed_pair_study
 from bench.tools.simulation.study import ALPHA, N_SEEDS, K, Measure, Requirement, S, Study
-from bench.tools.simulation.sweeps import max_t_studies, sweep_studies
+from bench.tools.simulation.sweeps import collapse_studies, max_t_studies, sweep_studies
 from bench.tools.simulation.times import times_studies
 
 #: Number of repetitions that share a random generator and form one job of a worker.
@@ -71,6 +71,7 @@ def make_studies() -> tuple[Study[Any], ...]:
     """Return all scenarios in which the analysis is validated."""
     return (
         *sweep_studies(),
+        *collapse_studies(),
         *max_t_studies(),
         skewed_pair_study(),
         new_images_study(),

@@ -207,6 +207,21 @@ def _mirrored(rng: np.random.Generator, n_seeds: int = N_SEEDS) -> FloatArray:
     return np.hstack([good - 1, 1 - bad])
 
 
+def _collapsing(
+    rng: np.random.Generator, rate: float, means: tuple[float, ...] = EQUAL
+) -> FloatArray:
+    """Draw normal scores; runs of the first four treatments collapse at this rate.
+
+    The means are true means: without a collapse, these treatments are better than their mean.
+    """
+    scores = _normal(rng, means)
+    collapsed = rng.random((N_SEEDS, K // 2)) < rate
+    scores[:, : K // 2] += _DEPTH * (rate - collapsed)
+    return scores
+
+
+#: What a collapse costs, in standard deviations of the noise.
+_DEPTH = 100.0
 _STEADY = 0.1
 #: Probability that normal noise of scale `_STEADY` exceeds 1 minus an exponential variable.
 _STEADY_WINS = float(stats.exponnorm.sf(1, 1 / _STEADY, scale=_STEADY))
@@ -275,6 +290,28 @@ def sweep_studies() -> tuple[Study[Sweep], ...]:
             "skewed differences: mirrored tails",
             World(draw=_mirrored, win_rate=_GOOD_WINS),
             *outside,
+        ),
+    )
+
+
+def collapse_studies() -> tuple[Study[Sweep], ...]:
+    """Return the scenarios with collapsed runs, outside the assumptions of the tests."""
+    differences = (FALSE_DIFFERENCE, DIFFERENCE, SIMULTANEOUS)
+    apart = (0.0,) * (K // 2) + (MARGIN,) * (K // 2)
+    return (
+        _sweep_study(
+            "collapses: 5 % of runs of four",
+            World(draw=partial(_collapsing, rate=0.05)),
+            *not_required(OUTSIDE, *differences),
+        ),
+        _sweep_study(
+            "collapses: 3 % of runs of four, at the margin",
+            World(
+                draw=partial(_collapsing, rate=0.03, means=apart),
+                means=apart,
+                margin=MARGIN,
+            ),
+            *not_required(OUTSIDE, FALSE_EQUIVALENCE),
         ),
     )
 

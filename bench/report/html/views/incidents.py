@@ -1,12 +1,13 @@
-"""Runs that diverged or failed."""
+"""Runs that diverged, failed or collapsed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
+from bench.analysis.pairs import at_most
 from bench.analysis.reading import is_accuracy
-from bench.analysis.results import Incident
+from bench.analysis.results import CollapseRate, Collapses, Incident
 from bench.report.html.parts import Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.format import count
@@ -29,17 +30,91 @@ class IncidentRow:
 
 
 @dataclass(frozen=True)
+class CollapseRow:
+    """The collapse rate of a treatment: counts, and an interval in per cent."""
+
+    name: Name
+    collapsed: str
+    n: str
+    interval: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class IncidentsView:
-    """How many runs diverged or failed, and which."""
+    """How many runs diverged, failed or collapsed, and which.
+
+    `collapses` is empty where no run collapsed. `different` says which rates differ.
+    """
 
     sentence: str
     rows: tuple[IncidentRow, ...]
+    collapsed: str
+    collapses: tuple[CollapseRow, ...]
+    different: str
 
 
 def incidents_view(parts: Parts) -> IncidentsView:
-    """All runs that diverged or failed."""
-    rows = tuple(_incident_row(parts, incident) for incident in parts.analysis.incidents)
-    return IncidentsView(_sentence(parts), rows)
+    """All runs that diverged or failed, and the collapse rates."""
+    found = parts.analysis.comparison.collapses
+    any_collapsed = any(rate.collapsed for rate in found.treatments)
+    return IncidentsView(
+        sentence=_sentence(parts),
+        rows=tuple(_incident_row(parts, incident) for incident in parts.analysis.incidents),
+        collapsed=_collapsed(parts, found),
+        collapses=tuple(
+            CollapseRow(
+                name=parts.name(rate.name),
+                collapsed=str(rate.collapsed),
+                n=str(rate.n),
+                interval=_interval(rate),
+            )
+            for rate in found.treatments
+            if any_collapsed
+        ),
+        different=_different(parts) if any_collapsed else "",
+    )
+
+
+def _collapsed(parts: Parts, found: Collapses) -> str:
+    """State the rule, and what no collapse still allows."""
+    margin = parts.analysis.comparison.parameters.margin
+    beyond = "" if margin is None else " and the margin"
+    rule = (
+        f"A run has collapsed if it diverged, or is worse than the median of its "
+        f"{parts.nouns.treatment.one} by more than {found.limit:g} robust standard "
+        f"deviations{beyond}."
+    )
+    ran = [rate for rate in found.treatments if rate.n]
+    if not ran or any(rate.collapsed for rate in ran):
+        return rule
+    fewest = min(ran, key=lambda rate: rate.n)
+    return (
+        f"{rule} No run has. With {count(fewest.n, 'run')}, a collapse rate of up to "
+        f"{fmt.level(float(f'{fewest.ci_high or 1.0:.2g}'))} is still possible."
+    )
+
+
+def _interval(rate: CollapseRate) -> str:
+    if rate.ci_low is None or rate.ci_high is None:
+        return fmt.MISSING
+    return f"[{100 * rate.ci_low:.1f}, {100 * rate.ci_high:.1f}]"
+
+
+def _different(parts: Parts) -> str:
+    """State between which treatments the collapse rates differ, by the adjusted p-values."""
+    comparison = parts.analysis.comparison
+    shown = [
+        f"{clean(pair.a)} and {clean(pair.b)} "
+        f"({fmt.p_equals(pair.pvalue_holm, comparison.parameters.alpha)})"
+        for pair in comparison.collapses.pairs
+        if at_most(pair.pvalue_holm, comparison.level)
+    ]
+    if not shown:
+        return "No two collapse rates differ significantly (McNemar's exact test, Holm's method)."
+    return (
+        "Collapse rates differ significantly (McNemar's exact test, Holm's method) between "
+        f"{'; '.join(shown)}."
+    )
 
 
 def _sentence(parts: Parts) -> str:
