@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _change_tables import AFTER, BASE, TOTAL, N, noisy, sweep_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -496,7 +496,6 @@ def negative(x: float | None) -> float | None:
     return None if x is None else -x
 
 
-@settings(max_examples=60)
 @given(st.lists(st.tuples(counts, counts), min_size=1, max_size=3), st.booleans())
 def test_swapping_the_sweeps_flips_signs_and_verdicts(
     sides: list[tuple[list[int], list[int]]], is_paired: bool

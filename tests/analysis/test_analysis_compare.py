@@ -449,7 +449,7 @@ tables = st.integers(3, 7).flatmap(
         st.lists(st.integers(9600, 9640), min_size=n, max_size=n), min_size=2, max_size=4
     )
 )
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow_to_draw = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def named(columns: list[list[int]]) -> pd.DataFrame:
@@ -465,14 +465,14 @@ def test_differences_that_cancel_have_mean_zero_not_almost_zero() -> None:
         assert pair.dz == 0.0
 
 
-@few
+@slow_to_draw
 @given(tables, st.integers(0, 2**32 - 1))
 def test_the_order_of_the_rows_does_not_matter(columns: list[list[int]], seed: int) -> None:
     table = named(columns)
     assert compare(table.sample(frac=1, random_state=seed)) == compare(table)
 
 
-@few
+@slow_to_draw
 @given(tables)
 def test_the_names_of_the_seeds_do_not_matter(columns: list[list[int]]) -> None:
     table = named(columns)
@@ -480,7 +480,7 @@ def test_the_names_of_the_seeds_do_not_matter(columns: list[list[int]]) -> None:
     assert compare(table.assign(seed=[f"s{s}" for s in table["seed"]])) == compare(table)
 
 
-@few
+@slow_to_draw
 @given(tables)
 def test_the_names_of_the_optimizers_do_not_matter(columns: list[list[int]]) -> None:
     table = named(columns)
@@ -502,7 +502,7 @@ SCALE_FREE = [
 ]
 
 
-@few
+@slow_to_draw
 @given(tables, st.sampled_from([100, 0.5, 3, 1 / 7]), st.sampled_from([0, 1, -0.25]))
 def test_scale_and_shift_do_not_matter(
     columns: list[list[int]], scale: float, shift: float
@@ -524,7 +524,7 @@ def test_scale_and_shift_do_not_matter(
     assert {t.name for t in there.treatments} == set(names)
 
 
-@few
+@slow_to_draw
 @given(tables)
 def test_reversing_the_direction_mirrors_everything(columns: list[list[int]]) -> None:
     table = named(columns)
@@ -540,7 +540,7 @@ def test_reversing_the_direction_mirrors_everything(columns: list[list[int]]) ->
         assert p.verdict == (q.verdict if sign < 0 else mirror.get(q.verdict, q.verdict))
 
 
-@few
+@slow_to_draw
 @given(tables, st.integers(1, 9999))
 def test_another_optimizer_does_not_change_a_pair(columns: list[list[int]], other: int) -> None:
     """Post-hoc tests on mean ranks do depend on the pool (Benavoli et al., 2016)."""
@@ -562,7 +562,7 @@ def test_another_optimizer_does_not_change_a_pair(columns: list[list[int]], othe
         assert [getattr(p, f) for f in unadjusted] == [getattr(q, f) for f in unadjusted]
 
 
-@few
+@slow_to_draw
 @given(tables)
 def test_every_pvalue_is_a_pvalue(columns: list[list[int]]) -> None:
     comparison = compare(named(columns))
@@ -727,7 +727,6 @@ def test_warnings_are_sentences() -> None:
 ACCIDENTS = {"failed": 0.15, "diverged": 0.15, "no bits": 0.1, "null": 0.1, "missing": 0.15}
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 4),
     st.integers(1, 8),

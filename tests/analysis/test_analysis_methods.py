@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import scikit_posthocs
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -84,7 +84,6 @@ def test_moments_survive_extreme_scales(scale: float) -> None:
 # --- Holm ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30)
 @given(pvalues)
 def test_holm_equals_statsmodels(p: list[float]) -> None:
     assert holm(p) == pytest.approx(tuple(multipletests(p, method="holm")[1]), abs=1e-15)

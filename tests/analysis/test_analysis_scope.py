@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.formula.api import ols
@@ -157,7 +157,6 @@ def test_the_interval_equals_its_definition(
     assert interval.crossed_ci_high == pytest.approx(high, abs=1e-12)
 
 
-@settings(max_examples=60)
 @given(
     st.tuples(st.integers(2, 5), st.integers(2, 7)).flatmap(
         lambda shape: st.lists(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _tables import long_table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
@@ -203,7 +203,6 @@ def test_pairs_follow_those_of_the_comparison() -> None:
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=9),
     st.sampled_from(["higher", "lower"]),
 )
-@settings(max_examples=40)
 def test_shares_equal_counting(values: list[tuple[int, int]], direction: str) -> None:
     x, y = (list(column) for column in zip(*values, strict=True))
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -213,7 +213,6 @@ def censored(column: Sequence[float]) -> stats.CensoredData:
     return stats.CensoredData(arrived, right=[float(BUDGET)] * (len(column) - len(arrived)))
 
 
-@settings(max_examples=60)
 @given(times)
 def test_the_curve_equals_scipys_kaplan_meier(column: list[float]) -> None:
     x = only(arrivals({"x": column}))
@@ -227,7 +226,6 @@ def test_the_curve_equals_scipys_kaplan_meier(column: list[float]) -> None:
     assert falls == sorted(set(falls), reverse=True)  # no step that does not fall
 
 
-@settings(max_examples=40)
 @given(times)
 def test_the_restricted_mean_is_the_area_under_the_curve(column: list[float]) -> None:
     x = only(arrivals({"x": column}))
@@ -394,7 +392,6 @@ def test_pairs_are_those_of_a_table_of_restricted_times(alpha: float) -> None:
     assert [(p.a, p.b) for p in answer.logrank] == [(p.a, p.b) for p in answer.pairs]
 
 
-@settings(max_examples=15)
 @given(
     st.integers(3, 6).flatmap(
         lambda n: st.lists(

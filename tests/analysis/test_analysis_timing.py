@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -126,7 +126,6 @@ def test_a_constant_ratio_has_no_width() -> None:
 # --- what must not matter --------------------------------------------------------------------
 
 
-@settings(max_examples=25)
 @given(st.lists(st.tuples(seconds, seconds), min_size=3, max_size=8))
 def test_a_over_b_is_the_inverse_of_b_over_a(times: list[tuple[float, float]]) -> None:
     x, y = zip(*times, strict=True)
@@ -139,7 +138,6 @@ def test_a_over_b_is_the_inverse_of_b_over_a(times: list[tuple[float, float]]) -
     assert (there.ci_low, there.ci_high) == pytest.approx((1 / here.ci_high, 1 / here.ci_low))
 
 
-@settings(max_examples=25)
 @given(st.lists(seconds, min_size=3, max_size=8), st.floats(0.1, 10))
 def test_a_slow_minute_hits_all_alike(slowness: list[float], faster: float) -> None:
     """Ratios within seeds remove the drift of the speed of the machine."""
