@@ -263,7 +263,6 @@ def coarse(at: float, step: int = 2) -> tuple[list[int], list[float]]:
     return every, [0.96 if i >= at else 0.5 for i in every]
 
 
-@settings(max_examples=30)
 @given(times)
 def test_the_early_curve_equals_scipys_kaplan_meier_of_the_lower_ends(column: list[float]) -> None:
     x = only(runs_table({"x": [coarse(at) for at in column]}))

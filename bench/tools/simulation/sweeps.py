@@ -208,20 +208,22 @@ def _mirrored(rng: np.random.Generator, n_seeds: int = N_SEEDS) -> FloatArray:
 
 
 def _collapsing(
-    rng: np.random.Generator, rate: float, means: tuple[float, ...] = EQUAL
+    rng: np.random.Generator,
+    rate: float,
+    depth: float,
+    means: tuple[float, ...] = EQUAL,
+    scale: float = 1.0,
 ) -> FloatArray:
-    """Draw normal scores; runs of the first four treatments collapse at this rate.
+    """Draw normal scores; runs of the first four treatments collapse at this rate, by `depth`.
 
     The means are true means: without a collapse, these treatments are better than their mean.
     """
-    scores = _normal(rng, means)
+    scores = _normal(rng, means, scale)
     collapsed = rng.random((N_SEEDS, K // 2)) < rate
-    scores[:, : K // 2] += _DEPTH * (rate - collapsed)
+    scores[:, : K // 2] += depth * (rate - collapsed)
     return scores
 
 
-#: What a collapse costs, in standard deviations of the noise.
-_DEPTH = 100.0
 _STEADY = 0.1
 #: Probability that normal noise of scale `_STEADY` exceeds 1 minus an exponential variable.
 _STEADY_WINS = float(stats.exponnorm.sf(1, 1 / _STEADY, scale=_STEADY))
@@ -297,20 +299,21 @@ def sweep_studies() -> tuple[Study[Sweep], ...]:
 def collapse_studies() -> tuple[Study[Sweep], ...]:
     """Return the scenarios with collapsed runs, outside the assumptions of the tests."""
     differences = (FALSE_DIFFERENCE, DIFFERENCE, SIMULTANEOUS)
-    apart = (0.0,) * (K // 2) + (MARGIN,) * (K // 2)
+    # without their collapses, the first four would equal the others
+    apart, rate = (-MARGIN,) * (K // 2) + (0.0,) * (K // 2), 0.03
+    at_margin = partial(_collapsing, rate=rate, depth=MARGIN / rate, means=apart, scale=0.3)
     return (
-        _sweep_study(
-            "collapses: 5 % of runs of four",
-            World(draw=partial(_collapsing, rate=0.05)),
-            *not_required(OUTSIDE, *differences),
+        *(
+            _sweep_study(
+                f"5 % of runs of four collapse by {depth:g} s.d.",
+                World(draw=partial(_collapsing, rate=0.05, depth=depth)),
+                *not_required(OUTSIDE, *differences),
+            )
+            for depth in (10.0, 100.0)
         ),
         _sweep_study(
-            "collapses: 3 % of runs of four, at the margin",
-            World(
-                draw=partial(_collapsing, rate=0.03, means=apart),
-                means=apart,
-                margin=MARGIN,
-            ),
+            "3 % of runs of four collapse, to the margin",
+            World(draw=at_margin, means=apart, margin=MARGIN),
             *not_required(OUTSIDE, FALSE_EQUIVALENCE),
         ),
     )
