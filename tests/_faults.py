@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import StoreError
-from bench.execution import jobs, runner
+from bench.execution import runner, train_job
 from bench.execution.pool import start_worker
 from bench.execution.slots import Slots, claimed_device
 from bench.spec.model import RunSpec
@@ -59,17 +59,17 @@ def start_breaking(
 ) -> None:
     """Start a worker whose device fails if it is one of `broken`, at a seed or at any."""
     start_worker(parent, slots)
-    train, failed = jobs.train, slots.directory / "failed"
+    train, failed = train_job.train, slots.directory / "failed"
     runner.is_working = lambda _device: not (stays_broken and failed.exists())
 
     def train_or_break(workload: Any, optimizer: Any, seeds: Any, data: Any) -> Any:
         if claimed_device(slots.devices) in broken and (at_seed is None or at_seed in seeds):
             failed.touch()
-            jobs.is_working = lambda _device: False
+            train_job.is_working = lambda _device: False
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return train(workload, optimizer, seeds, data)
 
-    jobs.train = train_or_break
+    train_job.train = train_or_break
 
 
 def start_without_gpus(parent: int, slots: Slots) -> None:

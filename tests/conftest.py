@@ -20,7 +20,7 @@ from hypothesis import settings
 from bench import cli
 from bench.datasets import cache as datasets
 from bench.datasets.names import DATA_DIR_VARIABLE
-from bench.execution.jobs import load_data, use_one_thread
+from bench.execution.train_job import load_data, use_one_thread
 from bench.optimizers.resolve import resolve
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import OptimizerSpec

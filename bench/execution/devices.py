@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+import runpy
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
@@ -40,12 +44,10 @@ def choose(wanted: str, gpus: Sequence[int] | None = None) -> tuple[str, tuple[i
     UsageError
         If there is no such device here.
     """
-    import torch
-
     if gpus is not None and not (isinstance(gpus, Sequence) and all(map(_is_number, gpus))):
         raise UsageError(f"gpus must be whole numbers such as 0 and 1, got {gpus!r:.80}")
-    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    has = {CPU: True, CUDA: n_cuda > 0, MPS: torch.backends.mps.is_available()}
+    n_cuda, has_mps = _count_gpus()
+    has = {CPU: True, CUDA: n_cuda > 0, MPS: has_mps}
     if wanted not in ("auto", *KINDS):
         raise UsageError(f"device must be one of auto, {', '.join(KINDS)}, got {wanted!r}")
     kind = next(k for k in (CUDA, MPS, CPU) if has[k]) if wanted == "auto" else wanted
@@ -66,6 +68,38 @@ def choose(wanted: str, gpus: Sequence[int] | None = None) -> tuple[str, tuple[i
     if not wanted_gpus:
         raise UsageError("gpus must name at least one GPU, got none")
     return kind, wanted_gpus
+
+
+def _count_gpus() -> tuple[int, bool]:
+    """Return the number of CUDA devices, and whether there is a GPU of Apple."""
+    if "torch" not in sys.modules and sys.platform != "darwin" and is_cpu_build():
+        return 0, False
+    import torch
+
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return n_cuda, torch.backends.mps.is_available()
+
+
+def is_cpu_build() -> bool:
+    """Return whether torch is known to be a build without GPUs; torch is not imported."""
+    build = torch_build()
+    return build is not None and not build.get("cuda") and not build.get("hip")
+
+
+@cache
+def torch_build() -> Mapping[str, Any] | None:
+    """Return the names in ``torch/version.py``; None if it cannot be read.
+
+    Importing torch takes two seconds, and the program that only starts workers does not need it.
+    """
+    found = find_spec("torch")
+    if found is None or found.origin is None:
+        return None
+    try:
+        names = runpy.run_path(str(Path(found.origin).with_name("version.py")))
+    except OSError:
+        return None
+    return names if isinstance(names.get("__version__"), str) and "cuda" in names else None
 
 
 def _is_number(gpu: object) -> bool:

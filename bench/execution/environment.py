@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.execution._joblib import loky
-from bench.execution.devices import CPU, CUDA, kind_of
+from bench.execution.devices import CPU, CUDA, kind_of, torch_build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +29,26 @@ class Machine:
 
 def describe_machine(device: str, n_jobs: int, *, tf32: bool = False) -> Machine:
     """Describe this machine as used by a device and a number of workers."""
-    import torch
-
     return Machine(
         device=kind_of(device),
         device_name=name_of(device),
         tf32=tf32 if kind_of(device) == CUDA else None,
         cores=available_cores(),
         n_jobs=n_jobs,
-        torch_version=torch.__version__,
+        torch_version=torch_version(),
         numpy_version=version("numpy"),
         python_version=platform.python_version(),
         git_commit=git_commit(Path(__file__).parents[1]),
     )
+
+
+def torch_version() -> str:
+    """The version of torch with its build, such as 2.13.0+cpu."""
+    if (build := torch_build()) is not None:
+        return str(build["__version__"])
+    import torch
+
+    return str(torch.__version__)
 
 
 def available_cores() -> int:
@@ -52,9 +59,9 @@ def available_cores() -> int:
 
 def name_of(device: str) -> str:
     """The model of a processor or GPU."""
-    import torch
-
     if kind_of(device) == CUDA:
+        import torch
+
         return torch.cuda.get_device_name(device)
     return processor_name() if kind_of(device) == CPU else "Apple GPU"
 

@@ -14,12 +14,10 @@ from bench.execution import devices
 from bench.execution._joblib import why_no_workers, workers
 from bench.execution.devices import CPU, CUDA, kind_of
 from bench.execution.environment import Machine, available_cores, describe_machine
-from bench.execution.jobs import load_data, make_jobs
-from bench.networks.build import has_closed_form
+from bench.execution.jobs import make_jobs
 from bench.spec.expressions import MAX_SEEDS
 from bench.spec.model import RunSpec
 from bench.spec.options import MAX_JOBS, MAX_JOBS_PER_GPU, MAX_TIMEOUT, ExecutionOptions
-from bench.training.stack import bytes_per_run
 
 #: Share of the free memory of a GPU that runs may use.
 _COUNTED_ON = 0.8
@@ -118,6 +116,8 @@ def lay_out(runs: Sequence[RunSpec], execution: ExecutionOptions, arrays: Path) 
         stack = stack or 1
         n_jobs = min(execution.n_jobs, max(1, len(make_jobs(runs, stack))))
         return Placement(n_jobs=n_jobs, stack=stack)
+    from bench.networks.build import has_closed_form
+
     seeds = max(1, len({run.seed for run in runs}))
     held = _held(runs, names, arrays)
     if per_gpu is None:
@@ -134,6 +134,9 @@ def lay_out(runs: Sequence[RunSpec], execution: ExecutionOptions, arrays: Path) 
 
 def _held(runs: Sequence[RunSpec], names: Sequence[str], arrays: Path) -> int:
     """Number of these runs that the memory of each GPU holds at a time."""
+    from bench.execution.train_job import load_data
+    from bench.training.stack import bytes_per_run
+
     data = load_data(arrays, CPU)
     variants = {(run.workload, run.optimizer) for run in runs}
     most = max((bytes_per_run(*variant, data) for variant in variants), default=1)

@@ -28,7 +28,6 @@ from bench.execution.jobs import (
     Job,
     RunContext,
     RunEvent,
-    do_job,
     failed,
     late_message,
     make_jobs,
@@ -221,6 +220,8 @@ def _in_pool(
 
 def _do_marked(job: Job, context: RunContext, in_flight: InFlight) -> tuple[RunEvent, ...]:
     """Do a job on the device of this process, with its runs marked as in flight."""
+    from bench.execution.train_job import do_job  # imports torch, which a parent does not need
+
     if context.slots:
         device = claimed_device(context.slots)
         if not is_working(device):

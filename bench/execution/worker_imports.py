@@ -23,4 +23,4 @@ sys.excepthook = _print_nothing
 os.environ.update(ONE_THREAD)
 os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # jemalloc of pyarrow
 import_module("bench.execution.runner")
-import_module("bench.training.stack")
+import_module("bench.execution.train_job")

@@ -27,7 +27,7 @@ def resolve(expression: OptimizerExpression) -> OptimizerSpec:
         raise SpecError(
             f"unknown optimizer {expression.name!r}: {suggestion(expression.name, CATALOGUE)}"
         )
-    arguments = torch_arguments(entry.algorithm).with_preset(entry.preset)
+    arguments = _arguments_of(entry)
     spec = _specified(expression, expression.name, f"torch.optim.{entry.algorithm}", arguments)
     if spec.name != expression.name:
         # entries of the catalogue without overrides are not tested: a first step takes a second
@@ -37,10 +37,14 @@ def resolve(expression: OptimizerExpression) -> OptimizerSpec:
 
 def settings(name: str) -> Mapping[str, Literal]:
     """Return the arguments of the catalogue entry `name`, including defaults."""
-    entry = CATALOGUE[name]
-    arguments = available_arguments(entry.algorithm) or torch_arguments(entry.algorithm)
-    defaults = arguments.with_preset(entry.preset).defaults
+    defaults = _arguments_of(CATALOGUE[name]).defaults
     return {k: v for k, v in defaults.items() if k not in IMPLEMENTATION_FLAGS}
+
+
+def _arguments_of(entry: CatalogueEntry) -> Arguments:
+    """Return its arguments; raise SpecError if the installed torch lacks its class."""
+    arguments = available_arguments(entry.algorithm) or torch_arguments(entry.algorithm)
+    return arguments.with_preset(entry.preset)
 
 
 def available() -> dict[str, CatalogueEntry]:

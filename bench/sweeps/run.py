@@ -14,13 +14,7 @@ import pyarrow as pa
 
 from bench.datasets import cache as datasets
 from bench.errors import MixedRunsError, StoreError, UsageError
-from bench.execution.jobs import (
-    RunContext,
-    RunEvent,
-    estimate_seconds,
-    load_data,
-    seconds_per_evaluation,
-)
+from bench.execution.jobs import RunContext, RunEvent
 from bench.execution.resources import (
     Placement,
     describe_resources,
@@ -314,6 +308,7 @@ def _train(
 def _try_network(workload: Workload, arrays: Path, device: str) -> None:
     """Refuse a user's network that cannot be trained, before anything is written."""
     if is_external(workload.network):
+        from bench.execution.train_job import load_data
         from bench.training.stack import try_network
 
         try_network(workload, load_data(arrays, device))
@@ -362,6 +357,8 @@ def estimate(
     """Estimate the duration of the missing runs from stored runs, or else from short trials."""
     if not status.missing:
         return Estimate(seconds=0.0, placement=Placement(n_jobs=1, stack=1))
+    from bench.execution.train_job import estimate_seconds, load_data, seconds_per_evaluation
+
     seconds = _stored_seconds(status.done)
     arrays = datasets.prepare(spec.workload.dataset, data_dir)
     placement = lay_out(status.missing, execution, arrays)

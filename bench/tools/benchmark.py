@@ -26,8 +26,9 @@ from bench.datasets.cache import prepare
 from bench.errors import WorkerError
 from bench.execution._joblib import joblib
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, RunContext, do_job, load_data
+from bench.execution.jobs import Job, RunContext
 from bench.execution.runner import run_plan
+from bench.execution.train_job import do_job, load_data
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.resolve import resolve
 from bench.spec.expressions import parse_optimizers

@@ -19,9 +19,9 @@ import torch
 from bench.datasets.cache import prepare
 from bench.execution.devices import CUDA, exact_numbers, kind_of
 from bench.execution.environment import name_of
-from bench.execution.jobs import load_data
 from bench.execution.resources import lay_out
 from bench.execution.runner import run_plan
+from bench.execution.train_job import load_data
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.spec.model import OptimizerSpec, SweepSpec, Workload
 from bench.spec.options import MAX_JOBS, ExecutionOptions

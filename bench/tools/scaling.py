@@ -15,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.datasets.cache import prepare
-from bench.execution.jobs import load_data
+from bench.execution.train_job import load_data
 from bench.spec.model import Workload
 from bench.tools.benchmark import one_thread, resolved, runs_per_second, seconds
 from bench.training.stack import train, warm_up

@@ -29,7 +29,7 @@ from bench.cli.arguments import make_parser
 from bench.cli.console import duration
 from bench.cli.sweep import make_spec
 from bench.errors import MixedRunsError
-from bench.execution import jobs
+from bench.execution import train_job
 from bench.execution.environment import available_cores, describe_machine
 from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
@@ -360,7 +360,7 @@ def test_why_every_run_failed_is_said_once(
         raise RuntimeError("the optimizer exploded")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.execution.jobs.train", explode)
+    monkeypatch.setattr("bench.execution.train_job.train", explode)
     assert cli.main(["sweep", *FAST, "--name", "x"]) == 1
     error = capsys.readouterr().err
     assert error.count("RuntimeError: the optimizer exploded") == 1
@@ -373,7 +373,7 @@ def test_why_every_run_failed_is_said_once(
 def test_some_failures_leave_a_report_and_exit_1(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = jobs.train
+    train = train_job.train
 
     def explode_on_seed_1(workload, optimizer, seeds, *arguments, **options):  # type: ignore[no-untyped-def]
         if seeds == [1]:
@@ -381,7 +381,7 @@ def test_some_failures_leave_a_report_and_exit_1(
         return train(workload, optimizer, seeds, *arguments, **options)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(jobs, "train", explode_on_seed_1)
+    monkeypatch.setattr(train_job, "train", explode_on_seed_1)
     command = ["sweep", *FAST, "--name", "x", "--seed-list", "0-4"]
     command.remove("--seeds")
     command.remove("2")

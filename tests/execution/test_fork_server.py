@@ -133,7 +133,7 @@ def test_steps_of_torch_need_no_compiler(arrays: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from bench.execution.jobs import load_data
+from bench.execution.train_job import load_data
 from bench.optimizers.resolve import resolve
 from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import parse_optimizers

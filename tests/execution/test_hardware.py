@@ -13,13 +13,13 @@ from bench.errors import UsageError
 from bench.execution import devices, pool
 from bench.execution.devices import exact_numbers
 from bench.execution.environment import Machine, available_cores, describe_machine
-from bench.execution.jobs import _loaded
 from bench.execution.resources import (
     Placement,
     describe_resources,
     lay_out,
     resolve_execution,
 )
+from bench.execution.train_job import _loaded
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store

@@ -12,10 +12,11 @@ import pytest
 from conftest import resolve_all, resolve_one
 
 from bench.errors import SpecError, UsageError
-from bench.execution import jobs
+from bench.execution import train_job
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, RunContext, do_job, make_jobs
+from bench.execution.jobs import Job, RunContext, make_jobs
 from bench.execution.runner import run_plan
+from bench.execution.train_job import do_job
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import FAILED, OK
 from bench.storage.store import Store
@@ -51,13 +52,13 @@ def rows_of(context: RunContext) -> pa.Table:
 
 def before_training(monkeypatch: pytest.MonkeyPatch, hook: Callable[[Sequence[int]], None]) -> None:
     """Call `hook` with the seeds of a stack before it is trained."""
-    train = jobs.train
+    train = train_job.train
 
     def hooked(*arguments: Any, **options: Any) -> Any:
         hook(arguments[2])
         return train(*arguments, **options)
 
-    monkeypatch.setattr(jobs, "train", hooked)
+    monkeypatch.setattr(train_job, "train", hooked)
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_without_threads_rows_are_written_one_by_one(
     def no_more(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(jobs.ThreadPoolExecutor, "submit", no_more)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", no_more)
     context = make_site(tmp_path, arrays)
     do_job(make_jobs(PLAN, 9)[0], context)
     assert len(rows_of(context)) == 4

@@ -22,8 +22,9 @@ from bench.errors import StoreError
 from bench.execution import fork_server
 from bench.execution.environment import describe_machine
 from bench.execution.error_text import without_user
-from bench.execution.jobs import Job, RunContext, do_job, estimate_seconds
+from bench.execution.jobs import Job, RunContext
 from bench.execution.runner import run_plan
+from bench.execution.train_job import do_job, estimate_seconds
 from bench.spec.model import SweepSpec, Workload
 from bench.storage.records import DIVERGED, FAILED, OK
 from bench.storage.store import Store
@@ -113,7 +114,7 @@ def test_an_error_in_training_is_a_row_with_its_traceback(
     def explode(*_arguments: object, **_options: object) -> None:
         raise RuntimeError(f"the optimizer in {Path.home()}/x exploded")
 
-    monkeypatch.setattr("bench.execution.jobs.train", explode)
+    monkeypatch.setattr("bench.execution.train_job.train", explode)
     context = make_site(tmp_path, arrays)
     (event,) = do_job(Job(runs=SPEC.plan()[:1]), context)
     (row,) = context.store.read_rows().to_pylist()
@@ -238,7 +239,7 @@ def test_a_timeout_ends_a_run_in_this_process_too(
             with suppress(Exception):  # its own errors, and no others
                 time.sleep(60)
 
-    monkeypatch.setattr("bench.execution.jobs.train", hang)
+    monkeypatch.setattr("bench.execution.train_job.train", hang)
     before = signal.getsignal(signal.SIGALRM)
     context = replace(make_site(tmp_path, arrays), timeout=0.2)
     (event,) = run_plan(SPEC.plan()[:1], context)

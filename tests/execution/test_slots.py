@@ -112,8 +112,8 @@ def test_without_worker_processes_this_one_trains_on_one_device(
     def break_device(*_: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr("bench.execution.jobs.train", break_device)
-    monkeypatch.setattr("bench.execution.jobs.is_working", lambda _device: False)
+    monkeypatch.setattr("bench.execution.train_job.train", break_device)
+    monkeypatch.setattr("bench.execution.train_job.is_working", lambda _device: False)
     with pytest.raises(WorkerError, match=r"no GPU is left \(cpu:0 does not compute"):
         list(run_plan(PLAN[2:], context))
     assert len(context.store.read_rows()) == 2

@@ -16,10 +16,11 @@ from conftest import CommandLine, resolve_all
 
 import bench
 from bench.errors import TrainingError
-from bench.execution import jobs
+from bench.execution import train_job
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, RunContext, do_job
+from bench.execution.jobs import Job, RunContext
 from bench.execution.runner import run_plan
+from bench.execution.train_job import do_job
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.spec.process_state import restored
 from bench.storage.records import FAILED, OK
@@ -159,8 +160,8 @@ def test_the_time_of_a_run_does_not_include_the_imports_of_its_process(
         warmed.append(data)
         time.sleep(1.0)
 
-    jobs._warm_up.cache_clear()
-    monkeypatch.setattr(jobs, "warm_up", slow)
+    train_job._warm_up.cache_clear()
+    monkeypatch.setattr(train_job, "warm_up", slow)
     context = make_context(tmp_path, arrays, in_process=True, timeout=0.9)
     brief = replace(WORKLOAD, iterations=2, eval_every=2)
     plan = SweepSpec(name="x", optimizers=resolve_all("sgd"), seeds=(0, 1), workload=brief).plan()

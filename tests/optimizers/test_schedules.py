@@ -19,7 +19,8 @@ from bench.analysis import SweepAnalysis, analyse_sweep
 from bench.cli import main
 from bench.errors import SpecError
 from bench.execution.environment import describe_machine
-from bench.execution.jobs import Job, RunContext, do_job
+from bench.execution.jobs import Job, RunContext
+from bench.execution.train_job import do_job
 from bench.networks.mlp import MLP
 from bench.networks.module import flatten
 from bench.optimizers.resolve import available

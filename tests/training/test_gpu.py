@@ -13,7 +13,7 @@ import bench
 from bench.cli import main
 from bench.execution import devices
 from bench.execution.devices import exact_numbers
-from bench.execution.jobs import load_data
+from bench.execution.train_job import load_data
 from bench.optimizers.build import is_capturable
 from bench.optimizers.resolve import available
 from bench.optimizers.variants import resolve_variant
