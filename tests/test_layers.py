@@ -13,6 +13,8 @@ import pytest
 from _stored import copy_example
 
 import bench
+from bench.datasets.names import DATA_DIR_VARIABLE
+from bench.execution.devices import is_cpu_build
 
 PACKAGE = Path(bench.__file__).parent
 
@@ -137,6 +139,8 @@ def test_what_an_import_does_not_bring_along(modules: list[tuple[str, set[str]]]
     assert found.stdout.splitlines() == [module for module, _ in modules]
 
 
+#: A sweep; other builds of torch are imported to look for GPUs.
+SWEEP = "sweep --quiet --seeds 1 --optimizers sgd --iterations 5 --no-report"
 #: Commands that one interpreter runs one after the other, and what none of them may import. A
 #: command may import only more than those before it.
 COMMANDS: list[tuple[str, set[str]]] = [
@@ -149,6 +153,7 @@ COMMANDS: list[tuple[str, set[str]]] = [
     ("report results/example --format markdown", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
     ("compare results/example results/copy", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
     ("report results/example", TORCH),
+    (SWEEP, TORCH if is_cpu_build() and sys.platform == "linux" else set()),
 ]
 _RUN = """
 import contextlib, io, sys
@@ -163,7 +168,10 @@ for words, unwanted in {commands!r}:
 """
 
 
-def test_what_a_command_does_not_import(tmp_path: Path) -> None:
+def test_what_a_command_does_not_import(
+    tmp_path: Path, arrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DATA_DIR_VARIABLE, str(arrays.parent))  # unpacking imports torchvision
     example = copy_example(tmp_path)
     shutil.copytree(example, tmp_path / "results" / "copy")
     code = _RUN.format(commands=COMMANDS)
