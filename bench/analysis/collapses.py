@@ -1,9 +1,11 @@
 """Collapse rates: shares of runs that end far below the other runs of their treatment.
 
-A run has collapsed if it diverged, or if its result is worse than the median of its treatment by
-more than :data:`LIMIT` standard deviations and by more than the margin. The standard deviation is
-robust: the median absolute deviation from the median, times 1.4826, of the treatment or of all
-treatments together, whichever is larger. The rule is fixed, so it does not depend on the results.
+A run has collapsed if it diverged, or if its result is worse than the upper quartile of its
+treatment (the quartile on the better side) by more than :data:`LIMIT` standard deviations and by
+more than the margin. The standard deviation is estimated from the better half of the runs, so that
+collapsed runs hardly change it; it is at least the median of these estimates over all treatments.
+The rule needs :data:`MIN_RUNS` runs, and notices collapses in up to half of them. It is fixed, so it
+does not depend on the results.
 
 Means of runs with collapses, and tests and intervals of their differences, depend on how many
 collapses these seeds happened to have (docs/statistics.md gives measured error rates). The rate
@@ -33,10 +35,13 @@ from bench.analysis.stats.permutation import TINY
 from bench.analysis.stats.rounding import FloatArray, significant
 from bench.analysis.table import PairedTable
 
-#: Robust standard deviations below the median of its treatment from which a run has collapsed.
+#: Standard deviations below the upper quartile of its treatment from which a run has collapsed.
 LIMIT = 10.0
-#: Ratio of the standard deviation to the median absolute deviation of normal values.
-_NORMAL = 1.4826
+#: Least number of runs that did not diverge.
+MIN_RUNS = 5
+#: Ratio of the standard deviation of normal values to the upper quartile of the distances of their
+#: better half from its median.
+_OF_HALF = 1.638
 
 
 def collapses(
@@ -67,38 +72,42 @@ def collapses(
 def collapsed_runs(paired: PairedTable, margin: float | None) -> NDArray[np.bool_]:
     """Return which runs have collapsed, shape (n, k)."""
     values = np.where(paired.diverged, np.nan, paired.sign * paired.values)
-    known = ~np.isnan(values)
-    medians = [
-        np.median(column[is_known]) if is_known.any() else np.nan
-        for column, is_known in zip(values.T, known.T, strict=True)
-    ]
-    below = significant(np.array(medians) - values)
-    scales = np.array([_scale(column[~np.isnan(column)]) for column in below.T])
-    limits = np.maximum(LIMIT * np.maximum(scales, _scale(below[known])), margin or 0.0)
+    quartiles, scales = np.array([_upper_quartile_and_scale(column) for column in values.T]).T
+    least = np.nanmedian(scales) if np.isfinite(scales).any() else np.nan
+    limits = np.maximum(LIMIT * np.maximum(scales, least), margin or 0.0)
     if margin is None:
         limits[limits == 0] = np.inf  # most values are tied, and nothing says what is far
     with np.errstate(invalid="ignore"):
-        return np.asarray(paired.diverged | (below > limits))
+        return np.asarray(paired.diverged | (significant(quartiles - values) > limits))
 
 
-def _scale(deviations: FloatArray) -> float:
-    return _NORMAL * float(np.median(np.abs(deviations))) if len(deviations) else 0.0
+def _upper_quartile_and_scale(values: FloatArray) -> tuple[float, float]:
+    """Return both for values of which higher ones are better; NaN for too few."""
+    known = np.sort(values[~np.isnan(values)])
+    if len(known) < MIN_RUNS:
+        return np.nan, np.nan
+    half = known[len(known) // 2 :]
+    deviations = np.abs(half - np.median(half))
+    return float(np.quantile(known, 0.75)), _OF_HALF * float(np.quantile(deviations, 0.75))
 
 
 def _rate(name: str, n: int, collapsed: int, alpha: float) -> CollapseRate:
-    """Return Clopper and Pearson's interval; one-sided where all runs collapsed, or none."""
+    """Return Clopper and Pearson's interval, and the upper limit of a one-sided interval."""
     if not n:
-        return CollapseRate(name=name, n=0, collapsed=0, rate=None, ci_low=None, ci_high=None)
-    tail = alpha if collapsed in (0, n) else alpha / 2
-    low = special.betaincinv(collapsed, n - collapsed + 1, tail) if collapsed else 0.0
-    high = special.betaincinv(collapsed + 1, n - collapsed, 1 - tail) if collapsed < n else 1.0
+        return CollapseRate(name=name, n=0, collapsed=0)
+
+    def upper(tail: float) -> float:
+        return float(special.betaincinv(collapsed + 1, n - collapsed, 1 - tail))
+
+    low = float(special.betaincinv(collapsed, n - collapsed + 1, alpha / 2)) if collapsed else 0.0
     return CollapseRate(
         name=name,
         n=n,
         collapsed=collapsed,
         rate=collapsed / n,
-        ci_low=float(low),
-        ci_high=float(high),
+        ci_low=low,
+        ci_high=upper(alpha / 2) if collapsed < n else 1.0,
+        at_most=upper(alpha) if collapsed < n else 1.0,
     )
 
 

@@ -45,9 +45,9 @@ def _on_collapses(rates: Sequence[CollapseRate]) -> Iterator[str]:
     if rates:
         counts = " and ".join(f"{rate.collapsed} of {rate.n} of {rate.name}" for rate in rates)
         yield (
-            f"The verdict rests on runs that collapsed ({counts}). Means, tests and intervals "
-            "depend on how many collapses these seeds happened to have; compare the collapse rates "
-            "too."
+            f"Some runs of this pair collapsed ({counts}). Means, tests and intervals, and with "
+            "them the verdict, depend on how many collapses these seeds happened to have; compare "
+            "the collapse rates too."
         )
 
 

@@ -25,6 +25,7 @@ from bench.cli.options import (
 from bench.cli.printing import print_note
 from bench.errors import TableError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
+from bench.sweeps.reproduce import NO_TEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ _COLUMNS = {
     "value": ("test_accuracy", "the result of a run"),
 }
 #: Options that replace what a sweep declared.
-JUDGING = ("alpha", "margin", "target", "correction")
+JUDGING = ("alpha", "margin", "target", "correction", "win_threshold")
 #: How a result that is nan or inf can be read, the default first.
 NAN_READINGS = ("diverged", "missing")
 #: Options that the command for the same analysis repeats, with their defaults.
@@ -111,9 +112,9 @@ def _add_judging(group: _ActionsContainer) -> None:
     add_number(
         group,
         "--win-threshold",
-        win_threshold,
-        "also test which treatments are better on more than this share of blocks, such as 0.75 "
-        "(default: as declared, or no such test)",
+        _win_threshold,
+        "also test which treatments are better on more than this share of blocks, such as 0.75; "
+        f"{NO_TEST}: no such test (default: as declared, or none)",
     )
     group.add_argument(
         "--correction",
@@ -232,7 +233,7 @@ def _table_request(arguments: Namespace) -> _AnalysisRequest:
         alpha=_given(arguments.alpha, Declaration.alpha),
         margin=_given(arguments.margin, "default"),
         target=_given(arguments.target, Declaration.target),
-        win_threshold=arguments.win_threshold,
+        win_threshold=_judging(arguments).get("win_threshold"),
         correction=_given(arguments.correction, Declaration.correction),
     )
 
@@ -251,8 +252,7 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
         return None
     stored = open_sweep(path)
     declared = stored.spec.declaration
-    given = {name: getattr(arguments, name) for name in JUDGING}
-    changed = {n: v for n, v in given.items() if v not in (None, getattr(declared, n))}
+    changed = {n: v for n, v in _judging(arguments).items() if v != getattr(declared, n)}
     is_primary = _roles(arguments) == PRIMARY
     ignored = list(arguments.ignore_column)
     stored = _declared_anew(stored, changed)
@@ -281,6 +281,17 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
     )
 
 
+def _win_threshold(text: str) -> float | str:
+    """A share, or the text of no test, which differs from an option that was not given."""
+    return text if win_threshold(text) is None else float(text)
+
+
+def _judging(arguments: Namespace) -> dict[str, Any]:
+    """The options that were given and replace a declaration; None for no test of wins."""
+    given = {name: getattr(arguments, name) for name in JUDGING}
+    return {n: None if v == NO_TEST else v for n, v in given.items() if v is not None}
+
+
 def _declared_anew(stored: StoredSweep, changes: dict[str, Any]) -> StoredSweep:
     declaration = replace(stored.spec.declaration, **changes)
     return replace(stored, spec=replace(stored.spec, declaration=declaration))
@@ -297,8 +308,8 @@ def _secondary(value: str) -> str:
     )
 
 
-def _undeclared(name: str, value: float | str) -> str:
-    what, shown = name.replace("_", " "), value if isinstance(value, str) else f"{value:g}"
+def _undeclared(name: str, value: float | str | None) -> str:
+    what, shown = name.replace("_", " "), f"{value:g}" if isinstance(value, float) else str(value)
     return f"Judged with {what} {shown}, which is not what was declared before the runs."
 
 

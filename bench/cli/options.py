@@ -64,7 +64,7 @@ def add_ignored_columns(parser: _ActionsContainer, purpose: str) -> None:
 
 
 def add_number(
-    parser: _ActionsContainer, option: str, convert: Callable[[str], float | None], text: str
+    parser: _ActionsContainer, option: str, convert: Callable[[str], object], text: str
 ) -> None:
     """Add an option for a number, None where it is not given."""
     parser.add_argument(option, type=convert, metavar="X", help=text)

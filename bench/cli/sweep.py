@@ -72,7 +72,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the sweeps; return 1 if any run failed."""
-    if not (arguments.dry_run or arguments.in_process) and fork_server.is_available():
+    is_in_workers = not (arguments.dry_run or arguments.in_process)
+    if is_in_workers and arguments.device in ("auto", "cpu") and fork_server.is_available():
         with suppress(OSError):  # the pool of workers starts it again, and reports the error
             fork_server.start()  # it imports torch while this process does
     from bench.cli.execute import execute
@@ -214,7 +215,7 @@ def _add_resampling(group: _ActionsContainer) -> None:
         metavar="HOW",
         help="draw the training set of each seed anew from the training images, the same for all "
         "optimizers: bootstrap (as many, with replacement) or subsample=0.9 (a share, without); "
-        "the tests then cover new training sets too (default: none, all images)",
+        "the tests then cover other draws from these images too (default: none, all images)",
     )
 
 

@@ -1,10 +1,9 @@
 """Server that worker processes are forked from on Linux.
 
 A new interpreter needs more than two seconds of processor time to import torch and this package.
-The server does that once for all workers of a program, while the
-program prepares the sweep. It has one thread, so that forks of it are safe, and it is not shared
-with other code of the program. Elsewhere workers are new interpreters: fork is not safe on macOS,
-and Windows has none.
+The server does that once for all workers of a program, while the program prepares the sweep. It has
+one thread, so that forks of it are safe, and it is not shared with other code of the program.
+Elsewhere workers are new interpreters: fork is not safe on macOS, and Windows has none.
 
 This module imports little, so that a command can start the server first.
 """
@@ -29,9 +28,9 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-#: The server of :mod:`multiprocessing`, which is started at the first call of :func:`start`.
-_server: Any = forkserver.ForkServer()
-_server.set_forkserver_preload(["bench.execution.worker_imports"])
+#: The server of :mod:`multiprocessing` by the process that has started it: a fork of the program
+#: has no server.
+_servers: dict[int, Any] = {}
 
 
 def is_available() -> bool:
@@ -49,17 +48,23 @@ def start() -> int:
     OSError
         If it cannot be started.
     """
+    server: Any = _servers.get(os.getpid())
+    if server is None:
+        _servers.clear()
+        server = forkserver.ForkServer()
+        _servers[os.getpid()] = server
+        server.set_forkserver_preload(["bench.execution.worker_imports"])
+        atexit.unregister(_kill)
+        atexit.register(_kill)
     start_method = multiprocessing.get_start_method(allow_none=True)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited by the server
     try:
-        _server.ensure_running()
+        server.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if start_method is None:  # ensure_running has decided it for the whole program
             multiprocessing.set_start_method(None, force=True)
-    atexit.unregister(_kill)
-    atexit.register(_kill, _server._forkserver_pid, os.getpid())
-    return int(_server._forkserver_pid)
+    return int(server._forkserver_pid)
 
 
 def fork(descriptors: Sequence[int]) -> tuple[int, int]:
@@ -72,7 +77,7 @@ def fork(descriptors: Sequence[int]) -> tuple[int, int]:
         the process.
     """
     start()
-    pipes: tuple[int, int] = _server.connect_to_new_process(list(descriptors))
+    pipes: tuple[int, int] = _servers[os.getpid()].connect_to_new_process(list(descriptors))
     return pipes
 
 
@@ -87,8 +92,9 @@ def leave() -> None:
         inherited._forkserver_alive_fd = None
 
 
-def _kill(server: int, program: int) -> None:
+def _kill() -> None:
     """End the server with its program, even while it imports."""
-    if os.getpid() == program:
+    server = _servers.get(os.getpid())
+    if server is not None and server._forkserver_pid is not None:
         with suppress(ProcessLookupError):
-            os.kill(server, signal.SIGKILL)
+            os.kill(server._forkserver_pid, signal.SIGKILL)

@@ -69,13 +69,13 @@ class WorkerPool:
         _remove_semaphores()
         self._n_workers = n_workers
         self._started: dict[int, Any] = {}  # all processes by their numbers
-        uses_server = fork_server.is_available() and not (slots and slots.are_gpus)
+        server = None if slots and slots.are_gpus else _start_server()
         try:
             self._executor = loky.ProcessPoolExecutor(
                 n_workers,
-                context=_forked_context() if uses_server else None,
+                context=None if server is None else _forked_context(),
                 initializer=start_worker,
-                initargs=(fork_server.start() if uses_server else os.getpid(), slots),
+                initargs=(server or os.getpid(), slots),
                 env=fork_server.ONE_THREAD,
             )
         except OSError as error:  # /dev/shm is full or read-only
@@ -126,6 +126,15 @@ class WorkerPool:
                 if process.is_alive():
                     process.kill()
                     process.join()
+
+
+def _start_server() -> int | None:
+    """Return the process that forks workers; None where they must be new interpreters."""
+    if not fork_server.is_available():
+        return None
+    with suppress(OSError):  # such as a TMPDIR whose name is too long for a socket
+        return fork_server.start()
+    return None
 
 
 def _forked_context() -> Any:

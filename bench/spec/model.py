@@ -283,10 +283,7 @@ class SweepSpec:
 
     def to_json(self) -> str:
         """Return strict JSON from which :meth:`from_json` creates an equal object."""
-        content = asdict(self)
-        if self.declaration.win_threshold is None:  # earlier versions do not know it
-            del content["declaration"]["win_threshold"]
-        return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SweepSpec:

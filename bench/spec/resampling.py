@@ -1,8 +1,9 @@
 """Training sets that are drawn anew for each seed, from the training images of a dataset.
 
-Differences between optimizers then vary with the training set too, and their tests and intervals
-cover new training sets of the same population (Bouthillier et al., 2021). All optimizers train on
-the same set at the same seed.
+Differences between optimizers then vary with the drawn training sets too, and their tests and
+intervals cover other draws from these images [1]_. They do not cover new images of the population:
+all sets come from the same images, and a subsample shows little of the variance of a set. All
+optimizers train on the same set at the same seed.
 
 References
 ----------
@@ -38,7 +39,10 @@ def parse_resampling(text: str) -> str:
             f"resample-train must be {WHOLE}, {BOOTSTRAP} or {SUBSAMPLE}=SHARE with a share "
             f"between 0 and 1, such as {SUBSAMPLE}=0.9, got {text!r:.80}"
         )
-    return f"{SUBSAMPLE}={float(match[1])!r}"
+    share = f"{float(match[1]):.6f}".rstrip("0")
+    if not float(share):
+        raise SpecError(f"the share of resample-train must be at least 0.000001, got {text!r:.80}")
+    return f"{SUBSAMPLE}={share}"
 
 
 def n_drawn(resampling: str, n_images: int) -> int:

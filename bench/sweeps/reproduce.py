@@ -29,9 +29,7 @@ NO_TEST = "none"
 HEADER = "# What this sweep declares, written by every sweep: changes made here are lost."
 
 
-_OF_WORKLOAD = (
-    *("dataset", "network", "iterations", "batch_size", "eval_every", "resample_train"),
-)
+_OF_WORKLOAD = ("dataset", "network", "iterations", "batch_size", "eval_every", "resample_train")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ def specify(
     resample_train
         ``"none"``: every seed trains on all training images. ``"bootstrap"`` or
         ``"subsample=0.9"``: the training set of each seed is drawn from them, the same for all
-        optimizers, so that the tests cover new training sets too.
+        optimizers, so that the tests cover other draws from these images too.
     iterations, epochs
         Updates per run (default 3000), or instead passes through the training images.
     budget

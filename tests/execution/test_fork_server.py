@@ -93,6 +93,18 @@ def test_the_pool_breaks_if_the_server_ends_as_it_imports(monkeypatch: pytest.Mo
     assert in_worker(os.getppid) == fork_server.start()
 
 
+def test_without_a_server_workers_are_new_interpreters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a socket may have 107 characters."""
+    kill_server()
+    directory = tmp_path / ("d" * 100)
+    directory.mkdir()
+    monkeypatch.setattr(fork_server, "_servers", {})
+    monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: str(directory))
+    assert in_worker(os.getppid) == os.getpid()
+
+
 SCRIPT = """
 import multiprocessing, os, sys
 from bench.execution import fork_server
@@ -100,6 +112,29 @@ fork_server.start()
 print(multiprocessing.get_start_method(allow_none=True), flush=True)
 sys.stdin.read()
 """
+
+
+FORKS = """
+import os
+from bench.execution import fork_server
+server = fork_server.start()
+if (child := os.fork()) == 0:
+    other = fork_server.start()
+    os._exit(server == other)
+print(os.waitpid(child, 0)[1], server == fork_server.start())
+"""
+
+
+def test_a_program_that_forks_has_a_server_for_each_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 True\n", "")
 
 
 @pytest.fixture

@@ -263,13 +263,25 @@ def variant(name: str, lr: str, **changes: object) -> Variant:
 TUTORIAL = (variant("sgd", "0.1"), variant("adam", "0.001"))
 
 
+GIVEN = ", at the given hyperparameters (this program tunes none), "
+
+
 @pytest.mark.parametrize(
     ("variants", "expected"),
     [
         (TUTORIAL, ", at the tutorial's learning rates, untuned, "),
-        ((variant("sgd", "0.1"), variant("adam", "0.003")), ", at the given hyperparameters, "),
-        ((variant("sgd", "0.1"), variant("lion", "0.001")), ", at the given hyperparameters, "),
-        ((variant("sgd", "0.1", schedule="cosine"),), ", at the given hyperparameters, untuned, "),
+        (
+            (variant("sgd", "0.1"), variant("adam", "0.003")),
+            GIVEN,
+        ),
+        (
+            (variant("sgd", "0.1"), variant("lion", "0.001")),
+            GIVEN,
+        ),
+        (
+            (variant("sgd", "0.1", schedule="cosine"),),
+            GIVEN,
+        ),
         ((), ", "),
     ],
     ids=["tutorial", "another rate", "another optimizer", "schedule", "not known"],
@@ -282,7 +294,7 @@ def test_the_headline_names_the_settings(
     text = " ".join(headline(analysis)).replace(NBSP, " ")
     start = {20: "Over 20 seeds", 3: "So far", 1: "On this seed"}[n]
     assert f"{start}{expected}" in (text if variants or n == 20 else f"{start}, ")
-    assert ("untuned" in text) == bool(variants)
+    assert ("tune" in text) == bool(variants)
 
 
 def test_the_tutorials_learning_rates_are_the_defaults() -> None:

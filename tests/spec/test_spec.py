@@ -213,10 +213,3 @@ def test_every_setting_is_in_the_key() -> None:
         RunSpec(workload=Workload(dataset="other"), optimizer=ADAM, seed=3),
     ]
     assert len({run.key for run in runs}) == len(runs)
-
-
-def test_a_threshold_of_wins_is_stored_only_where_it_is_declared() -> None:
-    """Earlier versions read what does not declare it."""
-    assert "win_threshold" not in sweep().to_json()
-    spec = sweep(declaration=Declaration(win_threshold=0.75))
-    assert SweepSpec.from_json(spec.to_json()) == spec

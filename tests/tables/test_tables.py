@@ -299,6 +299,11 @@ def test_analyze_with_max_t(call_command: CommandCall) -> None:
 
 def test_max_t_that_was_not_declared_is_pointed_out(call_command: CommandCall) -> None:
     sweep = three_seeds(call_command.directory)
+    finished = call_command("analyze", sweep, "--win-threshold", "0.75", "--json", "-")
+    found = json.loads(finished.out)
+    assert found["parameters"]["win_threshold"] == 0.75
+    note = "Judged with win threshold 0.75, which is not what was declared before the runs."
+    assert note in finished.out + finished.err
     finished = call_command("analyze", sweep, "--correction", "max-t")
     assert "Judged with correction max-t, which is not what was declared before the runs." in (
         finished.out

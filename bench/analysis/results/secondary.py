@@ -80,15 +80,17 @@ class SingleSeed(NotebookRepr):
 class CollapseRate(NotebookRepr):
     """Share of the `n` runs of a treatment that collapsed, with its exact interval.
 
-    The interval is one-sided where no run collapsed, or all did. All are None without a run.
+    `at_most` is the upper limit of a one-sided interval at the same level. All are None without a
+    run.
     """
 
     name: str
     n: int
     collapsed: int
-    rate: float | None
-    ci_low: float | None
-    ci_high: float | None
+    rate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    at_most: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ class CollapsePair(NotebookRepr):
 class Collapses(NotebookRepr):
     """Secondary metric: runs that end far below the others (:mod:`bench.analysis.collapses`).
 
-    `limit` is the number of robust standard deviations. The treatments are in the order of the
+    `limit` is the number of standard deviations. The treatments are in the order of the
     comparison; without a collapse there are no pairs.
     """
 

@@ -80,9 +80,9 @@ def _collapsed(parts: Parts, found: Collapses) -> str:
     margin = parts.analysis.comparison.parameters.margin
     beyond = "" if margin is None else " and the margin"
     rule = (
-        f"A run has collapsed if it diverged, or is worse than the median of its "
-        f"{parts.nouns.treatment.one} by more than {found.limit:g} robust standard "
-        f"deviations{beyond}."
+        f"A run has collapsed if it diverged, or is far worse than the others of its "
+        f"{parts.nouns.treatment.one}: below their upper quartile by more than {found.limit:g} "
+        f"standard deviations of the better half{beyond}."
     )
     ran = [rate for rate in found.treatments if rate.n]
     if not ran or any(rate.collapsed for rate in ran):
@@ -90,7 +90,8 @@ def _collapsed(parts: Parts, found: Collapses) -> str:
     fewest = min(ran, key=lambda rate: rate.n)
     return (
         f"{rule} No run has. With {count(fewest.n, 'run')}, a collapse rate of up to "
-        f"{fmt.level(float(f'{fewest.ci_high or 1.0:.2g}'))} is still possible."
+        f"{fmt.level(float(f'{fewest.at_most or 1.0:.2g}'))} is still possible "
+        f"({fmt.level(1 - parts.analysis.comparison.parameters.alpha)} confidence)."
     )
 
 

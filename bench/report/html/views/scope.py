@@ -71,8 +71,8 @@ def _training_sets(provenance: Provenance) -> str:
         return "Neither interval covers other training sets, networks, budgets or hyperparameters."
     return (
         f"The training set of each seed was drawn anew from the training images ({drawn[0]}), so "
-        "the verdicts and both intervals cover new training sets of this kind; neither covers "
-        "other networks, budgets or hyperparameters."
+        "the verdicts and both intervals cover other draws from these images, but no new training "
+        "images. Neither covers other networks, budgets or hyperparameters."
     )
 
 
