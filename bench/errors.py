@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from traceback import format_exception_only
 
 #: Parts of the messages of errors that are due to missing memory.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
@@ -97,7 +98,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     True
     """
-    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+    message = "".join(format_exception_only(error))  # str() of an exception of user code may fail
+    return isinstance(error, MemoryError) or any(text in message for text in _NO_MEMORY)
 
 
 def suggestion(given: str, allowed: Iterable[str]) -> str:

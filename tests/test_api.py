@@ -344,6 +344,7 @@ def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
 spec = bench.specify(optimizers="sgd,adam", seeds=20, iterations=300, name="script")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 threading.Thread(target=interrupt).start()
 try:
     bench.sweep(spec, n_jobs=2)

@@ -77,7 +77,7 @@ def test_sentences_use_the_plural_of_the_columns(
     comparison = compare(table, treatment=treatment, block=block, value="accuracy")
     analysis = describe_runs(table, comparison, name="n")
     said = (" ".join(comparison.warnings), markdown(analysis), render(analysis))
-    assert f"3 {blocks}: the smallest attainable" in said[0]
+    assert f"3 {blocks} by Holm's correction of the exact test: the smallest" in said[0]
     assert f"uses the {blocks} that both sides have" in said[0]
     assert f"Two {treatments} that share" in said[1].replace("\\", "")
     for text in said:

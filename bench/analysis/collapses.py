@@ -4,8 +4,8 @@ A run has collapsed if it diverged, or if its result is worse than the upper qua
 treatment (the quartile on the better side) by more than :data:`LIMIT` standard deviations and by
 more than the margin. The standard deviation is estimated from the better half of the runs, so that
 collapsed runs hardly change it; it is at least the median of these estimates over all treatments.
-The rule needs :data:`MIN_RUNS` runs, and notices collapses in up to half of them. It is fixed, so it
-does not depend on the results.
+The rule needs :data:`MIN_RUNS` runs, and notices collapses in up to half of them. It is fixed, so
+it does not depend on the results.
 
 Means of runs with collapses, and tests and intervals of their differences, depend on how many
 collapses these seeds happened to have (docs/statistics.md gives measured error rates). The rate

@@ -164,7 +164,8 @@ def _construct(
     algorithm = spec.algorithm.removeprefix("torch.optim.")
     unset = not IMPLEMENTATION_FLAGS & arguments.keys()
     device = parameters[0].device
-    if unset and _has_fused(algorithm, device) and not _is_one_operation(spec, device):
+    is_slower = not capturable and _is_one_operation(spec, device)
+    if unset and _has_fused(algorithm, device) and not is_slower:
         arguments["fused"] = True
     if capturable and "capturable" in torch_arguments(algorithm).defaults:
         arguments["capturable"] = True

@@ -375,7 +375,7 @@ def restricted_times(columns: Mapping[str, Sequence[float | None]]) -> pd.DataFr
 def without_intervals(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
     """Return the pairs without the intervals of rounded times, which cover too rarely."""
     ends = ("ci_low", "ci_high", "simultaneous_ci_low", "simultaneous_ci_high")
-    return tuple(replace(pair, **dict.fromkeys(ends)) for pair in pairs)
+    return tuple(replace(pair, **dict.fromkeys(ends), remarks=()) for pair in pairs)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.3])

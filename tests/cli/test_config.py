@@ -62,6 +62,7 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("eval-every: 100", ["--eval-every", "100"]),
     ("dataset: digits", ["--dataset", "digits"]),
     ("network: mlp[hidden=128x64]", ["--network", "mlp[hidden=128x64]"]),
+    ("resample-train: bootstrap", ["--resample-train", "bootstrap"]),
     ("budget: iterations", ["--budget", "iterations"]),
     ("alpha: 0.01", ["--alpha", "0.01"]),
     ("margin: 0.01", ["--margin", "0.01"]),
