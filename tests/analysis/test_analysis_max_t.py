@@ -7,6 +7,7 @@ import math
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from _tables import long_table
 from hypothesis import given, settings
@@ -104,6 +105,17 @@ def test_the_number_of_random_patterns_is_bounded_by_work(monkeypatch: pytest.Mo
     assert max_t(np.ones((40, 1000)), np.zeros(1000)).draws == module.MIN_DRAWS
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_a_pair_of_rounding_errors_does_not_change_the_others(noise: float) -> None:
+    d = np.random.default_rng(3).normal(1.5e9, 1e9, (8, 3)).round()
+    alone = max_t(d, np.full(3, 8.0)).pvalues.tolist()
+    assert alone == brute_force(d)
+    assert min(alone) < 0.1
+    zeros = noise * np.array([[1.0, -1, 1, 1, -1, 1, 1, 1]]).T
+    beside = max_t(np.hstack([zeros, d]), np.full(4, 8.0)).pvalues.tolist()
+    assert beside == [1.0, *alone]
+
+
 # --- in a comparison -----------------------------------------------------------------------------
 
 
@@ -149,6 +161,50 @@ def test_equal_runs_and_one_seed() -> None:
     assert {(p.a, p.b): p.verdict for p in same.pairs}["x", "y"] == "identical"
     alone = compare(long({"x": [9800], "y": [9700], "z": [9600]}), correction="max-t")
     assert {(p.pvalue_max_t, p.verdict) for p in alone.pairs} == {(None, "not testable")}
+
+
+def losses_with_a_copy() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    columns = {f"o{i}": rng.normal(0.1 + 0.02 * i, 0.003, 8) for i in range(3)}
+    columns["copy"] = columns["o0"]
+    runs = [(name, seed, x) for name, of in columns.items() for seed, x in enumerate(of)]
+    return pd.DataFrame(runs, columns=["optimizer", "seed", "test_loss"])
+
+
+def test_equal_losses_do_not_hide_other_differences() -> None:
+    table = losses_with_a_copy()
+    pairs = compare(table, value="test_loss", correction="max-t").pairs
+    distinct = table[table.optimizer != "copy"]
+    alone = compare(distinct, value="test_loss", correction="max-t").pairs
+    assert {p.pvalue_max_t for p in alone} == {2 / 2**8}
+    found = {frozenset((p.a, p.b)): p for p in pairs}
+    same = found.pop(frozenset(("o0", "copy")))
+    assert (same.verdict, same.pvalue_max_t) == ("identical", 1.0)
+    assert {(p.verdict, p.pvalue_max_t) for p in found.values()} == {("better", 2 / 2**8)}
+
+
+def test_equal_times_to_target_do_not_hide_other_differences() -> None:
+    """Two optimizers pass the target in the same bracket in all runs."""
+    ends = {"x": 100, "y": 100, "z": 300}
+    table = pd.DataFrame(
+        [
+            {
+                "optimizer": name,
+                "seed": seed,
+                "test_accuracy": 0.97,
+                "iterations": 400,
+                "eval_iterations": [100, 200, 300, 400],
+                "eval_test_accuracy": [0.96 if i >= end else 0.5 for i in (100, 200, 300, 400)],
+            }
+            for name, end in ends.items()
+            for seed in range(8)
+        ]
+    )
+    times = compare(table, correction="max-t").time_to_target
+    assert times is not None
+    found = {frozenset((p.a, p.b)): p for p in times.pairs}
+    assert found[frozenset("xy")].verdict == "identical"
+    assert {found[frozenset(other)].pvalue_max_t for other in ("xz", "yz")} == {2 / 2**8}
 
 
 @pytest.mark.parametrize("given", ["bonferroni", None, 1, ("holm",)])
