@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
+from bench.analysis.correction import blocks_to_reject
 from bench.analysis.results import Pair, Parameters, Verdict
 from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
@@ -66,24 +67,28 @@ def compare_pairs(
         d.moments.std if pair.verdict == "inconclusive" else None
         for d, pair in zip(differences, judged, strict=True)
     ]
-    return _with_seeds_needed(judged, stds, parameters.margin, level, next_level or level)
+    return _with_seeds_needed(judged, stds, parameters, level, next_level or level)
 
 
 def _with_seeds_needed(
     pairs: Sequence[Pair],
     stds: Sequence[float | None],
-    margin: float | None,
+    parameters: Parameters,
     level: float,
     next_level: float,
 ) -> tuple[Pair, ...]:
     """Add the seeds that pairs need at the next step of Holm's method.
 
-    `stds` holds the standard deviation of the differences of each inconclusive pair.
+    Under max-T, the power at this level is too low, but the fewest seeds with which a pair can be
+    found are those of max-T. `stds` holds the standard deviation of the differences of each
+    inconclusive pair.
     """
+    margin = parameters.margin
     sizes = [pair.n for pair in pairs]
     left = _left([pair.pvalue for pair in pairs], [p.pvalue_adjusted for p in pairs], level)
     effects_to_find = [_effect_to_find(pair) for pair in pairs]
-    to_find = seeds_needed_each(effects_to_find, next_level / left, sizes)
+    fewest = blocks_to_reject(parameters.correction, left, next_level)
+    to_find = seeds_needed_each(effects_to_find, next_level / left, sizes, fewest)
     to_show: list[int | None] = [None] * len(pairs)
     if margin is not None:
         tests = [pair.pvalue_equivalence for pair in pairs]

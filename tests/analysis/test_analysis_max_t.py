@@ -14,11 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis import compare
+from bench.analysis.correction import blocks_to_reject
+from bench.analysis.results import Correction
 from bench.analysis.stats import max_t as module
 from bench.analysis.stats.max_t import max_t
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.sequential import look_level
 from bench.errors import SpecError
+from bench.report.text.wording import power_sentences
 
 long = partial(long_table, total=10_000)
 
@@ -132,6 +136,24 @@ def test_six_seeds_are_enough_for_max_t() -> None:
     assert not any("can be significant" in warning for warning in by_max_t.warnings)
     assert {p.pvalue_max_t for p in by_holm.pairs} == {None}
     assert [p.pvalue_holm for p in by_max_t.pairs] == list(holm([p.pvalue for p in by_max_t.pairs]))
+
+
+def test_the_seeds_that_a_large_effect_needs_are_not_those_of_holm() -> None:
+    columns = sweep_of(5, 4, shift=80.0)
+    by_holm, by_max_t = compare(long(columns)), compare(long(columns), correction="max-t")
+    assert {p.verdict for p in (*by_holm.pairs, *by_max_t.pairs)} == {"inconclusive"}
+    needed = {p.seeds_needed for p in by_max_t.pairs if abs(p.dz or 0) > 5}
+    assert needed == {next_look_needs("max-t")}
+    assert {p.seeds_needed for p in by_holm.pairs if abs(p.dz or 0) > 5} == {
+        next_look_needs("holm")
+    }
+    (dz, *_) = (s for s in power_sentences(by_max_t.power, by_max_t) if "80 %" in s)
+    assert dz.endswith("Under max-T, smaller effects can be found.")
+
+
+def next_look_needs(correction: Correction) -> int:
+    """Return the fewest seeds of six pairs at the second of one planned look."""
+    return blocks_to_reject(correction, 6, look_level(2, 0.05, 1))
 
 
 def test_pairs_of_a_comparison_equal_brute_force() -> None:
