@@ -47,7 +47,12 @@ def compare_pairs(
     differences = [paired.differences(column[a], column[b]) for a, b in names]
     pairs = [
         measure_pair(
-            both, values, differences=d, parameters=parameters, single_level=level / n_tested
+            both,
+            values,
+            differences=d,
+            parameters=parameters,
+            single_level=level / n_tested,
+            n_tests=n_tested,
         )
         for both, values, d in zip(names, common, differences, strict=True)
     ]
@@ -148,13 +153,14 @@ def measure_pair(
     differences: Differences,
     parameters: Parameters,
     single_level: float,
+    n_tests: int = 1,
 ) -> Pair:
     """Compute all results of a pair that do not depend on the other pairs.
 
     The verdict of the result is the one for a significant difference, see :func:`decide_verdict`.
     `names` are those of a and b; `values` are theirs over the common blocks, each of shape (n,),
     without NaN, and `differences` is a minus b. The simultaneous interval has level
-    1 - `single_level`.
+    1 - `single_level`. `n_tests` is the number of pairs with a test.
     """
     (a, b), (x, y) = names, values
     sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
@@ -165,7 +171,7 @@ def measure_pair(
     wilson = effects.wilson_interval(wins, d.n, alpha)
     a12_interval = effects.a12_interval(x, y, sign, alpha)
     posterior, threshold = posterior_shares(moments, margin), parameters.win_threshold
-    test = sign_flip_test(d.units, d.slack)
+    test = sign_flip_test(d.units, d.slack, n_tests)
     return Pair(
         a=a,
         b=b,
