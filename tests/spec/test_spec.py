@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from inspect import signature
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis import compare
+from bench.analysis.results import parameters
 from bench.errors import SpecError
+from bench.spec import model
 from bench.spec.expressions import format_seeds, parse_optimizers, parse_seeds, variant_name
 from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 
@@ -220,3 +225,10 @@ def test_a_threshold_of_wins_is_stored_only_where_it_is_declared() -> None:
     assert "win_threshold" not in sweep().to_json()
     spec = sweep(declaration=Declaration(win_threshold=0.75))
     assert SweepSpec.from_json(spec.to_json()) == spec
+
+
+def test_the_corrections_of_the_declaration_are_those_of_the_analysis() -> None:
+    """They are defined twice, because neither package may import the other."""
+    assert model.CORRECTIONS == parameters.CORRECTIONS == get_args(model.Correction)
+    assert get_args(model.Correction) == get_args(parameters.Correction)
+    assert Declaration().correction == signature(compare).parameters["correction"].default
