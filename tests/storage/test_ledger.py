@@ -90,7 +90,7 @@ def test_rejections_are_added_to_a_look_without_them_and_kept(book: Ledger) -> N
 def test_differences_among_fewer_optimizers_do_not_replace_those_among_more(
     book: Ledger, before: str | None, now: str, is_replaced: bool
 ) -> None:
-    first, second = (names and tuple(names.split(",")) for names in (before, now))
+    first, second = (None if names is None else tuple(names.split(",")) for names in (before, now))
     book.record((replace(look(range(3)), rejected=FOUND, optimizers=first),))
     book.record((replace(look(range(3)), rejected=(), optimizers=second),))
     (taken,) = book.read()
