@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
+from bench.analysis.correction import blocks_to_reject
 from bench.analysis.results import Pair, Parameters, Verdict
 from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
@@ -46,7 +47,12 @@ def compare_pairs(
     differences = [paired.differences(column[a], column[b]) for a, b in names]
     pairs = [
         measure_pair(
-            both, values, differences=d, parameters=parameters, single_level=level / n_tested
+            both,
+            values,
+            differences=d,
+            parameters=parameters,
+            single_level=level / n_tested,
+            n_tests=n_tested,
         )
         for both, values, d in zip(names, common, differences, strict=True)
     ]
@@ -66,24 +72,28 @@ def compare_pairs(
         d.moments.std if pair.verdict == "inconclusive" else None
         for d, pair in zip(differences, judged, strict=True)
     ]
-    return _with_seeds_needed(judged, stds, parameters.margin, level, next_level or level)
+    return _with_seeds_needed(judged, stds, parameters, level, next_level or level)
 
 
 def _with_seeds_needed(
     pairs: Sequence[Pair],
     stds: Sequence[float | None],
-    margin: float | None,
+    parameters: Parameters,
     level: float,
     next_level: float,
 ) -> tuple[Pair, ...]:
     """Add the seeds that pairs need at the next step of Holm's method.
 
-    `stds` holds the standard deviation of the differences of each inconclusive pair.
+    Under max-T, the power at this level is too low, but the fewest seeds with which a pair can be
+    found are those of max-T. `stds` holds the standard deviation of the differences of each
+    inconclusive pair.
     """
+    margin = parameters.margin
     sizes = [pair.n for pair in pairs]
     left = _left([pair.pvalue for pair in pairs], [p.pvalue_adjusted for p in pairs], level)
     effects_to_find = [_effect_to_find(pair) for pair in pairs]
-    to_find = seeds_needed_each(effects_to_find, next_level / left, sizes)
+    fewest = blocks_to_reject(parameters.correction, left, next_level)
+    to_find = seeds_needed_each(effects_to_find, next_level / left, sizes, fewest)
     to_show: list[int | None] = [None] * len(pairs)
     if margin is not None:
         tests = [pair.pvalue_equivalence for pair in pairs]
@@ -143,13 +153,14 @@ def measure_pair(
     differences: Differences,
     parameters: Parameters,
     single_level: float,
+    n_tests: int = 1,
 ) -> Pair:
     """Compute all results of a pair that do not depend on the other pairs.
 
     The verdict of the result is the one for a significant difference, see :func:`decide_verdict`.
     `names` are those of a and b; `values` are theirs over the common blocks, each of shape (n,),
     without NaN, and `differences` is a minus b. The simultaneous interval has level
-    1 - `single_level`.
+    1 - `single_level`. `n_tests` is the number of pairs with a test.
     """
     (a, b), (x, y) = names, values
     sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
@@ -160,7 +171,7 @@ def measure_pair(
     wilson = effects.wilson_interval(wins, d.n, alpha)
     a12_interval = effects.a12_interval(x, y, sign, alpha)
     posterior, threshold = posterior_shares(moments, margin), parameters.win_threshold
-    test = sign_flip_test(d.units, d.slack)
+    test = sign_flip_test(d.units, d.slack, n_tests)
     return Pair(
         a=a,
         b=b,

@@ -2,7 +2,8 @@
 
 The levels of all looks share alpha, and the sum of the levels bounds the probability that any look
 finds a false difference. A difference that an earlier look found therefore stands, whatever the
-current look finds on its own. Only a significant difference in the other direction replaces it.
+current look finds on its own. Only a significant difference in the other direction at a later look
+replaces it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.analysis.results import Look, Pair
+from bench.analysis.results import Look, Pair, Verdict
 
 
 def with_standing(pairs: Sequence[Pair], looks: Sequence[Look]) -> tuple[Pair, ...]:
@@ -31,15 +32,30 @@ def rejected_pairs(pairs: Sequence[Pair]) -> tuple[tuple[str, str], ...]:
 def _with_standing(pair: Pair, earlier: Sequence[Look]) -> Pair:
     if pair.verdict in ("better", "worse"):
         return pair
+    found = _standing(pair, earlier)
+    if found is None:
+        return pair
+    number, verdict = found
+    return replace(
+        pair,
+        verdict=verdict,
+        verdict_of_look=pair.verdict,
+        earlier_look=number,
+        seeds_needed=None,
+        seeds_needed_equivalence=None,
+    )
+
+
+def _standing(pair: Pair, earlier: Sequence[Look]) -> tuple[int, Verdict] | None:
+    """Return the verdict of the latest look that found one, and the look since which it stands."""
+    since: tuple[int, Verdict] | None = None
     for look in earlier:
         rejected = look.rejected or ()
-        is_better = (pair.a, pair.b) in rejected
-        if is_better or (pair.b, pair.a) in rejected:
-            return replace(
-                pair,
-                verdict="better" if is_better else "worse",
-                verdict_of_look=pair.verdict,
-                earlier_look=look.look,
-                seeds_needed=None,
-            )
-    return pair
+        directions: dict[Verdict, tuple[str, str]] = {
+            "better": (pair.a, pair.b),
+            "worse": (pair.b, pair.a),
+        }
+        for verdict, direction in directions.items():
+            if direction in rejected and (since is None or since[1] != verdict):
+                since = look.look, verdict
+    return since

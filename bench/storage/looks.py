@@ -2,25 +2,28 @@
 
 results/<sweep>/looks.json
     {"looks": [{"seeds": "0-19", "missing": 0, "at": "2026-11-23T09:34:00+00:00",
-                "rejected": [["adam", "sgd"]]}]}
+                "optimizers": ["adam", "sgd"], "rejected": [["adam", "sgd"]]}]}
 
 If seeds are added until a difference is significant, false positives become too frequent. Every
 set of seeds with verdicts is therefore stored once, and later looks are tested at a stricter level
 (:mod:`bench.analysis.stats.sequential`).
 
 The levels of all looks share alpha, so a difference that a look found stands, whatever later looks
-find: `rejected` holds the pairs (better, worse) whose equality the look rejected. Looks of earlier
-versions lack it; it is added when they are shown again.
+find: `rejected` holds the pairs (better, worse) whose equality the look rejected. They hold for the
+family of tests of the compared `optimizers`, and for that of fewer of them. With more optimizers,
+the test of the same pair would have been stricter. Looks of earlier versions lack both lists, which
+are added when these looks are shown again.
 
 Showing the same runs again is the same look. The same seeds with fewer missing runs are a new look.
-Other optimizers with the same seeds are not a new look: the choice of optimizers must not depend on
+Other optimizers with the same seeds are not a new look, but their differences replace those of the
+optimizers before, unless they are some of these. The choice of optimizers must not depend on
 verdicts either, but the file cannot show why an optimizer was added.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -43,13 +46,24 @@ Rejected = tuple[tuple[str, str], ...] | None
 class TakenLook:
     """One look: its seeds, ascending, the number of planned runs that were missing, its time.
 
-    `rejected` holds the pairs (better, worse) that it found different; None if it is not known.
+    `rejected` holds the pairs (better, worse) that it found different, and `optimizers` those that
+    were compared; None if they are not known.
     """
 
     seeds: tuple[int, ...]
     missing: int
     at: datetime
     rejected: Rejected = None
+    optimizers: tuple[str, ...] | None = None
+
+    def rejected_among(self, optimizers: Collection[str]) -> Rejected:
+        """Return the pairs of `optimizers` that it found different, in a family with all of them.
+
+        None if it did not compare all of them, or if they are not known.
+        """
+        if self.rejected is None or not set(optimizers) <= set(self.optimizers or ()):
+            return None
+        return tuple(pair for pair in self.rejected if set(pair) <= set(optimizers))
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,7 @@ class Ledger:
                     missing=int(look["missing"]),
                     at=datetime.fromisoformat(look["at"]),
                     rejected=_read_pairs(look.get("rejected")),
+                    optimizers=_read_names(look.get("optimizers")),
                 )
                 for look in content["looks"]
             )
@@ -94,32 +109,38 @@ class Ledger:
         return (*looks, now)
 
     def record(self, looks: Sequence[TakenLook]) -> None:
-        """Write the result of :meth:`with_look` if it has a new look, or rejected more pairs.
+        """Write the result of :meth:`with_look` if it has a new look, or rejected other pairs.
 
+        The differences of a look that is shown again with fewer optimizers stay as they are. With
+        any other optimizers, they are replaced.
         Raise StoreError if that fails.
         """
         stored = self.read()
         number, now = len(looks), looks[-1]
         if number <= len(stored):
             before = stored[number - 1]
-            merged = _merged(before.rejected, now.rejected)
-            if merged == before.rejected:
+            is_part = set(now.optimizers or ()) < set(before.optimizers or ())
+            shown = replace(before, rejected=now.rejected, optimizers=now.optimizers)
+            if now.rejected is None or is_part or shown == before:
                 return
-            looks = (*stored[: number - 1], replace(before, rejected=merged), *stored[number:])
+            looks = (*stored[: number - 1], shown, *stored[number:])
         entries = [_entry(look) for look in looks]
         write_stored((json.dumps({"looks": entries}, indent=2) + "\n").encode(), self.file)
 
 
-def _merged(before: Rejected, now: Rejected) -> Rejected:
-    """Return the pairs of both; other optimizers on the same seeds are the same look."""
-    if before is None or now is None:
-        return now if before is None else before
-    return tuple(sorted({*before, *now}))
-
-
 def _entry(look: TakenLook) -> dict[str, object]:
     entry = {"seeds": format_seeds(look.seeds), "missing": look.missing, "at": look.at.isoformat()}
-    return entry if look.rejected is None else {**entry, "rejected": look.rejected}
+    found = {"optimizers": look.optimizers, "rejected": look.rejected}
+    return entry | {key: value for key, value in found.items() if value is not None}
+
+
+def _read_names(stored: object) -> tuple[str, ...] | None:
+    """Return the stored names; None where there are none. Raise ValueError for anything else."""
+    if stored is None:
+        return None
+    if not isinstance(stored, list) or not all(isinstance(name, str) for name in stored):
+        raise ValueError(f"optimizers must be a list of names, got {stored!r:.80}")
+    return tuple(stored)
 
 
 def _read_pairs(stored: object) -> Rejected:

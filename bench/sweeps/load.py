@@ -73,13 +73,14 @@ class StoredSweep:
     def looks(self) -> tuple[Look, ...]:
         """All looks up to this one, with their levels: see :mod:`bench.storage.looks`.
 
-        A file of rows without a declaration has no ledger, so this look is the only one.
+        A file of rows without a declaration has no ledger, so this look is the only one. The
+        differences that a look found among fewer optimizers are not those of this family of tests.
         """
         declared = self.spec.declaration
         taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken]
         looks = look_levels(taken, declared.alpha, declared.looks)
         return tuple(
-            replace(look, rejected=of_ledger.rejected)
+            replace(look, rejected=of_ledger.rejected_among(self._names))
             for look, of_ledger in zip(looks, self._taken, strict=True)
         )
 
@@ -93,12 +94,18 @@ class StoredSweep:
         if self.store is None or len(self.spec.optimizers) < 2:
             return
         ledger = Ledger(self.store.looks_file)
-        rejected = None if comparison is None else comparison.looks[-1].rejected
+        now = replace(self._taken[-1], rejected=None, optimizers=None)
+        if comparison is not None:
+            now = replace(now, rejected=comparison.looks[-1].rejected, optimizers=self._names)
         try:
-            ledger.record((*self._taken[:-1], replace(self._taken[-1], rejected=rejected)))
+            ledger.record((*self._taken[:-1], now))
         except StoreError as error:
             if len(self._taken) > len(ledger.read()):  # else the look itself is recorded
                 warnings.warn(f"this look at the results is not recorded: {error}", stacklevel=2)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted(optimizer.name for optimizer in self.spec.optimizers))
 
     @cached_property
     def _taken(self) -> Sequence[TakenLook]:

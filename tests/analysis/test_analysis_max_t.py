@@ -7,17 +7,22 @@ import math
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from _tables import long_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis import compare
+from bench.analysis.correction import blocks_to_reject
+from bench.analysis.results import Correction
 from bench.analysis.stats import max_t as module
 from bench.analysis.stats.max_t import max_t
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_pvalue
+from bench.analysis.stats.sequential import look_level
 from bench.errors import SpecError
+from bench.report.text.wording import power_sentences
 
 long = partial(long_table, total=10_000)
 
@@ -104,6 +109,17 @@ def test_the_number_of_random_patterns_is_bounded_by_work(monkeypatch: pytest.Mo
     assert max_t(np.ones((40, 1000)), np.zeros(1000)).draws == module.MIN_DRAWS
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_a_pair_of_rounding_errors_does_not_change_the_others(noise: float) -> None:
+    d = np.random.default_rng(3).normal(1.5e9, 1e9, (8, 3)).round()
+    alone = max_t(d, np.full(3, 8.0)).pvalues.tolist()
+    assert alone == brute_force(d)
+    assert min(alone) < 0.1
+    zeros = noise * np.array([[1.0, -1, 1, 1, -1, 1, 1, 1]]).T
+    beside = max_t(np.hstack([zeros, d]), np.full(4, 8.0)).pvalues.tolist()
+    assert beside == [1.0, *alone]
+
+
 # --- in a comparison -----------------------------------------------------------------------------
 
 
@@ -120,6 +136,24 @@ def test_six_seeds_are_enough_for_max_t() -> None:
     assert not any("can be significant" in warning for warning in by_max_t.warnings)
     assert {p.pvalue_max_t for p in by_holm.pairs} == {None}
     assert [p.pvalue_holm for p in by_max_t.pairs] == list(holm([p.pvalue for p in by_max_t.pairs]))
+
+
+def test_the_seeds_that_a_large_effect_needs_are_not_those_of_holm() -> None:
+    columns = sweep_of(5, 4, shift=80.0)
+    by_holm, by_max_t = compare(long(columns)), compare(long(columns), correction="max-t")
+    assert {p.verdict for p in (*by_holm.pairs, *by_max_t.pairs)} == {"inconclusive"}
+    needed = {p.seeds_needed for p in by_max_t.pairs if abs(p.dz or 0) > 5}
+    assert needed == {next_look_needs("max-t")}
+    assert {p.seeds_needed for p in by_holm.pairs if abs(p.dz or 0) > 5} == {
+        next_look_needs("holm")
+    }
+    (dz, *_) = (s for s in power_sentences(by_max_t.power, by_max_t) if "80 %" in s)
+    assert dz.endswith("Under max-T, smaller effects can be found.")
+
+
+def next_look_needs(correction: Correction) -> int:
+    """Return the fewest seeds of six pairs at the second of one planned look."""
+    return blocks_to_reject(correction, 6, look_level(2, 0.05, 1))
 
 
 def test_pairs_of_a_comparison_equal_brute_force() -> None:
@@ -149,6 +183,50 @@ def test_equal_runs_and_one_seed() -> None:
     assert {(p.a, p.b): p.verdict for p in same.pairs}["x", "y"] == "identical"
     alone = compare(long({"x": [9800], "y": [9700], "z": [9600]}), correction="max-t")
     assert {(p.pvalue_max_t, p.verdict) for p in alone.pairs} == {(None, "not testable")}
+
+
+def losses_with_a_copy() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    columns = {f"o{i}": rng.normal(0.1 + 0.02 * i, 0.003, 8) for i in range(3)}
+    columns["copy"] = columns["o0"]
+    runs = [(name, seed, x) for name, of in columns.items() for seed, x in enumerate(of)]
+    return pd.DataFrame(runs, columns=["optimizer", "seed", "test_loss"])
+
+
+def test_equal_losses_do_not_hide_other_differences() -> None:
+    table = losses_with_a_copy()
+    pairs = compare(table, value="test_loss", correction="max-t").pairs
+    distinct = table[table.optimizer != "copy"]
+    alone = compare(distinct, value="test_loss", correction="max-t").pairs
+    assert {p.pvalue_max_t for p in alone} == {2 / 2**8}
+    found = {frozenset((p.a, p.b)): p for p in pairs}
+    same = found.pop(frozenset(("o0", "copy")))
+    assert (same.verdict, same.pvalue_max_t) == ("identical", 1.0)
+    assert {(p.verdict, p.pvalue_max_t) for p in found.values()} == {("better", 2 / 2**8)}
+
+
+def test_equal_times_to_target_do_not_hide_other_differences() -> None:
+    """Two optimizers pass the target in the same bracket in all runs."""
+    ends = {"x": 100, "y": 100, "z": 300}
+    table = pd.DataFrame(
+        [
+            {
+                "optimizer": name,
+                "seed": seed,
+                "test_accuracy": 0.97,
+                "iterations": 400,
+                "eval_iterations": [100, 200, 300, 400],
+                "eval_test_accuracy": [0.96 if i >= end else 0.5 for i in (100, 200, 300, 400)],
+            }
+            for name, end in ends.items()
+            for seed in range(8)
+        ]
+    )
+    times = compare(table, correction="max-t").time_to_target
+    assert times is not None
+    found = {frozenset((p.a, p.b)): p for p in times.pairs}
+    assert found[frozenset("xy")].verdict == "identical"
+    assert {found[frozenset(other)].pvalue_max_t for other in ("xz", "yz")} == {2 / 2**8}
 
 
 @pytest.mark.parametrize("given", ["bonferroni", None, 1, ("holm",)])

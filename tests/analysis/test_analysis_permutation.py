@@ -6,11 +6,13 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.analysis import compare
 from bench.analysis.stats import permutation
 from bench.analysis.stats.differences import paired_differences
 from bench.analysis.stats.permutation import (
@@ -240,3 +242,28 @@ def test_two_runs_without_a_value_tie() -> None:
     held = paired_differences(np.array([np.inf, 1.0]), np.array([np.inf, np.inf]))
     assert held.values.tolist() == [0.0, -np.inf]
     assert held.sign == -1
+
+
+def test_the_tests_of_a_family_share_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pairs are tested with random patterns, where a few are tested with all."""
+    d = np.random.default_rng(5).integers(-(10**10), 10**10, 30).astype(float)
+    assert sign_flip_test(d, 0.0, 28).draws is None
+    drawn = sign_flip_test(d, 0.0, 44_850)
+    assert drawn.draws == permutation.MONTE_CARLO_DRAWS
+    assert drawn.standard_error > 0
+    counts = np.arange(-12.0, 18)
+    assert sign_flip_test(counts, 0.0, 44_850) == sign_flip_test(counts)
+    monkeypatch.setattr(permutation, "FAMILY_CELLS", 100)
+    assert sign_flip_test(counts, 0.0, 44_850).draws is not None
+
+
+def test_a_comparison_of_many_treatments_names_random_patterns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(permutation, "FAMILY_SUBSETS", 100)  # 3 pairs: up to 10 differences
+    rng = np.random.default_rng(6)
+    runs = [(f"o{i}", seed, rng.normal(i, 1)) for i in range(3) for seed in range(14)]
+    table = pd.DataFrame(runs, columns=["optimizer", "seed", "test_loss"])
+    found = compare(table, value="test_loss")
+    assert {pair.pvalue_draws for pair in found.pairs} >= {permutation.MONTE_CARLO_DRAWS}
+    assert any("Monte Carlo" in note for note in found.notes)

@@ -344,3 +344,40 @@ def test_without_an_earlier_rejection_nothing_stands() -> None:
     for rejected in ((), (("x", "z"),)):
         (pair,) = at_look_two(CLOSE, *rejected).pairs
         assert (pair.verdict, pair.verdict_of_look) == ("equivalent", None)
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "since"),
+    [
+        (["xy", "yx"], "worse", 2),
+        (["xy", "yx", ""], "worse", 2),
+        (["xy", "yx", "xy"], "better", 3),
+        (["xy", "", "xy"], "better", 1),
+        (["yx", "xy", "", "xy"], "better", 2),
+    ],
+)
+def test_a_reversal_replaces_the_earlier_verdict(
+    found: list[str], verdict: str, since: int
+) -> None:
+    *earlier, last = look_levels([(6, None)] * (len(found) + 1), 0.05, planned=None)
+    looks = [
+        replace(look, rejected=tuple((pair[0], pair[1]) for pair in [names] if pair))
+        for look, names in zip(earlier, found, strict=True)
+    ]
+    comparison = compare(long({"x": CLOSE, "y": [9700] * len(CLOSE)}), looks=[*looks, last])
+    (pair,) = comparison.pairs
+    assert (pair.a, pair.verdict, pair.earlier_look) == ("x", verdict, since)
+
+
+def test_a_standing_verdict_needs_no_seeds() -> None:
+    """Without the earlier look, the pair is inconclusive and needs seeds for both."""
+    close = [9710, 9690, 9712, 9685, 9705, 9714, 9692, 9701]
+    alone, standing = (
+        at_look_two(close, margin=0.0006),
+        at_look_two(close, ("x", "y"), margin=0.0006),
+    )
+    assert alone.pairs[0].verdict == standing.pairs[0].verdict_of_look == "inconclusive"
+    assert alone.pairs[0].seeds_needed is not None
+    assert alone.pairs[0].seeds_needed_equivalence is not None
+    assert standing.pairs[0].seeds_needed is None
+    assert standing.pairs[0].seeds_needed_equivalence is None

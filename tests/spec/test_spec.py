@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from inspect import signature
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis import compare
+from bench.analysis.results import parameters
 from bench.errors import SpecError
+from bench.spec import model
 from bench.spec.expressions import format_seeds, parse_optimizers, parse_seeds, variant_name
 from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
 
@@ -213,3 +218,10 @@ def test_every_setting_is_in_the_key() -> None:
         RunSpec(workload=Workload(dataset="other"), optimizer=ADAM, seed=3),
     ]
     assert len({run.key for run in runs}) == len(runs)
+
+
+def test_the_corrections_of_the_declaration_are_those_of_the_analysis() -> None:
+    """They are defined twice, because neither package may import the other."""
+    assert model.CORRECTIONS == parameters.CORRECTIONS == get_args(model.Correction)
+    assert get_args(model.Correction) == get_args(parameters.Correction)
+    assert Declaration().correction == signature(compare).parameters["correction"].default

@@ -61,16 +61,50 @@ def test_the_same_seeds_with_fewer_runs_missing_are_another_look(book: Ledger) -
     assert len(book.with_look(look(range(3), LATER, missing=4))) == 1
 
 
-def test_rejections_are_kept_and_added_to_a_look_without_them(book: Ledger) -> None:
-    found = (("adam", "sgd"),)
+FOUND = (("adam", "sgd"),)
+
+
+def test_rejections_are_added_to_a_look_without_them_and_kept(book: Ledger) -> None:
+    names = ("adam", "sgd")
     book.record(book.with_look(look(range(3))))
     both = book.with_look(look(range(6), LATER))
     book.record(both)
-    book.record((replace(both[0], rejected=found),))
-    assert [taken.rejected for taken in book.read()] == [found, None]
-    book.record((replace(both[0], rejected=(("adam", "rmsprop"),)),))  # other optimizers
+    book.record((replace(both[0], rejected=FOUND, optimizers=names),))
     book.record((replace(both[0], rejected=None),))
-    assert book.read()[0].rejected == (("adam", "rmsprop"), ("adam", "sgd"))
+    assert [(taken.rejected, taken.optimizers) for taken in book.read()] == [
+        (FOUND, names),
+        (None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_replaced"),
+    [
+        ("adam,sgd", "adam,rmsprop,sgd", True),
+        ("adam,rmsprop,sgd", "adam,sgd", False),
+        ("adam,sgd", "adam,rmsprop", True),
+        ("adam,sgd", "adam,sgd", True),
+        (None, "adam,sgd", True),
+    ],
+)
+def test_differences_among_fewer_optimizers_do_not_replace_those_among_more(
+    book: Ledger, before: str | None, now: str, is_replaced: bool
+) -> None:
+    first, second = (None if names is None else tuple(names.split(",")) for names in (before, now))
+    book.record((replace(look(range(3)), rejected=FOUND, optimizers=first),))
+    book.record((replace(look(range(3)), rejected=(), optimizers=second),))
+    (taken,) = book.read()
+    expected = ((), second) if is_replaced else (FOUND, first)
+    assert (taken.rejected, taken.optimizers) == expected
+
+
+def test_differences_hold_among_the_same_optimizers_or_fewer() -> None:
+    three = replace(look([0]), rejected=FOUND, optimizers=("adam", "rmsprop", "sgd"))
+    assert three.rejected_among(["sgd", "adam", "rmsprop"]) == FOUND
+    assert three.rejected_among(["sgd", "adam"]) == FOUND
+    assert three.rejected_among(["rmsprop", "adam"]) == ()
+    assert three.rejected_among(["sgd", "adam", "nadam"]) is None
+    assert replace(three, optimizers=None).rejected_among(["sgd", "adam"]) is None
 
 
 @pytest.mark.parametrize(
@@ -87,6 +121,7 @@ def test_rejections_are_kept_and_added_to_a_look_without_them(book: Ledger) -> N
         '{"looks": [{"seeds": "0", "missing": 0, "at": "2026-11-24", "rejected": 3}]}',
         '{"looks": [{"seeds": "0", "missing": 0, "at": "2026-11-24", "rejected": ["ab"]}]}',
         '{"looks": [{"seeds": "0", "missing": 0, "at": "2026-11-24", "rejected": [["a", 1]]}]}',
+        '{"looks": [{"seeds": "0", "missing": 0, "at": "2026-11-24", "optimizers": [1]}]}',
         '{"looks": 3}',
         '{"looks": [{"seeds": 5, "missing": 0, "at": "x"}]}',
         "\xff",
@@ -239,3 +274,15 @@ def test_an_earlier_rejection_stands_in_json_and_on_the_page(here: Here) -> None
 def test_differences_that_were_found_are_recorded(here: Here) -> None:
     here("sweep", *FAST, "--seeds", "6", "--no-report")
     assert Ledger(Path("results/x/looks.json")).read()[0].rejected == (("adam", "sgd"),)
+
+
+def test_an_earlier_rejection_does_not_stand_with_more_optimizers(here: Here) -> None:
+    here("sweep", *FAST, "--seeds", "3", "--looks", "2", "--no-report")
+    ledger = Ledger(Path("results/x/looks.json"))
+    ledger.record([replace(ledger.read()[0], rejected=(("adam", "sgd"),))])
+    more = [word.replace("sgd,adam", "sgd,adam,rmsprop") for word in FAST]
+    here("sweep", *more, "--seeds", "4", "--looks", "2", "--no-report")
+    comparison = here.comparison("results/x")
+    assert [look["rejected"] for look in comparison["looks"]] == [None, []]
+    assert {pair["verdict"] for pair in comparison["pairs"]} == {"inconclusive"}
+    assert ledger.read()[1].optimizers == ("adam", "rmsprop", "sgd")

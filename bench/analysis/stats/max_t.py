@@ -65,7 +65,9 @@ def max_t(differences: FloatArray, slack: FloatArray) -> MaxT:
         Shape (n_blocks, n_pairs), n_pairs at least 1. Whole numbers, 0 where a pair lacks the
         block. The unit may differ between pairs.
     slack
-        Shape (n_pairs,): two sums of a pair that differ by no more than this count as equal.
+        Shape (n_pairs,): two sums of a pair that differ by no more than this count as equal. A
+        statistic is off by at most this divided by the norm of the differences. Differences with a
+        norm of at most the slack count as 0: their p-value is 1, and that of no other pair rises.
 
     Examples
     --------
@@ -73,17 +75,20 @@ def max_t(differences: FloatArray, slack: FloatArray) -> MaxT:
     [0.5, 0.75]
     """
     norms = np.sqrt((differences**2).sum(axis=0))
-    norms[norms == 0] = 1.0  # all differences are 0: so is every statistic
+    is_zero = norms <= slack
+    norms[is_zero] = 1.0
+    differences = np.where(is_zero, 0.0, differences)
+    errors = np.where(is_zero, 0.0, slack / norms) + _ERROR * np.sqrt(len(differences))
     observed = np.abs(differences.sum(axis=0)) / norms
     ascending = np.argsort(observed, kind="stable")
     scaled = differences[:, ascending] / norms[ascending]
-    errors = slack / norms + _ERROR * np.sqrt(len(differences))
-    limits = observed[ascending] - errors.max()
+    errors = errors[ascending]
+    limits = observed[ascending] - errors
     n_blocks, n_pairs = differences.shape
     draws = _number_of_draws(n_blocks, n_pairs)
     n_patterns, n_extreme = 0, np.zeros(n_pairs, dtype=np.int64)
     for signs in _patterns(n_blocks, n_pairs, draws):
-        largest = np.maximum.accumulate(np.abs(signs @ scaled), axis=1)
+        largest = np.maximum.accumulate(np.abs(signs @ scaled) + errors, axis=1)
         n_extreme += (largest >= limits).sum(axis=0)
         n_patterns += len(signs)
     extra = 0 if draws is None else 1  # the observed pattern is one of all, but not drawn

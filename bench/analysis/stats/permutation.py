@@ -45,6 +45,10 @@ MAX_ENUMERATED = 40
 #: Largest number of cell updates of the convolution (about 2 seconds), and of its cells (80 MB).
 MAX_CELLS = 1_000_000_000
 MAX_TABLE = 10_000_000
+#: Limits of both methods for all tests of a family together (about a minute): subsets of a half
+#: that are enumerated, and cell updates.
+FAMILY_SUBSETS = 400_000_000
+FAMILY_CELLS = 30_000_000_000
 #: Costs of one subset of a half, which is sorted and searched, in cell updates of the convolution.
 _COST_OF_SUBSET = 16
 #: Number of random sign patterns where both exact methods are too expensive, and their seed. With
@@ -80,7 +84,18 @@ def monte_carlo_error(pvalue: float, draws: int) -> float:
     return math.sqrt(pvalue * (1 - pvalue) / draws)
 
 
-def sign_flip_test(differences: ArrayLike, slack: float = 0.0) -> PermutationPvalue | None:
+def max_enumerated(n_tests: int) -> int:
+    """Return the largest number of differences with enumeration, in a family of `n_tests` tests.
+
+    >>> max_enumerated(28), max_enumerated(44850)
+    (40, 26)
+    """
+    return max(0, min(MAX_ENUMERATED, math.floor(2 * math.log2(FAMILY_SUBSETS / n_tests))))
+
+
+def sign_flip_test(
+    differences: ArrayLike, slack: float = 0.0, n_tests: int = 1
+) -> PermutationPvalue | None:
     """Test that the mean of paired differences is 0, two-sided.
 
     None for fewer than two differences: one seed cannot be tested. Zero differences need no special
@@ -92,6 +107,8 @@ def sign_flip_test(differences: ArrayLike, slack: float = 0.0) -> PermutationPva
         Shape (n,), whole numbers (see :class:`bench.analysis.stats.differences.Differences`).
     slack
         Sums that differ by no more than this count as equal.
+    n_tests
+        Number of tests in the family: with many, fewer patterns of each are counted.
 
     Examples
     --------
@@ -102,7 +119,7 @@ def sign_flip_test(differences: ArrayLike, slack: float = 0.0) -> PermutationPva
     True
     """
     d = np.asarray(differences, dtype=np.float64)
-    return None if len(d) < 2 else flip_test(d, slack)
+    return None if len(d) < 2 else flip_test(d, slack, n_tests)
 
 
 def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None:
@@ -111,13 +128,13 @@ def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None
     return None if test is None else test.pvalue
 
 
-def flip_test(signed: FloatArray, slack: float = 0.0) -> PermutationPvalue:
+def flip_test(signed: FloatArray, slack: float = 0.0, n_tests: int = 1) -> PermutationPvalue:
     """Return the share of sign patterns with a sum as far from zero as that of `signed`.
 
     The share is exact if enumeration or convolution is possible within the limits above (the
     cheaper one is used). Otherwise it is estimated from random patterns with a fixed seed.
     `signed`, shape (n,), holds whole numbers; sums that differ by no more than `slack` count as
-    equal.
+    equal. `n_tests` is the number of tests in the family, which share the limits.
     """
     signed = signed[signed != 0]
     unit = max(1, int(np.gcd.reduce(signed.astype(np.int64), initial=0)))
@@ -126,9 +143,10 @@ def flip_test(signed: FloatArray, slack: float = 0.0) -> PermutationPvalue:
     light = weights[weights <= limit]  # larger weights are in no light subset
     cells = np.minimum(np.cumsum(light), limit).sum()
     table = min(limit, light.sum())
-    can_convolve = cells <= MAX_CELLS and table <= MAX_TABLE
-    costs = _COST_OF_SUBSET * 2.0 ** (min(len(light), MAX_ENUMERATED) / 2)
-    if len(light) <= MAX_ENUMERATED and (costs <= cells or not can_convolve):
+    can_convolve = cells <= min(MAX_CELLS, FAMILY_CELLS / n_tests) and table <= MAX_TABLE
+    longest = max_enumerated(n_tests)
+    costs = _COST_OF_SUBSET * 2.0 ** (min(len(light), longest) / 2)
+    if len(light) <= longest and (costs <= cells or not can_convolve):
         share = _light_share_by_enumeration(light, limit)
     elif can_convolve:
         share = _light_share_by_convolution(light, limit)

@@ -86,19 +86,24 @@ def seeds_needed(dz: float | None, level: float, more_than: int) -> int | None:
 
 
 def seeds_needed_each(
-    effects: Sequence[float | None], level: float, more_than: Sequence[int]
+    effects: Sequence[float | None],
+    level: float,
+    more_than: Sequence[int],
+    fewest: int | None = None,
 ) -> list[int | None]:
-    """Return :func:`seeds_needed` of each effect, with one search for all of them."""
+    """Return :func:`seeds_needed` of each effect, with one search for all of them.
+
+    `fewest` is the number of seeds from which the test can reject: by default, that of the
+    sign-flip test at `level`.
+    """
+    fewest = seeds_to_reject(1, level) if fewest is None else fewest
     # start of the search: the normal approximation is a few seeds too small
-    scale, least = (
-        (normal_quantile(level / 2) + normal_quantile(1 - POWER)) ** 2,
-        seeds_to_reject(1, level),
-    )
+    scale = (normal_quantile(level / 2) + normal_quantile(1 - POWER)) ** 2
     needed: list[int | None] = [None] * len(effects)
     for i, (dz, n) in enumerate(zip(effects, more_than, strict=True)):
         normal = scale / dz**2 if dz else math.inf
         if normal <= MAX_SEEDS:
-            needed[i] = max(math.floor(normal), n + 1, least)
+            needed[i] = max(math.floor(normal), n + 1, fewest)
     places = np.array([i for i, n in enumerate(needed) if n is not None], dtype=np.intp)
     sizes = np.array([effects[i] for i in places], dtype=np.float64)
     seeds = np.array([needed[i] for i in places], dtype=np.int64)

@@ -100,10 +100,12 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
         f"can find a significant difference from {nouns.block.count(power.seeds_to_reject)} on.",
     ]
     if power.minimum_detectable_dz is not None:
+        is_max_t = comparison.parameters.correction == "max-t"
         sentences.append(
             "The smallest effect found with a probability of 80 %, at the level of a single "
             f"comparison after Bonferroni, is {fmt.number(power.minimum_detectable_dz, 3)}: "
             "a mean difference of that many standard deviations of the paired differences."
+            + (" Under max-T, smaller effects can be found." if is_max_t else "")
         )
     if power.variance_ratio is not None:
         sentences.append(_gain_of_pairing(power.variance_ratio, comparison, nouns))
