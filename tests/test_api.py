@@ -85,8 +85,8 @@ class TestNames:
             import sys, bench
             bench.analyse, bench.load_runs, bench.report, bench.analysis, bench.SweepSpec
             assert "pandas" in sys.modules and "torch" not in sys.modules
-            bench.sweep
-            assert "torch" in sys.modules
+            bench.sweep, bench.specify
+            assert "torch" not in sys.modules
         """
         subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 

@@ -406,15 +406,16 @@ def test_command_lines_are_parsed_or_refused(line: list[str]) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_trained() -> Iterator[None]:
     """Dry runs without a dataset and timings; no browser."""
+    from bench.execution import train_job
     from bench.sweeps import run as sweeps
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeps.datasets, "prepare", lambda *_: Path("nowhere"))
-        patch.setattr(sweeps, "load_data", lambda *_: None)
+        patch.setattr(train_job, "load_data", lambda *_: None)
         patch.setattr(
-            sweeps, "estimate_seconds", lambda _w, unknown, *_: {o.name: 1.0 for o in unknown}
+            train_job, "estimate_seconds", lambda _w, unknown, *_: {o.name: 1.0 for o in unknown}
         )
-        patch.setattr(sweeps, "seconds_per_evaluation", lambda *_: 0.01)
+        patch.setattr(train_job, "seconds_per_evaluation", lambda *_: 0.01)
         patch.setattr("webbrowser.open", lambda _: False)
         yield
 

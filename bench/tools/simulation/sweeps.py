@@ -224,6 +224,12 @@ def _collapsing(
     return scores
 
 
+def _wins_despite_collapses(rate: float, depth: float) -> float:
+    """Return the probability that a run that may collapse is better than one that does not."""
+    ahead, behind = (stats.norm.cdf(x / np.sqrt(2)) for x in (rate * depth, (rate - 1) * depth))
+    return float((1 - rate) * ahead + rate * behind)
+
+
 _STEADY = 0.1
 #: Probability that normal noise of scale `_STEADY` exceeds 1 minus an exponential variable.
 _STEADY_WINS = float(stats.exponnorm.sf(1, 1 / _STEADY, scale=_STEADY))
@@ -306,7 +312,10 @@ def collapse_studies() -> tuple[Study[Sweep], ...]:
         *(
             _sweep_study(
                 f"5 % of runs of four collapse by {depth:g} s.d.",
-                World(draw=partial(_collapsing, rate=0.05, depth=depth)),
+                World(
+                    draw=partial(_collapsing, rate=0.05, depth=depth),
+                    win_rate=_wins_despite_collapses(0.05, depth),
+                ),
                 *not_required(OUTSIDE, *differences),
             )
             for depth in (10.0, 100.0)
