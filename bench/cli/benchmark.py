@@ -89,7 +89,7 @@ def _measure(repeats: int, *, full: bool) -> Figures:
     first_row = median(benchmark.seconds_to_first_row() for _ in range(repeats))
     _print(f"command to first row: {first_row:.1f} s")
     memory = benchmark.worker_peak_megabytes()
-    _print(f"peak memory of a worker: {memory:.0f} MB")
+    _print(f"peak memory of a worker: {'unknown' if memory is None else f'{memory:.0f} MB'}")
     sweep = benchmark.seconds_of_default_sweep() if full else None
     if sweep is not None:
         _print(f"default sweep with report: {sweep:.0f} s")

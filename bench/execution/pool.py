@@ -81,6 +81,11 @@ class WorkerPool:
         except OSError as error:  # /dev/shm is full or read-only
             raise _cannot_start(error) from error
 
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Numbers of all worker processes that were started."""
+        return tuple(self._started)
+
     def map(
         self, function: Callable[[_Item], _Result], items: Iterable[_Item]
     ) -> Generator[_Result]:

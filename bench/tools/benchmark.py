@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,9 @@ from torch import nn
 from bench.datasets._torchvision import import_datasets
 from bench.datasets.cache import prepare
 from bench.errors import WorkerError
-from bench.execution._joblib import joblib
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext
+from bench.execution.pool import WorkerPool
 from bench.execution.runner import run_plan
 from bench.execution.train_job import do_job, load_data
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
@@ -94,7 +94,7 @@ class Figures:
     scaling: tuple[ScalingTiming, ...]
     analysis: tuple[AnalysisTiming, ...]
     first_row_seconds: float
-    worker_peak_megabytes: float
+    worker_peak_megabytes: float | None
     default_sweep_seconds: float | None
 
 
@@ -272,21 +272,24 @@ def simulated_runs(n_optimizers: int, n_seeds: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def worker_peak_megabytes() -> float:
-    """Return the peak resident memory of a new worker process after one run, in MB."""
+def worker_peak_megabytes() -> float | None:
+    """Return the peak resident memory of a worker of a sweep, in MB; None where it is unknown."""
     (adam,) = resolved("adam")
-    with temporary_context(2) as context:
-        parallel = joblib.Parallel(n_jobs=2, backend="loky")
-        runs = _runs(adam, 2, Workload())
-        return float(max(parallel(joblib.delayed(_peak_after)(run, context) for run in runs)))
+    with temporary_context(2) as context, closing(WorkerPool(2)) as pool:
+        jobs = [Job(runs=(run,)) for run in _runs(adam, 2, Workload())]
+        list(pool.map(partial(do_job, context=context), jobs))
+        peaks = [_peak_megabytes(process) for process in pool.processes]
+    known = [peak for peak in peaks if peak is not None]
+    return max(known, default=None)
 
 
-def _peak_after(run: RunSpec, context: RunContext) -> float:
-    import resource  # not available on Windows
-
-    do_job(Job(runs=(run,)), context)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+def _peak_megabytes(process: int) -> float | None:
+    """Return what Linux says about a running process."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return None
 
 
 def seconds_to_first_row() -> float:
