@@ -120,7 +120,7 @@ def _describe(requirement: Requirement) -> str:
 
 def _columns(*cells: str) -> str:
     name, nominal, measured, standard_error, met, requirement = cells
-    return f"{name:38}{nominal:>8}{measured:>10}{standard_error:>8}  {met:4} {requirement}".rstrip()
+    return f"{name:46}{nominal:>8}{measured:>10}{standard_error:>8}  {met:4} {requirement}".rstrip()
 
 
 if __name__ == "__main__":
