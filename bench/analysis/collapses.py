@@ -31,7 +31,7 @@ from scipy import special
 
 from bench.analysis.results import CollapsePair, CollapseRate, Collapses
 from bench.analysis.stats.multiplicity import holm
-from bench.analysis.stats.permutation import TINY
+from bench.analysis.stats.permutation import sign_flip_pvalue
 from bench.analysis.stats.rounding import FloatArray, significant
 from bench.analysis.table import PairedTable
 
@@ -52,10 +52,10 @@ def collapses(
     ran = ~np.isnan(paired.values[:, columns])
     collapsed = collapsed_runs(paired, margin)[:, columns]
     both = list(combinations(range(len(order)), 2)) if collapsed.any() else []
-    tests = [
-        _mcnemar(collapsed[ran[:, i] & ran[:, j]][:, [i, j]], order[i], order[j]) for i, j in both
-    ]
-    adjusted = holm([pvalue for _, pvalue in tests])
+    outcomes = np.where(ran, collapsed, np.nan)
+    # McNemar's exact test is the sign-flip test of differences of -1, 0 and 1
+    differences = (outcomes[:, i] - outcomes[:, j] for i, j in both)
+    pvalues = [sign_flip_pvalue(d[~np.isnan(d)]) for d in differences]
     return Collapses(
         limit=LIMIT,
         treatments=tuple(
@@ -63,8 +63,8 @@ def collapses(
             for i, name in enumerate(order)
         ),
         pairs=tuple(
-            CollapsePair(a=a, b=b, pvalue=pvalue, pvalue_holm=p)
-            for ((a, b), pvalue), p in zip(tests, adjusted, strict=True)
+            CollapsePair(a=order[i], b=order[j], pvalue=pvalue, pvalue_holm=adjusted)
+            for (i, j), pvalue, adjusted in zip(both, pvalues, holm(pvalues), strict=True)
         ),
     )
 
@@ -109,12 +109,3 @@ def _rate(name: str, n: int, collapsed: int, alpha: float) -> CollapseRate:
         ci_high=upper(alpha / 2) if collapsed < n else 1.0,
         at_most=upper(alpha) if collapsed < n else 1.0,
     )
-
-
-def _mcnemar(collapsed: NDArray[np.bool_], a: str, b: str) -> tuple[tuple[str, str], float | None]:
-    """Return the names and the exact two-sided p-value, over the common blocks (n, 2)."""
-    if len(collapsed) < 2:
-        return (a, b), None
-    only = sorted(int(n) for n in (collapsed & ~collapsed[:, ::-1]).sum(axis=0))
-    tail = float(special.bdtr(only[0], sum(only), 0.5)) if sum(only) else 1.0
-    return (a, b), min(1.0, max(TINY, 2 * tail))

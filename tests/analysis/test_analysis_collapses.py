@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
+from _tables import long_table
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
@@ -18,19 +19,8 @@ from bench.report.html.page import render
 N = 20
 
 
-def runs(**columns: Any) -> pd.DataFrame:
-    """Rows of runs: one column of accuracies per optimizer; None diverged without a value."""
-    rows = [
-        {
-            "optimizer": name,
-            "seed": seed,
-            "test_accuracy": value,
-            "status": "diverged" if value is None else "ok",
-        }
-        for name, values in columns.items()
-        for seed, value in enumerate(values)
-    ]
-    return pd.DataFrame(rows)
+def runs(**columns: Sequence[float]) -> pd.DataFrame:
+    return long_table(columns, status="ok")
 
 
 def usual(seed: int, mean: float = 0.97, n: int = N) -> list[float]:
