@@ -22,8 +22,7 @@ def _make_parser() -> Parser:
     parser = Parser(
         prog="scripts/scaling.py",
         description="Measure the runs of SGD per second with 1 and 2 workers, 1 to 1,000 images "
-        "per batch, 10 to 1,000 hidden units, and stacks of 1 and 20 runs. One repetition takes "
-        "about two minutes on a quiet machine.",
+        "per batch, 10 to 1,000 hidden units, and stacks of 1 and 20 runs.",
     )
     parser.add_argument(
         "--repeats",

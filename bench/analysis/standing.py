@@ -49,13 +49,12 @@ def _with_standing(pair: Pair, earlier: Sequence[Look]) -> Pair:
 def _standing(pair: Pair, earlier: Sequence[Look]) -> tuple[int, Verdict] | None:
     """Return the verdict of the latest look that found one, and the look since which it stands."""
     since: tuple[int, Verdict] | None = None
+    directions: dict[Verdict, tuple[str, str]] = {
+        "better": (pair.a, pair.b),
+        "worse": (pair.b, pair.a),
+    }
     for look in earlier:
-        rejected = look.rejected or ()
-        directions: dict[Verdict, tuple[str, str]] = {
-            "better": (pair.a, pair.b),
-            "worse": (pair.b, pair.a),
-        }
         for verdict, direction in directions.items():
-            if direction in rejected and (since is None or since[1] != verdict):
+            if direction in (look.rejected or ()) and (since is None or since[1] != verdict):
                 since = look.look, verdict
     return since

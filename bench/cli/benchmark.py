@@ -67,7 +67,6 @@ def run(arguments: Namespace) -> int:
 
 
 def _measure(repeats: int, *, full: bool) -> Figures:
-
     from bench.execution.environment import available_cores, processor_name
     from bench.tools import benchmark
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, _ActionsContainer
-from contextlib import suppress
 from pathlib import Path
 
 from bench.cli.converters import (
@@ -73,9 +72,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the sweeps; return 1 if any run failed."""
     is_in_workers = not (arguments.dry_run or arguments.in_process)
-    if is_in_workers and arguments.device in ("auto", "cpu") and fork_server.is_available():
-        with suppress(OSError):  # the pool of workers starts it again, and reports the error
-            fork_server.start()  # it imports torch while this process does
+    if is_in_workers and arguments.device in ("auto", "cpu"):
+        fork_server.try_to_start()  # it imports torch while this process prepares the sweep
     from bench.cli.execute import execute
 
     return execute(arguments)

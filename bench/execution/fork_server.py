@@ -38,6 +38,14 @@ def is_available() -> bool:
     return sys.platform == "linux"
 
 
+def try_to_start() -> int | None:
+    """Call :func:`start`; return None where workers must be new interpreters."""
+    if is_available():
+        with suppress(OSError):  # such as a TMPDIR whose name is too long for a socket
+            return start()
+    return None
+
+
 def start() -> int:
     """Start the server unless it runs, and return its process number.
 

@@ -69,7 +69,7 @@ class WorkerPool:
         _remove_semaphores()
         self._n_workers = n_workers
         self._started: dict[int, Any] = {}  # all processes by their numbers
-        server = None if slots and slots.are_gpus else _start_server()
+        server = None if slots and slots.are_gpus else fork_server.try_to_start()
         try:
             self._executor = loky.ProcessPoolExecutor(
                 n_workers,
@@ -131,15 +131,6 @@ class WorkerPool:
                 if process.is_alive():
                     process.kill()
                     process.join()
-
-
-def _start_server() -> int | None:
-    """Return the process that forks workers; None where they must be new interpreters."""
-    if not fork_server.is_available():
-        return None
-    with suppress(OSError):  # such as a TMPDIR whose name is too long for a socket
-        return fork_server.start()
-    return None
 
 
 def _forked_context() -> Any:

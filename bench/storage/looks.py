@@ -36,8 +36,6 @@ from bench.storage.files import require_regular, write_stored
 _MALFORMED = (
     *(ValueError, OverflowError, LookupError, TypeError, AttributeError, RecursionError, SpecError),
 )
-
-
 #: Pairs (better, worse) that a look found different; None if they are not known.
 Rejected = tuple[tuple[str, str], ...] | None
 
@@ -112,8 +110,7 @@ class Ledger:
         """Write the result of :meth:`with_look` if it has a new look, or rejected other pairs.
 
         The differences of a look that is shown again with fewer optimizers stay as they are. With
-        any other optimizers, they are replaced.
-        Raise StoreError if that fails.
+        any other optimizers, they are replaced. Raise StoreError if the file cannot be written.
         """
         stored = self.read()
         number, now = len(looks), looks[-1]

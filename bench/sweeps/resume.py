@@ -151,7 +151,8 @@ def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None
 
 def _printed(declaration: Declaration) -> dict[str, str]:
     """The declaration as values of its options."""
+    absent = {"looks": ANY_NUMBER, "win_threshold": NO_TEST}
     return {
-        name: str(value) if value is not None else ANY_NUMBER if name == "looks" else NO_TEST
+        name: absent[name] if value is None else str(value)
         for name, value in vars(declaration).items()
     }

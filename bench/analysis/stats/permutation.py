@@ -45,8 +45,8 @@ MAX_ENUMERATED = 40
 #: Largest number of cell updates of the convolution (about 2 seconds), and of its cells (80 MB).
 MAX_CELLS = 1_000_000_000
 MAX_TABLE = 10_000_000
-#: Limits of both methods for all tests of a family together: subsets of a half
-#: that are enumerated, and cell updates.
+#: Limits of both methods for all tests of a family together: subsets of a half that are enumerated,
+#: and cell updates.
 FAMILY_SUBSETS = 400_000_000
 FAMILY_CELLS = 30_000_000_000
 #: Costs of one subset of a half, which is sorted and searched, in cell updates of the convolution.
