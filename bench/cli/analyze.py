@@ -282,12 +282,12 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
 
 
 def _win_threshold(text: str) -> float | str:
-    """A share, or the text of no test, which differs from an option that was not given."""
+    """Convert the option. The word for no test stays text, as None means that nothing was given."""
     return text if win_threshold(text) is None else float(text)
 
 
 def _judging(arguments: Namespace) -> dict[str, Any]:
-    """The options that were given and replace a declaration; None for no test of wins."""
+    """Return the given options that replace declared settings; no test of wins is None."""
     given = {name: getattr(arguments, name) for name in JUDGING}
     return {n: None if v == NO_TEST else v for n, v in given.items() if v is not None}
 

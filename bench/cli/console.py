@@ -85,7 +85,7 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
 
 
 def _evaluations(spec: SweepSpec, n_runs: int, estimated: Estimate) -> Iterator[str]:
-    """What more frequent evaluations would cost and gain, unless they are frequent already."""
+    """Yield a line on what more frequent evaluations would cost and gain, if there are any."""
     from bench.analysis.target import FINER
 
     workload = spec.workload

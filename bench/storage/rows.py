@@ -50,7 +50,7 @@ def read_rows(file: Path, *, check: bool = True) -> pa.Table:
 
 
 def in_schema(rows: pa.Table) -> pa.Table:
-    """Convert rows to the schema; columns that older rows lack are added."""
+    """Convert rows to the schema; add the columns that older rows lack (LATER_COLUMNS)."""
     for name in LATER_COLUMNS.keys() - set(rows.column_names):
         value = pa.scalar(LATER_COLUMNS[name], SCHEMA.field(name).type)
         rows = rows.append_column(name, pa.repeat(value, len(rows)))
