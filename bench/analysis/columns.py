@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.stats.rounding import FloatArray
 from bench.errors import TableError
-from bench.storage.records import FILE_COLUMN
+from bench.storage.records import FILE_COLUMN, ROW_COLUMN
 
 #: Largest accepted number: sums of squares of larger numbers could overflow.
 LARGEST = 1e150
@@ -81,6 +81,8 @@ def where(table: pd.DataFrame, row: int) -> str:
         return f"row {row + 1}"
     files = table[FILE_COLUMN].map(str)
     own = np.flatnonzero(files == files.iloc[row])
+    if ROW_COLUMN in table.columns and not pd.isna(table[ROW_COLUMN].iloc[row]):
+        return f"row {int(table[ROW_COLUMN].iloc[row])} of {files.iloc[row]}"
     if len(own) == 1:
         return str(files.iloc[row])
     return f"row {np.searchsorted(own, row) + 1} of {files.iloc[row]}"

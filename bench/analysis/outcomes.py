@@ -125,6 +125,11 @@ def _status(cell: object) -> str | None:
     return _READ_AS.get(_normal(cell)) if isinstance(cell, str) else None
 
 
+def is_status(cell: object) -> bool:
+    """Return whether a cell is the word for a status."""
+    return _status(cell) is not None
+
+
 def _normal(word: str) -> str:
     """Return a status word in lower case, without an enumeration's name and Slurm's suffixes."""
     plain = re.sub(r"[\s_-]+", " ", word.rpartition(".")[2]).strip().lower()

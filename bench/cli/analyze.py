@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace, _ActionsContainer
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.cli.converters import fraction, positive, win_threshold
+from bench.cli.converters import file_or_stdout, fraction, positive, win_threshold
 from bench.cli.options import (
     CORRECTION_HELP,
     STANDARD_OUTPUT,
@@ -22,8 +23,8 @@ from bench.cli.options import (
     require_outputs,
     write_text,
 )
-from bench.cli.printing import print_note
-from bench.errors import TableError
+from bench.cli.printing import print_note, printable
+from bench.errors import TableError, UsageError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
 from bench.sweeps.reproduce import NO_TEST
 
@@ -32,22 +33,31 @@ if TYPE_CHECKING:
 
     from bench.analysis import Comparison, Look, SweepAnalysis
     from bench.sweeps.load import StoredSweep
+    from bench.tables.roles import Roles
+    from bench.tables.run_names import RunNames
 
 PRIMARY = ("optimizer", "seed", "test_accuracy")
-_COLUMNS = {
-    "treatment": ("optimizer", "what is compared"),
-    "block": ("seed", "what pairs the runs"),
-    "value": ("test_accuracy", "the result of a run"),
-}
 #: Options that replace what a sweep declared.
 JUDGING = ("alpha", "margin", "target", "correction", "win_threshold")
 #: How a result that is nan or inf can be read, the default first.
 NAN_READINGS = ("diverged", "missing")
 #: Options that the command for the same analysis repeats, with their defaults.
 _REPEATED = {
-    **{name: default for name, (default, _) in _COLUMNS.items()},
-    **dict.fromkeys(("direction", *JUDGING)),
+    "treatment": PRIMARY[0],
+    "block": PRIMARY[1],
+    **dict.fromkeys(("value", "step", "run_names", "direction", *JUDGING)),
     "nan": NAN_READINGS[0],
+}
+#: Options of other formats, with the help of each.
+_FORMATS = {
+    "markdown": "the report as Markdown",
+    "latex": "the leaderboard as a LaTeX table",
+    "csv": "the rows as CSV",
+}
+#: Names of the written files in messages.
+_NAMES = {
+    **{"json": "the JSON", "html": "the report", "markdown": "the Markdown"},
+    **{"latex": "the LaTeX table", "csv": "the CSV"},
 }
 _EXAMPLES = """\
 examples:
@@ -55,6 +65,8 @@ examples:
   python scripts/analyze.py mine.csv --value accuracy         columns optimizer, seed, accuracy
   python scripts/analyze.py a.csv b.parquet --treatment model --block fold --value rmse \\
       --direction lower --margin 0.01 --html mine.html --json mine.json
+  python scripts/analyze.py logs --value test/accuracy --run-names '{treatment}/seed_{block}'
+                                                              TensorBoard's event files
 """
 
 
@@ -65,19 +77,49 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="a sweep's directory such as results/mnist, or CSV, TSV or parquet files, or "
-        "directories of such files",
+        help="a sweep's directory such as results/mnist; or tables as text (CSV, TSV, with ';'), "
+        "JSON, JSON lines, parquet or feather, compressed with gzip or not; or directories of "
+        "tables, or of TensorBoard's event files",
     )
     _add_columns(parser.add_argument_group("columns"))
     _add_judging(parser.add_argument_group("judging"))
-    add_comparison_outputs(parser, "the HTML report")
+    output = add_comparison_outputs(parser, "the HTML report")
+    for option, text in _FORMATS.items():
+        output.add_argument(
+            f"--{option}", type=file_or_stdout, metavar="FILE", help=f"write {text} ('-': print it)"
+        )
 
 
 def _add_columns(group: _ActionsContainer) -> None:
-    for name, (default, text) in _COLUMNS.items():
-        group.add_argument(
-            f"--{name}", default=default, metavar="COLUMN", help=f"{text} (default: {default})"
-        )
+    group.add_argument(
+        "--treatment",
+        default=PRIMARY[0],
+        metavar="COLUMN",
+        help="what is compared; several columns separated by commas are combined (default: "
+        f"{PRIMARY[0]})",
+    )
+    group.add_argument(
+        "--block",
+        default=PRIMARY[1],
+        metavar="COLUMN",
+        help=f"what pairs the runs (default: {PRIMARY[1]})",
+    )
+    group.add_argument(
+        "--value", metavar="COLUMN", help=f"the result of a run (default: {PRIMARY[2]})"
+    )
+    group.add_argument(
+        "--step",
+        metavar="COLUMN",
+        help="steps, where a run has several rows: its last row is its result (default: a column "
+        "such as step or epoch)",
+    )
+    group.add_argument(
+        "--run-names",
+        type=_run_names,
+        metavar="PATTERN",
+        help="how the names of runs, columns or files give treatment and block, such as "
+        "'{treatment}_seed{block}'; {} is anything else (default: a name and a number at its end)",
+    )
     add_ignored_columns(group, "a column whose name has another meaning here, such as status")
     group.add_argument(
         "--nan",
@@ -130,25 +172,46 @@ def analyze_command(arguments: Namespace) -> str:
 
 
 def run(arguments: Namespace) -> int:
-    """Compare the treatments; print a table, or write JSON and the report."""
-    from bench.analysis import to_json
+    """Compare the treatments; print a table, or write the requested files."""
     from bench.cli import console
 
-    files = output_files({"the JSON": arguments.json, "the report": arguments.html})
+    outputs = {name: getattr(arguments, name) for name in ("json", "html", *_FORMATS)}
+    printed = [name for name, file in outputs.items() if file == STANDARD_OUTPUT]
+    if len(printed) > 1:
+        raise UsageError(
+            f"--{printed[0]} - and --{printed[1]} - cannot both be printed: name a file for one"
+        )
+    files = output_files({_NAMES[name]: file for name, file in outputs.items()})
     require_outputs(files, *arguments.files)
-    refuse_ignored(arguments.ignore_column, _roles(arguments))
-    request = _sweep_request(arguments) or _table_request(arguments)
+    roles = _roles(arguments)
+    refuse_ignored(arguments.ignore_column, (*roles.treatment, roles.block, roles.value_name))
+    request = _sweep_request(arguments, roles) or _table_request(arguments, roles)
     analysis = _analyse(request, arguments)
-    if arguments.html is not None:
-        from bench import report
-
-        report.write(analysis, arguments.html, report.ReportContext(command=request.command))
-    if arguments.json is not None:
-        write_text(to_json(analysis.comparison), arguments.json)
-    is_shown = arguments.json is None or arguments.html is not None
-    if is_shown and arguments.json != STANDARD_OUTPUT:
+    _write(analysis, request.command, outputs)
+    is_shown = arguments.html is not None or not any(outputs.values())
+    if is_shown and not printed:
+        for line in request.reading:
+            print(printable(line))
         console.print_conclusion(analysis, request.command, arguments.html)
     return 0
+
+
+def _write(analysis: SweepAnalysis, command: str, outputs: dict[str, Path | None]) -> None:
+    from bench import report
+    from bench.analysis import to_json
+
+    context = report.ReportContext(command=command)
+    if (page := outputs["html"]) is not None:
+        report.write(analysis, page, context)
+    texts: dict[str, Callable[[], str]] = {
+        "json": lambda: to_json(analysis.comparison),
+        "markdown": lambda: report.markdown(analysis, context),
+        "latex": lambda: report.latex_table(analysis),
+        "csv": lambda: report.rows_csv(analysis),
+    }
+    for name, text in texts.items():
+        if (file := outputs[name]) is not None:
+            write_text(text(), file)
 
 
 def _analyse(request: _AnalysisRequest, arguments: Namespace) -> SweepAnalysis:
@@ -158,7 +221,7 @@ def _analyse(request: _AnalysisRequest, arguments: Namespace) -> SweepAnalysis:
     comparison = _compare(request, arguments)
     if len(comparison.treatments) < 2:
         raise TableError(
-            f"column {arguments.treatment!r} of {request.source} holds "
+            f"column {request.roles.treatment_name!r} of {request.source} holds "
             f"{comparison.treatments[0].name!r} only: a comparison needs at least two"
         )
     if request.stored is not None:
@@ -171,10 +234,12 @@ def _analyse(request: _AnalysisRequest, arguments: Namespace) -> SweepAnalysis:
 class _AnalysisRequest:
     """A table, its source, and how to judge it.
 
-    `is_declared`: it is a sweep that is judged as it was declared.
+    `is_declared`: it is a sweep that is judged as it was declared. `reading`: lines on how files
+    were read.
     """
 
     table: pd.DataFrame
+    roles: Roles
     source: str
     name: str
     command: str
@@ -188,6 +253,7 @@ class _AnalysisRequest:
     stored: StoredSweep | None = None
     is_declared: bool = False
     notes: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
 
 
 def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
@@ -195,9 +261,9 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
 
     return compare(
         request.table,
-        treatment=arguments.treatment,
-        block=arguments.block,
-        value=arguments.value,
+        treatment=request.roles.treatment_name,
+        block=request.roles.block,
+        value=request.roles.value_name,
         direction=arguments.direction,
         alpha=request.alpha,
         margin=request.margin,
@@ -209,24 +275,19 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
     )
 
 
-def _table_request(arguments: Namespace) -> _AnalysisRequest:
+def _table_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest:
     from bench.analysis.outcomes import read_outcomes
     from bench.sweeps.load import sweep_name
     from bench.tables.read import read_tables
 
-    table = read_tables(
-        arguments.files,
-        treatment=arguments.treatment,
-        block=arguments.block,
-        required=_roles(arguments),
-        ignored=arguments.ignore_column,
-        note=print_note,
-    )
-    outcomes = read_outcomes(table, arguments.value, arguments.nan)
+    reading = read_tables(arguments.files, roles, ignored=arguments.ignore_column, note=print_note)
+    outcomes = read_outcomes(reading.table, reading.roles.value_name, arguments.nan)
     for note in outcomes.notes:
         print_note(note)
     return _AnalysisRequest(
         table=outcomes.table,
+        roles=reading.roles,
+        reading=reading.lines,
         source=", ".join(map(str, arguments.files)),
         name=sweep_name(arguments.files[0].resolve()),
         command=analyze_command(arguments),
@@ -238,13 +299,28 @@ def _table_request(arguments: Namespace) -> _AnalysisRequest:
     )
 
 
-def _roles(arguments: Namespace) -> tuple[str, str, str]:
-    return arguments.treatment, arguments.block, arguments.value
+def _roles(arguments: Namespace) -> Roles:
+    from bench.tables.roles import Roles
+
+    return Roles(
+        treatment=tuple(arguments.treatment.split(",")),
+        block=arguments.block,
+        value=arguments.value,
+        step=arguments.step,
+        run_names=arguments.run_names,
+    )
 
 
-def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
+def _run_names(text: str) -> RunNames:
+    from bench.tables.run_names import RunNames
+
+    return RunNames(text)
+
+
+def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | None:
     """None where the files are not one sweep of this project."""
     from bench.sweeps.load import notes_on, open_sweep, without_columns
+    from bench.tables.layout import arrange
     from bench.tables.read import is_sweep
 
     path = arguments.files[0]
@@ -253,13 +329,15 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
     stored = open_sweep(path)
     declared = stored.spec.declaration
     changed = {n: v for n, v in _judging(arguments).items() if v != getattr(declared, n)}
-    is_primary = _roles(arguments) == PRIMARY
+    is_primary = (roles.treatment_name, roles.block, roles.value_name) == PRIMARY
     ignored = list(arguments.ignore_column)
     stored = _declared_anew(stored, changed)
     declared, looks = stored.spec.declaration, stored.looks()
     is_declared = is_primary and not changed and not ignored
+    table = without_columns(stored.rows, ignored)
     return _AnalysisRequest(
-        table=without_columns(stored.rows, ignored),
+        table=table if is_primary else arrange(table, roles, path, None).table,
+        roles=roles,
         source=str(path),
         name=stored.spec.name,
         command=stored.command if is_declared else analyze_command(arguments),
@@ -274,7 +352,7 @@ def _sweep_request(arguments: Namespace) -> _AnalysisRequest | None:
         is_declared=is_declared,
         notes=(
             *notes_on(stored),
-            *(() if is_primary else (_secondary(arguments.value),)),
+            *(() if is_primary else (_secondary(roles.value_name),)),
             *(_undeclared(name, value) for name, value in changed.items()),
             *(f"Column {column} of the sweep is left out." for column in ignored),
         ),

@@ -23,6 +23,8 @@ MAX_SECONDS = 1e9
 
 #: Column that :func:`bench.storage.store.load_runs` adds: the path of the file of a row.
 FILE_COLUMN = "run_file"
+#: Column that readers of other tables add: the number of a row in its file, from 1.
+ROW_COLUMN = "run_row"
 
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 STATUSES = (OK, DIVERGED, FAILED)

@@ -1,4 +1,4 @@
-"""Read CSV and TSV files as text: a header, and rows with the same number of cells.
+"""Split text with separators such as CSV: a header, and rows with the same number of cells.
 
 Blank lines and comments, which begin with ``#``, are skipped. Two kinds of lines with ``#`` are not
 comments: a header whose first name follows the ``#``, and rows whose first column holds values such
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -68,18 +68,23 @@ class _Record:
 
 
 def read_delimited(
-    file: Path, separator: str, *, names: Sequence[str], numeric: Sequence[str]
+    file: Path,
+    text: str,
+    separator: str,
+    *,
+    has_roles: Callable[[Sequence[str]], bool],
+    value_of: Callable[[Sequence[str]], int | None],
 ) -> TextTable:
-    """Read a text file in UTF-8 whose cells are separated by `separator`.
+    """Split the text of `file` into cells.
 
-    `names` are required columns; they distinguish a header that begins with ``#`` from a comment.
-    `numeric` are those of them with numbers; they distinguish a row that begins with ``#`` from a
-    comment. Raise TableError if the file is empty, a quoted cell does not end, a row has too few or
-    too many cells, or a line that begins with ``#`` may be a row as well as a comment. Raise
-    ValueError if it is not text in UTF-8.
+    `has_roles` returns whether names contain all columns of the comparison; it distinguishes a
+    header that begins with ``#`` from a comment. `value_of` returns the position of the column of
+    results; it distinguishes a row that begins with ``#`` from a comment.
+
+    Raise TableError if the file is empty, a quoted cell does not end, a row has too few or too many
+    cells, or a line that begins with ``#`` may be a row as well as a comment.
     """
-    text = file.read_bytes().decode("utf-8-sig")
-    plain = _read_plain(text, separator, names)
+    plain = _read_plain(text, separator)
     if plain is not None:
         return plain
     with _LIMIT_LOCK:
@@ -88,26 +93,23 @@ def read_delimited(
             records = [r for r in _records(file, text, separator) if any(r.cells)]
         finally:
             csv.field_size_limit(limit)
-    place = _place_of_header(file, records, names)
+    place = _place_of_header(file, records, has_roles)
     header, comments = records[place], records[:place]
-    is_whole = _has(header.cells, names) or not header.is_marked
+    is_whole = has_roles(header.cells) or not header.is_marked
     columns = header.cells if is_whole else header.unmarked
-    rows: list[_Record] = []
-    if _has(columns, names):  # otherwise the caller reports the missing columns
-        numbers = [columns.index(name) for name in numeric]
-        rows, more = _split_comments(file, records[place + 1 :], len(columns), numbers)
-        comments += more
+    value = value_of(columns)
+    rows, more = _split_comments(file, records[place + 1 :], len(columns), value)
     for row in rows:
         _refuse_ragged(file, row, len(columns))
     return TextTable(
         header=columns,
         columns=tuple(zip(*(row.cells for row in rows), strict=True)) or ((),) * len(columns),
-        comments=tuple(comment.line for comment in comments),
+        comments=tuple(comment.line for comment in [*comments, *more]),
         header_line=header.line if header.is_marked else None,
     )
 
 
-def _read_plain(text: str, separator: str, names: Sequence[str]) -> TextTable | None:
+def _read_plain(text: str, separator: str) -> TextTable | None:
     """Split a file without quotes, comments, blank lines and ragged rows, column by column.
 
     Return None for any other file: it is read row by row, which finds the line of an error.
@@ -116,7 +118,7 @@ def _read_plain(text: str, separator: str, names: Sequence[str]) -> TextTable | 
     if '"' in text or COMMENT in text or "\r" in text:
         return None
     header = tuple(cell.strip() for cell in text.partition("\n")[0].split(separator))
-    if not _has(header, names) or not _is_rectangular(text, separator, len(header)):
+    if not text or not _is_rectangular(text, separator, len(header)):
         return None
     cells = text.replace("\n", separator).split(separator)
     n = len(header)
@@ -169,40 +171,38 @@ def _has_open_quote(lines: Sequence[str], separator: str) -> bool:
     return False
 
 
-def _place_of_header(file: Path, records: Sequence[_Record], names: Sequence[str]) -> int:
+def _place_of_header(
+    file: Path, records: Sequence[_Record], has_roles: Callable[[Sequence[str]], bool]
+) -> int:
     """Return the index of the header: the first line that is not a comment.
 
     If that line lacks a column and a comment above it has all of them, the comment is the header.
     """
     first = next((i for i, record in enumerate(records) if not record.is_marked), len(records))
-    if first == len(records) or not _has(records[first].cells, names):
+    if first == len(records) or not has_roles(records[first].cells):
         for place in range(first - 1, -1, -1):
-            if _has(records[place].cells, names) or _has(records[place].unmarked, names):
+            if has_roles(records[place].cells) or has_roles(records[place].unmarked):
                 return place
     if first == len(records):
         raise TableError(f"{file} is empty: it needs a line of column names, then rows")
     return first
 
 
-def _has(cells: Sequence[str], names: Sequence[str]) -> bool:
-    return set(names) <= set(cells)
-
-
 def _split_comments(
-    file: Path, records: Sequence[_Record], n_columns: int, numeric: Sequence[int]
+    file: Path, records: Sequence[_Record], n_columns: int, value: int | None
 ) -> tuple[list[_Record], list[_Record]]:
     """Return the rows and the comments.
 
-    A line that begins with ``#`` can be a row if it has all cells, and numbers in the `numeric`
-    columns. It is a row if all rows of the file begin with ``#``. It is a comment, a disabled row,
-    if its first cell without ``#`` is that of another row.
+    A line that begins with ``#`` can be a row if it has all cells, and a number in the column at
+    position `value`. It is a row if all rows of the file begin with ``#``. It is a comment, a
+    disabled row, if its first cell without ``#`` is that of another row.
     """
     plain = [record for record in records if not record.is_marked]
     marked = [record for record in records if record.is_marked]
     like_rows = [
         r
         for r in marked
-        if len(r.cells) == n_columns and all(_is_number(r.cells[place]) for place in numeric)
+        if len(r.cells) == n_columns and (value is None or _is_number(r.cells[value]))
     ]
     if not plain:
         return like_rows, [record for record in marked if record not in like_rows]

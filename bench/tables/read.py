@@ -1,78 +1,90 @@
-"""Read results of any program as one long table: CSV, TSV or parquet files, or directories.
+"""Read results of any program as one long table, with one row per run.
 
-Directories of sweeps are read by :mod:`bench.storage.store`. Other files need only the requested
-columns. Each row holds the path of its file, for messages.
+Directories of sweeps are read by :mod:`bench.storage.store`. Other files are read by
+:mod:`bench.tables.formats` and arranged by :mod:`bench.tables.layout`. Each row holds the path of
+its file, for messages.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from bench.analysis.columns import MISSING
 from bench.analysis.outcomes import STATUS
-from bench.errors import MixedRunsError, StoreError, TableError, UsageError, first_line
+from bench.errors import MixedRunsError, TableError, UsageError
 from bench.spec.model import Workload
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, comparable, one_budget
 from bench.storage.files import require_regular
-from bench.storage.records import FILE_COLUMN, LATER_COLUMNS, REQUIRED_COLUMNS, SCHEMA
+from bench.storage.records import (
+    FILE_COLUMN,
+    LATER_COLUMNS,
+    REQUIRED_COLUMNS,
+    ROW_COLUMN,
+)
 from bench.storage.store import Store, load_runs
-from bench.tables.delimited import COMMENT, read_delimited
+from bench.tables import event_files
+from bench.tables.cells import typed, without_per_cent
+from bench.tables.delimited import COMMENT
+from bench.tables.formats import ENDINGS, UNSURE, Expected, RawTable, read_raw
+from bench.tables.layout import CELLS, Arranged, arrange
+from bench.tables.roles import Roles, find_column
+from bench.words import count
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
-#: Columns of a sweep that hold a list, which is JSON in a CSV file.
-LISTS = tuple(f.name for f in SCHEMA if pa.types.is_list(f.type))
-#: Columns of a sweep that hold bytes.
-BYTES = tuple(f.name for f in SCHEMA if pa.types.is_binary(f.type))
-ENDINGS = (*SEPARATORS, *PARQUET)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A long table, and how it was read.
+
+    Attributes
+    ----------
+    table
+        One row per run. The columns of the treatment, the block and the result have the names in
+        `roles`; further columns are `run_file` and those of the files.
+    roles
+        The columns of a comparison, with the name of the result.
+    lines
+        Three lines on the files, the columns and the runs; empty for the directory of a sweep.
+    """
+
+    table: pd.DataFrame
+    roles: Roles
+    lines: tuple[str, ...]
 
 
 def read_tables(
     paths: Sequence[Path],
+    roles: Roles,
     *,
-    treatment: str,
-    block: str,
-    required: Sequence[str],
     ignored: Sequence[str] = (),
     note: Callable[[str], None] = lambda _: None,
-) -> pd.DataFrame:
-    """Return the concatenated rows of all files, with the path of the file in ``run_file``.
+) -> Reading:
+    """Read and concatenate the rows of all files.
 
-    `paths` are files that end in .csv, .tsv or .parquet, or directories of such files. Every file
-    must have the `required` columns; the `ignored` ones are omitted. Cells of the columns
-    `treatment` and `block` are always text, including "NA" and "1e3". In text files the results
-    (the other required columns) and statuses keep the words nan and inf as text. `note` is called
-    with each message on skipped lines and ambiguous cells.
+    `paths` are files, directories of files, or directories of TensorBoard's event files. The
+    `ignored` columns are omitted. Treatments and blocks in text files are always text, including
+    "NA" and "1e3". The results and statuses keep the words nan and inf as text. `note` is called
+    with each message on what was interpreted.
 
     Raise UsageError if a path does not exist or contains no table. Raise TableError if a file is
     not a table, has no rows, or lacks a column. Raise StoreError if the directory of a sweep has a
     damaged row.
     """
-    import pandas as pd
-
-    reader = _Reader(treatment=treatment, block=block, required=required, ignored=ignored)
+    reader = _Reader(roles=roles, ignored=ignored)
     tables = [table for path in paths for table in reader.tables(path)]
     reader.refuse_unknown()
     together = pd.concat(tables, ignore_index=True)
     _refuse_mixture(together)
     for sentence in reader.notes():
         note(sentence)
-    return together
+    roles = replace(roles, value=reader.value)
+    return Reading(table=together, roles=roles, lines=tuple(reader.lines(together, roles)))
 
 
 def is_sweep(path: Path) -> bool:
@@ -120,56 +132,49 @@ def _refuse_mixture(table: pd.DataFrame) -> None:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+        inside = sorted(path.iterdir())
+        found = [f for f in inside if f.name.lower().endswith(ENDINGS)]
+        found = found or [f for f in inside if f.name.lower().endswith(UNSURE)]
         # some programs write a table as a directory of that name
         files = [part for file in found for part in (_files(file) if file.is_dir() else [file])]
         if not files:
-            raise UsageError(f"{path} holds no table: expected files ending in {_endings()}")
+            raise UsageError(
+                f"{path} holds no table: expected files ending in {', '.join(ENDINGS[:7])}, .json "
+                "or .txt, compressed with .gz or not, or event files of TensorBoard"
+            )
         return files
     if not path.exists():
-        raise UsageError(f"no results at {path}: expected a directory or a file ({_endings()})")
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"unknown type of file {path}: its name must end in {_endings()}")
+        raise UsageError(f"no results at {path}: expected a directory or a file")
     return [path]
-
-
-def _endings() -> str:
-    return ", ".join(ENDINGS[:-1])
 
 
 @dataclass(kw_only=True)
 class _Reader:
     """Reads files for one comparison, and collects notes about them."""
 
-    treatment: str
-    block: str
-    required: Sequence[str]
+    roles: Roles
     ignored: Sequence[str]
-    comments: dict[Path, tuple[int, ...]] = field(default_factory=dict)
-    headers: dict[Path, int] = field(default_factory=dict)
+    value: str | None = None
+    files: dict[Path, tuple[RawTable, Arranged]] = field(default_factory=dict)
+    per_cent: list[Path] = field(default_factory=list)
     nans: dict[str, int] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """Columns of names: their cells are text."""
-        return self.treatment, self.block
-
-    @property
-    def values(self) -> list[str]:
-        """Columns of results."""
-        return [column for column in self.required if column not in self.names]
+    n_sweeps: int = 0
 
     def tables(self, path: Path) -> Iterator[pd.DataFrame]:
         """Yield the table of each file at a path."""
         if is_sweep(path):
-            yield self._checked(self._kept(load_runs(path)), path)
-            return
-        for file in _files(path):
-            table = self._checked(self._read(file), file)
-            # objects, because concatenation could otherwise convert large integers to floats
-            block = table[self.block].astype(object)
-            yield table.assign(**{self.block: block, FILE_COLUMN: str(file)})
+            self.n_sweeps += 1
+            yield self._of_sweep(path)
+        elif path.is_dir() and (runs := event_files.runs_in(path)):
+            raw = event_files.read_runs(runs, path, self.roles)
+            yield self._arranged(raw, path, None)
+        else:
+            files = _files(path)
+            is_one = len(files) == 1 and self.roles.run_names is None
+            for file in files:
+                raw = read_raw(file, self._expected)
+                yield self._arranged(raw, file, None if is_one else _run_name(file, path))
 
     def refuse_unknown(self) -> None:
         """Raise TableError if a column of `ignored` is in no file."""
@@ -182,184 +187,108 @@ class _Reader:
 
     def notes(self) -> Iterator[str]:
         """Yield the notes, one sentence each."""
-        if n := sum(map(len, self.comments.values())):
-            file, lines = next(iter(self.comments.items()))
-            more = f" in {len(self.comments)} files" if len(self.comments) > 1 else ""
+        comments = {f: raw.comments for f, (raw, _) in self.files.items() if raw.comments}
+        if n := sum(map(len, comments.values())):
+            file, lines = next(iter(comments.items()))
+            more = f" in {len(comments)} files" if len(comments) > 1 else ""
             yield (
-                f"skipped {n} comment {'line' if n == 1 else 'lines'} (with {COMMENT!r} in front)"
-                f"{more}, the first is line {lines[0]} of {file}"
+                f"skipped {count(n, 'comment line')} (with {COMMENT!r} in front){more}, the first "
+                f"is line {lines[0]} of {file}"
             )
-        for file, line in self.headers.items():
-            yield f"line {line} of {file}, which begins with {COMMENT!r}, is read as column names"
+        for file, (raw, _) in self.files.items():
+            if raw.header_line is not None:
+                yield (
+                    f"line {raw.header_line} of {file}, which begins with {COMMENT!r}, is read as "
+                    "column names"
+                )
         for column, n in self.nans.items():
             yield (
-                f"NaN in {n} {'cell' if n == 1 else 'cells'} of column {column!r} of parquet "
-                "files: read as no result, as null is; runs that diverged need a column "
-                f"{STATUS!r} that says so"
+                f"NaN in {count(n, 'cell')} of column {column!r} of parquet files: read as no "
+                f"result, as null is; runs that diverged need a column {STATUS!r} that says so"
             )
+        if self.per_cent:
+            yield f"per cent signs in {self.per_cent[0]}: the results are read as fractions"
+        yield from dict.fromkeys(n for _, arranged in self.files.values() for n in arranged.notes)
 
-    def _read(self, file: Path) -> pd.DataFrame:
-        try:
-            require_regular(file)
-            if file.suffix.lower() in PARQUET:
-                return self._read_parquet(file)
-            return self._read_text(file)
-        except MemoryError:  # pyarrow's is an ArrowException too
-            raise
-        except OSError as error:
-            if error.strerror is None:  # raised by pyarrow for a damaged file
-                raise TableError(f"{file} is not a table: {first_line(error)}") from error
-            raise StoreError(f"cannot read {file}: {error.strerror}") from error
-        except (ValueError, csv.Error, pa.ArrowException) as error:
-            raise TableError(f"{file} is not a table: {first_line(error)}") from error
+    def lines(self, table: pd.DataFrame, roles: Roles) -> Iterator[str]:
+        """Yield what was read: files, columns, runs."""
+        if self.n_sweeps:
+            return
+        first, (raw, arranged) = next(iter(self.files.items()))
+        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
+        yield f"read:    {first}{more}: {raw.format}, {arranged.layout}"
+        columns = ", ".join(f"{role} = {column}" for role, column in arranged.sources.items())
+        each = table[roles.treatment_name].value_counts()
+        per = f"{each.max()}" if each.min() == each.max() else f"{each.min()} to {each.max()}"
+        runs = f"{count(len(table), 'run')}, {per} for each of {len(each)} treatments"
+        yield f"columns: {columns}; {runs}"
+        yield "options: --treatment, --block, --value, --step and --run-names change this"
 
-    def _read_text(self, file: Path) -> pd.DataFrame:
-        import pandas as pd
-
-        text = read_delimited(
-            file, SEPARATORS[file.suffix.lower()], names=self.required, numeric=self.values
+    @property
+    def _expected(self) -> Expected:
+        return Expected(
+            has_roles=self.roles.are_in,
+            value_of=self._value_of,
+            keeps=lambda column: column not in self.ignored,
+            block=self.roles.block,
         )
-        if text.comments:
-            self.comments[file] = text.comments
-        if text.header_line is not None:
-            self.headers[file] = text.header_line
-        self._refuse_twice(text.header, file)
-        cells = zip(text.header, text.columns, strict=True)
-        kept = {name: column for name, column in cells if self._keeps(name)}
-        return pd.DataFrame({name: self._typed(name, column) for name, column in kept.items()})
 
-    def _typed(self, name: str, column: Sequence[str]) -> pd.Series:
-        """Convert a column to numbers if all its cells are numbers.
+    def _value_of(self, columns: Sequence[str]) -> int | None:
+        found = find_column(self.roles.value_name, columns)
+        return None if found is None else list(columns).index(found)
 
-        Names of treatments and blocks stay text, including "NA" and a seed of twenty digits.
-        """
-        import pandas as pd
-
-        cells = pd.Series(column, dtype=object)
-        if name not in self.names:
-            is_outcome = name in self.values or name == STATUS
-            if (plain := _plain_numbers(cells)) is not None:
-                return plain
-            nothing = MISSING if is_outcome else {*MISSING, "nan"}
-            cells = cells.mask(cells.str.lower().isin(nothing), None)
-            numbers = pd.to_numeric(cells, errors="coerce")
-            is_text = numbers.isna() & cells.notna()
-            if is_outcome:
-                is_text |= numbers.abs() == math.inf
-            cells = cells if is_text.any() else numbers
-        return cells.map(_as_list) if name in LISTS else cells
-
-    def _read_parquet(self, file: Path) -> pd.DataFrame:
-        """Read the columns of the file; the metadata of pandas is not used."""
-        import pandas as pd
-        import pyarrow.parquet as pq
-
-        # not read_table, which adds columns for directories named key=value
-        try:
-            with pq.ParquetFile(file) as opened:
-                table = opened.read()
-            names = table.column_names
-        except UnicodeDecodeError:
-            raise TableError(f"{file} has a column whose name is not text in UTF-8") from None
-        self._refuse_twice(names, file)
-        columns = {}
-        for name in filter(self._keeps, names):
-            if re.fullmatch(r"__index_level_\d+__", name):
-                continue
-            is_text = name not in BYTES
-            column = _as_pandas(table[name]) if is_text else table[name].to_pandas()
-            if column is not None:
-                columns[name] = column
-            elif name in (*self.required, *SCHEMA.names):
-                raise TableError(f"column {name!r} of {file} holds text that is not UTF-8")
-            if name in self.values and pa.types.is_floating(table[name].type):
-                self._count_nans(name, table[name])
-        return pd.DataFrame(columns, index=range(len(table)))
-
-    def _count_nans(self, name: str, column: pa.ChunkedArray) -> None:
-        if n := pc.sum(pc.is_nan(column)).as_py():
-            self.nans[name] = self.nans.get(name, 0) + n
-
-    def _keeps(self, column: str) -> bool:
-        return column not in self.ignored
-
-    def _kept(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _of_sweep(self, path: Path) -> pd.DataFrame:
+        table = load_runs(path)
         self.columns.update(table.columns)
-        return table.drop(columns=[c for c in self.ignored if c in table.columns])
+        table = table.drop(columns=[c for c in self.ignored if c in table.columns])
+        roles = replace(self.roles, run_names=None, step=None)
+        self._name_value(roles.value_name, path)
+        return arrange(table, roles, path, None).table.drop(columns=ROW_COLUMN)
 
-    def _refuse_twice(self, names: Sequence[str], file: Path) -> None:
-        self.columns.update(names)
-        for column in (*self.required, *names):
-            if self._keeps(column) and names.count(column) > 1:
-                raise TableError(f"{file} has more than one column {column!r}")
+    def _arranged(self, raw: RawTable, file: Path, run: str | None) -> pd.DataFrame:
+        self.columns.update(raw.names)
+        if raw.columns.empty and raw.names:
+            raise TableError(f"{file} has no rows: it needs one row per run")
+        arranged = arrange(raw.columns, self.roles, file, run)
+        self.files[file] = raw, arranged
+        self._name_value(arranged.roles.value_name, file)
+        source = arranged.sources["value"]
+        for name, n in raw.nans.items():
+            if n and source in (name, CELLS):
+                self.nans[name] = self.nans.get(name, 0) + n
+        table = self._typed(arranged, file) if raw.is_text else arranged.table
+        # objects, because concatenation could otherwise convert large integers to floats
+        block = table[self.roles.block].astype(object)
+        return table.assign(**{self.roles.block: block, FILE_COLUMN: str(file)})
 
-    def _checked(self, table: pd.DataFrame, path: Path) -> pd.DataFrame:
-        for column in self.required:
-            if column not in table.columns:
-                raise TableError(
-                    f"{path} has no column {column!r}: its columns are "
-                    f"{', '.join(table.columns)[:300] or 'none'}"
-                )
-        if table.empty:
-            raise TableError(f"{path} has no rows: it needs one row per run")
-        return table
+    def _typed(self, arranged: Arranged, file: Path) -> pd.DataFrame:
+        """Convert the text of results and further columns; names stay text."""
+        table, value = arranged.table, arranged.roles.value_name
+        if (fractions := without_per_cent(table[value])) is not None:
+            self.per_cent.append(file)
+            table = table.assign(**{value: fractions})
+        untouched = (self.roles.treatment_name, self.roles.block, ROW_COLUMN)
+        return pd.DataFrame(
+            {
+                name: table[name]
+                if name in untouched
+                else typed(name, table[name], is_outcome=name in (value, STATUS))
+                for name in table.columns
+            }
+        )
 
-
-def _plain_numbers(cells: pd.Series) -> pd.Series | None:
-    """Convert text to numbers; None unless every cell is a finite number."""
-    import pandas as pd
-
-    try:
-        numbers = pd.to_numeric(cells)
-    except (ValueError, TypeError):
-        return None
-    is_plain = numbers.dtype.kind in "iuf" and np.isfinite(numbers).all()
-    return numbers if is_plain else None
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    t = pa.types
-    checks = (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view)
-    return any(check(kind) for check in checks)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    t = pa.types
-    return any(check(kind) for check in (t.is_string, t.is_large_string, t.is_string_view))
-
-
-def _as_pandas(column: pa.ChunkedArray) -> pd.Series | None:
-    """Convert a column to pandas, and binary columns to text if they are UTF-8.
-
-    Text that is not UTF-8 stays bytes. Return None if such text is within lists or
-    dictionaries.
-    """
-    kind = column.type
-    try:
-        if pa.types.is_dictionary(kind):
-            column, kind = column.cast(kind.value_type), kind.value_type
-        if _is_binary(kind):
-            column = column.cast(pa.string())
-        column.validate(full=True)  # pandas decodes text only when it is used
-        return column.to_pandas()
-    except MemoryError:  # pyarrow's is an ArrowException too
-        raise
-    except (pa.ArrowException, ValueError):
-        is_flat = _is_binary(kind) or _is_text(kind)
-        return column.cast(pa.binary()).to_pandas() if is_flat else None
+    def _name_value(self, value: str, path: Path) -> None:
+        """Note the name of the result; raise TableError if another file has another one."""
+        if self.value is not None and value != self.value:
+            raise TableError(
+                f"{path} holds {value!r}, other files hold {self.value!r}: use --value"
+            )
+        self.value = value
 
 
-def _as_list(cell: Any) -> Any:
-    """Parse a JSON list of numbers, with NaN for null; return any other cell unchanged."""
-    try:
-        items = json.loads(cell)
-        return [_number(item) for item in items] if isinstance(items, list) else cell
-    except (TypeError, ValueError, RecursionError):
-        return cell
-
-
-def _number(item: Any) -> int | float:
-    if item is None:
-        return math.nan
-    # JSON has no infinity: it is written as text
-    return item if isinstance(item, int | float) else float(item)
+def _run_name(file: Path, path: Path) -> str:
+    """Return the path of a file below the given one, without its endings."""
+    relative = file.relative_to(path) if path.is_dir() else Path(file.name)
+    name = relative.name.lower()
+    ending = next((e for e in (*ENDINGS[::-1], *UNSURE[::-1]) if name.endswith(e)), "")
+    return relative.as_posix()[: len(relative.as_posix()) - len(ending)]

@@ -49,7 +49,7 @@ ERRORS = [
     # analyze
     ("analyze nowhere --margin 0", "--margin: must be a positive number, got '0'"),
     ("analyze nowhere --margin inf", "--margin: must be a positive number, got 'inf'"),
-    ("analyze nowhere", "no results at nowhere: expected a directory or a file (.csv"),
+    ("analyze nowhere", "no results at nowhere: expected a directory or a file"),
     ("analyze nowhere.csv --json x --html x", "the JSON and the report must be two files"),
     ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
     ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),

@@ -12,6 +12,7 @@ from bench.errors import MixedRunsError, SpecError
 from bench.spec.model import SweepSpec
 from bench.storage.store import Store
 from bench.tables.read import read_tables
+from bench.tables.roles import Roles
 
 SWEEP = (
     *("sweep", "--optimizers", "sgd,adam", "--seeds", "3", "--iterations", "20"),
@@ -63,9 +64,4 @@ def test_runs_on_other_training_sets_are_not_compared(tmp_path: Path) -> None:
         rows = tmp_path / "results" / spec.name / "runs.parquet"
         rows.rename(tmp_path / f"{how}.parquet")
     with pytest.raises(MixedRunsError, match="resample_train=bootstrap and resample_train=none"):
-        read_tables(
-            [tmp_path / "bootstrap.parquet", tmp_path / "none.parquet"],
-            treatment="optimizer",
-            block="seed",
-            required=["test_accuracy"],
-        )
+        read_tables([tmp_path / "bootstrap.parquet", tmp_path / "none.parquet"], Roles())

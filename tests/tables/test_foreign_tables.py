@@ -14,6 +14,7 @@ from conftest import CommandCall
 
 from bench.errors import TableError
 from bench.tables.read import read_tables
+from bench.tables.roles import Roles
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 COLUMNS = ("optimizer", "seed", "accuracy")
@@ -25,15 +26,8 @@ QUESTION = ("--value", "accuracy", "--json", "-")
 def read(file: Path, **options: object) -> tuple[pd.DataFrame, list[str]]:
     """Return the table of a file, and the notes on it."""
     notes: list[str] = []
-    table = read_tables(
-        [file],
-        treatment="optimizer",
-        block="seed",
-        required=COLUMNS,
-        note=notes.append,
-        **options,  # type: ignore[arg-type]
-    )
-    return table, notes
+    reading = read_tables([file], Roles(value="accuracy"), note=notes.append, **options)  # type: ignore[arg-type]
+    return reading.table, notes
 
 
 #: Text of a file; the first column and the seeds; the note.
@@ -135,8 +129,9 @@ RAGGED = {
     ),
     "only comments": ("# optimizer\n#\n", "x.csv is empty: it needs a line of column names"),
     "no such column": (
-        "optimizer;seed;accuracy\na;0;0,5\n",
-        "x.csv has no column 'optimizer': its columns are optimizer;seed;accuracy",
+        "optimiser;seed;accuracy\na;0;0,5\n",
+        "x.csv has no column 'optimizer': its columns are optimiser, seed, accuracy; name the "
+        "right one with --treatment, such as optimiser",
     ),
 }
 
@@ -220,7 +215,7 @@ def test_names_of_folders_are_not_columns(folder: str, tmp_path: Path) -> None:
     pq.write_table(pa.table(TEXT), file)
     for path in (file, file.parent):
         table, _ = read(path)
-        assert list(table.columns) == [*COLUMNS, "run_file"]
+        assert list(table.columns) == [*COLUMNS, "run_row", "run_file"]
         assert table["optimizer"].tolist() == TEXT["optimizer"]
         assert table["seed"].tolist() == TEXT["seed"]
 
@@ -404,4 +399,4 @@ def test_an_ignored_column_may_be_duplicated(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="more than one column 'x'"):
         read(tmp_path / "x.csv")
     table, _ = read(tmp_path / "x.csv", ignored=["x"])
-    assert list(table.columns) == [*COLUMNS, "run_file"]
+    assert list(table.columns) == [*COLUMNS, "run_row", "run_file"]

@@ -10,6 +10,7 @@ import pytest
 
 from bench.tables import delimited
 from bench.tables.read import read_tables
+from bench.tables.roles import Roles
 
 HEAD = "optimizer,seed,accuracy\n"
 PLAIN = {
@@ -36,8 +37,7 @@ ROW_BY_ROW = {
 
 
 def read(file: Path) -> pd.DataFrame:
-    required = ("optimizer", "seed", "accuracy")
-    return read_tables([file], treatment="optimizer", block="seed", required=required)
+    return read_tables([file], Roles(value="accuracy")).table
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv"])
