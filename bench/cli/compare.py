@@ -72,8 +72,13 @@ def _add_judging(group: _ActionsContainer) -> None:
         "--fail-if-changed",
         action="store_true",
         help="end with exit code 1 unless every optimizer is identical or equivalent (or all of "
-        "its runs have the same outcome) and no run fails that did not fail before; times do not "
-        "count",
+        "its runs have the same outcome), no run fails that did not fail before, and AFTER has all "
+        "optimizers and seeds of BEFORE; times do not count",
+    )
+    group.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="with --fail-if-changed: AFTER may lack optimizers and seeds of BEFORE",
     )
 
 
@@ -97,13 +102,16 @@ def run(arguments: Namespace) -> int:
     found = _compare(arguments)
     require_outputs(files, arguments.before, arguments.after)
     _show(found, arguments, list(files.values()))
-    return 1 if arguments.fail_if_changed and not found.is_unchanged else 0
+    is_accepted = found.is_unchanged and (found.is_complete or arguments.allow_missing)
+    return 1 if arguments.fail_if_changed and not is_accepted else 0
 
 
 def _check_usage(arguments: Namespace) -> None:
     from bench.analysis.change.runs import COLUMNS
 
     before, after = arguments.before, arguments.after
+    if arguments.allow_missing and not arguments.fail_if_changed:
+        raise UsageError("--allow-missing is for --fail-if-changed: give both, or neither")
     if os.path.realpath(before) == os.path.realpath(after):
         raise UsageError(f"BEFORE and AFTER must be two sweeps, got {before} for both")
     if arguments.json == arguments.markdown == STANDARD_OUTPUT:

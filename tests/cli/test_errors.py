@@ -101,6 +101,7 @@ ERRORS = [
         "no results at nowhere: expected a sweep's directory or a parquet file",
     ),
     ("compare nowhere before", "no results at nowhere"),
+    ("compare before after.parquet --allow-missing", "--allow-missing is for --fail-if-changed"),
     ("compare before before", "BEFORE and AFTER must be two sweeps, got before for both"),
     ("compare before ./runs/../before/.", "BEFORE and AFTER must be two sweeps"),
     (
