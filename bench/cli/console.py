@@ -185,7 +185,7 @@ def _changes(found: SweepChange) -> FittedTable:
         Column("after %", [row.after for row in rows], drop=7),
         Column("change", [row.difference for row in rows], drop=1),
         Column(f"{level} interval", [row.interval for row in rows], drop=6),
-        Column("adj. p", [row.p_holm for row in rows], drop=2),
+        Column("adj. p", [row.p_labelled for row in rows], drop=2),
         Column("time", [row.time for row in rows], drop=4),
         Column("verdict", [row.verdict for row in rows]),
     ]
@@ -209,7 +209,7 @@ def _ranking(analysis: SweepAnalysis) -> FittedTable:
             Column(f"{level} interval", [line.interval for line in lines], drop=5),
             Column("std", [line.std for line in lines], drop=6),
             Column("minus first", [p.difference if p else "" for p in compared], drop=2),
-            Column("adj. p", [p.p_adjusted if p else "" for p in compared], drop=3),
+            Column("adj. p", [p.p_labelled if p else "" for p in compared], drop=3),
             Column("verdict", [p.word if p else "" for p in compared]),
         )
     )

@@ -62,6 +62,14 @@ def test_no_name_and_no_verdict_is_cut(stem: str, n_treatments: int, width: int)
     assert [end for end in ends if end in VERDICTS] == [v for v in verdicts.cells if v]
 
 
+def test_the_p_value_beside_a_verdict_is_the_one_that_decides() -> None:
+    """In this analysis nesterov leads, and momentum is equivalent to it."""
+    by_head = {column.head: column.cells for column in _ranking(sweep()).columns}
+    cells = zip(by_head["verdict"], by_head["adj. p"], strict=True)
+    kinds = {verdict: p[:7].strip() for verdict, p in cells}
+    assert kinds == {"": "", "equivalent": "p equiv", "worse": "p diff"}
+
+
 class _Rankings(dict[tuple[str, int], FittedTable]):
     """One analysis for all widths."""
 

@@ -91,6 +91,11 @@ class PairLine:
     verdict: str
     word: str
 
+    @property
+    def p_labelled(self) -> str:
+        """The adjusted p-value that the verdict rests on, after its label."""
+        return f"{self.p_label} {self.p_deciding}"
+
 
 def leader_lines(analysis: SweepAnalysis) -> tuple[LeaderLine, ...]:
     """Format all treatments, best mean first."""
