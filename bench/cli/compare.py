@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.converters import file_or_stdout, fraction
+from bench.cli.margins import accuracy_margin, in_points
 from bench.cli.options import (
     STANDARD_OUTPUT,
     Command,
@@ -24,6 +25,7 @@ from bench.cli.options import (
     require_outputs,
     write_text,
 )
+from bench.cli.printing import print_note
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,9 +66,9 @@ def _add_judging(group: _ActionsContainer) -> None:
     add_number(
         group,
         "--margin",
-        fraction,
-        "largest difference in accuracy that does not matter, a fraction (default: as BEFORE "
-        "declared)",
+        accuracy_margin,
+        "largest difference in accuracy that does not matter, a fraction, or percentage points "
+        "such as 0.2pp or 0.2%% (default: as BEFORE declared)",
     )
     group.add_argument(
         "--fail-if-changed",
@@ -99,6 +101,8 @@ def run(arguments: Namespace) -> int:
             "the Markdown": arguments.markdown,
         }
     )
+    if arguments.margin is not None:
+        print_note(in_points(arguments.margin))
     found = _compare(arguments)
     require_outputs(files, arguments.before, arguments.after)
     _show(found, arguments, list(files.values()))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bench.cli.margins import in_points
 from bench.cli.printing import printable
 from bench.cli.terminal import Column, FittedTable, new_console
 from bench.spec.expressions import format_seeds
@@ -38,6 +39,7 @@ def print_start(spec: SweepSpec, status: SweepStatus, placement: Placement, leve
         f"{count(n_planned, 'run')}{already}; {_described(placement)}",
         flush=True,
     )
+    print(in_points(spec.declaration.margin), flush=True)
     if len(spec.seeds) < seeds_needed(spec, level):
         from bench.analysis.correction import NAMES, remedies
 
@@ -72,6 +74,7 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
     print(f"runs:   {len(planned)}, of which {len(planned) - len(keys)} are done")
     print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
+    print(in_points(spec.declaration.margin))
     for line in _evaluations(spec, len(planned), estimated):
         print(line)
     needed = seeds_needed(spec, level)
