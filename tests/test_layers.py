@@ -29,7 +29,7 @@ ALLOWED = {
     "storage": {"errors", "spec"},
     "training": {"errors", "spec", "datasets", "networks", "optimizers"},
     "execution": {"errors", "spec", "datasets", "networks", "optimizers", "storage", "training"},
-    "analysis": {"errors", "storage", "words"},
+    "analysis": {"errors", "spec", "storage", "words"},
     "report": {"errors", "analysis", "storage", "words"},
     "tables": {"errors", "spec", "storage", "analysis", "words"},
     "sweeps": {

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.cli.converters import file_or_stdout, fraction, positive, win_threshold
+from bench.cli.converters import file_or_stdout, fraction, win_threshold
+from bench.cli.margins import margin, margin_on_scale
 from bench.cli.options import (
     CORRECTION_HELP,
     STANDARD_OUTPUT,
@@ -140,9 +141,10 @@ def _add_judging(group: _ActionsContainer) -> None:
     add_number(
         group,
         "--margin",
-        positive,
-        "largest difference that does not matter, in the unit of the value (default: as declared, "
-        "or 0.2 percentage points of an accuracy, or none)",
+        margin,
+        "largest difference that does not matter, in the unit of the value; of an accuracy also in "
+        "percentage points, such as 0.2pp or 0.2%% (default: as declared, or 0.2pp of an accuracy, "
+        "or none)",
     )
     add_number(
         group,
@@ -266,7 +268,9 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
         value=request.roles.value_name,
         direction=arguments.direction,
         alpha=request.alpha,
-        margin=request.margin,
+        margin=margin_on_scale(
+            arguments.margin, request.margin, request.table, request.roles.value_name
+        ),
         target=request.target,
         looks=request.looks,
         planned_looks=request.planned_looks,
@@ -331,7 +335,8 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
     changed = {n: v for n, v in _judging(arguments).items() if v != getattr(declared, n)}
     is_primary = (roles.treatment_name, roles.block, roles.value_name) == PRIMARY
     ignored = list(arguments.ignore_column)
-    stored = _declared_anew(stored, changed)
+    # the margin is in the unit of the value, which need not be the declared one
+    stored = _declared_anew(stored, {n: v for n, v in changed.items() if n != "margin"})
     declared, looks = stored.spec.declaration, stored.looks()
     is_declared = is_primary and not changed and not ignored
     table = without_columns(stored.rows, ignored)
@@ -342,7 +347,7 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
         name=stored.spec.name,
         command=stored.command if is_declared else analyze_command(arguments),
         alpha=declared.alpha,
-        margin=declared.margin if is_primary else _given(arguments.margin, "default"),
+        margin=_given(arguments.margin, declared.margin if is_primary else "default"),
         target=declared.target,
         win_threshold=declared.win_threshold,
         correction=declared.correction,

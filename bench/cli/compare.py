@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.converters import file_or_stdout, fraction
+from bench.cli.margins import accuracy_margin, in_points
 from bench.cli.options import (
     STANDARD_OUTPUT,
     Command,
@@ -24,6 +25,7 @@ from bench.cli.options import (
     require_outputs,
     write_text,
 )
+from bench.cli.printing import print_note
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,16 +66,21 @@ def _add_judging(group: _ActionsContainer) -> None:
     add_number(
         group,
         "--margin",
-        fraction,
-        "largest difference in accuracy that does not matter, a fraction (default: as BEFORE "
-        "declared)",
+        accuracy_margin,
+        "largest difference in accuracy that does not matter, a fraction, or percentage points "
+        "such as 0.2pp or 0.2%% (default: as BEFORE declared)",
     )
     group.add_argument(
         "--fail-if-changed",
         action="store_true",
         help="end with exit code 1 unless every optimizer is identical or equivalent (or all of "
-        "its runs have the same outcome) and no run fails that did not fail before; times do not "
-        "count",
+        "its runs have the same outcome), no run fails that did not fail before, and AFTER has all "
+        "optimizers and seeds of BEFORE; times do not count",
+    )
+    group.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="with --fail-if-changed: AFTER may lack optimizers and seeds of BEFORE",
     )
 
 
@@ -94,16 +101,21 @@ def run(arguments: Namespace) -> int:
             "the Markdown": arguments.markdown,
         }
     )
+    if arguments.margin is not None:
+        print_note(in_points(arguments.margin))
     found = _compare(arguments)
     require_outputs(files, arguments.before, arguments.after)
     _show(found, arguments, list(files.values()))
-    return 1 if arguments.fail_if_changed and not found.is_unchanged else 0
+    is_accepted = found.is_unchanged and (found.is_complete or arguments.allow_missing)
+    return 1 if arguments.fail_if_changed and not is_accepted else 0
 
 
 def _check_usage(arguments: Namespace) -> None:
     from bench.analysis.change.runs import COLUMNS
 
     before, after = arguments.before, arguments.after
+    if arguments.allow_missing and not arguments.fail_if_changed:
+        raise UsageError("--allow-missing is for --fail-if-changed: give both, or neither")
     if os.path.realpath(before) == os.path.realpath(after):
         raise UsageError(f"BEFORE and AFTER must be two sweeps, got {before} for both")
     if arguments.json == arguments.markdown == STANDARD_OUTPUT:

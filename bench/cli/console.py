@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bench.cli.margins import in_points
 from bench.cli.printing import printable
 from bench.cli.terminal import Column, FittedTable, new_console
 from bench.spec.expressions import format_seeds
@@ -38,6 +39,7 @@ def print_start(spec: SweepSpec, status: SweepStatus, placement: Placement, leve
         f"{count(n_planned, 'run')}{already}; {_described(placement)}",
         flush=True,
     )
+    print(in_points(spec.declaration.margin), flush=True)
     if len(spec.seeds) < seeds_needed(spec, level):
         from bench.analysis.correction import NAMES, remedies
 
@@ -72,6 +74,7 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
     print(f"runs:   {len(planned)}, of which {len(planned) - len(keys)} are done")
     print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
+    print(in_points(spec.declaration.margin))
     for line in _evaluations(spec, len(planned), estimated):
         print(line)
     needed = seeds_needed(spec, level)
@@ -185,7 +188,7 @@ def _changes(found: SweepChange) -> FittedTable:
         Column("after %", [row.after for row in rows], drop=7),
         Column("change", [row.difference for row in rows], drop=1),
         Column(f"{level} interval", [row.interval for row in rows], drop=6),
-        Column("adj. p", [row.p_holm for row in rows], drop=2),
+        Column("adj. p", [row.p_labelled for row in rows], drop=2),
         Column("time", [row.time for row in rows], drop=4),
         Column("verdict", [row.verdict for row in rows]),
     ]
@@ -209,7 +212,7 @@ def _ranking(analysis: SweepAnalysis) -> FittedTable:
             Column(f"{level} interval", [line.interval for line in lines], drop=5),
             Column("std", [line.std for line in lines], drop=6),
             Column("minus first", [p.difference if p else "" for p in compared], drop=2),
-            Column("adj. p", [p.p_adjusted if p else "" for p in compared], drop=3),
+            Column("adj. p", [p.p_labelled if p else "" for p in compared], drop=3),
             Column("verdict", [p.word if p else "" for p in compared]),
         )
     )

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store, joined
+from bench.sweeps.parts import part_name
 from bench.sweeps.reproduce import refuse_foreign
 from bench.sweeps.resume import find_missing
 from bench.sweeps.run import SweepEvent, SweepStarted, describe_damage, estimate, run_sweep
@@ -43,7 +44,8 @@ def execute(arguments: Namespace) -> int:
         overview.check(whole, arguments)
     sweeps = [_run_one(spec, arguments) for spec in specs]
     if len(specs) > 1 and len(whole.optimizers) > 1:
-        overview.compare_over(whole, sweeps, arguments)
+        part = sweeps[0].spec.name.removeprefix(specs[0].name)
+        overview.compare_over(whole, sweeps, arguments, part=part)
     return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
 
 
@@ -73,8 +75,11 @@ def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
 
     stored = select_planned(joined(files), spec, store)
     console.print_failures(stored.rows)
+    command, declared = stored.command, store.read_spec()
+    if declared is not None and declared != spec:  # a part of the sweep has a report of its own
+        stored = replace(stored, spec=replace(spec, name=part_name(spec, declared)))
     if not (arguments.quiet and arguments.no_report):
-        overview.conclude(analyse_stored(stored), stored.command, arguments)
+        overview.conclude(analyse_stored(stored), command, arguments)
     return stored
 
 
@@ -105,7 +110,12 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     """The level at which the next look at this sweep is tested."""
     from bench.analysis.stats.sequential import look_level
 
-    whole = TakenLook(seeds=tuple(sorted(spec.seeds)), missing=0, at=datetime.now(UTC))
+    whole = TakenLook(
+        seeds=tuple(sorted(spec.seeds)),
+        missing=0,
+        at=datetime.now(UTC),
+        optimizers=tuple(optimizer.name for optimizer in spec.optimizers),
+    )
     taken = Ledger(store.looks_file).with_look(whole)
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 

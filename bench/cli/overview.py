@@ -47,18 +47,24 @@ def check(whole: SweepSpec, arguments: Namespace) -> None:
         require_output(arguments.reports / f"{whole.name}.html", "the report")
 
 
-def compare_over(whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Namespace) -> None:
-    """Compare the optimizers over the datasets, write the report, and print the conclusion."""
+def compare_over(
+    whole: SweepSpec, sweeps: Sequence[StoredSweep], arguments: Namespace, *, part: str = ""
+) -> None:
+    """Compare the optimizers over the datasets, write the report, and print the conclusion.
+
+    `part` is added to the name of the report where the sweeps are parts of stored ones.
+    """
     execution, epochs = sweeps[0].execution, arguments.epochs
     left_out = () if arguments.name else ("name",)  # the default name of each sweep differs
     text = options_text(whole, execution, epochs=epochs, left_out=left_out)
     store = Store(arguments.results / whole.name)
-    require_writable(store.directory, "results")
-    store.write_options(text)
+    if not part:
+        require_writable(store.directory, "results")
+        store.write_options(text)
     labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
     command = command_line(whole, execution, epochs=epochs)
     conclude(
-        _analyse(whole, labelled),
+        replace(_analyse(whole, labelled), name=f"{whole.name}{part}"[:100]),
         command,
         arguments,
         head=f"over {len(sweeps)} datasets, {', '.join(labelled)}:",

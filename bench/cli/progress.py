@@ -11,6 +11,7 @@ import pyarrow as pa
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from bench.cli.console import duration
@@ -22,6 +23,8 @@ from bench.sweeps.resume import SweepStatus
 
 SECONDS_BETWEEN_LINES = 5.0
 REFRESHES_PER_SECOND = 2.0
+#: Width of the bar, at least that of the narrowest terminal.
+_BAR = 40
 
 
 @contextmanager
@@ -77,7 +80,7 @@ class Lines(ProgressCounts):
 
 
 class LiveTable(ProgressCounts):
-    """A bar below a table of mean and interval for each optimizer."""
+    """Counts and a bar above a table of mean and interval for each optimizer."""
 
     def __init__(self, total: int, spec: SweepSpec, done: pa.Table) -> None:
         super().__init__(total)
@@ -94,9 +97,10 @@ class LiveTable(ProgressCounts):
 
     def render(self) -> Group:
         """The current content of the display."""
-        # the bar last: it does not end its line and fills the line of a narrow terminal
-        bar = ProgressBar(total=self.total, completed=self.done, width=60)
-        return Group(self._table(), Text(str(self)), bar)
+        # the table last: a low terminal cuts the display off at its end
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=self.total, completed=self.done, width=_BAR))
+        return Group(Text(str(self)), bar, self._table())
 
     def _table(self) -> FittedTable:
         from bench.analysis.stats.descriptives import describe

@@ -16,6 +16,7 @@ from bench.cli.converters import (
     up_to,
     win_threshold,
 )
+from bench.cli.margins import accuracy_margin
 from bench.cli.options import CORRECTION_HELP, Command
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.execution import fork_server
@@ -219,7 +220,14 @@ def _add_resampling(group: _ActionsContainer) -> None:
 
 def _add_declaration(group: _ActionsContainer) -> None:
     _add_fraction(group, "alpha", "family-wise error rate")
-    _add_fraction(group, "margin", "largest difference in accuracy that does not matter")
+    group.add_argument(
+        "--margin",
+        type=accuracy_margin,
+        default=Declaration.margin,
+        metavar="X",
+        help="largest difference in accuracy that does not matter, a fraction, or percentage "
+        f"points such as 0.2pp or 0.2%% (default {Declaration.margin})",
+    )
     _add_fraction(group, "target", "accuracy that counts as having learned the task")
     group.add_argument(
         "--looks",

@@ -14,7 +14,10 @@ family of tests of the compared `optimizers`, and for that of fewer of them. Wit
 the test of the same pair would have been stricter. Looks of earlier versions lack both lists, which
 are added when these looks are shown again.
 
-Showing the same runs again is the same look. The same seeds with fewer missing runs are a new look.
+Showing the same runs again is the same look. So is showing fewer seeds of a look without missing
+runs, with optimizers that this look compared: all of these runs were seen, and later looks have the
+level that they would have had. The verdicts on such a part are chosen after the results were seen,
+so they are neither recorded nor stand. The same seeds with fewer missing runs are a new look.
 Other optimizers with the same seeds are not a new look, but their differences replace those of the
 optimizers before, unless they are some of these. The choice of optimizers must not depend on
 verdicts either, but the file cannot show why an optimizer was added.
@@ -63,6 +66,13 @@ class TakenLook:
             return None
         return tuple(pair for pair in self.rejected if set(pair) <= set(optimizers))
 
+    def has_part(self, other: TakenLook) -> bool:
+        """Return whether this look showed every run of `other`, and more seeds."""
+        if self.missing or self.optimizers is None or other.optimizers is None:
+            return False
+        is_within = set(other.optimizers) <= set(self.optimizers)
+        return is_within and set(other.seeds) < set(self.seeds)
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -99,21 +109,40 @@ class Ledger:
             ) from error
 
     def with_look(self, now: TakenLook) -> tuple[TakenLook, ...]:
-        """Return the looks up to the one with the runs of `now`, which is appended if it is new."""
+        """Return the looks up to the one with the runs of `now`, which is appended if it is new.
+
+        If `now` is a part of a look, it takes the place of this look.
+        """
         looks = self.read()
         for number, look in enumerate(looks, start=1):
             if (look.seeds, look.missing) == (now.seeds, now.missing):
                 return looks[:number]
+        for number, look in enumerate(looks, start=1):
+            if look.has_part(now):
+                return (*looks[: number - 1], now)
         return (*looks, now)
+
+    def whole_of(self, looks: Sequence[TakenLook]) -> TakenLook | None:
+        """Return the look that the last of `looks`, as :meth:`with_look` gives them, is part of.
+
+        None if it is a look of its own.
+        """
+        stored = self.read()
+        if len(looks) > len(stored) or stored[len(looks) - 1].seeds == looks[-1].seeds:
+            return None
+        return stored[len(looks) - 1]
 
     def record(self, looks: Sequence[TakenLook]) -> None:
         """Write the result of :meth:`with_look` if it has a new look, or rejected other pairs.
 
-        The differences of a look that is shown again with fewer optimizers stay as they are. With
-        any other optimizers, they are replaced. Raise StoreError if the file cannot be written.
+        A part of a look is not written. The differences of a look that is shown again with fewer
+        optimizers stay as they are. With any other optimizers, they are replaced. Raise StoreError
+        if the file cannot be written.
         """
         stored = self.read()
         number, now = len(looks), looks[-1]
+        if self.whole_of(looks) is not None:
+            return
         if number <= len(stored):
             before = stored[number - 1]
             is_part = set(now.optimizers or ()) < set(before.optimizers or ())

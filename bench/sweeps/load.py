@@ -74,11 +74,14 @@ class StoredSweep:
         """All looks up to this one, with their levels: see :mod:`bench.storage.looks`.
 
         A file of rows without a declaration has no ledger, so this look is the only one. The
-        differences that a look found among fewer optimizers are not those of this family of tests.
+        differences that a look found among fewer optimizers are not those of this family of tests,
+        and no differences stand for a part of a look.
         """
         declared = self.spec.declaration
         taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken]
         looks = look_levels(taken, declared.alpha, declared.looks)
+        if self.whole_look is not None:
+            return looks
         return tuple(
             replace(look, rejected=of_ledger.rejected_among(self._names))
             for look, of_ledger in zip(looks, self._taken, strict=True)
@@ -94,6 +97,8 @@ class StoredSweep:
         if self.store is None or len(self.spec.optimizers) < 2:
             return
         ledger = Ledger(self.store.looks_file)
+        if self.whole_look is not None:
+            return
         now = replace(self._taken[-1], rejected=None, optimizers=None)
         if comparison is not None:
             now = replace(now, rejected=comparison.looks[-1].rejected, optimizers=self._names)
@@ -102,6 +107,11 @@ class StoredSweep:
         except StoreError as error:
             if len(self._taken) > len(ledger.read()):  # else the look itself is recorded
                 warnings.warn(f"this look at the results is not recorded: {error}", stacklevel=2)
+
+    @cached_property
+    def whole_look(self) -> TakenLook | None:
+        """The look that showed all of these runs and more seeds; None for a look of its own."""
+        return Ledger(self.store.looks_file).whole_of(self._taken) if self.store else None
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -115,6 +125,7 @@ class StoredSweep:
             seeds=tuple(sorted(set(self.rows["seed"].to_pylist()))),
             missing=len(self.spec.plan()) - len(judged),
             at=datetime.now(UTC).replace(microsecond=0),
+            optimizers=self._names,
         )
         return Ledger(self.store.looks_file).with_look(look) if self.store else (look,)
 
@@ -261,6 +272,12 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
         notes.append(
             f"{stored.n_missing} of {len(stored.spec.plan())} planned runs are not stored yet: "
             "give the sweep's command again to finish it."
+        )
+    if (whole := stored.whole_look) is not None:
+        notes.append(
+            f"These are {len(stored.spec.seeds)} of the {len(whole.seeds)} seeds of a look that "
+            "was shown before. They are no new look, and their verdicts are exploratory: the "
+            "declared level bounds the error of the recorded looks only."
         )
     if stored.n_other:
         notes.append(

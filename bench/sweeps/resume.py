@@ -77,7 +77,8 @@ def find_missing(
     if len(rows) and (stored := store.read_spec()) is not None:
         if len(kept):
             _refuse_other_base(spec, stored, store)
-        _check_declaration(spec, stored, store)
+        if finished_keys(rows):
+            _check_declaration(spec, stored, store)
     finished = finished_keys(kept)
     return SweepStatus(
         planned=planned,
@@ -138,7 +139,7 @@ def _meaning(algorithm: str, settings: str, schedule: str | None) -> str:
 
 
 def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
-    """Refuse to change the declaration after runs are stored."""
+    """Refuse to change the declaration after a run has a result; failed runs have none."""
     before, now = _printed(stored.declaration), _printed(spec.declaration)
     for name, value in before.items():
         if now[name] != value:

@@ -27,6 +27,7 @@ from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import is_external
 from bench.storage.store import Damage, Repair, Store, joined, runs_table
 from bench.sweeps.lock import DirectoryLock, locked
+from bench.sweeps.parts import is_part
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
@@ -59,7 +60,8 @@ def sweep(
 ) -> pd.DataFrame:
     """Train the missing runs of a sweep, and return all its runs.
 
-    Stored runs are not repeated, so the call can be interrupted and made again. Workers are
+    Stored runs are not repeated, so the call can be interrupted and made again. Fewer optimizers or
+    seeds of a stored sweep without missing runs leave its declaration as it is. Workers are
     processes; they end with the call, and a script needs no ``__main__`` guard.
 
     >>> from tempfile import TemporaryDirectory
@@ -262,8 +264,9 @@ def run_sweep(
         except MixedRunsError:
             datasets.discard(dataset)
             raise
-        store.write_spec(spec)
-        store.write_options(options_text(spec, execution))
+        if not is_part(spec, store.read_spec(), joined(repair.files)):
+            store.write_spec(spec)
+            store.write_options(options_text(spec, execution))
         if status.missing:
             context = RunContext(
                 arrays=dataset.directory.absolute(),  # user code may change the working directory

@@ -343,8 +343,21 @@ def test_optimizers_of_one_sweep_only_are_named() -> None:
     )
     assert (found.only_before, found.only_after) == (("a", "b"), ("c",))
     assert [c.optimizer for c in found.changes] == ["x"]
-    assert "Only in the sweep before, and not compared: a and b." in found.warnings
-    assert found.is_unchanged
+    assert found.warnings[0] == "Missing after, and not compared: a, b."
+    assert "Only in the sweep after, and not compared: c." in found.warnings
+    assert (found.is_unchanged, found.is_complete) == (True, False)
+
+
+def test_missing_seeds_are_named_by_optimizer() -> None:
+    before = sweep_of({"x": BASE, "y": BASE, "z": BASE})
+    after = before[(before["seed"] < 5) | (before["optimizer"] == "z") & (before["seed"] != 7)]
+    found = compare_sweeps(before, after)
+    assert [c.missing_seeds for c in found.changes] == [tuple(range(5, 20))] * 2 + [(7,)]
+    assert found.warnings[0] == (
+        "Missing after, and not compared: seeds 5-19 of x, y; seed 7 of z."
+    )
+    assert (found.is_unchanged, found.is_complete) == (True, False)
+    assert compare_sweeps(after, before).is_complete
 
 
 # --- time ------------------------------------------------------------------------------------

@@ -213,6 +213,7 @@ class TestSmallSweep:
         assert "with 3 seeds no difference can be significant" in out
         assert "by Holm's correction of the exact test. What would help: 11 seeds, or" in out
         assert "--correction max-t, declared before the runs (6 seeds)." in out
+        assert "margin: 0.002 = 0.2 percentage points\n" in out
         assert "24/24 runs, 0 failed" in out
         assert "report:    reports/small.html" in out
         assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 60" in out
@@ -331,6 +332,7 @@ def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) 
     assert finished.code == 0, finished.err
     assert re.search(r"time:   about (\d+ min )?\d+ s with", finished.out)
     assert "6, enough: over the one pair at alpha 0.05" in finished.out
+    assert "margin: 0.002 = 0.2 percentage points\n" in finished.out
     finer = "target: times to it are known to 500 updates; --eval-every 100 narrows this to 100, "
     assert re.search(finer + r"for 24 more evaluations per run, about \d+ s in all", finished.out)
     assert list(call_command.directory.iterdir()) == []

@@ -104,11 +104,13 @@ def test_the_same_sweep_done_again_is_exactly_alike(call_command: CommandCall) -
             *("--optimizers", optimizers, "--name", name, "--in-process", "-q", "--no-report"),
         )
         assert done.code == 0, done.err
-    finished = call_command("compare", "results/before", "results/again", "--fail-if-changed")
+    finished = call_command(
+        *("compare", "results/before", "results/again", "--fail-if-changed", "--allow-missing")
+    )
     assert finished.code == 0, finished.err
     assert finished.out.startswith("All 4 common runs ended exactly alike")
     assert "updates between evaluations: 20 before, 30 after" in finished.out
-    assert "Only in the sweep before, and not compared: adadelta and adagrad" in finished.out
+    assert "Missing after, and not compared: adadelta, adagrad." in finished.out
     assert "a copy of the other" not in finished.out
 
 
@@ -137,6 +139,18 @@ def test_a_change_is_found_and_fails(before: Path, capsys: pytest.CaptureFixture
     assert "Of 8 optimizers, none changed significantly: 7 scored exactly as before" in out
     assert "adam is inconclusive" in out
     assert "With 3 common seeds no change can be significant" in out
+
+
+def test_a_sweep_that_lacks_optimizers_has_changed(
+    before: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after = edited(before, "after.parquet", only="adam")
+    others = "adadelta, adagrad, adamax, momentum, nesterov, rmsprop, sgd"
+    for options, code in (((), 0), (("--fail-if-changed",), 1)):
+        assert run(before, after, *options, "--markdown", "c.md") == code
+        assert f"Missing after, and not compared: {others}." in capsys.readouterr().out
+    assert others in _text("c.md")
+    assert run(before, after, "--fail-if-changed", "--allow-missing") == 0
 
 
 def test_one_optimizer_at_another_level(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,8 +210,10 @@ def test_runs_that_are_missing_or_no_part_of_the_plan_are_told(
     rows = Store(after).read_rows().to_pylist()
     kept = [row for row in rows if (row["optimizer"], row["seed"] < 2) != ("adam", True)]
     write_rows(pa.Table.from_pylist(kept, schema=SCHEMA), Store(after).rows_file)
-    assert run(before, after, "--fail-if-changed") == 0
+    assert run(before, after, "--fail-if-changed") == 1
+    assert run(before, after, "--fail-if-changed", "--allow-missing") == 0
     out = capsys.readouterr().out
+    assert "warning: Missing after, and not compared: seeds 0-1 of adam." in out
     assert "no change can be significant" not in out
     assert "warning: After: 2 of 24 planned runs are not stored yet" in out
     assert "Not testable, with fewer than 3 common seeds: adam." in out

@@ -66,6 +66,8 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("budget: iterations", ["--budget", "iterations"]),
     ("alpha: 0.01", ["--alpha", "0.01"]),
     ("margin: 0.01", ["--margin", "0.01"]),
+    ("margin: 0.2pp", ["--margin", "0.002"]),
+    ("margin: 1%", ["--margin", "0.01"]),
     ("target: .9", ["--target", "0.9"]),
     ("looks: any", ["--looks", "any"]),
     ("win-threshold: .75", ["--win-threshold", "0.75"]),

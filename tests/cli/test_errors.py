@@ -34,7 +34,17 @@ ERRORS = [
     ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
     ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),
     ("sweep --alpha 1.5", "--alpha: must be a number between 0 and 1 (exclusive), got '1.5'"),
-    ("sweep --margin nan", "--margin: must be a number between 0 and 1 (exclusive), got 'nan'"),
+    ("sweep --margin nan", "--margin: must be a positive number, got 'nan'"),
+    ("sweep --margin 0pp", "--margin: must be a positive number, got '0'"),
+    ("sweep --margin 50", "must be at most 0.5, half of the scale of accuracies, got '50': give p"),
+    ("sweep --margin 60%", "got '60%': give percentage points such as 0.2pp, or a fraction such"),
+    ("compare before after.parquet --margin 0.6", "--margin: must be at most 0.5, half of the sc"),
+    ("analyze few.parquet --margin 50", "--margin must be at most 0.5, half of the scale of test_"),
+    ("analyze few.parquet --margin 51pp", "got 51pp: give percentage points such as 0.2pp"),
+    (
+        "analyze few.parquet --value test_loss --margin 0.2pp",
+        "--margin: only accuracies have percentage points, got 0.2pp for test_loss: give a number",
+    ),
     ("sweep --win-threshold 0.4", "--win-threshold: must be a number from 0.5 to below 1, or 'n"),
     ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
     ("sweep --name ../../etc", "--name: a sweep's name must be"),
@@ -101,6 +111,7 @@ ERRORS = [
         "no results at nowhere: expected a sweep's directory or a parquet file",
     ),
     ("compare nowhere before", "no results at nowhere"),
+    ("compare before after.parquet --allow-missing", "--allow-missing is for --fail-if-changed"),
     ("compare before before", "BEFORE and AFTER must be two sweeps, got before for both"),
     ("compare before ./runs/../before/.", "BEFORE and AFTER must be two sweeps"),
     (
@@ -142,8 +153,8 @@ ERRORS = [
         "that belongs to the results in after.parquet",
     ),
     ("compare before after.parquet --alpha 2", "--alpha: must be a number between 0 and 1"),
-    ("compare before after.parquet --margin 0", "--margin: must be a number between 0 and 1"),
-    ("compare before after.parquet --margin inf", "--margin: must be a number between 0 and 1"),
+    ("compare before after.parquet --margin 0", "--margin: must be a positive number"),
+    ("compare before after.parquet --margin inf", "--margin: must be a positive number"),
 ]
 
 

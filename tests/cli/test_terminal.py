@@ -15,7 +15,7 @@ from rich.console import Console
 from bench.analysis.results import SweepAnalysis
 from bench.cli.console import _ranking
 from bench.cli.progress import LiveTable
-from bench.cli.terminal import NAME_WIDTH, Column, FittedTable, fitting
+from bench.cli.terminal import NAME_WIDTH, Column, FittedTable, fitting, fold
 from bench.spec.model import SweepSpec
 
 WIDTHS = (40, 60, 80, 100, 120, 200)
@@ -62,6 +62,14 @@ def test_no_name_and_no_verdict_is_cut(stem: str, n_treatments: int, width: int)
     assert [end for end in ends if end in VERDICTS] == [v for v in verdicts.cells if v]
 
 
+def test_the_p_value_beside_a_verdict_is_the_one_that_decides() -> None:
+    """In this analysis nesterov leads, and momentum is equivalent to it."""
+    by_head = {column.head: column.cells for column in _ranking(sweep()).columns}
+    cells = zip(by_head["verdict"], by_head["adj. p"], strict=True)
+    kinds = {verdict: p[:7].strip() for verdict, p in cells}
+    assert kinds == {"": "", "equivalent": "p equiv", "worse": "p diff"}
+
+
 class _Rankings(dict[tuple[str, int], FittedTable]):
     """One analysis for all widths."""
 
@@ -103,6 +111,55 @@ def test_columns_go_in_their_order(columns: list[Column], width: int, kept: str)
     assert [column.head for column in fitting(columns, width)] == kept.split()
 
 
+def names_of(*names: str) -> Column:
+    return Column("optimizer", names, is_name=True)
+
+
+LONG = "adam[betas=(0.9,0.99),lr=0.003,weight_decay=0.01]"
+NAMES_AT_80 = [
+    # a name of 49 leaves no room for the interval, and stays whole
+    (LONG, "optimizer runs mean verdict", [LONG]),
+    # with a longer one no column would stay: it is folded between its words
+    (
+        f"mylibrary.optimizers:{LONG}",
+        "optimizer runs mean verdict",
+        ["mylibrary.optimizers:adam[betas=(0.9,0.99),lr=0.003,", "weight_decay=0.01]"],
+    ),
+    ("x" * 100, "optimizer runs mean verdict", ["x" * 52, "x" * 48]),
+]
+
+
+@pytest.mark.parametrize(("name", "heads", "lines"), NAMES_AT_80)
+def test_columns_go_before_a_name_is_folded(name: str, heads: str, lines: list[str]) -> None:
+    columns = [names_of(name, "sgd"), column("runs", 4, 4), column("mean", 6, 1)]
+    columns += [column("interval", 28, 5), Column("verdict", ["inconclusive"] * 2)]
+    kept = fitting(columns, 80)
+    assert [column.head for column in kept] == heads.split()
+    assert kept[0].cells[0].splitlines() == lines
+    assert all(cell_len(line) <= 80 for line in printed(FittedTable(columns), 80))
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("lion_pytorch:Lion", ["lion_", "pytorch:", "Lion"]),
+        ("ForeachSOAP", ["Foreach", "SOAP"]),
+        ("a.bc.def-ghi", ["a.bc.", "def-ghi"]),
+        ("最適化手法", ["最適化手", "法"]),
+    ],
+)
+def test_names_are_folded_between_words(name: str, lines: list[str]) -> None:
+    assert fold(name, 8).splitlines() == lines
+
+
+def test_the_counts_are_the_last_to_be_cut_in_a_low_terminal() -> None:
+    spec = SweepSpec(name="x", optimizers=resolve_all("sgd,adam"), seeds=(0, 1))
+    display = LiveTable(3, spec, pa.table({"optimizer": ["sgd"], "test_accuracy": [0.9]}))
+    display.done = 1
+    first = Console(width=80).render_lines(display.render())[0]
+    assert re.match(r"1/3 runs, 0 failed, .* runs/s, about .* left", "".join(s.text for s in first))
+
+
 @pytest.mark.parametrize("width", [1, 5, 20])
 def test_hardly_any_room_is_no_error(width: int) -> None:
     assert printed(FittedTable([LONG_NAME, *NUMBERS, VERDICT]), width)
@@ -115,9 +172,9 @@ def test_the_live_table_shows_its_counts(width: int) -> None:
     console = Console(file=io.StringIO(), width=width, color_system="standard", force_terminal=True)
     lines = console.render_lines(LiveTable(3, spec, done).render())
     texts = ["".join(segment.text for segment in line).rstrip() for line in lines]
-    assert texts[1].startswith("sgd ")
-    assert texts[3] == "0/3 runs, 0 failed, 0 runs/s"
-    assert set(texts[4]) == {"━"}
+    assert texts[0] == "0/3 runs, 0 failed, 0 runs/s"
+    assert set(texts[1]) == {"━"}
+    assert texts[3].startswith("sgd ")
 
 
 TABLE = "optimizer,seed,accuracy\n" + "".join(

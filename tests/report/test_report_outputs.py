@@ -183,7 +183,7 @@ def test_markdown_holds_the_leaderboard_and_all_pairs(case: str) -> None:
     for pair in comparison.pairs:
         line = pair_line(pair, comparison)
         cells = [visible(f"{line.a} against {line.b}"), line.difference, line.interval]
-        cells += [line.simultaneous, line.p_adjusted, line.dz, line.win_rate, line.verdict]
+        cells += [line.simultaneous, line.p_labelled, line.dz, line.win_rate, line.verdict]
         assert cells in page.rows
 
 
@@ -233,6 +233,13 @@ MARKDOWN_SAYS = [
 @pytest.mark.parametrize(("case", "part"), MARKDOWN_SAYS)
 def test_markdown_says(case: str, part: str) -> None:
     assert part in markdown(ANALYSES[case]())
+
+
+@pytest.mark.parametrize("write", [markdown, latex_table])
+def test_the_p_value_that_decides_is_labelled(write: Callable[[SweepAnalysis], str]) -> None:
+    for case, kinds in (("source", {"diff", "equiv"}), ("no margin", {"diff"})):
+        rows = [s for s in write(ANALYSES[case]()).splitlines() if s.startswith("| ") or " & " in s]
+        assert set(re.findall(r"p (diff|equiv) ", "\n".join(rows))) == kinds
 
 
 MARKDOWN_LEAVES_OUT = [

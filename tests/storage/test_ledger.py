@@ -61,6 +61,40 @@ def test_the_same_seeds_with_fewer_runs_missing_are_another_look(book: Ledger) -
     assert len(book.with_look(look(range(3), LATER, missing=4))) == 1
 
 
+@pytest.mark.parametrize(
+    ("optimizers", "missing", "now", "is_part"),
+    [
+        (("adam", "sgd"), 0, ("adam", "sgd"), True),
+        (("adam", "sgd"), 0, ("adam",), True),
+        (("adam", "sgd"), 0, ("adam", "rmsprop"), False),
+        (("adam", "sgd"), 1, ("adam", "sgd"), False),
+        (None, 0, ("adam", "sgd"), False),
+        (("adam", "sgd"), 0, None, False),
+    ],
+)
+def test_a_part_of_what_was_seen_is_no_new_look(
+    book: Ledger,
+    optimizers: tuple[str, ...] | None,
+    missing: int,
+    now: tuple[str, ...] | None,
+    is_part: bool,
+) -> None:
+    whole = replace(look(range(6), missing=missing), optimizers=optimizers)
+    book.record((look(range(3)), whole))
+    part = replace(look([1, 4], LATER), optimizers=now)
+    found = book.with_look(part)
+    assert found == ((look(range(3)), part) if is_part else (look(range(3)), whole, part))
+    book.record(found)
+    assert len(book.read()) == (2 if is_part else 3)
+    assert (book.whole_of(found) == whole) == is_part
+
+
+def test_a_look_before_the_whole_was_seen_counts(book: Ledger) -> None:
+    names = ("adam", "sgd")
+    book.record((replace(look(range(3)), optimizers=names),))
+    assert len(book.with_look(replace(look(range(6)), optimizers=names))) == 2
+
+
 FOUND = (("adam", "sgd"),)
 
 
@@ -171,8 +205,11 @@ def test_adding_seeds_after_a_look_costs_level(here: Here) -> None:
     assert here.levels("results/x") == [(1, 3, 0.05), (2, 4, 0.008333)]
     warnings = here.comparison("results/x")["warnings"]
     assert "Look 2 at these results was not declared" in str(warnings)
-    here("sweep", *FAST, "--seeds", "3", "--no-report")  # the first look again
-    assert here.levels("results/x") == [(1, 3, 0.05)]
+    printed = here("sweep", *FAST, "--seeds", "3", "--no-report")  # the first look again
+    assert "was not declared" not in printed
+    printed = here("sweep", *FAST, "--seeds", "2", "--no-report")
+    assert "These are 2 of the 3 seeds of a look that was shown before." in printed
+    assert here.levels("results/x") == [(1, 3, 0.05), (2, 4, 0.008333)]
     shutil.copy("results/x/runs.parquet", "rows.parquet")
     alone = here.comparison("rows.parquet")["looks"]  # rows alone keep no ledger
     assert alone == [

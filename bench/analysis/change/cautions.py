@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from bench.analysis.change.runs import WORKLOAD
 from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT
-from bench.analysis.results import Change, Obstacle, SweepChange
+from bench.analysis.results import Block, Change, Obstacle, SweepChange
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import seeds_to_reject
+from bench.spec.expressions import format_seeds
 from bench.words import count
 
 #: Largest number of optimizers that are named in a sentence.
@@ -33,6 +34,7 @@ def change_cautions(found: SweepChange, *, is_copy: bool) -> tuple[str, ...]:
     )
     return (
         *((copied,) if is_copy else ()),
+        *_missing(found),
         *_other_workload(found),
         *_other_hyperparameters(found),
         *_not_paired(found),
@@ -92,10 +94,28 @@ def _too_few_seeds(found: SweepChange) -> Iterator[str]:
         )
 
 
+def _missing(found: SweepChange) -> Iterator[str]:
+    """Name all optimizers and seeds of the sweep before that the sweep after lacks."""
+    if found.only_before:
+        yield f"Missing after, and not compared: {', '.join(found.only_before)}."
+    lacking: dict[tuple[Block, ...], list[str]] = {}
+    for change in found.changes:
+        if change.missing_seeds:
+            lacking.setdefault(change.missing_seeds, []).append(change.optimizer)
+    if lacking:
+        listed = (f"{_seeds(seeds)} of {', '.join(names)}" for seeds, names in lacking.items())
+        yield f"Missing after, and not compared: {'; '.join(listed)}."
+
+
+def _seeds(seeds: Sequence[Block]) -> str:
+    numbers = [seed for seed in seeds if isinstance(seed, int)]
+    text = format_seeds(numbers) if len(numbers) == len(seeds) else ",".join(map(str, seeds))
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {text}"
+
+
 def _left_out(found: SweepChange) -> Iterator[str]:
-    for names, which in ((found.only_before, "before"), (found.only_after, "after")):
-        if names:
-            yield f"Only in the sweep {which}, and not compared: {_listed(names)}."
+    if found.only_after:
+        yield f"Only in the sweep after, and not compared: {', '.join(found.only_after)}."
     few = [
         c.optimizer
         for c in found.changes

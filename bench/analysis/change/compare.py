@@ -184,6 +184,7 @@ def _change(
         pvalue_holm=None,
         pvalue_equivalence_holm=None,
         time=speed_change(old.logs, new.logs, name, is_paired=is_paired, alpha=parameters.alpha),
+        missing_seeds=tuple(sort_blocks(old.runs[name].keys() - new.runs[name].keys())),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.analysis.notebook import NotebookRepr
-from bench.analysis.results.parameters import Parameters, Verdict
+from bench.analysis.results.parameters import Block, Parameters, Verdict
 
 #: Why runs of one seed of two sweeps are not paired: the workloads differ, no seed is in both, or
 #: a seed fixes other initial weights or another order of the data.
@@ -63,6 +63,8 @@ class Change(NotebookRepr):
         test images and test loss; None where runs are not paired.
     n_newly_failed
         Number of seeds with a result before and a failed run after.
+    missing_seeds
+        Seeds, ascending, with a run before and none after.
     n_diverged_before, n_diverged_after
         Number of diverged runs in each sweep.
     mean_before, mean_after
@@ -105,6 +107,7 @@ class Change(NotebookRepr):
     pvalue_equivalence_holm: float | None
     verdict: Verdict
     time: SpeedChange
+    missing_seeds: tuple[Block, ...] = ()
 
     @property
     def is_alike(self) -> bool:
@@ -162,6 +165,14 @@ class SweepChange(NotebookRepr):
         return self.obstacle is None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the sweep after has every optimizer and seed of the sweep before."""
+        return not self.only_before and not any(change.missing_seeds for change in self.changes)
+
+    @property
     def is_unchanged(self) -> bool:
-        """Whether no optimizer has changed, see :attr:`Change.is_unchanged`."""
+        """Whether no common optimizer has changed, see :attr:`Change.is_unchanged`.
+
+        Optimizers and seeds that are missing after are in :attr:`is_complete`.
+        """
         return all(change.is_unchanged for change in self.changes)

@@ -80,7 +80,7 @@ def _heads(comparison: Comparison) -> tuple[str, ...]:
 
 def _row(line: LeaderLine, against: PairLine | None) -> str:
     compared = (
-        (against.difference, against.interval, against.p_adjusted) if against else ("", "", "")
+        (against.difference, against.interval, against.p_labelled) if against else ("", "", "")
     )
     cells = (line.rank, line.name, line.mean, line.interval, line.std, line.letters, *compared)
     return _line(tuple(map(_escaped, cells)))
@@ -98,10 +98,19 @@ def _caption(analysis: SweepAnalysis) -> str:
     points = f", in {metric.difference_unit}" if metric.difference_unit else ""
     return _escaped(
         f"{analysis.name}: {result_label(analysis)}{unit} over {nouns.block.count(p.n_blocks)}, "
-        f"best mean first. The difference to the first{points}, is paired by {nouns.block}; its p "
+        f"best mean first. The difference to the first{points}, is paired by {nouns.block}; p diff "
         f"is that of the exact sign-flip test after {correction} over "
-        f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)}."
+        f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)}"
+        f"{_on_equivalence(comparison)}."
     )
+
+
+def _on_equivalence(comparison: Comparison) -> str:
+    """Explain the second kind of p-value where the table has one."""
+    lines = lines_against_leader(comparison).values()
+    if all(line.word != "equivalent" for line in lines):
+        return ""
+    return "; p equiv is that of two one-sided paired t tests after Holm’s method"
 
 
 def _note(comparison: Comparison) -> str:

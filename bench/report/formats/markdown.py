@@ -46,7 +46,7 @@ def change_markdown(found: SweepChange) -> str:
         *(f"{level} interval", "adj. p", "time"),
     )
     rows = [
-        (r.optimizer, r.verdict, r.n, r.difference, r.interval, r.p_holm, r.time)
+        (r.optimizer, r.verdict, r.n, r.difference, r.interval, r.p_labelled, r.time)
         for r in change_rows(found)
     ]
     facts = [(fact.label, fact.before, fact.after) for fact in fact_rows(found)]
@@ -54,7 +54,8 @@ def change_markdown(found: SweepChange) -> str:
     parts = (
         " ".join((names, *map(escape, change_verdict(found)))),
         table(heads, (0, 1), rows),
-        "Test accuracy in points; only adjusted p-values decide; time is after / before.",
+        "Test accuracy in points; only adjusted p-values decide: p diff on a change, p equiv on "
+        "equivalence; time is after / before.",
         table(("what differs", "before", "after"), (0, 1, 2), facts) if facts else "",
         "\n".join(f"- {escape(warning)}" for warning in found.warnings),
     )
@@ -93,7 +94,8 @@ def _pairs(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
     note = (
         "A difference is first minus second, and the verdict that of the first. “Inconclusive” "
         f"means that neither a difference nor its smallness was shown with this many "
-        f"{nouns.block.plural}: it does not mean “the same”."
+        f"{nouns.block.plural}: it does not mean “the same”. The p-value is the one that decides: "
+        "p equiv for “equivalent”, else p diff."
     )
     return "## Pair by pair", table(heads, (0, 7), cells), paragraph(note)
 
@@ -101,7 +103,7 @@ def _pairs(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
 def _pair_cells(line: PairLine) -> tuple[str, ...]:
     return (
         *(f"{line.a} against {line.b}", line.difference, line.interval, line.simultaneous),
-        *(line.p_adjusted, line.dz, line.win_rate, line.verdict),
+        *(line.p_labelled, line.dz, line.win_rate, line.verdict),
     )
 
 

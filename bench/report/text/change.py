@@ -13,7 +13,7 @@ from bench.analysis.results import Change, ChangedFact, SpeedChange, SweepChange
 from bench.report.columns import column_name
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, count, listing
-from bench.report.text.pairs import Mark, mark_of, verdict_words, within_margin
+from bench.report.text.pairs import Mark, deciding_pvalue, mark_of, verdict_words, within_margin
 from bench.report.text.sanitize import clean
 
 #: The compared column is always an accuracy.
@@ -28,7 +28,10 @@ _UNCHANGED: tuple[Verdict, ...] = ("identical", "equivalent", "inconclusive", "n
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeRow:
-    """One optimizer by its stored name; every number as text, a dash where it is not known."""
+    """One optimizer by its stored name; every number as text, a dash where it is not known.
+
+    `p_labelled` is the adjusted p-value that the verdict rests on, after its label.
+    """
 
     optimizer: str
     mark: Mark
@@ -46,6 +49,7 @@ class ChangeRow:
     p_holm: str
     p_equivalence: str
     p_equivalence_holm: str
+    p_labelled: str
     diverged: str
     newly_failed: str
     time: str
@@ -241,6 +245,7 @@ def _time(time: SpeedChange) -> tuple[str, ...]:
 
 def _row(change: Change, found: SweepChange) -> ChangeRow:
     alpha, margin = found.parameters.alpha, found.parameters.margin
+    deciding = deciding_pvalue(change)
     same = fmt.MISSING if change.n_same is None else f"{change.n_same} of {change.n}"
     return ChangeRow(
         optimizer=change.optimizer,
@@ -261,6 +266,7 @@ def _row(change: Change, found: SweepChange) -> ChangeRow:
         p_holm=fmt.pvalue(change.pvalue_holm, alpha),
         p_equivalence=fmt.pvalue(change.pvalue_equivalence, alpha),
         p_equivalence_holm=fmt.pvalue(change.pvalue_equivalence_holm, alpha),
+        p_labelled=f"{deciding.label} {fmt.pvalue(deciding.value, alpha)}",
         diverged=f"{change.n_diverged_before} and {change.n_diverged_after}",
         newly_failed=str(change.n_newly_failed),
         time=fmt.number(change.time.ratio),
