@@ -264,6 +264,7 @@ def _compare(
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks, collapsed),
         notes=(*paired.notes, *notes_on_pairs(pairs, parameters.correction)),
+        table=table,
     )
 
 

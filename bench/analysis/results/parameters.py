@@ -9,6 +9,8 @@ from bench.analysis.notebook import NotebookRepr
 
 #: Metadata of fields that JSON leaves out where they are empty.
 OMIT_EMPTY = {"omit_empty": True}
+#: Metadata of fields that neither JSON nor notebooks show.
+HIDDEN = {"hidden": True}
 #: Whether higher or lower values are better.
 Direction = Literal["higher", "lower"]
 #: Name of a block: usually a seed, in other tables a number or a text.
