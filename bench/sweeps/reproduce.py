@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.variants import expression_of
 from bench.spec.expressions import format_seeds
 from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
 from bench.spec.options import ExecutionOptions
@@ -54,7 +55,7 @@ def declared_settings(
             value=spec.name, default=default_sweep_name(spec.workload, spec.budget)
         ),
         "optimizers": DeclaredSetting(
-            value=tuple(o.name for o in spec.optimizers), default=DEFAULT_OPTIMIZERS
+            value=tuple(map(expression_of, spec.optimizers)), default=DEFAULT_OPTIMIZERS
         ),
     }
     for option in _OF_WORKLOAD:

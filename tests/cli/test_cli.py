@@ -156,6 +156,7 @@ SWEEPS = [
     ["--seeds", "20"],
     ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
     ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
+    ["--optimizers", "fast=adam[lr=0.01],gd=batch-gd,s=sgd[batch_size=50,schedule=one-cycle]"],
 ]
 
 
