@@ -33,10 +33,11 @@ from bench.execution import train_job
 from bench.execution.environment import available_cores, describe_machine
 from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
-from bench.sweeps.reproduce import command_line
+from bench.sweeps.reproduce import command_line, options_text
 from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
 
+ROOT = Path(bench.__file__).resolve().parents[1]
 FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process")
 
 
@@ -156,6 +157,7 @@ SWEEPS = [
     ["--seeds", "20"],
     ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
     ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
+    ["--optimizers", "fast=adam[lr=0.01],gd=batch-gd,s=sgd[batch_size=50,schedule=one-cycle]"],
 ]
 
 
@@ -164,16 +166,47 @@ def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str])
     import shlex
 
     spec = make_spec(make_parser().parse_args(["sweep", *arguments]))
-    words = shlex.split(command_line(spec, ExecutionOptions(device="cpu")))
-    assert words[:2] == ["python", "scripts/sweep.py"]
-    assert make_spec(make_parser().parse_args(["sweep", *words[2:]])) == spec
+    words = shlex.split(command_line(spec, ExecutionOptions(device="cpu"), start=""))
+    assert make_spec(make_parser().parse_args(["sweep", *words])) == spec
 
 
 def test_the_default_command_is_short() -> None:
     spec = make_spec(make_parser().parse_args(["sweep", "--seeds", "20"]))
-    command = "python scripts/sweep.py --seeds 20 --device cpu"
-    assert command_line(spec, ExecutionOptions(device="cpu")) == command
+    command = command_line(spec, ExecutionOptions(device="cpu"), start="x")
+    assert command == "x --seeds 20 --device cpu"
     assert spec.name == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("started", "directory", "expected"),
+    [
+        ("scripts/sweep.py", ROOT, "python scripts/sweep.py"),
+        ("scripts/sweep.py", ROOT / "bench", "optimizer-bench sweep"),
+        ("/usr/bin/optimizer-bench", ROOT, "optimizer-bench sweep"),
+        ("C:/Scripts/optimizer-bench.exe", ROOT, "optimizer-bench sweep"),
+        ("ipykernel_launcher.py", ROOT, "python scripts/sweep.py"),
+        ("ipykernel_launcher.py", ROOT / "bench", "optimizer-bench sweep"),
+    ],
+)
+def test_commands_are_printed_as_they_work_where_the_user_is(
+    started: str,
+    directory: Path,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.chdir(directory)
+    parser = make_parser()
+    spec = make_spec(parser.parse_args(["sweep"]))
+    assert command_line(spec, ExecutionOptions()).startswith(f"{expected} --seeds 20")
+    assert f"# To do the sweep again: {expected} --config" in options_text(spec, ExecutionOptions())
+    with pytest.raises(SystemExit):
+        parser.parse_args(["sweep", "--help"])
+    assert f"usage: {expected} " in (help_text := capsys.readouterr().out)
+    assert f"  {expected} --seeds 40 " in help_text
+    assert cli.main(["sweep", "--seeds", "0"]) == 2
+    assert f"(try {expected} --help)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -216,7 +249,7 @@ class TestSmallSweep:
         assert "margin: 0.002 = 0.2 percentage points\n" in out
         assert "24/24 runs, 0 failed" in out
         assert "report:    reports/small.html" in out
-        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 60" in out
+        assert "reproduce: optimizer-bench sweep --seeds 3 --name small --iterations 60" in out
         assert "\x1b" not in out
 
     def test_the_report_names_every_optimizer(self, small_sweep: Path) -> None:

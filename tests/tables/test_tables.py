@@ -268,7 +268,7 @@ def test_analyze_any_table(call_command: CommandCall) -> None:
     finished = call_command("analyze", *question, "--json", "out.json", "--html", "out.html")
     assert (finished.code, finished.err) == (0, "")
     assert "Over 7 folds, sgd has the lowest mean rmse (0.95043)." in finished.out
-    assert f"reproduce: python scripts/analyze.py {' '.join(question)}" in finished.out
+    assert f"reproduce: optimizer-bench analyze {' '.join(question)}" in finished.out
     found = json.loads((call_command.directory / "out.json").read_text())
     expected = compare(TABLE, value="accuracy", direction="lower", margin=0.03)
     renamed = {"schema_version": 1, "optimizer_bench": bench.__version__, **to_dict(expected)}
@@ -286,7 +286,7 @@ def test_analyze_with_max_t(call_command: CommandCall) -> None:
     question = ["mine.csv", "--value", "accuracy", "--correction", "max-t"]
     finished = call_command("analyze", *question, "--json", "out.json", "--html", "out.html")
     assert finished.code == 0, finished.err
-    assert f"reproduce: python scripts/analyze.py {' '.join(question)}" in finished.out
+    assert f"reproduce: optimizer-bench analyze {' '.join(question)}" in finished.out
     found = json.loads((call_command.directory / "out.json").read_text())
     expected = compare(TABLE, value="accuracy", correction="max-t")
     assert found["parameters"]["correction"] == "max-t"
