@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from bench.cli.config import naming_file
 from bench.cli.printing import printable
 from bench.cli.progress import ProgressCounts, show_progress
 from bench.cli.sweep import make_spec
+from bench.errors import BenchError
 from bench.execution.resources import describe_resources, resolve_execution
 from bench.spec.model import SweepSpec
 from bench.spec.options import ExecutionOptions
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def execute(arguments: Namespace) -> int:
     """Run the sweeps that the command line declares; return 1 if any run failed."""
     with naming_file(arguments):
-        specs = [make_spec(arguments, dataset) for dataset in arguments.dataset]
+        specs = [with_evaluations(make_spec(arguments, d), arguments) for d in arguments.dataset]
         whole = overview.overall(specs, arguments)
     if arguments.dry_run:
         for spec in specs:
@@ -47,6 +48,17 @@ def execute(arguments: Namespace) -> int:
         part = sweeps[0].spec.name.removeprefix(specs[0].name)
         overview.compare_over(whole, sweeps, arguments, part=part)
     return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
+
+
+def with_evaluations(spec: SweepSpec, arguments: Namespace) -> SweepSpec:
+    """Keep the evaluations of a stored sweep unless others are given: their default has changed."""
+    stored = None
+    with suppress(BenchError):  # it is raised again when the directory is used
+        stored = Store(arguments.results / spec.name).read_spec()
+    if arguments.eval_every is not None or stored is None:
+        return spec
+    workload = replace(spec.workload, eval_every=stored.workload.eval_every)
+    return replace(spec, workload=workload) if workload == stored.workload else spec
 
 
 def _execution(arguments: Namespace) -> ExecutionOptions:

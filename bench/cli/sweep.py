@@ -166,7 +166,13 @@ def _add_lengths(group: _ActionsContainer) -> None:
     )
     _add_count(length, "iterations", "updates per run")
     _add_count(group, "batch_size", "images per update")
-    _add_count(group, "eval_every", "updates between evaluations")
+    group.add_argument(
+        "--eval-every",
+        type=up_to(MAX_COUNT),
+        metavar="N",
+        help="updates between evaluations (default: a sixth of all updates, "
+        f"{Workload.eval_every} of {Workload.iterations})",
+    )
 
 
 def _add_count(group: _ActionsContainer, name: str, text: str) -> None:

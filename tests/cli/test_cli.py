@@ -38,7 +38,8 @@ from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
 
 ROOT = Path(bench.__file__).resolve().parents[1]
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process")
+SHORT = ("--iterations", "20", "--eval-every", "20")
+FAST = (*SHORT, "--optimizers", "sgd,adam", "--seeds", "2", "--in-process")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
@@ -156,6 +157,8 @@ def call_small(call_command: CommandCall, small_sweep: Path) -> CommandCall:
 SWEEPS = [
     ["--seeds", "20"],
     ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
+    ["--iterations", "300", "--eval-every", "500"],
+    ["--epochs", "1", "--dataset", "digits"],
     ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
     ["--optimizers", "fast=adam[lr=0.01],gd=batch-gd,s=sgd[batch_size=50,schedule=one-cycle]"],
 ]
@@ -375,7 +378,7 @@ def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) 
 def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None:
     first = call_command("sweep", *FAST, "--name", "x", "--no-report")
     assert first.code == 0, first.err
-    more = ("--iterations", "20", "--seeds", "3", "--optimizers", "sgd,adam,adam[lr=0.01]")
+    more = (*SHORT, "--seeds", "3", "--optimizers", "sgd,adam,adam[lr=0.01]")
     second = call_command("sweep", *more, "--name", "x", "--in-process")
     assert second.code == 0, second.err
     assert "9 runs, 4 done already" in second.out

@@ -24,7 +24,17 @@ from bench.sweeps import load as stored
 pytestmark = pytest.mark.usefixtures("undrawn")
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--in-process", "--name", "x")
+FAST = (
+    "--iterations",
+    "20",
+    "--eval-every",
+    "20",
+    "--optimizers",
+    "sgd,adam",
+    "--in-process",
+    "--name",
+    "x",
+)
 
 
 @pytest.fixture

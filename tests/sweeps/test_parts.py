@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from _stored import EXAMPLE, copy_example
 from conftest import CommandCall
 
+from bench.cli.arguments import make_parser
+from bench.cli.execute import with_evaluations
+from bench.cli.sweep import make_spec
 from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
 from bench.storage.store import Store
@@ -62,3 +66,17 @@ def test_a_quick_look_at_a_part_leaves_the_whole_alone(
     assert "These are 5 of the 20 seeds of a look that was shown before." in finished.out
     assert [f.name for f in Path("reports").iterdir()] == ["example-sgd-adam-seeds0-4.html"]
     assert {file: (sweep / file).read_bytes() for file in before} == before
+
+
+def test_a_stored_sweep_keeps_the_evaluations_of_earlier_versions(
+    call_command: CommandCall,
+) -> None:
+    short = replace(WHOLE, name="x", workload=replace(WHOLE.workload, iterations=30))
+    directory = call_command.directory / "results" / "x"
+    directory.mkdir(parents=True)
+    (directory / "spec.json").write_text(short.to_json())
+    arguments = make_parser().parse_args(["sweep", "--name", "x", "--iterations", "30"])
+    results = call_command.directory / "results"
+    for given, expected in ((None, 500), (30, 30)):
+        asked = Namespace(**{**vars(arguments), "results": results, "eval_every": given})
+        assert with_evaluations(make_spec(asked), asked).workload.eval_every == expected
