@@ -370,8 +370,10 @@ def _add_mode(group: _ActionsContainer) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="list the runs, their estimated time, and the number of seeds that the tests need",
+        help="print the number of runs, their estimated time, and the number of seeds that the "
+        "tests need; train nothing",
     )
+    group.add_argument("--verbose", action="store_true", help="with --dry-run: list the runs too")
     group.add_argument("--force", action="store_true", help="repeat stored runs")
     group.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     group.add_argument(

@@ -22,6 +22,8 @@ from bench.spec.resampling import WHOLE, parse_resampling
 
 #: Quantities that variants with different batch sizes may share: see :class:`SweepSpec`.
 EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
+#: Longest default name of a sweep.
+LONGEST_NAME = 40
 #: Default number of evaluations of a run, spread evenly over its updates.
 N_EVALUATIONS = 6
 #: Adjustment of the p-values for the number of pairs, the default first.
@@ -359,12 +361,24 @@ def _at_batch_size(whole: Workload, batch_size: int, budget: str) -> Workload:
 def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
     """Return the name of the dataset, followed by the settings that are not the default.
 
-    The evaluations that earlier versions had by default, every 500 updates, are not named either.
+    A long name is cut, and ends with a hash of the whole.
 
     >>> default_sweep_name(Workload(iterations=300, eval_every=50))
     'mnist-iterations300'
     >>> default_sweep_name(Workload(network="mlp[hidden=128x64]"))
     'mnist-networkmlp-hidden-128x64'
+    """
+    whole = whole_sweep_name(workload, budget)
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    hashed = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: LONGEST_NAME - 9].strip('-._')}-{hashed}"
+
+
+def whole_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
+    """Return the default name without a limit of its length.
+
+    The evaluations that earlier versions had by default, every 500 updates, are not named either.
     """
     named = replace(workload, dataset=Workload.dataset)
     if workload.eval_every == default_eval_every(workload.iterations):
@@ -375,7 +389,7 @@ def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
         if getattr(named, f.name) != f.default
     ]
     words = [workload.dataset, *changed, *([] if budget == EPOCHS else [budget])]
-    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)[:100]
+    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)
 
 
 def check_sweep_name(name: str) -> str:

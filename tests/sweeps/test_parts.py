@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from _stored import EXAMPLE, copy_example
 from conftest import CommandCall
 
 from bench.cli.arguments import make_parser
-from bench.cli.execute import with_evaluations
+from bench.cli.execute import as_stored
 from bench.cli.sweep import make_spec
 from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
@@ -79,4 +80,26 @@ def test_a_stored_sweep_keeps_the_evaluations_of_earlier_versions(
     results = call_command.directory / "results"
     for given, expected in ((None, 500), (30, 30)):
         asked = Namespace(**{**vars(arguments), "results": results, "eval_every": given})
-        assert with_evaluations(make_spec(asked), asked).workload.eval_every == expected
+        assert as_stored(make_spec(asked), asked).workload.eval_every == expected
+
+
+def test_long_default_names_are_cut_and_those_of_stored_sweeps_kept(
+    call_command: CommandCall,
+) -> None:
+    words = [
+        "sweep",
+        "--network",
+        "mlp[hidden=1024x1024x1024x512]",
+        "--resample-train",
+        "bootstrap",
+    ]
+    asked = make_parser().parse_args(words)
+    asked = Namespace(**{**vars(asked), "results": call_command.directory})
+    spec = make_spec(asked)
+    assert re.fullmatch(r"mnist-networkmlp-hidden-1024x10-[0-9a-f]{8}", spec.name)
+    assert as_stored(spec, asked) == spec
+    earlier = "mnist-networkmlp-hidden-1024x1024x1024x512-resample-trainbootstrap"
+    (call_command.directory / earlier).mkdir()
+    assert as_stored(spec, asked).name == earlier
+    (call_command.directory / spec.name).mkdir()
+    assert as_stored(spec, asked) == spec
