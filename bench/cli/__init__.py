@@ -70,9 +70,12 @@ def run_guarded(command: Callable[[], int]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     # imported late: an interruption during these imports is handled too
-    from bench.cli.arguments import COMMANDS
+    from bench.cli.arguments import COMMANDS, make_parser
     from bench.cli.config import parse_words
 
+    if not words:
+        print(make_parser().format_help(), end="", file=sys.stderr)
+        return UsageError.exit_code
     _refuse_undecodable(words)
     arguments = parse_words(words)
     warnings.showwarning = _show_warning

@@ -166,7 +166,13 @@ def _add_lengths(group: _ActionsContainer) -> None:
     )
     _add_count(length, "iterations", "updates per run")
     _add_count(group, "batch_size", "images per update")
-    _add_count(group, "eval_every", "updates between evaluations")
+    group.add_argument(
+        "--eval-every",
+        type=up_to(MAX_COUNT),
+        metavar="N",
+        help="updates between evaluations (default: a sixth of all updates, "
+        f"{Workload.eval_every} of {Workload.iterations})",
+    )
 
 
 def _add_count(group: _ActionsContainer, name: str, text: str) -> None:
@@ -364,8 +370,10 @@ def _add_mode(group: _ActionsContainer) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="list the runs, their estimated time, and the number of seeds that the tests need",
+        help="print the number of runs, their estimated time, and the number of seeds that the "
+        "tests need; train nothing",
     )
+    group.add_argument("--verbose", action="store_true", help="with --dry-run: list the runs too")
     group.add_argument("--force", action="store_true", help="repeat stored runs")
     group.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     group.add_argument(

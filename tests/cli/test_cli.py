@@ -38,7 +38,8 @@ from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
 
 ROOT = Path(bench.__file__).resolve().parents[1]
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process", *DIGITS)
+SHORT = ("--iterations", "20", "--eval-every", "20")
+FAST = (*SHORT, "--optimizers", "sgd,adam", "--seeds", "2", "--in-process", *DIGITS)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
@@ -115,6 +116,13 @@ def test_help_groups_the_options_and_shows_examples(capsys: pytest.CaptureFixtur
         assert heading in text
 
 
+def test_without_a_command_the_help_is_printed(call_command: CommandCall) -> None:
+    finished = call_command()
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith("usage: optimizer-bench ")
+    assert "train every optimizer with every seed" in finished.err
+
+
 def test_help_wraps_descriptions(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +164,8 @@ def call_small(call_command: CommandCall, small_sweep: Path) -> CommandCall:
 SWEEPS = [
     ["--seeds", "20"],
     ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
+    ["--iterations", "300", "--eval-every", "500"],
+    ["--epochs", "1", "--dataset", "digits"],
     ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
     ["--optimizers", "fast=adam[lr=0.01],gd=batch-gd,s=sgd[batch_size=50,schedule=one-cycle]"],
 ]
@@ -338,6 +348,9 @@ class TestSmallSweep:
         arguments = ("--name", "small", *SMALL_SWEEP, "--seeds", "4")
         finished = call_small("sweep", *arguments, "--dry-run")
         assert finished.code == 0, finished.err
+        assert finished.out.startswith("sweep:  small: 8 optimizers, seeds 0-3\n")
+        assert "seed 0" not in finished.out
+        finished = call_small("sweep", *arguments, "--dry-run", "--verbose")
         assert "done   sgd  seed 0\n" in finished.out
         assert "to do  rmsprop  seed 3\n" in finished.out
         assert "runs:   32, of which 24 are done" in finished.out
@@ -536,6 +549,8 @@ def test_an_interrupted_sweep_refuses_another_keeps_rows_and_leaves_no_process(
         out, err = process.communicate(timeout=240)
         assert process.returncode == code, err
         assert "Traceback" not in err + out
+        kept = re.search(r"^\d+ of 160 runs kept; the same command resumes$", err, re.MULTILINE)
+        assert bool(kept) == (sent == signal.SIGINT)
         wait_until(lambda: processes_of(process.pid) == [])
     rows = Store(runs.parent).read_rows()
     assert len(rows) == len(list(runs.glob("*.parquet"))) > 0

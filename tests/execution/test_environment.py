@@ -32,7 +32,18 @@ pytestmark = [
 ]
 
 REPOSITORY = Path(bench.__file__).parents[1]
-SWEEP = ("sweep", "--name", "x", "--iterations", "20", "--optimizers", "sgd,adam", "--quiet")
+SWEEP = (
+    "sweep",
+    "--name",
+    "x",
+    "--iterations",
+    "20",
+    "--eval-every",
+    "20",
+    "--optimizers",
+    "sgd,adam",
+    "--quiet",
+)
 TWO_SEEDS = (*SWEEP, "--seeds", "2")
 #: Columns that say when, how fast and where a run was made.
 OF_THE_PLACE = (

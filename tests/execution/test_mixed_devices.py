@@ -17,7 +17,18 @@ from bench.storage.rows import write_rows
 from bench.storage.store import Store
 from bench.sweeps.load import analyse, open_sweep
 
-FAST = ("--optimizers", "sgd,adam", "--seeds", "4", "--iterations", "20", "--name", "x")
+FAST = (
+    "--optimizers",
+    "sgd,adam",
+    "--seeds",
+    "4",
+    "--iterations",
+    "20",
+    "--eval-every",
+    "20",
+    "--name",
+    "x",
+)
 
 
 @pytest.fixture(scope="module")
