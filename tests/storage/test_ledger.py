@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from _stored import three_seeds
-from conftest import CommandCall
+from conftest import DIGITS, CommandCall
 
 from bench import cli
 from bench.errors import StoreError
@@ -24,7 +24,7 @@ from bench.sweeps import load as stored
 pytestmark = pytest.mark.usefixtures("undrawn")
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--in-process", "--name", "x")
+FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--in-process", "--name", "x", *DIGITS)
 
 
 @pytest.fixture
