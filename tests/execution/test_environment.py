@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CommandLine, Environment, Finished
+from conftest import DIGITS, CommandLine, Environment, Finished
 
 import bench
 from bench import cli
@@ -33,16 +33,8 @@ pytestmark = [
 
 REPOSITORY = Path(bench.__file__).parents[1]
 SWEEP = (
-    "sweep",
-    "--name",
-    "x",
-    "--iterations",
-    "20",
-    "--eval-every",
-    "20",
-    "--optimizers",
-    "sgd,adam",
-    "--quiet",
+    *("sweep", "--name", "x", "--iterations", "20", "--eval-every", "20"),
+    *("--optimizers", "sgd,adam", "--quiet", *DIGITS),
 )
 TWO_SEEDS = (*SWEEP, "--seeds", "2")
 #: Columns that say when, how fast and where a run was made.
@@ -390,7 +382,7 @@ def test_no_room_for_the_dataset_anywhere(run_command: CommandLine) -> None:
     place = run_command.directory
     (place / "tmp").mkdir()
     finished = run_command(
-        *(*TWO_SEEDS, "--in-process", "--no-report", "--data-dir", "data"),
+        *(*TWO_SEEDS, "--in-process", "--no-report", "--data-dir", "data", "--dataset", "mnist"),
         environment={"TMPDIR": str(place / "tmp")},
         before=_limit_files,
     )
@@ -472,7 +464,7 @@ def test_results_that_become_read_only_keep_what_was_finished(
     prefix = obedient()
     results = run_command.directory / "results"
     runs = results / "x" / "runs"
-    many = (*SWEEP, "--seeds", "200", "--n-jobs", "2", "--no-report")
+    many = (*SWEEP, "--seeds", "2000", "--n-jobs", "2", "--no-report")
     process = run_command.start(*many, prefix=prefix)
     deadline = time.monotonic() + 120
     while not any(runs.glob("*.parquet")) and process.poll() is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CommandLine, resolve_all
+from conftest import DIGITS, CommandLine, resolve_all
 
 import bench
 from bench.errors import TrainingError
@@ -27,7 +27,7 @@ from bench.storage.records import FAILED, OK
 from bench.storage.store import Store
 from bench.tools.fault_injection import TIMINGS
 
-WORKLOAD = Workload(iterations=20, eval_every=20)
+WORKLOAD = Workload(dataset="digits", iterations=20, eval_every=20)
 HERE = os.getcwd()
 
 
@@ -39,6 +39,12 @@ def expression(*names: str) -> str:
 def plan_of(*names: str) -> tuple[RunSpec, ...]:
     text = expression(*names)
     return SweepSpec(name="x", optimizers=resolve_all(text), seeds=(0,), workload=WORKLOAD).plan()
+
+
+@pytest.fixture(scope="module")
+def arrays(digits: Path) -> Path:
+    """Few images, which are evaluated in a moment."""
+    return digits
 
 
 def make_context(directory: Path, arrays: Path, n_jobs: int = 1, **settings: Any) -> RunContext:
@@ -97,7 +103,7 @@ def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
 ) -> None:
     """The one run that holds the GIL is ended too, and the aborted one is tried again."""
     names = ("Interrupted", "Exiting", "Abort", "HoldGil", "adam", "sgd")
-    context = make_context(tmp_path, arrays, 2, timeout=8.0, grace=1.0)
+    context = make_context(tmp_path, arrays, 2, timeout=4.0, grace=0.5)
     events = list(run_plan(plan_of(*names), context))
     assert len(events) == len(names)
     rows = rows_of(context)
@@ -108,12 +114,18 @@ def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
     assert "KeyboardInterrupt" in rows["Interrupted"]["error"]
     assert "SystemExit: 143" in rows["Exiting"]["error"]
     assert "died twice in this run" in rows["Abort"]["error"]
-    assert "longer than the 8 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
+    assert "longer than the 4 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
     assert "in _hold_gil" in rows["HoldGil"]["error"], "where it was"
 
 
+def specify(name: str, seeds: int) -> SweepSpec:
+    return bench.specify(
+        optimizers=expression(name), seeds=seeds, iterations=20, eval_every=20, dataset="digits"
+    )
+
+
 def test_the_last_run_does_not_end_the_program_that_calls(tmp_path: Path, data_dir: Path) -> None:
-    spec = bench.specify(optimizers=expression("Abort"), seeds=1, iterations=20, eval_every=20)
+    spec = specify("Abort", seeds=1)
     with pytest.raises(TrainingError):
         bench.sweep(spec, results=tmp_path, n_jobs=2, data_dir=data_dir)
     (error,) = Store(tmp_path / spec.name).read_rows()["error"].to_pylist()
@@ -121,7 +133,7 @@ def test_the_last_run_does_not_end_the_program_that_calls(tmp_path: Path, data_d
 
 
 def test_a_change_of_the_process_is_told_once(tmp_path: Path, data_dir: Path) -> None:
-    spec = bench.specify(optimizers=expression("Elsewhere"), seeds=2, iterations=20, eval_every=20)
+    spec = specify("Elsewhere", seeds=2)
     with pytest.warns(UserWarning, match="Elsewhere.* changed the working directory from") as said:
         bench.sweep(spec, results=tmp_path, in_process=True, data_dir=data_dir)
     assert len(said) == 1
@@ -181,6 +193,7 @@ def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLi
         "--iterations",
         "20",
         "--no-report",
+        *DIGITS,
     )
     with run_command.start("sweep", *words, "-j", "1") as process:
         running = run_command.directory / "results"
@@ -198,7 +211,7 @@ def test_a_second_interruption_ends_the_program_in_the_same_way(
 ) -> None:
     """The terminal sends both to all processes of the program."""
     words = ("--optimizers", "sgd", "--seeds", "2", "--iterations", "1000000", "--no-report")
-    with run_command.start("sweep", *words) as process:
+    with run_command.start("sweep", *words, *DIGITS) as process:
         wait_for(lambda: list(run_command.directory.glob("results/*/.running/*")))
         workers = children_of(process.pid)
         for wait in (pause, 0.01, 0.01):

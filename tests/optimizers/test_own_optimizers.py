@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import resolve_one
+from conftest import DIGITS, resolve_one
 
 from bench.cli import main
 from bench.errors import SpecError
@@ -71,7 +71,7 @@ def test_every_optimizer_is_resumed(tmp_path: Path) -> None:
     names = ",".join([*available(), *OWN])
     words = [
         *("sweep", "--optimizers", names, "--in-process"),
-        *("--iterations", "1", "--eval-every", "1"),
+        *("--iterations", "1", "--eval-every", "1", *DIGITS),
     ]
     places = ["--name", "all", "--results", str(tmp_path), "--no-report", "--quiet"]
     tables = []

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from _rows import RUN, record
+from conftest import DIGITS
 from torch import nn
 from torch.optim import lr_scheduler as torchs
 
@@ -335,7 +336,7 @@ OPTIMIZERS = "sgd,sgd[schedule=cosine(warmup=5)],adam[schedule=step(step_size=10
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("scheduled")
-    command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20"]
+    command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20", *DIGITS]
     directories = ["--results", str(results), "--no-report", "--quiet", "--in-process"]
     assert main([*command, "--optimizers", OPTIMIZERS, "--name", "s", *directories]) == 0
     return results / "s"
@@ -353,7 +354,7 @@ def test_a_sweep_with_schedules_is_stored_and_resumed(
     assert pd.isna(schedules["sgd"])
     assert schedules["sgd[schedule=cosine(warmup=5)]"] == "cosine(end_factor=0.0,warmup=5)"
     command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20", "--dry-run"]
-    named = ["--name", "s", "--results", str(swept.parent), "--optimizers", OPTIMIZERS]
+    named = [*DIGITS, "--name", "s", "--results", str(swept.parent), "--optimizers", OPTIMIZERS]
     assert main([*command, *named]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if " seed " in line] == ["done"] * 6

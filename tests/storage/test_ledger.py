@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from _stored import three_seeds
-from conftest import CommandCall
+from conftest import DIGITS, CommandCall
 
 from bench import cli
 from bench.errors import StoreError
@@ -25,15 +25,8 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 FAST = (
-    "--iterations",
-    "20",
-    "--eval-every",
-    "20",
-    "--optimizers",
-    "sgd,adam",
-    "--in-process",
-    "--name",
-    "x",
+    *("--iterations", "20", "--eval-every", "20", "--optimizers", "sgd,adam", "--in-process"),
+    *("--name", "x", *DIGITS),
 )
 
 
