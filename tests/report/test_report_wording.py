@@ -7,10 +7,18 @@ from dataclasses import replace
 import pytest
 from _sweep_analysis import Recipe, pair, source_recipes, sweep
 
-from bench.analysis.results import Comparison, Pair, Variant
+from bench.analysis.results import Comparison, Pair, Variant, Verdict
 from bench.report import verdict
 from bench.report.text.format import ACCURACY, NBSP
-from bench.report.text.pairs import MARKS, flip, mark_of, seen_from, verdict_words
+from bench.report.text.pairs import (
+    MARKS,
+    DecidingP,
+    deciding_pvalue,
+    flip,
+    mark_of,
+    seen_from,
+    verdict_words,
+)
 from bench.report.text.published import LEARNING_RATES
 from bench.report.text.wording import headline
 from bench.sweeps.specify import specify
@@ -244,6 +252,23 @@ def test_seen_from_turns_pairs_around() -> None:
 def test_marks(given: Pair, margin: float | None, css: str, text: str) -> None:
     assert mark_of(given, margin).css == css
     assert verdict_words(given, margin, ACCURACY).replace(NBSP, " ") == text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "label", "value"),
+    [
+        ("equivalent", "p equiv", 0.004),
+        ("inconclusive", "p diff", 0.6),
+        ("better", "p diff", 0.6),
+        ("identical", "p diff", 0.6),
+    ],
+)
+def test_the_p_value_beside_a_verdict_is_the_one_that_decides(
+    verdict: Verdict, label: str, value: float
+) -> None:
+    given = pair(verdict, pvalue_holm=0.6, pvalue_equivalence_holm=0.004)
+    for seen in (given, flip(given)):
+        assert deciding_pvalue(seen) == DecidingP(label=label, value=value)
 
 
 def test_every_sign_differs() -> None:

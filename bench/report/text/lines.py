@@ -11,7 +11,7 @@ from bench.analysis.results import Comparison, Pair, SweepAnalysis, Treatment
 from bench.report.text import format as fmt
 from bench.report.text.format import Metric
 from bench.report.text.metrics import metric_of
-from bench.report.text.pairs import flip, seen_from, verdict_words
+from bench.report.text.pairs import deciding_pvalue, flip, seen_from, verdict_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class PairLine:
         Mean difference, a minus b, its t interval and its simultaneous interval.
     p_adjusted, p_equivalence_holm
         Adjusted p-values of the sign-flip test and of the equivalence tests.
+    p_label, p_deciding
+        The adjusted p-value that the verdict rests on: ``p diff`` or ``p equiv``, and its value.
     p, p_t, p_wilcoxon, p_equivalence
         Unadjusted p-values.
     dz, gz, win_rate, win_interval, a12, correlation
@@ -69,6 +71,8 @@ class PairLine:
     simultaneous: str
     p_adjusted: str
     p_equivalence_holm: str
+    p_label: str
+    p_deciding: str
     p: str
     p_t: str
     p_wilcoxon: str
@@ -101,6 +105,7 @@ def leader_lines(analysis: SweepAnalysis) -> tuple[LeaderLine, ...]:
 def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) -> PairLine:
     """Format one pair of a comparison, seen from either side; `metric` is for other values."""
     metric, level = metric or metric_of(comparison), comparison.level
+    deciding = deciding_pvalue(pair)
     return PairLine(
         a=pair.a,
         b=pair.b,
@@ -112,6 +117,8 @@ def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) 
         ),
         p_adjusted=fmt.pvalue(pair.pvalue_adjusted, level),
         p_equivalence_holm=fmt.pvalue(pair.pvalue_equivalence_holm, level),
+        p_label=deciding.label,
+        p_deciding=fmt.pvalue(deciding.value, level),
         p=fmt.pvalue(pair.pvalue, level),
         p_t=fmt.pvalue(pair.pvalue_t, level),
         p_wilcoxon=fmt.pvalue(pair.pvalue_wilcoxon, level),

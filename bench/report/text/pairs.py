@@ -32,6 +32,26 @@ MARKS = (
 _MARK_OF = {mark.css: mark for mark in MARKS}
 
 
+@dataclass(frozen=True, kw_only=True)
+class DecidingP:
+    """The adjusted p-value that a verdict rests on, with its label; None where it is undefined."""
+
+    label: str
+    value: float | None
+
+
+def deciding_pvalue(pair: Pair | Change) -> DecidingP:
+    """Choose the p-value to print beside a verdict.
+
+    It is that of the equivalence tests for `equivalent`, where a large p-value of the difference
+    would look like evidence, and that of the difference for every other verdict.
+    """
+    if pair.verdict == "equivalent":
+        return DecidingP(label="p equiv", value=pair.pvalue_equivalence_holm)
+    adjusted = pair.pvalue_adjusted if isinstance(pair, Pair) else pair.pvalue_holm
+    return DecidingP(label="p diff", value=adjusted)
+
+
 def flip(pair: Pair) -> Pair:
     """The same pair as b against a."""
     return replace(
