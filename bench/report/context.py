@@ -15,10 +15,13 @@ class ReportContext:
         Command line that repeats the analysis; the report omits it if empty.
     related
         Reports to link to: (text, address relative to the report).
+    diagrams
+        Diagrams to add: ``cd`` is the critical-difference diagram of mean ranks.
     """
 
     command: str = ""
     related: tuple[tuple[str, str], ...] = ()
+    diagrams: tuple[str, ...] = ()
 
 
 NO_CONTEXT = ReportContext()

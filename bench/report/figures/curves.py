@@ -17,6 +17,7 @@ from bench.report.figures.canvas import (
     Range,
     add_axes,
     add_title,
+    draw_line,
     draw_marker,
     marked,
     new_figure,
@@ -245,7 +246,8 @@ def _draw_curve(
             linewidth=0,
             gid=optimizer_gid(style.index, f"{panel.part}band"),
         )
-    axes.plot(
+    draw_line(
+        axes,
         xs,
         mean,
         linewidth=1.8,
@@ -269,7 +271,8 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> 
     for (name, style, *_), natural, y in zip(visible, wanted, spread(wanted, 17.0), strict=True):
         edge = box.x1
         start = min(float(at[name][0]), edge) + 6
-        axes.plot(
+        draw_line(
+            axes,
             *to_axes(axes, [start, edge + 6, edge + 13], [natural, natural, y]),
             color=MUTED,
             linewidth=0.7,
