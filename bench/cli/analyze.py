@@ -14,6 +14,7 @@ from bench.cli.options import (
     STANDARD_OUTPUT,
     Command,
     add_comparison_outputs,
+    add_diagrams,
     add_ignored_columns,
     add_number,
     output_files,
@@ -23,7 +24,7 @@ from bench.cli.options import (
     write_text,
 )
 from bench.cli.printing import print_note
-from bench.errors import TableError
+from bench.errors import TableError, UsageError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
 from bench.sweeps.reproduce import NO_TEST
 
@@ -70,7 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     _add_columns(parser.add_argument_group("columns"))
     _add_judging(parser.add_argument_group("judging"))
-    add_comparison_outputs(parser, "the HTML report")
+    add_diagrams(add_comparison_outputs(parser, "the HTML report"))
 
 
 def _add_columns(group: _ActionsContainer) -> None:
@@ -137,12 +138,15 @@ def run(arguments: Namespace) -> int:
     files = output_files({"the JSON": arguments.json, "the report": arguments.html})
     require_outputs(files, *arguments.files)
     refuse_ignored(arguments.ignore_column, _roles(arguments))
+    if arguments.diagrams and arguments.html is None:
+        raise UsageError("--diagrams adds to the HTML report: give --html FILE too")
     request = _sweep_request(arguments) or _table_request(arguments)
     analysis = _analyse(request, arguments)
     if arguments.html is not None:
         from bench import report
 
-        report.write(analysis, arguments.html, report.ReportContext(command=request.command))
+        context = report.ReportContext(command=request.command, diagrams=tuple(arguments.diagrams))
+        report.write(analysis, arguments.html, context)
     if arguments.json is not None:
         write_text(to_json(analysis.comparison), arguments.json)
     is_shown = arguments.json is None or arguments.html is not None

@@ -16,7 +16,7 @@ from bench.cli.converters import (
     up_to,
     win_threshold,
 )
-from bench.cli.options import CORRECTION_HELP, Command
+from bench.cli.options import CORRECTION_HELP, Command, add_diagrams
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.execution import fork_server
 from bench.networks.names import resolve_network
@@ -360,6 +360,7 @@ def _add_mode(group: _ActionsContainer) -> None:
     )
     group.add_argument("--force", action="store_true", help="repeat stored runs")
     group.add_argument("--no-report", action="store_true", help="do not write the HTML report")
+    add_diagrams(group)
     group.add_argument(
         "-q", "--quiet", action="store_true", help="print only errors and the report's path"
     )

@@ -67,7 +67,7 @@ DIGITS = {
     "shape of a marker": (r'<path id="marker-\d" d="[^"]*?\d', "head"),
     "seconds": (r">[\d.]*\d(?=\sm?s</td>)", "Leaderboard, nesterov"),
     "number of seeds": (r'<td class="number" data-sort="20">\d', "Leaderboard, nesterov"),
-    "data block": (r'<script type="application/json".*?"scores":\[\[0\.9\d', "Environment, data bl"),
+    "data block": (r'<script type="application/json".*?"scores":\[\[0\.9\d', "Environment, data"),
     "command": (r"--seed-list 0-1\d", "Reproduce"),
     "environment": (r"<dd>2\.1\d(?=\.0\+cpu)", "Environment, PyTorch"),
     "policy": (r"script-src &#39;sha256-\D*\d", "head"),
@@ -489,6 +489,16 @@ def test_a_check_is_no_look(made: tuple[str, Path]) -> None:
     results = three_seeds(made[1].parent, ("adam", "sgd"))
     assert cli.main(["report", str(results), "--check", "r.html"]) == 1  # of other rows
     assert not (results / "looks.json").exists()
+
+
+def test_a_report_with_a_diagram_is_right(made: tuple[str, Path]) -> None:
+    results = str(three_seeds(made[1].parent, ("adam", "sgd", "momentum")))
+    pages = {}
+    for name, options in (("plain", ()), ("cd", ("--diagrams", "cd"))):
+        assert cli.main(["report", results, "--output", f"{name}.html", *options]) == 0
+        assert cli.main(["report", results, "--check", f"{name}.html"]) == 0
+        pages[name] = Path(f"{name}.html").read_text()
+    assert ['data-figure="ranks"' in page for page in pages.values()] == [False, True]
 
 
 def test_wrong_numbers_are_listed_and_exit_1(made: tuple[str, Path], capsys: Capture) -> None:
