@@ -55,6 +55,8 @@ _ERROR_TICKS = (
 _LOSS_TICKS = tuple(m * 10.0**e for e in range(-6, 7) for m in (1, 1.5, 2, 3, 5, 7))
 #: Beyond this many optimizers names at the line ends would hide each other.
 _MOST_END_LABELS = 12
+#: Names at the line ends have at most this many characters, in the wide and the narrow layout.
+_LABEL_LENGTH = (13, 9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +95,8 @@ def curves_figure(
     analysis where none are given.
     """
     styles = styles or styles_of(analysis)
-    labelled = not layout.narrow and len(analysis.curves) <= _MOST_END_LABELS
-    margin = 124.0 if labelled else 22.0
+    labelled = _LABEL_LENGTH[layout.narrow] if len(analysis.curves) <= _MOST_END_LABELS else 0
+    margin = 29.0 + 7.3 * labelled if labelled else 22.0
     with figure_style():
         height = 440.0
         figure = new_figure(layout.width, 2 * height if layout.narrow else height)
@@ -183,7 +185,7 @@ def _draw_panel(
     analysis: SweepAnalysis,
     styles: Mapping[str, Style],
     over: Over,
-    labelled: bool,
+    labelled: int,
 ) -> None:
     shown = _shown(panel, analysis.curves)
     last = max((x for c in analysis.curves for x in _along(c, over) if x is not None), default=1)
@@ -204,7 +206,7 @@ def _draw_panel(
         axes.axhline(panel.line, color=INK, linewidth=1, dashes=(2, 3), zorder=1.5)
         axes.text(last * 0.012, panel.line, "target", va="bottom", color=MUTED, fontsize=12)
     if labelled:
-        _label_ends(axes, ends)
+        _label_ends(axes, ends, labelled)
     if not ends:
         axes.text(0.5, 0.5, "no finite value", color=MUTED, ha="center", transform=axes.transAxes)
 
@@ -259,8 +261,8 @@ def _draw_curve(
     )
 
 
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> None:
-    """Write names at the ends of the lines, without overlap.
+def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]], most: int) -> None:
+    """Write names of at most `most` characters at the ends of the lines, without overlap.
 
     `ends` are (name, style, x and y of the last value on the axes).
     """
@@ -286,7 +288,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> 
         axes.text(
             x,
             height,
-            elide(clean(name), 13),
+            elide(clean(name), most),
             va="center_baseline",
             fontsize=12.5,
             transform=axes.transAxes,

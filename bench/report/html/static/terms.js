@@ -8,10 +8,11 @@
     tip.textContent = meaning.textContent;
     if (!tip.matches(":popover-open")) tip.showPopover(); // above a dialog, too
     const box = word.getBoundingClientRect();
-    const left = Math.min(box.left, innerWidth - tip.offsetWidth - 8);
+    const left = Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8);
     const above = box.bottom + tip.offsetHeight + 8 > innerHeight;
-    tip.style.left = `${Math.max(8, left)}px`;
-    tip.style.top = `${above ? box.top - tip.offsetHeight - 6 : box.bottom + 6}px`;
+    const top = above ? box.top - tip.offsetHeight - 6 : box.bottom + 6;
+    tip.style.left = `${Math.max(8, left) + scrollX}px`;
+    tip.style.top = `${top + scrollY}px`;
   };
 
   const setUp = (term) => {
@@ -39,6 +40,5 @@
   report.ready(() => {
     document.body.append(tip);
     report.all("[data-term]").forEach(setUp);
-    addEventListener("scroll", hide, { passive: true });
   });
 })();
