@@ -55,8 +55,8 @@ _ERROR_TICKS = (
 _LOSS_TICKS = tuple(m * 10.0**e for e in range(-6, 7) for m in (1, 1.5, 2, 3, 5, 7))
 #: Beyond this many optimizers names at the line ends would hide each other.
 _MOST_END_LABELS = 12
-#: Names at the line ends have at most this many characters, in the wide and the narrow layout.
-_LABEL_LENGTH = (13, 9)
+#: Most characters of names at the line ends, and room for them, in the wide and the narrow layout.
+_END_LABELS = ((13, 124.0), (9, 106.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,9 @@ def curves_figure(
     analysis where none are given.
     """
     styles = styles or styles_of(analysis)
-    labelled = _LABEL_LENGTH[layout.narrow] if len(analysis.curves) <= _MOST_END_LABELS else 0
-    margin = 29.0 + 7.3 * labelled if labelled else 22.0
+    labelled, margin = _END_LABELS[layout.narrow]
+    if len(analysis.curves) > _MOST_END_LABELS:
+        labelled, margin = 0, 22.0
     with figure_style():
         height = 440.0
         figure = new_figure(layout.width, 2 * height if layout.narrow else height)

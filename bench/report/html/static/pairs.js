@@ -168,6 +168,7 @@
       // heads of rows and columns stay in place when the rest scrolls: not under them
       matrix.parentElement.style.scrollPadding = `${corner.offsetHeight}px 0 0 ${corner.offsetWidth}px`;
       button.focus();
+      button.scrollIntoView({ block: "nearest", inline: "nearest" }); // whole, not a part of it
     };
     // the next cell in a direction; the diagonal is jumped over
     const beside = (cell, [down, along]) => {
