@@ -17,7 +17,7 @@ from bench.cli.converters import (
     win_threshold,
 )
 from bench.cli.margins import accuracy_margin
-from bench.cli.options import CORRECTION_HELP, Command
+from bench.cli.options import CORRECTION_HELP, Command, add_diagrams
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.execution import fork_server
 from bench.networks.names import resolve_network
@@ -376,6 +376,7 @@ def _add_mode(group: _ActionsContainer) -> None:
     group.add_argument("--verbose", action="store_true", help="with --dry-run: list the runs too")
     group.add_argument("--force", action="store_true", help="repeat stored runs")
     group.add_argument("--no-report", action="store_true", help="do not write the HTML report")
+    add_diagrams(group)
     group.add_argument(
         "-q", "--quiet", action="store_true", help="print only errors and the report's path"
     )

@@ -28,7 +28,7 @@ from bench.report import (
     runs_figure,
 )
 from bench.report.figures.curves import Over, Spacing, curves_points, spread
-from bench.report.figures.forest import differences_to
+from bench.report.figures.differences import differences_to
 from bench.report.figures.rank import levels_of
 from bench.report.figures.runs import runs_points
 from bench.report.figures.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of

@@ -24,7 +24,7 @@ from bench.storage.files import write_atomically
 
 #: Scripts of the page in this order; each uses only the helpers of page.js.
 SCRIPTS = (
-    *("page.js", "choices.js", "reference.js", "highlight.js"),
+    *("page.js", "terms.js", "choices.js", "highlight.js"),
     *("readings.js", "pairs.js", "downloads.js"),
 )
 

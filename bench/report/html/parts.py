@@ -117,13 +117,16 @@ class Parts:
         title: str,
         description: str,
         locate: Locate | None = None,
+        wide: Layout = WIDE,
     ) -> FigureView:
         """Draw a figure; `locate` returns the places of its readings."""
 
         def drawn(layout: Layout) -> Figure:
             return draw(self.shown, layout, self._styles)
 
-        return figure_view(drawn, name, title=title, description=description, locate=locate)
+        return figure_view(
+            drawn, name, title=title, description=description, locate=locate, wide=wide
+        )
 
 
 def name_view(name: str, style: Style) -> Name:
@@ -141,6 +144,7 @@ def figure_view(
     title: str,
     description: str,
     locate: Locate | None = None,
+    wide: Layout = WIDE,
 ) -> FigureView:
     """Draw a figure in both layouts.
 
@@ -153,5 +157,5 @@ def figure_view(
         svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
         return Markup(svg), points
 
-    (wide, wide_points), (narrow, narrow_points) = drawn(WIDE, "wide"), drawn(NARROW, "narrow")
-    return FigureView(name, wide, narrow, wide_points, narrow_points)
+    (first, first_points), (second, second_points) = drawn(wide, "wide"), drawn(NARROW, "narrow")
+    return FigureView(name, first, second, first_points, second_points)

@@ -29,6 +29,7 @@ class EquivalenceRow:
 class EquivalenceView:
     """Pairs with a small mean difference and the result of their equivalence tests."""
 
+    summary: str
     margin: str
     rows: tuple[EquivalenceRow, ...]
     has_images: bool
@@ -52,8 +53,14 @@ def equivalence_view(parts: Parts) -> EquivalenceView | None:
         for p in comparison.pairs
         if p.mean_difference is not None and abs(p.mean_difference) < margin
     )
+    n_shown = sum(pair.verdict == "equivalent" for pair in comparison.pairs)
+    shown = "pair is" if n_shown == 1 else "pairs are"
+    within = parts.metric.margin(margin)
     return EquivalenceView(
-        margin=parts.metric.margin(margin), rows=rows, has_images=bool(with_images)
+        summary=f"{n_shown} of {len(comparison.pairs)} {shown} equivalent within {within}.",
+        margin=parts.metric.margin(margin),
+        rows=rows,
+        has_images=bool(with_images),
     )
 
 

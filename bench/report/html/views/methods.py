@@ -43,6 +43,8 @@ class MethodsView:
 
     Attributes
     ----------
+    summary, origin
+        One line on the tests, and one on the machine and versions; empty if they are not known.
     declared
         Settings of the comparison and of the workload.
     environment
@@ -67,6 +69,8 @@ class MethodsView:
         Whether a repeated run gives the same result to the last bit.
     """
 
+    summary: str
+    origin: str
     declared: tuple[Fact, ...]
     environment: tuple[Fact, ...]
     variants: tuple[VariantRow, ...]
@@ -85,7 +89,11 @@ def methods_view(parts: Parts) -> MethodsView:
     analysis, comparison = parts.analysis, parts.analysis.comparison
     margin = comparison.parameters.margin
     workload, environment = _facts(analysis.provenance)
+    p = comparison.parameters
     return MethodsView(
+        summary=f"Paired sign-flip tests and {NAMES[p.correction].removeprefix('the ')}, "
+        f"level {fmt.level(comparison.level)}, {fmt.count(comparison.n_family, 'pair')}.",
+        origin=_origin(analysis.provenance),
         declared=(*_declared(parts), *workload),
         environment=environment,
         variants=tuple(_variant_row(parts, variant) for variant in analysis.variants),
@@ -129,7 +137,11 @@ def _declared(parts: Parts) -> tuple[Fact, ...]:
 def _facts(provenance: Provenance) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
     """Facts about the workload, and about the environment."""
     facts = {
-        column: Fact(column_name(column), clean(", ".join(values)) or fmt.MISSING, len(values) > 1)
+        column: Fact(
+            column_name(column),
+            clean(", ".join(map(_grouped, values))) or fmt.MISSING,
+            len(values) > 1,
+        )
         for column, values in provenance.facts
     }
     if not facts:
@@ -139,6 +151,21 @@ def _facts(provenance: Provenance) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
     started = Fact("first run started", fmt.moment(provenance.started_at))
     finished = Fact("last run finished", fmt.moment(provenance.finished_at))
     return workload, (*rest, started, finished)
+
+
+def _grouped(value: str) -> str:
+    """Write a whole number with thousands; a hash of digits has far more."""
+    return f"{int(value):,}" if value.isascii() and value.isdecimal() and len(value) < 12 else value
+
+
+def _origin(provenance: Provenance) -> str:
+    facts = dict(provenance.facts)
+    named = (("PyTorch", "torch_version"), ("Python", "python_version"), ("", "device_name"))
+    return ", ".join(
+        f"{label} {clean(' or '.join(facts[column]))}".strip()
+        for label, column in named
+        if column in facts
+    )
 
 
 def _variant_row(parts: Parts, variant: Variant) -> VariantRow:
