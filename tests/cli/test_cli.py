@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -121,6 +122,24 @@ def test_without_a_command_the_help_is_printed(call_command: CommandCall) -> Non
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.startswith("usage: optimizer-bench ")
     assert "train every optimizer with every seed" in finished.err
+
+
+def test_completions_are_printed_or_what_they_need(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in for shtab: what it prints is its own."""
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    finished = call_command("--print-completion", "bash")
+    assert finished.code == 2
+    assert "needs shtab: pip install 'optimizer-bench[completion]'" in finished.err
+    completed = SimpleNamespace(
+        FILE="files", complete=lambda parser, shell: f"{parser.prog} {shell}"
+    )
+    monkeypatch.setitem(sys.modules, "shtab", completed)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--print-completion", "zsh"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == "optimizer-bench zsh\n"
 
 
 def test_help_wraps_descriptions(
