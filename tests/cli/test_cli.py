@@ -26,6 +26,7 @@ from conftest import SMALL_SWEEP, CommandCall, CommandLine
 
 import bench
 from bench import cli
+from bench.cli import execute
 from bench.cli.arguments import make_parser
 from bench.cli.console import duration
 from bench.cli.sweep import make_spec
@@ -512,6 +513,27 @@ def test_the_time_of_a_variant_that_diverges_at_once_can_be_estimated(
 ) -> None:
     finished = call_command("sweep", *FAST, "--dry-run", "--optimizers", "sgd,sgd[lr=1e9]")
     assert (finished.code, finished.err) == (0, "")
+
+
+def test_a_trial_step_that_takes_long_is_announced_and_limited(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An optimizer that compiles itself at its first step, in place of one that waits."""
+    (call_command.directory / "waiting.py").write_text(
+        "import time, torch\n"
+        "class Waiting(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        time.sleep(600)\n"
+    )
+    monkeypatch.syspath_prepend(str(call_command.directory))
+    monkeypatch.setattr(execute, "ANNOUNCED_AFTER", 0.0)
+    monkeypatch.setattr(execute, "SHORTEST_TRIAL", 0.5)
+    finished = call_command(
+        *("sweep", "--optimizers", "sgd,waiting:Waiting", "--timeout", "0.1", "--dry-run")
+    )
+    assert finished.code == 2
+    assert "note: trying one step of waiting:Waiting: an optimizer that compiles" in finished.err
+    assert "fails: it took longer than the 0.5 seconds of --timeout" in finished.err
 
 
 def test_force_does_stored_runs_again(call_command: CommandCall) -> None:
