@@ -151,14 +151,15 @@ def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[
 
 @contextmanager
 def _telling_what_is_kept(spec: SweepSpec, store: Store) -> Iterator[None]:
-    """Print how many runs are stored if the block is interrupted."""
+    """Add how many runs are stored to the message if the block is interrupted."""
     try:
         yield
     except KeyboardInterrupt:
-        with suppress(BenchError):
-            if store.spec_file.exists():
-                console.print_kept(spec, store.read_rows())
-        raise
+        try:
+            kept = console.kept_runs(spec, store.read_rows()) if store.spec_file.exists() else ""
+        except BenchError:
+            kept = ""
+        raise KeyboardInterrupt(kept) from None
 
 
 def _upcoming_level(spec: SweepSpec, store: Store) -> float:

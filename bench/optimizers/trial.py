@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-#: Entered around each trial of a user's optimizer with the text of the expression, such as to limit its time.
+#: Entered around each trial of a user's optimizer with the text of its expression.
 Watch = Callable[[str], AbstractContextManager[None]]
 _watch: ContextVar[Watch] = ContextVar("watch", default=lambda _text: nullcontext())
 
