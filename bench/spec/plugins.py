@@ -74,8 +74,8 @@ def load_external(name: str, what: str) -> External:
         raise SpecError(f"a user-defined {what} is written module:object, got {name[:120]!r}")
     if match["module"] == "__main__":
         raise SpecError(
-            f"{what} {name!r}: workers cannot import what a script or notebook defines: put it into "
-            f"a file such as mine.py beside it, and write mine:{match['object']}"
+            f"{what} {name!r}: workers cannot import what a script or notebook defines: put it "
+            f"into a file such as mine.py beside it, and write mine:{match['object']}"
         )
     module = _import(match["module"], name, what)
     value: object = module
