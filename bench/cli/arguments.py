@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from bench import __version__
 from bench.cli import analyze, benchmark, compare, listing, report, sweep
+from bench.cli.completion import SHELLS, PrintCompletion
 from bench.cli.options import Command
 from bench.errors import UsageError, close_names
 from bench.sweeps.reproduce import program
@@ -78,6 +79,13 @@ def make_parser() -> Parser:
         description="Compare PyTorch optimizers over many seeds with statistical tests.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        action=PrintCompletion,
+        metavar="SHELL",
+        help=f"print completions for a shell ({', '.join(SHELLS)}); needs the package shtab",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         command.add_arguments(

@@ -133,11 +133,11 @@ def print_nothing_to_do(spec: SweepSpec) -> None:
     print(f"nothing to do: {count(n, 'run')} {'is' if n == 1 else 'are'} stored", flush=True)
 
 
-def print_kept(spec: SweepSpec, rows: pa.Table) -> None:
-    """Print on standard error how many runs of an interrupted sweep are kept."""
+def kept_runs(spec: SweepSpec, rows: pa.Table) -> str:
+    """Say how many runs of an interrupted sweep are kept."""
     finished, plan = finished_keys(rows), spec.plan()
     kept = sum(run.key in finished for run in plan)
-    print(f"\n{kept} of {count(len(plan), 'run')} kept; the same command resumes", file=sys.stderr)
+    return f"{kept} of {count(len(plan), 'run')} kept; the same command resumes"
 
 
 def print_failures(rows: pa.Table) -> None:

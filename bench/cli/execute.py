@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.cli import console, overview
 from bench.cli.config import naming_file
-from bench.cli.printing import printable
+from bench.cli.printing import print_note, printable
 from bench.cli.progress import ProgressCounts, show_progress
 from bench.cli.sweep import make_spec
 from bench.errors import BenchError
 from bench.execution.resources import describe_resources, resolve_execution
+from bench.execution.timeouts import time_limit
+from bench.optimizers.trial import watched
 from bench.spec.model import SweepSpec, whole_sweep_name
 from bench.spec.options import ExecutionOptions
 from bench.storage.files import require_output
@@ -31,10 +35,15 @@ from bench.sweeps.run import SweepEvent, SweepStarted, describe_damage, estimate
 if TYPE_CHECKING:
     from bench.sweeps.load import StoredSweep
 
+#: Seconds after which the trial step of an optimizer is announced.
+ANNOUNCED_AFTER = 10.0
+#: Least time limit of a trial step in seconds: the first step of torch imports its compiler.
+SHORTEST_TRIAL = 60.0
+
 
 def execute(arguments: Namespace) -> int:
     """Run the sweeps that the command line declares; return 1 if any run failed."""
-    with naming_file(arguments):
+    with naming_file(arguments), watched(partial(_announced_and_limited, arguments.timeout)):
         specs = [as_stored(make_spec(arguments, d), arguments) for d in arguments.dataset]
         whole = overview.overall(specs, arguments)
     if arguments.dry_run:
@@ -63,6 +72,22 @@ def as_stored(spec: SweepSpec, arguments: Namespace) -> SweepSpec:
         return spec
     workload = replace(spec.workload, eval_every=stored.workload.eval_every)
     return replace(spec, workload=workload) if workload == stored.workload else spec
+
+
+@contextmanager
+def _announced_and_limited(timeout: float | None, text: str) -> Iterator[None]:
+    """Announce the trial step of an optimizer if it takes long, and limit it by ``--timeout``."""
+    note = f"trying one step of {text}: an optimizer that compiles itself takes a while"
+    timer = threading.Timer(ANNOUNCED_AFTER, print_note, [note])
+    timer.daemon = True
+    timer.start()
+    limit = None if timeout is None else max(timeout, SHORTEST_TRIAL)
+    late = f"it took longer than the {limit} seconds of --timeout, at least {SHORTEST_TRIAL:g}"
+    try:
+        with nullcontext() if limit is None else time_limit(limit, late):
+            yield
+    finally:
+        timer.cancel()
 
 
 def _execution(arguments: Namespace) -> ExecutionOptions:
@@ -126,14 +151,15 @@ def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[
 
 @contextmanager
 def _telling_what_is_kept(spec: SweepSpec, store: Store) -> Iterator[None]:
-    """Print how many runs are stored if the block is interrupted."""
+    """Add how many runs are stored to the message if the block is interrupted."""
     try:
         yield
     except KeyboardInterrupt:
-        with suppress(BenchError):
-            if store.spec_file.exists():
-                console.print_kept(spec, store.read_rows())
-        raise
+        try:
+            kept = console.kept_runs(spec, store.read_rows()) if store.spec_file.exists() else ""
+        except BenchError:
+            kept = ""
+        raise KeyboardInterrupt(kept) from None
 
 
 def _upcoming_level(spec: SweepSpec, store: Store) -> float:

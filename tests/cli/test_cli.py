@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from conftest import DIGITS, SMALL_SWEEP, CommandCall, CommandLine
 
 import bench
 from bench import cli
+from bench.cli import execute
 from bench.cli.arguments import make_parser
 from bench.cli.console import duration
 from bench.cli.sweep import make_spec
@@ -121,6 +123,24 @@ def test_without_a_command_the_help_is_printed(call_command: CommandCall) -> Non
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.startswith("usage: optimizer-bench ")
     assert "train every optimizer with every seed" in finished.err
+
+
+def test_completions_are_printed_or_what_they_need(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in for shtab: what it prints is its own."""
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    finished = call_command("--print-completion", "bash")
+    assert finished.code == 2
+    assert "needs shtab: pip install 'optimizer-bench[completion]'" in finished.err
+    completed = SimpleNamespace(
+        FILE="files", complete=lambda parser, shell: f"{parser.prog} {shell}"
+    )
+    monkeypatch.setitem(sys.modules, "shtab", completed)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--print-completion", "zsh"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == "optimizer-bench zsh\n"
 
 
 def test_help_wraps_descriptions(
@@ -494,6 +514,27 @@ def test_the_time_of_a_variant_that_diverges_at_once_can_be_estimated(
     assert (finished.code, finished.err) == (0, "")
 
 
+def test_a_trial_step_that_takes_long_is_announced_and_limited(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An optimizer that compiles itself at its first step, in place of one that waits."""
+    (call_command.directory / "waiting.py").write_text(
+        "import time, torch\n"
+        "class Waiting(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        time.sleep(600)\n"
+    )
+    monkeypatch.syspath_prepend(str(call_command.directory))
+    monkeypatch.setattr(execute, "ANNOUNCED_AFTER", 0.0)
+    monkeypatch.setattr(execute, "SHORTEST_TRIAL", 0.5)
+    finished = call_command(
+        *("sweep", "--optimizers", "sgd,waiting:Waiting", "--timeout", "0.1", "--dry-run")
+    )
+    assert finished.code == 2
+    assert "note: trying one step of waiting:Waiting: an optimizer that compiles" in finished.err
+    assert "fails: it took longer than the 0.5 seconds of --timeout" in finished.err
+
+
 def test_force_does_stored_runs_again(call_command: CommandCall) -> None:
     assert call_command("sweep", *FAST, "--no-report").code == 0
     (sweep,) = (call_command.directory / "results").iterdir()
@@ -549,7 +590,7 @@ def test_an_interrupted_sweep_refuses_another_keeps_rows_and_leaves_no_process(
         out, err = process.communicate(timeout=240)
         assert process.returncode == code, err
         assert "Traceback" not in err + out
-        kept = re.search(r"^\d+ of 160 runs kept; the same command resumes$", err, re.MULTILINE)
+        kept = re.search(r": interrupted: \d+ of 160 runs kept; the same command resumes\n", err)
         assert bool(kept) == (sent == signal.SIGINT)
         wait_until(lambda: processes_of(process.pid) == [])
     rows = Store(runs.parent).read_rows()

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from conftest import DIGITS, CommandLine, resolve_all
 
 import bench
 from bench.errors import TrainingError
-from bench.execution import train_job
+from bench.execution import train_job, worker_warnings
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext
 from bench.execution.runner import run_plan
@@ -25,6 +26,7 @@ from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.spec.process_state import restored
 from bench.storage.records import FAILED, OK
 from bench.storage.store import Store
+from bench.sweeps.run import logging_warnings
 from bench.tools.fault_injection import TIMINGS
 
 WORKLOAD = Workload(dataset="digits", iterations=20, eval_every=20)
@@ -218,7 +220,8 @@ def test_a_second_interruption_ends_the_program_in_the_same_way(
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(wait)
         _, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (130, "\noptimizer-bench: interrupted\n")
+    kept = r"\noptimizer-bench: interrupted(: 0 of 2 runs kept; the same command resumes)?\n"
+    assert (process.returncode, bool(re.fullmatch(kept, err))) == (130, True), err
     assert workers
     assert not any(map(is_worker_alive, workers))
 
@@ -251,3 +254,31 @@ def is_worker_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_warnings_of_a_worker_come_with_its_events_and_are_logged_once(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stepped(*_: object, **__: object) -> None:
+        warnings.warn("this is\nold", FutureWarning, stacklevel=1)
+        raise ValueError("no")
+
+    worker_warnings.keep_warnings.cache_clear()
+    monkeypatch.setattr(train_job, "is_worker", lambda: True)
+    monkeypatch.setattr(train_job, "train", stepped)
+    context = make_context(tmp_path, arrays)
+    plan = SweepSpec(name="x", optimizers=resolve_all("sgd"), seeds=(0, 1)).plan()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        events = [event for run in plan for event in do_job(Job(runs=(run,)), context)]
+    (text,) = {warning for event in events for warning in event.warnings}
+    assert text.startswith("FutureWarning: this is old (")
+
+    def logged() -> None:
+        with logging_warnings(context.store) as warned:
+            for event in events:
+                warned.update(event.warnings)
+
+    with pytest.warns(UserWarning, match="2 warnings of libraries or user code, 1 of them diff"):
+        logged()
+    assert context.store.warnings_file.read_text() == f"2 times  {text}\n"

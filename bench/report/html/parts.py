@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ from bench.report.figures.svg import inline_svg
 from bench.report.html.selection import best_of
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
-from bench.report.text.sanitize import clean, elide
+from bench.report.text.sanitize import abbreviated, clean, elide
 
 #: Names up to this length stay on one line.
 _UNBROKEN = 16
@@ -100,10 +100,11 @@ class Parts:
         self.nouns = Nouns.of(analysis.comparison.parameters)
         self.blocks = sort_blocks(s.seed for s in analysis.scores)
         self._styles = styles_of(analysis)
+        self._briefs = abbreviated(self._styles, _BRIEF)
 
     def name(self, name: str) -> Name:
         """The displayed form of `name`."""
-        return name_view(name, self._styles[name])
+        return replace(name_view(name, self._styles[name]), brief=clean(self._briefs[name]))
 
     def style(self, name: str) -> Style:
         """Colour and marker of `name`."""
