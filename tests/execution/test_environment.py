@@ -244,11 +244,11 @@ def test_what_measures_workers_needs_them(run_command: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("JOBLIB_MULTIPROCESSING", "false"),
-        ("JOBLIB_START_METHOD", "nonsense"),
-        ("LOKY_MAX_CPU_COUNT", "all"),
-        ("LOKY_MAX_DEPTH", ""),
-        ("LOKY_PICKLER", "no_such_module"),
+        ("JOBLIB_START_METHOD", "nonsense"),  # a ValueError of the import
+        ("LOKY_MAX_CPU_COUNT", "all"),  # of the first call
+        ("LOKY_PICKLER", "no_such_module"),  # an ImportError
+        pytest.param("JOBLIB_MULTIPROCESSING", "false", marks=pytest.mark.long),
+        pytest.param("LOKY_MAX_DEPTH", "", marks=pytest.mark.long),
     ],
 )
 def test_variables_of_joblib_that_it_refuses_are_named(
@@ -364,7 +364,7 @@ def _poison(place: Path) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("room", ["nr_inodes=3", "size=8k"])
+@pytest.mark.parametrize("room", [pytest.param("nr_inodes=3", marks=pytest.mark.long), "size=8k"])
 def test_no_room_for_semaphores_is_one_line(room: str, run_command: CommandLine) -> None:
     if sys.platform != "linux" or os.geteuid():
         pytest.skip("mounts a small /dev/shm, which only root can on Linux")

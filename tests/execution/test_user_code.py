@@ -207,7 +207,7 @@ def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLi
     wait_for(lambda: not any(map(is_worker_alive, workers)))
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.3])
+@pytest.mark.parametrize("pause", [0.0, pytest.param(0.3, marks=pytest.mark.long)])
 def test_a_second_interruption_ends_the_program_in_the_same_way(
     pause: float, run_command: CommandLine
 ) -> None:

@@ -247,20 +247,20 @@ def plain_optimizers(name: str, model: nn.Module) -> list[torch.optim.Optimizer]
     ]
 
 
-def test_a_schedule_changes_neither_weights_nor_order(mnist: DeviceData) -> None:
+def test_a_schedule_changes_neither_weights_nor_order(few: DeviceData) -> None:
     workload = Workload(iterations=30, eval_every=30)
     (plain,), (scheduled,) = (
-        train(workload, variant(text), [4], mnist) for text in ("sgd", "sgd[schedule=step]")
+        train(workload, variant(text), [4], few) for text in ("sgd", "sgd[schedule=step]")
     )
     assert plain.initial_weights_sha256 == scheduled.initial_weights_sha256
     assert plain.data_order_sha256 == scheduled.data_order_sha256
     assert plain.evaluations[-1].test_loss != scheduled.evaluations[-1].test_loss
 
 
-def test_stored_rates_are_those_that_were_used(mnist: DeviceData) -> None:
+def test_stored_rates_are_those_that_were_used(few: DeviceData) -> None:
     used: list[float] = []
     workload = Workload(iterations=250, eval_every=250)
-    stack = Stack(workload, variant("_lion:Lion[lr=0.001,schedule=linear]"), [1], mnist)
+    stack = Stack(workload, variant("_lion:Lion[lr=0.001,schedule=linear]"), [1], few)
     (optimizer,) = stack._steppers[0].optimizers
     assert isinstance(optimizer, torch.optim.Optimizer)
     optimizer.register_step_pre_hook(lambda o, *_: used.append(o.param_groups[0]["lr"]))

@@ -137,10 +137,6 @@ def test_policy_allows_this_style_and_script_and_nothing_else() -> None:
     assert "unsafe" not in policy
 
 
-def test_same_analysis_same_bytes() -> None:
-    assert render(ANALYSES["one seed"](), CONTEXT) == html_of("one seed")
-
-
 @pytest.mark.usefixtures("undrawn")
 def test_size() -> None:
     assert len(html_of("troubled").encode()) < 1_500_000
