@@ -101,6 +101,22 @@ def test_intervals() -> None:
     assert ACCURACY.difference_interval(None, None) == "–"
 
 
+@pytest.mark.parametrize(
+    ("printed", "text"),
+    [
+        (ACCURACY.score_interval(-5.44, 6.94), "[0.00, 100.00]"),
+        (ACCURACY.score_interval(0.9, 1.0092), "[90.00, 100.00]"),
+        (ACCURACY.difference_interval(-5.44, 0.02), "[−100.00, +2.00]"),
+        (TEST_LOSS.score_interval(-5.44, 6.94), "[−5.4400, 6.9400]"),
+        (fmt.level(1 - 0.05 / 6), f"99.17{S}%"),
+        (fmt.level(0.05), f"5{S}%"),
+        (fmt.fixed(12345.678, 1), "12,345.7"),
+    ],
+)
+def test_bounds_levels_and_thousands(printed: str, text: str) -> None:
+    assert printed == text
+
+
 def test_units_and_margins() -> None:
     assert ACCURACY.score_with_unit(0.9762) == f"97.62{S}%"
     assert ACCURACY.score_with_unit(None) == "–"

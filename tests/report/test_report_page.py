@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -19,9 +20,17 @@ import pytest
 from _pages import ANALYSES, empty_figure, figures_from, page_of, undrawn_page_of
 from _sweep_analysis import CONTEXT, HOSTILE, many_recipes, source_recipes, sweep
 
-from bench.analysis.results import Direction, Incident, Look, Provenance, SweepAnalysis
+from bench.analysis.results import (
+    Direction,
+    Incident,
+    Look,
+    Provenance,
+    SweepAnalysis,
+    TargetTreatment,
+)
 from bench.errors import StoreError
 from bench.report import render, write
+from bench.report.context import ReportContext
 from bench.report.html.views.page import PageView, page_view
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY
@@ -449,6 +458,63 @@ def test_pairs_that_one_seed_gets_wrong_come_worst_first(n: int, at_once: int, f
     assert [row.wrong for row in rows] == [f"{n - i} of 20" for i in range(n)]
     sentence = "No pair is ordered the wrong way by any single seed."
     assert (sentence in Page(render(misleading(n))).text) == (n == 0)
+
+
+def with_target(reached: Callable[[TargetTreatment], TargetTreatment]) -> SweepAnalysis:
+    """The times to the target of a sweep, changed."""
+    analysis = sweep(n=4)
+    found = analysis.comparison.time_to_target
+    assert found is not None
+    changed = replace(found, treatments=tuple(map(reached, found.treatments)))
+    return replace(analysis, comparison=replace(analysis.comparison, time_to_target=changed))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_target_that_no_run_reached_has_one_sentence() -> None:
+    nobody = with_target(lambda t: replace(t, n_reached=0, reach_rate=0.0))
+    view = page_view(nobody).reaching
+    assert view is not None
+    assert (view.rows, view.pairs) == ((), ())
+    html = render(nobody).replace(fmt.NBSP, " ")
+    section = re.sub("<[^>]+>", " ", html.split('id="target">')[1].split("</details>")[0])
+    assert " ".join(section.split()) == "No run reached 95 % within 3,000 updates."
+    first = nobody.comparison.treatments[0].name
+    some = with_target(lambda t: replace(t, n_reached=0) if t.name == first else t)
+    rows = {row.name.text: row for row in page_view(some).reaching.rows}
+    assert (rows[first].reached, rows[first].mean) == ("no run reached it", fmt.MISSING)
+    assert all(row.reached[0].isdigit() for name, row in rows.items() if name != first)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_dots_of_several_datasets_are_means() -> None:
+    context = ReportContext(related=(("mnist", "mnist.html"),))
+    assert "the mean over its seeds" in Page(render(sweep(n=3), context)).text
+    assert "the mean over its seeds" not in text_of("source")
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(("df", "printed"), [(9999.0, "9,999"), (18.24, "18.2"), (None, "–")])
+def test_degrees_of_freedom_have_the_digits_that_matter(df: float | None, printed: str) -> None:
+    analysis = sweep(n=4)
+    scope = analysis.comparison.scope
+    assert scope is not None
+    wide = replace(scope, pairs=tuple(replace(p, df=df) for p in scope.pairs))
+    changed = replace(analysis, comparison=replace(analysis.comparison, scope=wide))
+    assert {row.df for row in page_view(changed).scope.leader} == {printed}
+
+
+def test_every_word_with_a_dotted_underline_has_an_explanation() -> None:
+    for case in ("source", "no margin", "one optimizer"):
+        page = Page(undrawn_page_of(case))
+        terms = set(page.values("data-term"))
+        assert terms
+        assert {f"term-{term}" for term in terms} <= set(page.values("id"))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_diagram_of_ranks_is_drawn_on_request() -> None:
+    assert page_view(sweep(n=3)).ranks.figure is None
+    assert page_view(sweep(n=3), ReportContext(diagrams=("cd",))).ranks.figure is not None
 
 
 @pytest.mark.usefixtures("undrawn")

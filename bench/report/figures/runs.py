@@ -229,7 +229,7 @@ def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
     x, y = 10.0, 18.0
     canvas.scatter([x + 2, x + 12, x + 7], [y - 3, y - 1, y + 5], s=30, color=MUTED, alpha=0.7)
     block = Nouns.of(analysis.comparison.parameters).block
-    canvas.text(x + 26, y, f"one run, one {block} each", va="center_baseline", color=MUTED)
+    canvas.text(x + 26, y, f"one dot for each {block}", va="center_baseline", color=MUTED)
     x, y = (10.0, 42.0) if layout.narrow else (210.0, y)
     draw_line(canvas, [x - 4, x + 24], [y, y], color=INK, linewidth=2.2)
     draw_line(canvas, [x + 10], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)

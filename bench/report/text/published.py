@@ -98,7 +98,7 @@ def luck(analysis: SweepAnalysis, treatment: str) -> PublishedRank | None:
 def luck_sentence(analysis: SweepAnalysis) -> tuple[str, ...]:
     """The published run that was the luckiest or the unluckiest; empty without published runs."""
     ranks = {t.name: luck(analysis, t.name) for t in analysis.comparison.treatments}
-    known = {name: rank for name, rank in ranks.items() if rank is not None and rank.n}
+    known = {name: rank for name, rank in ranks.items() if rank is not None and rank.n > 1}
     if not known:
         return ()
     name = max(known, key=lambda n: max(known[n].below, known[n].above) / known[n].n)

@@ -9,6 +9,7 @@ from bench.analysis.results import Pair
 from bench.report.html.parts import Parts
 from bench.report.html.views.pairs import PairRow, pair_row
 from bench.report.text import format as fmt
+from bench.report.text.format import count
 from bench.report.text.nouns import Noun
 
 
@@ -54,11 +55,12 @@ def equivalence_view(parts: Parts) -> EquivalenceView | None:
         if p.mean_difference is not None and abs(p.mean_difference) < margin
     )
     n_shown = sum(pair.verdict == "equivalent" for pair in comparison.pairs)
-    shown = "pair is" if n_shown == 1 else "pairs are"
+    verb = "is" if n_shown == 1 else "are"
     within = parts.metric.margin(margin)
     return EquivalenceView(
-        summary=f"{n_shown} of {len(comparison.pairs)} {shown} equivalent within {within}.",
-        margin=parts.metric.margin(margin),
+        summary=f"{n_shown} of {count(len(comparison.pairs), 'pair')} {verb} equivalent "
+        f"within {within}.",
+        margin=within,
         rows=rows,
         has_images=bool(with_images),
     )

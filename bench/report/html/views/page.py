@@ -156,7 +156,7 @@ def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> P
         ranks=ranks_view(parts, is_drawn="cd" in context.diagrams),
         power=wording.power_sentences(comparison.power, comparison),
         power_summary=_power_summary(parts),
-        is_of_means="mean" in p.value,
+        is_of_means=bool(context.related),
         looks=looks_view(parts),
         incidents=incidents_view(parts),
         methods=methods_view(parts),
