@@ -6,12 +6,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from bench.analysis.results import OMIT_EMPTY
+from bench.analysis.results import OMIT_DEFAULT
 
 #: Control characters, invisible characters and bidirectional controls: they are escaped in JSON.
 _INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -34,9 +34,9 @@ def to_dict(result: object) -> Any:
     if is_dataclass(result) and not isinstance(result, type):
         return {
             name: to_dict(value)
-            for name, is_omitted_empty in _attributes(type(result))
+            for name, omitted in _attributes(type(result))
             for value in (getattr(result, name),)
-            if not is_omitted_empty or value
+            if omitted is MISSING or value != omitted
         }
     if isinstance(result, Mapping):
         return {str(key): to_dict(value) for key, value in result.items()}
@@ -52,9 +52,11 @@ def to_dict(result: object) -> Any:
 
 
 @cache
-def _attributes(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
-    """Return the name of each attribute, and whether it is left out where it is empty."""
-    return tuple((f.name, f.metadata == OMIT_EMPTY) for f in fields(kind))
+def _attributes(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the name of each attribute, and the value with which it is left out."""
+    return tuple(
+        (f.name, f.default if f.metadata == OMIT_DEFAULT else MISSING) for f in fields(kind)
+    )
 
 
 def to_json(result: object, *, indent: int | None = 2) -> str:

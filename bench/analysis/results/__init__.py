@@ -9,11 +9,13 @@ from bench.analysis.results.comparison import Comparison, Look
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
 from bench.analysis.results.parameters import (
     CORRECTIONS,
-    OMIT_EMPTY,
+    OMIT_DEFAULT,
+    TESTS,
     Block,
     Correction,
     Direction,
     Parameters,
+    Test,
     Verdict,
 )
 from bench.analysis.results.runs import (
@@ -48,7 +50,8 @@ from bench.analysis.results.sweep import SweepAnalysis
 
 __all__ = [
     "CORRECTIONS",
-    "OMIT_EMPTY",
+    "OMIT_DEFAULT",
+    "TESTS",
     "Band",
     "BestShare",
     "Block",
@@ -84,6 +87,7 @@ __all__ = [
     "SweepAnalysis",
     "SweepChange",
     "TargetTreatment",
+    "Test",
     "TimeRatio",
     "TimeToTarget",
     "Timing",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
-from bench.analysis.results.parameters import OMIT_EMPTY, Parameters
+from bench.analysis.results.parameters import OMIT_DEFAULT, Parameters
 from bench.analysis.results.secondary import Collapses, Scope, SingleSeed, TimeToTarget
 from bench.analysis.stats.multiplicity import family_size
 
@@ -83,7 +83,7 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     collapses: Collapses
     looks: tuple[Look, ...]
     warnings: tuple[str, ...]
-    notes: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
+    notes: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT)
 
     @property
     def level(self) -> float:

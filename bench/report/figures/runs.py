@@ -214,8 +214,9 @@ def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
     marked = any(published_score(analysis, t.name) for t in analysis.comparison.treatments)
     x, y = 10.0, 18.0
     canvas.scatter([x + 2, x + 12, x + 7], [y - 3, y - 1, y + 5], s=30, color=MUTED, alpha=0.7)
-    block = Nouns.of(analysis.comparison.parameters).block
-    canvas.text(x + 26, y, f"one run, one {block} each", va="center_baseline", color=MUTED)
+    parameters = analysis.comparison.parameters
+    each = f", one {Nouns.of(parameters).block} each" if parameters.is_paired else " each"
+    canvas.text(x + 26, y, f"one run{each}", va="center_baseline", color=MUTED)
     x, y = (10.0, 42.0) if layout.narrow else (220.0, y)
     canvas.plot([x - 4, x + 24], [y, y], color=INK, linewidth=2.2)
     canvas.plot([x + 10], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)
