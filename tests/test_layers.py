@@ -50,7 +50,10 @@ ALLOWED = {
 
 
 def imports_of(file: Path) -> set[str]:
-    """First-level names of bench that a file imports, in functions too."""
+    """First-level names of bench that a file imports, in functions too.
+
+    The version of the package is no import of a name: it exists before anything else.
+    """
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         modules = []
@@ -62,7 +65,7 @@ def imports_of(file: Path) -> set[str]:
             modules = [f"{module}.{a.name}" for a in node.names] if module == "bench" else [module]
         for module in modules:
             top, _, rest = module.partition(".")
-            if top == "bench":
+            if top == "bench" and rest != "__version__":
                 name = rest.partition(".")[0]
                 known = (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()
                 found.add(name if name and known else "__init__")

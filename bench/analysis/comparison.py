@@ -310,6 +310,7 @@ def _compare(
             *paired.notes,
             *notes_on_pairs(pairs, parameters),
         ),
+        table=table,
     )
 
 

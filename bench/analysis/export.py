@@ -11,8 +11,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from bench.analysis.results import OMIT_DEFAULT
+from bench import __version__
+from bench.analysis.results import HIDDEN, OMIT_DEFAULT, Comparison, SweepChange
 
+#: Version of the keys of a comparison in JSON: increased when a key is removed, or changes its type
+#: or meaning.
+SCHEMA_VERSION = 1
 #: Control characters, invisible characters and bidirectional controls: they are escaped in JSON.
 _INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
@@ -54,12 +58,18 @@ def to_dict(result: object) -> Any:
 @cache
 def _attributes(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
     """Return the name of each attribute, and the value with which it is left out."""
-    return tuple(
-        (f.name, f.default if f.metadata == OMIT_DEFAULT else MISSING) for f in fields(kind)
-    )
+    shown = (f for f in fields(kind) if f.metadata != HIDDEN)
+    return tuple((f.name, f.default if f.metadata == OMIT_DEFAULT else MISSING) for f in shown)
 
 
 def to_json(result: object, *, indent: int | None = 2) -> str:
-    """Convert a result dataclass to JSON text that ends in a newline."""
-    text = json.dumps(to_dict(result), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Convert a result dataclass to JSON text that ends in a newline.
+
+    The comparison of a table or of two sweeps begins with the version of its keys and that of this
+    package.
+    """
+    content = to_dict(result)
+    if isinstance(result, Comparison | SweepChange):
+        content = {"schema_version": SCHEMA_VERSION, "optimizer_bench": __version__, **content}
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"

@@ -150,4 +150,4 @@ def _words(name: str) -> str:
 def _names(result: object) -> list[str]:
     if not is_dataclass(result):
         raise TypeError(f"a result must be a dataclass, got a {type(result).__name__}")
-    return [field.name for field in fields(result)]
+    return [field.name for field in fields(result) if "hidden" not in field.metadata]

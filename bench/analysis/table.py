@@ -35,7 +35,7 @@ from bench.analysis.results import Block, Direction
 from bench.analysis.stats.differences import Differences, paired_differences
 from bench.analysis.stats.rounding import FloatArray
 from bench.errors import SpecError, TableError
-from bench.storage.records import DIVERGED, FAILED, OK
+from bench.storage.records import DIVERGED, FAILED, FILE_COLUMN, OK, ROW_COLUMN
 
 _Key = TypeVar("_Key", str, Block)
 
@@ -170,7 +170,7 @@ def pair_up(
     treatments, columns = _positions(names, sorted(set(names)))
     blocks, rows = _positions(keys, sort_blocks(keys))
     if len(np.unique(rows * len(treatments) + columns)) < len(table):
-        _refuse_duplicates(table, treatment, block, names, keys)
+        _refuse_duplicates(table, (treatment, block, value), names, keys)
     table = read_outcomes(table, value).table
     status = _status(table)
     numbers = _numbers(table, value, status, sign_of(direction))
@@ -269,16 +269,29 @@ def _positions(
 
 
 def _refuse_duplicates(
-    table: pd.DataFrame, treatment: str, block: str, names: list[str], keys: list[Block]
+    table: pd.DataFrame, roles: tuple[str, str, str], names: list[str], keys: list[Block]
 ) -> None:
+    treatment, block, _ = roles
     first: dict[tuple[str, Block], int] = {}
     for row, run in enumerate(zip(names, keys, strict=True)):
         if run in first:
             raise TableError(
                 f"{treatment} {run[0]!r} has more than one run for {block} {run[1]!r}: "
                 f"{where(table, first[run])} and {where(table, row)}"
+                f"{_on_differences(table, roles, first[run], row)}"
             )
         first[run] = row
+
+
+def _on_differences(table: pd.DataFrame, roles: tuple[str, str, str], row: int, other: int) -> str:
+    """Return the columns in which two rows of one run differ, with the way out."""
+    columns = [c for c in table.columns if c not in (*roles, FILE_COLUMN, ROW_COLUMN)]
+    rows = (table[columns].iloc[place].astype(str) for place in (row, other))
+    names = [c for c, one, two in zip(columns, *rows, strict=True) if one != two]
+    if not names:
+        return ""
+    option = f"--treatment {roles[0]},{names[0]}"
+    return f"; they differ in {', '.join(names[:3])}: {option} compares the combinations"
 
 
 def _status(table: pd.DataFrame) -> NDArray[np.object_]:

@@ -35,7 +35,7 @@ from bench.cli.pair_tests import (
 from bench.cli.printing import print_note, printable
 from bench.errors import TableError, UsageError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
-from bench.sweeps.reproduce import NO_TEST
+from bench.sweeps.reproduce import NO_TEST, program
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,17 +69,19 @@ _NAMES = {
     **{"json": "the JSON", "html": "the report", "markdown": "the Markdown"},
     **{"latex": "the LaTeX table", "csv": "the CSV"},
 }
-_EXAMPLES = """\
-examples:
-  python scripts/analyze.py results/mnist                     a sweep, as it was declared
-  python scripts/analyze.py mine.csv --value accuracy         columns optimizer, seed, accuracy
-  python scripts/analyze.py a.csv b.parquet --treatment model --block fold --value rmse \\
-      --direction lower --margin 0.01 --html mine.html --json mine.json
-  python scripts/analyze.py mine.csv --value accuracy --unpaired
-                                                              runs that nothing pairs
-  python scripts/analyze.py logs --value test/accuracy --run-names '{treatment}/seed_{block}'
-                                                              TensorBoard's event files
-"""
+_EXAMPLES = (
+    ("results/mnist", "a sweep, as it was declared"),
+    ("mine.csv --value accuracy", "columns optimizer, seed, accuracy"),
+    (
+        "a.csv b.parquet --treatment model --block fold --folds 1/9 --value rmse --direction lower",
+        "any table, here of errors in the folds of a cross-validation",
+    ),
+    ("mine.csv --value accuracy --unpaired", "runs that nothing pairs"),
+    (
+        "logs --value test/accuracy --run-names '{treatment}/seed_{block}'",
+        "TensorBoard's event files",
+    ),
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -181,8 +183,8 @@ def _add_judging(group: _ActionsContainer) -> None:
 
 def analyze_command(arguments: Namespace) -> str:
     """The shortest command line that repeats this analysis."""
-    words = ["python", "scripts/analyze.py", *map(str, arguments.files)]
-    return shlex.join([*words, *repeated_options(arguments, _REPEATED)])
+    words = [*map(str, arguments.files), *repeated_options(arguments, _REPEATED)]
+    return f"{program('analyze')} {shlex.join(words)}"
 
 
 def run(arguments: Namespace) -> int:

@@ -10,6 +10,7 @@ from bench import __version__
 from bench.cli import analyze, benchmark, compare, listing, report, sweep
 from bench.cli.options import Command
 from bench.errors import UsageError
+from bench.sweeps.reproduce import program
 
 COMMANDS: Mapping[str, Command] = {
     "sweep": sweep.COMMAND,
@@ -19,6 +20,10 @@ COMMANDS: Mapping[str, Command] = {
     "compare": compare.COMMAND,
     "benchmark": benchmark.COMMAND,
 }
+
+
+#: Column of the text on an example.
+_EXAMPLE = 48
 
 
 class Parser(ArgumentParser):
@@ -36,6 +41,18 @@ class _Formatter(HelpFormatter):
         return text if is_example else super()._fill_text(text, width, indent)
 
 
+def _example_lines(command: str, examples: Sequence[tuple[str, str]]) -> str | None:
+    """Lay out examples, each with what it does beside it or on the next line."""
+    if not examples:
+        return None
+    lines = ["examples:"]
+    for words, text in examples:
+        line = f"  {program(command)} {words}"
+        is_short = len(line) < _EXAMPLE
+        lines.append(f"{line:<{_EXAMPLE}}{text}" if is_short else f"{line}\n{'':{_EXAMPLE}}{text}")
+    return "\n".join(lines)
+
+
 def make_parser() -> Parser:
     """The parser of all commands."""
     parser = Parser(
@@ -48,9 +65,10 @@ def make_parser() -> Parser:
         command.add_arguments(
             commands.add_parser(
                 name,
+                prog=program(name),
                 help=command.help,
                 description=command.description,
-                epilog=command.examples or None,
+                epilog=_example_lines(name, command.examples),
                 formatter_class=_Formatter,
             )
         )
@@ -62,7 +80,7 @@ def make_sweep_parser() -> Parser:
 
     It raises :class:`argparse.ArgumentError`, which holds the name of the option.
     """
-    parser = Parser(prog="optimizer-bench sweep", exit_on_error=False)
+    parser = Parser(prog=program("sweep"), exit_on_error=False)
     sweep.add_arguments(parser)
     return parser
 

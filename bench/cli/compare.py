@@ -27,18 +27,19 @@ from bench.cli.options import (
 )
 from bench.cli.printing import print_note
 from bench.errors import UsageError
+from bench.sweeps.reproduce import program
 
 if TYPE_CHECKING:
     from bench.analysis import SweepChange
     from bench.sweeps.load import StoredSweep
 
-_EXAMPLES = """\
-examples:
-  python scripts/compare.py results/mnist results/mnist-new-torch
-                                                  did the upgrade change results or speed?
-  python scripts/compare.py before after --fail-if-changed --markdown comment.md
-                                                  in CI: exit code 1 unless shown to be unchanged
-"""
+_EXAMPLES = (
+    ("results/mnist results/mnist-new-torch", "did the upgrade change results or speed?"),
+    (
+        "before after --fail-if-changed --markdown comment.md",
+        "in CI: exit code 1 unless shown to be unchanged",
+    ),
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -86,9 +87,9 @@ def _add_judging(group: _ActionsContainer) -> None:
 
 def compare_command(arguments: Namespace) -> str:
     """The shortest command line that repeats this comparison."""
-    words = ["python", "scripts/compare.py", str(arguments.before), str(arguments.after)]
+    words = [str(arguments.before), str(arguments.after)]
     options = repeated_options(arguments, dict.fromkeys(("alpha", "margin")))
-    return shlex.join([*words, *options])
+    return f"{program('compare')} {shlex.join([*words, *options])}"
 
 
 def run(arguments: Namespace) -> int:

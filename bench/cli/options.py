@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace, _ActionsContainer
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -31,13 +31,14 @@ CORRECTION_HELP = (
 class Command:
     """A command of ``optimizer-bench``: texts of its help, its parser, and its action.
 
-    `run` returns the exit code. It imports what only it needs, so that help and wrong usage are
-    answered without waiting for torch or pandas.
+    `examples` are words of a command line, and what they do. `run` returns the exit code. It
+    imports what only it needs, so that help and wrong usage are answered without waiting for torch
+    or pandas.
     """
 
     help: str
     description: str
-    examples: str = ""
+    examples: Sequence[tuple[str, str]] = ()
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
 

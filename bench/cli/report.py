@@ -20,6 +20,7 @@ from bench.cli.options import (
 from bench.cli.printing import printable
 from bench.errors import StoreError, UsageError
 from bench.storage.files import write_atomically
+from bench.sweeps.reproduce import command_line, programs
 
 if TYPE_CHECKING:
     from bench.analysis import SweepAnalysis
@@ -32,15 +33,12 @@ FORMATS = {"html": ".html", "json": ".json", "markdown": ".md", "csv": ".csv"}
 MAX_MISMATCHES = 20
 #: A check reads reports of at most so many bytes.
 MAX_REPORT = 64_000_000
-_EXAMPLES = """\
-examples:
-  python scripts/report.py results/mnist --open               the page, in your browser
-  python scripts/report.py results/mnist --format markdown --output -
-                                                              for a pull request
-  python scripts/report.py results/mnist --latex table.tex    for a paper
-  python scripts/report.py results/mnist --check reports/mnist.html
-                                                              do its numbers follow from the rows?
-"""
+_EXAMPLES = (
+    ("results/mnist --open", "the page, in your browser"),
+    ("results/mnist --format markdown --output -", "for a pull request"),
+    ("results/mnist --latex table.tex", "for a paper"),
+    ("results/mnist --check reports/mnist.html", "do its numbers follow from the rows?"),
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -175,8 +173,10 @@ def _check(results: Path, page: Path) -> int:
     from bench.sweeps.load import analyse_stored, open_sweep
 
     given, stored = _read_report(page), open_sweep(results)
-    # a page that was written from Python may lack the command
-    command = stored.command if 'id="command"' in given else ""
+    start = next((start for start in programs("sweep") if start in given), None)
+    command = command_line(stored.spec, stored.execution, start=start)
+    if 'id="command"' not in given:  # a page that was written from Python may lack it
+        command = ""
     analysis = analyse_stored(stored, recorded=False)
     found = report.check_report(
         given, report.render(analysis, report.ReportContext(command=command))

@@ -35,22 +35,22 @@ from bench.spec.model import (
 )
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.resampling import parse_resampling
-from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST
+from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST, program
 
 #: Pairs of options that exclude each other.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
 
-_EXAMPLES = """\
-examples:
-  python scripts/sweep.py --seeds 20              the tutorial's eight optimizers, all cores
-  python scripts/sweep.py --seeds 40              later: 20 more seeds; stored runs are kept
-  python scripts/sweep.py --optimizers 'sgd,adam,adam[lr=0.003]'
-                                                  three variants, one with its own learning rate
-  python scripts/sweep.py --seeds 5 --iterations 600
-                                                  a short run, stored as a separate sweep
-  python scripts/sweep.py --seeds 20 --dry-run    list the runs and estimate their time
-  python scripts/sweep.py --config sweep.yaml     read options from a file
-"""
+_EXAMPLES = (
+    ("--seeds 20", "the tutorial's eight optimizers, all cores"),
+    ("--seeds 40", "later: 20 more seeds; stored runs are kept"),
+    (
+        "--optimizers 'sgd,adam,adam[lr=0.003]'",
+        "three variants, one with its own learning rate",
+    ),
+    ("--seeds 5 --iterations 600", "a short run, stored as a separate sweep"),
+    ("--seeds 20 --dry-run", "estimate the time of the runs, and train nothing"),
+    ("--config sweep.yaml", "read options from a file"),
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -145,8 +145,8 @@ def _add_variants(group: _ActionsContainer) -> None:
         metavar="LIST",
         help="names, each with optional arguments, batch_size or learning rate schedule in "
         "brackets, such as sgd,adam[lr=0.003,schedule=cosine]; or your own class: "
-        "mypkg.mymodule:MyOptimizer[lr=0.01] (default: the tutorial's eight; scripts/list.py shows "
-        "all)",
+        "mypkg.mymodule:MyOptimizer[lr=0.01] (default: the tutorial's eight; "
+        f"{program('list')} shows all)",
     )
     variants.add_argument(
         "--preset",

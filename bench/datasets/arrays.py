@@ -29,6 +29,8 @@ _BYTES = "integers 0 to 255"
 _KINDS = {"b": "booleans", "u": _BYTES, "i": _BYTES, "f": "floats"}
 #: Allowed shapes of images by their number of axes.
 _RANKS = {2: "(n, D)", 3: "(n, H, W)", 4: "(n, C, H, W)"}
+#: Usual numbers of channels, by which images (n, H, W, C) are recognised.
+_CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ def checked(arrays: Mapping[str, object], where: str) -> Dataset:
     """Check the arrays of :data:`KEYS` and return them as a dataset; other keys are ignored.
 
     The objects can be anything that numpy converts to arrays. Images are (n, H, W), (n, C, H, W) or
-    flat, (n, D). Boolean pixels become 0 and 255. Labels are integers (n,). Raise SpecError, which
-    names the source `where`, if an array is missing or is not of this form.
+    flat, (n, D); square images of 1, 3 or 4 channels can be (n, H, W, C). Boolean pixels become 0
+    and 255. Labels are integers (n,). Raise SpecError, which names the source `where`, if an array
+    is missing or is not of this form.
     """
     missing = [key for key in KEYS if key not in arrays]
     if missing:
@@ -61,6 +64,8 @@ def checked(arrays: Mapping[str, object], where: str) -> Dataset:
         )
     x_train, y_train, x_test, y_test = (_array(arrays[key], key, where) for key in KEYS)
     _check_alike(x_train, x_test, where)
+    if _is_channels_last(x_train.shape, where):
+        x_train, x_test = (np.moveaxis(images, -1, 1) for images in (x_train, x_test))
     train_labels, test_labels = _labels(y_train, "train", where), _labels(y_test, "test", where)
     for part, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
         if len(images) != len(labels):
@@ -118,6 +123,19 @@ def _check_alike(x_train: NDArray[np.generic], x_test: NDArray[np.generic], wher
             f"{where}: x_train and x_test must hold the same kind of numbers, got "
             f"{x_train.dtype} and {x_test.dtype}"
         )
+
+
+def _is_channels_last(shape: tuple[int, ...], where: str) -> bool:
+    """Return whether images are (n, H, W, C); raise SpecError if they may also be (n, C, H, W)."""
+    if len(shape) < 4 or shape[1] in _CHANNELS or shape[3] not in _CHANNELS:
+        return False
+    is_last, is_first = shape[1] == shape[2], shape[2] == shape[3]
+    if is_last == is_first:
+        raise SpecError(
+            f"{where}: images of shape {shape} can be (n, C, H, W) or (n, H, W, C): transpose them "
+            "to (n, C, H, W) with at most 4 channels, or flatten them to (n, D)"
+        )
+    return is_last
 
 
 def _image_shape(images: NDArray[np.generic]) -> tuple[int, int, int]:

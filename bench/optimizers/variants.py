@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bench.errors import SpecError
-from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.catalogue import CATALOGUE, DEFAULT_OPTIMIZERS
 from bench.optimizers.resolve import resolve, settings
 from bench.optimizers.schedules import parse_schedule
 from bench.optimizers.trial import require_learning_rate
@@ -17,10 +17,12 @@ from bench.spec.expressions import (
     Literal,
     OptimizerExpression,
     Word,
+    is_label,
     parse_optimizers,
     variant_name,
 )
 from bench.spec.model import OptimizerSpec, SweepSpec, Workload
+from bench.spec.plugins import is_external
 
 #: Keys in an expression that are not hyperparameters of the optimizer.
 BATCH_SIZE, SCHEDULE = "batch_size", "schedule"
@@ -58,12 +60,50 @@ def resolve_variant(
 
     The batch size of a variant is None if it equals that of the sweep's `workload`; `n_images`, the
     number of training images, is the largest batch size. Raise SpecError if the name is unknown, or
-    a setting is unknown, invalid, or rejected by torch.
+    a setting is unknown, invalid, or rejected by torch, or the label is the name of an optimizer.
     """
+    if expression.label in {*CATALOGUE, *REGIMES}:
+        raise SpecError(
+            f"{expression.text!r}: {expression.label} is the name of an optimizer of this program: "
+            "choose another one"
+        )
     given = dict(expression.overrides)
     schedule = given.pop(SCHEDULE, None)
     spec = _unscheduled(replace(expression, overrides=given), workload, n_images)
-    return spec if schedule is None else _scheduled(spec, schedule, expression.text)
+    if schedule is not None:
+        spec = _scheduled(spec, schedule, expression.text)
+    return spec if expression.label is None else replace(spec, name=expression.label)
+
+
+def expression_of(spec: OptimizerSpec) -> str:
+    """Return an expression that is resolved to `spec`: its name, or what its label stands for.
+
+    >>> from bench import specify
+    >>> expression_of(specify(optimizers="fast=adam[lr=0.01]").optimizers[0])
+    'fast=adam[lr=0.01]'
+    """
+    if not is_label(spec.name) or spec.name in {*CATALOGUE, *REGIMES}:
+        return spec.name
+    overrides: dict[str, Literal] = {}
+    if spec.batch_size is not None:
+        overrides[BATCH_SIZE] = spec.batch_size
+    if spec.schedule is not None:
+        overrides[SCHEDULE] = Word(parse_schedule(spec.schedule).short)
+    plain, settings_ = _shortest(spec)
+    return f"{spec.name}={variant_name(plain, {**settings_, **overrides})}"
+
+
+def _shortest(spec: OptimizerSpec) -> tuple[str, dict[str, Literal]]:
+    """Return an optimizer's name and the hyperparameters that make it `spec`, the fewest."""
+    own = dict(spec.hyperparameters)
+    if is_external(spec.algorithm):  # its defaults are not known without importing it
+        return spec.algorithm.partition("@")[0], own
+    algorithm = spec.algorithm.removeprefix("torch.optim.")
+    found = []
+    for name in (name for name, entry in CATALOGUE.items() if entry.algorithm == algorithm):
+        defaults = settings(name)
+        found.append((name, {k: v for k, v in own.items() if (k, v) not in defaults.items()}))
+    return min(found, key=lambda name_and_settings: len(name_and_settings[1]))
 
 
 def refuse_endless_warmups(spec: SweepSpec) -> None:

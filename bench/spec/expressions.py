@@ -38,11 +38,15 @@ QUOTED = 120
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerExpression:
-    """Parsed optimizer expression: a name and overrides, not yet resolved."""
+    """Parsed optimizer expression: a name and overrides, not yet resolved.
+
+    `label` is the user's name of the variant; None: its canonical expression is its name.
+    """
 
     text: str
     name: str
     overrides: Mapping[str, Literal]
+    label: str | None = None
 
 
 def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
@@ -55,11 +59,14 @@ def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
     ['sgd', 'adam']
     >>> parse_optimizers("adam[lr=0.003]")[0].overrides
     {'lr': 0.003}
+    >>> parse_optimizers("fast=adam[lr=0.003]")[0].label
+    'fast'
 
     Raises
     ------
     SpecError
-        If an expression is not of the form ``name`` or ``name[key=value,...]``.
+        If an expression is not of the form ``name`` or ``name[key=value,...]``, or the label before
+        it holds other characters than letters, digits, ``.``, ``_`` and ``-``.
     """
     return tuple(_parse_expression(part) for part in _split_outside_brackets(text))
 
@@ -183,16 +190,37 @@ def _split_outside_brackets(text: str) -> list[str]:
     return parts
 
 
+def is_label(name: str) -> bool:
+    """Return whether users may give this name to a variant.
+
+    >>> is_label("adam-fast"), is_label("adam[lr=0.003]"), is_label("mine:Adam")
+    (True, False, False)
+    """
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,39}", name) is not None
+
+
 def _parse_expression(text: str) -> OptimizerExpression:
     match = re.fullmatch(
-        r"\s*([A-Za-z_][\w.:-]*(?:@\w*)?)\s*(?:\[(.*)\])?\s*", text, re.ASCII | re.DOTALL
+        r"\s*(?:([^\[=]*?)\s*=\s*)?([A-Za-z_][\w.:-]*(?:@\w*)?)\s*(?:\[(.*)\])?\s*",
+        text,
+        re.ASCII | re.DOTALL,
     )
     if not match:
         raise SpecError(
-            f"an optimizer is written name or name[key=value,...], got {text[:QUOTED]!r}"
+            "an optimizer is written name or name[key=value,...], or with a name of your own as in "
+            f"fast=adam[lr=0.003], got {text[:QUOTED]!r}"
+        )
+    label = match[1]
+    if label is not None and not is_label(label):
+        raise SpecError(
+            "the name of a variant must be 1 to 40 letters, digits, '.', '_' or '-' and start with "
+            f"a letter, got {label[:QUOTED]!r} in {text[:QUOTED]!r}"
         )
     return OptimizerExpression(
-        text=text.strip(), name=match[1], overrides=parse_overrides(match[2] or "", text.strip())
+        text=text.strip(),
+        name=match[2],
+        overrides=parse_overrides(match[3] or "", text.strip()),
+        label=label,
     )
 
 

@@ -249,6 +249,7 @@ class SweepSpec:
         self._refuse_duplicate_variants()
 
     def _refuse_duplicate_variants(self) -> None:
+        names = [optimizer.name for optimizer in self.optimizers]
         seen: dict[object, str] = {}
         for optimizer in self.optimizers:
             if optimizer.content in seen:
@@ -258,6 +259,11 @@ class SweepSpec:
                     "hyperparameters"
                 )
             seen[optimizer.content] = optimizer.name
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise SpecError(
+                f"every variant must have a name of its own, got {twice[0]!r} for two with "
+                "different settings"
+            )
 
     def plan(self) -> tuple[RunSpec, ...]:
         """Return all runs, seed by seed: a drift of the machine's speed affects all optimizers."""

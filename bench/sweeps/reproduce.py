@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UsageError
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
+from bench.optimizers.variants import expression_of
 from bench.spec.expressions import format_seeds
 from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
 from bench.spec.options import ExecutionOptions
@@ -30,6 +32,27 @@ HEADER = "# What this sweep declares, written by every sweep: changes made here 
 
 
 _OF_WORKLOAD = ("dataset", "network", "iterations", "batch_size", "eval_every", "resample_train")
+
+
+#: Directory of the scripts of a checkout.
+_SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def programs(command: str) -> tuple[str, str]:
+    """Both ways to start a command: as the installed program, and as a script of a checkout."""
+    return f"optimizer-bench {command}", f"python scripts/{command}.py"
+
+
+def program(command: str) -> str:
+    """How to start a command where the user is, for printed command lines.
+
+    It is the installed program where this was started, or where the scripts are not in the current
+    directory.
+    """
+    installed, script = programs(command)
+    is_installed = Path(sys.argv[0]).stem == "optimizer-bench"
+    is_checkout = Path("scripts").resolve() == _SCRIPTS and (_SCRIPTS / f"{command}.py").is_file()
+    return script if is_checkout and not is_installed else installed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +77,7 @@ def declared_settings(
             value=spec.name, default=default_sweep_name(spec.workload, spec.budget)
         ),
         "optimizers": DeclaredSetting(
-            value=tuple(o.name for o in spec.optimizers), default=DEFAULT_OPTIMIZERS
+            value=tuple(map(expression_of, spec.optimizers)), default=DEFAULT_OPTIMIZERS
         ),
     }
     for option in _OF_WORKLOAD:
@@ -86,16 +109,23 @@ def _seed_setting(seeds: tuple[int, ...]) -> dict[str, DeclaredSetting]:
     return {"seed_list": DeclaredSetting(value=format_seeds(seeds))}
 
 
-def command_line(spec: SweepSpec, execution: ExecutionOptions, *, epochs: int | None = None) -> str:
-    """The shortest command line that repeats a sweep."""
-    words = ["python", "scripts/sweep.py"]
+def command_line(
+    spec: SweepSpec,
+    execution: ExecutionOptions,
+    *,
+    epochs: int | None = None,
+    start: str | None = None,
+) -> str:
+    """The shortest command line that repeats a sweep; `start` replaces :func:`program`."""
+    words = []
     for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if (value := setting.value) == setting.default:
             continue
         words.append(f"--{option}")
         if value is not True:
             words.append(",".join(value) if isinstance(value, tuple) else str(value))
-    return shlex.join(words)
+    start = program("sweep") if start is None else start
+    return f"{start} {shlex.join(words)}".rstrip()
 
 
 def options_text(
@@ -106,7 +136,7 @@ def options_text(
     left_out: Collection[str] = (),
 ) -> str:
     """The spec file that declares a sweep, defaults included."""
-    lines = [HEADER, "# To do the sweep again: python scripts/sweep.py --config THIS-FILE"]
+    lines = [HEADER, f"# To do the sweep again: {program('sweep')} --config THIS-FILE"]
     for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if option in left_out:
             continue

@@ -365,7 +365,8 @@ def _at_last_steps(arranged: Arranged, file: Path) -> Arranged:
     step = step_column(columns, roles.step)
     if step is None:
         if roles.step is not None:
-            raise TableError(unknown_column(roles.step, columns, file, "--step"))
+            known = list(table.columns.drop(ROW_COLUMN))
+            raise TableError(unknown_column(roles.step, known, file, "--step"))
         return arranged
     if arranged.sources["block"] == ROW_NUMBERS and table[step].nunique() > 1:
         raise TableError(

@@ -55,6 +55,13 @@ class Roles:
     run_names: RunNames | None = None
     is_paired: bool = True
 
+    def __post_init__(self) -> None:
+        if "" in self.treatment or len(set(self.treatment)) < len(self.treatment):
+            raise TableError(
+                "--treatment must be the name of a column, or different names separated by commas, "
+                f"got {self.treatment_name!r}"
+            )
+
     @property
     def treatment_name(self) -> str:
         """Name of the column of treatments in the arranged table."""

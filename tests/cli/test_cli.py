@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from _stored import few_rows
-from conftest import SMALL_SWEEP, CommandCall, CommandLine
+from conftest import DIGITS, SMALL_SWEEP, CommandCall, CommandLine
 
 import bench
 from bench import cli
@@ -33,11 +33,12 @@ from bench.execution import train_job
 from bench.execution.environment import available_cores, describe_machine
 from bench.spec.options import ExecutionOptions
 from bench.storage.store import Store
-from bench.sweeps.reproduce import command_line
+from bench.sweeps.reproduce import command_line, options_text
 from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
 
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process")
+ROOT = Path(bench.__file__).resolve().parents[1]
+FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process", *DIGITS)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
@@ -156,6 +157,7 @@ SWEEPS = [
     ["--seeds", "20"],
     ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
     ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
+    ["--optimizers", "fast=adam[lr=0.01],gd=batch-gd,s=sgd[batch_size=50,schedule=one-cycle]"],
 ]
 
 
@@ -164,16 +166,47 @@ def test_the_reproduce_command_declares_the_same_sweep(arguments: Sequence[str])
     import shlex
 
     spec = make_spec(make_parser().parse_args(["sweep", *arguments]))
-    words = shlex.split(command_line(spec, ExecutionOptions(device="cpu")))
-    assert words[:2] == ["python", "scripts/sweep.py"]
-    assert make_spec(make_parser().parse_args(["sweep", *words[2:]])) == spec
+    words = shlex.split(command_line(spec, ExecutionOptions(device="cpu"), start=""))
+    assert make_spec(make_parser().parse_args(["sweep", *words])) == spec
 
 
 def test_the_default_command_is_short() -> None:
     spec = make_spec(make_parser().parse_args(["sweep", "--seeds", "20"]))
-    command = "python scripts/sweep.py --seeds 20 --device cpu"
-    assert command_line(spec, ExecutionOptions(device="cpu")) == command
+    command = command_line(spec, ExecutionOptions(device="cpu"), start="x")
+    assert command == "x --seeds 20 --device cpu"
     assert spec.name == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("started", "directory", "expected"),
+    [
+        ("scripts/sweep.py", ROOT, "python scripts/sweep.py"),
+        ("scripts/sweep.py", ROOT / "bench", "optimizer-bench sweep"),
+        ("/usr/bin/optimizer-bench", ROOT, "optimizer-bench sweep"),
+        ("C:/Scripts/optimizer-bench.exe", ROOT, "optimizer-bench sweep"),
+        ("ipykernel_launcher.py", ROOT, "python scripts/sweep.py"),
+        ("ipykernel_launcher.py", ROOT / "bench", "optimizer-bench sweep"),
+    ],
+)
+def test_commands_are_printed_as_they_work_where_the_user_is(
+    started: str,
+    directory: Path,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.chdir(directory)
+    parser = make_parser()
+    spec = make_spec(parser.parse_args(["sweep"]))
+    assert command_line(spec, ExecutionOptions()).startswith(f"{expected} --seeds 20")
+    assert f"# To do the sweep again: {expected} --config" in options_text(spec, ExecutionOptions())
+    with pytest.raises(SystemExit):
+        parser.parse_args(["sweep", "--help"])
+    assert f"usage: {expected} " in (help_text := capsys.readouterr().out)
+    assert f"  {expected} --seeds 40 " in help_text
+    assert cli.main(["sweep", "--seeds", "0"]) == 2
+    assert f"(try {expected} --help)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -184,7 +217,7 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.usefixtures("undrawn")
 class TestSmallSweep:
     """All eight optimizers over three seeds, from the command line to the report."""
 
@@ -216,7 +249,7 @@ class TestSmallSweep:
         assert "margin: 0.002 = 0.2 percentage points\n" in out
         assert "24/24 runs, 0 failed" in out
         assert "report:    reports/small.html" in out
-        assert "reproduce: python scripts/sweep.py --seeds 3 --name small --iterations 60" in out
+        assert "reproduce: optimizer-bench sweep --seeds 3 --name small --dataset digits" in out
         assert "\x1b" not in out
 
     def test_the_report_names_every_optimizer(self, small_sweep: Path) -> None:
@@ -256,7 +289,6 @@ class TestSmallSweep:
         assert printed.code == 0, printed.err
         assert "nesterov" in printed.out
 
-    @pytest.mark.usefixtures("undrawn")
     def test_the_python_of_the_readme_runs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -267,13 +299,13 @@ class TestSmallSweep:
         assert "seeds=20" in code
         monkeypatch.chdir(tmp_path)
         names: dict[str, Any] = {}
-        exec(textwrap.dedent(code).replace("seeds=20", "seeds=2, iterations=20"), names)
+        fast = "seeds=2, iterations=20, dataset='digits'"
+        exec(textwrap.dedent(code).replace("seeds=20", fast), names)
         assert names["comparison"].parameters.k == 3
         assert "rates" in Path("rates.html").read_text()
 
     def test_another_workload_of_the_same_name_is_refused(self, call_small: CommandCall) -> None:
-        arguments = ("--name", "small", "--iterations", "61", "--eval-every", "25")
-        finished = call_small("sweep", *arguments)
+        finished = call_small("sweep", *SMALL_SWEEP, "--name", "small", "--iterations", "61")
         assert finished.code == 2
         assert (
             "iterations=60, this sweep has iterations=61: give this sweep another --name"
@@ -303,7 +335,7 @@ class TestSmallSweep:
 
     def test_a_dry_run_writes_nothing(self, small_sweep: Path, call_small: CommandCall) -> None:
         before = sorted(small_sweep.rglob("*"))
-        arguments = ("--name", "small", *SMALL_SWEEP[:4], "--seeds", "4")
+        arguments = ("--name", "small", *SMALL_SWEEP, "--seeds", "4")
         finished = call_small("sweep", *arguments, "--dry-run")
         assert finished.code == 0, finished.err
         assert "done   sgd  seed 0\n" in finished.out
@@ -319,7 +351,7 @@ class TestSmallSweep:
 def test_a_dry_run_counts_the_seeds_that_the_declared_correction_needs(
     call_command: CommandCall,
 ) -> None:
-    asked = ("sweep", "--seeds", "6", "--dry-run")
+    asked = ("sweep", "--seeds", "6", "--dry-run", *DIGITS)
     by_holm, by_max_t = call_command(*asked), call_command(*asked, "--correction", "max-t")
     assert "seeds:  6, too few" in by_holm.out
     assert "Holm can reject nothing with fewer than 11" in by_holm.out
@@ -342,8 +374,8 @@ def test_a_dry_run_of_a_new_sweep_estimates_its_time(call_command: CommandCall) 
 def test_more_seeds_and_variants_can_be_added(call_command: CommandCall) -> None:
     first = call_command("sweep", *FAST, "--name", "x", "--no-report")
     assert first.code == 0, first.err
-    more = ("--iterations", "20", "--seeds", "3", "--optimizers", "sgd,adam,adam[lr=0.01]")
-    second = call_command("sweep", *more, "--name", "x", "--in-process")
+    more = ("--seeds", "3", "--optimizers", "sgd,adam,adam[lr=0.01]")
+    second = call_command("sweep", *FAST, *more, "--name", "x")
     assert second.code == 0, second.err
     assert "9 runs, 4 done already" in second.out
     rows = Store(call_command.directory / "results/x").read_rows().to_pylist()
@@ -464,7 +496,10 @@ def test_force_does_stored_runs_again(call_command: CommandCall) -> None:
     assert not (call_command.directory / "reports").exists()
 
 
-LONG = ("--iterations", "400", "--seeds", "20", "--n-jobs", "2", "--no-report", "--name", "x")
+LONG = (
+    *("--iterations", "1000", "--seeds", "1000", "--n-jobs", "2", "--no-report", "--name", "x"),
+    *("--optimizers", "sgd", *DIGITS),
+)
 
 
 @contextmanager
@@ -513,8 +548,7 @@ def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: Command
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    one = ("--optimizers", "sgd", "--seeds", "2", "--iterations", "20", "--in-process")
-    process = run_command.start("sweep", *one, "--no-report", "--name", "x", before=ignore)
+    process = run_command.start("sweep", *FAST, "--no-report", "--name", "x", before=ignore)
     runs = run_command.directory / "results/x/runs"
     wait_until(runs.exists)
     for sent in (signal.SIGHUP, signal.SIGINT):

@@ -23,6 +23,7 @@ from bench.cli.compare import compare_command
 from bench.storage.records import SCHEMA
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
+from bench.sweeps.reproduce import program
 
 HOSTILE = "<img src=x onerror=alert(1)>|*b*\n\x1b[31m@you #1 \u202e"
 
@@ -87,7 +88,7 @@ def test_the_same_runs_on_another_day(before: Path, capsys: pytest.CaptureFixtur
     assert [line for line in out if line.startswith("differs:")] == [
         f"differs:   PyTorch: {_torch(before)} before, 9.9 after"
     ]
-    assert out[-1] == "reproduce: python scripts/compare.py before after.parquet"
+    assert out[-1] == "reproduce: optimizer-bench compare before after.parquet"
 
 
 def _torch(sweep: Path) -> str:
@@ -238,7 +239,7 @@ def test_files_are_written_and_neither_sweep_is_touched(
     page = Path("o/c.html").read_text()
     assert "after.parquet: what changed?" in page
     assert page.count("<svg") > 2
-    assert "python scripts/compare.py before after.parquet" in page
+    assert "optimizer-bench compare before after.parquet" in page
     assert "| adam | inconclusive | 3 |" in Path("o/c.md").read_text()
 
 
@@ -305,8 +306,7 @@ def test_the_command_repeats_itself(words: Sequence[str]) -> None:
 
     parse = make_parser().parse_args
     first = parse(["compare", *words, "--json", "x", "--fail-if-changed"])
-    command = shlex.split(compare_command(first))
-    assert command[:2] == ["python", "scripts/compare.py"]
-    again = parse(["compare", *command[2:]])
+    command = shlex.split(compare_command(first).removeprefix(program("compare")))
+    again = parse(["compare", *command])
     question = ("before", "after", "alpha", "margin")
     assert [getattr(again, n) for n in question] == [getattr(first, n) for n in question]

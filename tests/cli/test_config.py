@@ -54,6 +54,7 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
         "optimizers:\n- sgd\n- adam[betas=(0.9,0.99)]",
         ["--optimizers", "sgd,adam[betas=(0.9,0.99)]"],
     ),
+    ("optimizers:\n- fast=adam[lr=0.01]", ["--optimizers", "fast=adam[lr=0.01]"]),
     ('optimizers: [sgd, "adam[lr=0.003]"]', ["--optimizers", "sgd,adam[lr=0.003]"]),
     ("preset: regimes", ["--preset", "regimes"]),
     ("epochs: 3", ["--epochs", "3"]),
@@ -116,8 +117,8 @@ def test_a_file_says_what_the_command_line_says(
         got = getattr(arguments, option)
         if option == "optimizers":
             got, value = (
-                [[o.name, o.overrides] for o in got],
-                [[o.name, o.overrides] for o in value],
+                [[o.label, o.name, o.overrides] for o in got],
+                [[o.label, o.name, o.overrides] for o in value],
             )  # type: ignore[attr-defined]
         assert got == value or option == "config", option
 

@@ -30,6 +30,7 @@ ERRORS = [
     ("sweep --optimizers adam[lr=0.001],adam", "'adam' and 'adam' are both torch.optim.Adam"),
     ("sweep --optimizers adam[lr=x]", "lr must be a number (default 0.001), got 'x'"),
     ("sweep --optimizers adam[lr]", "hyperparameters are written key=value"),
+    ("sweep --optimizers x=sgd,x=adam", "must have a name of its own, got 'x' for two with diff"),
     ("sweep --iterations 0", "--iterations: must be at least 1 and at most 1000000, got 0"),
     ("sweep --batch-size 60001", "--batch-size must be at most 60000"),
     ("sweep -j 0", "-j/--n-jobs: must be at least 1 and at most 1024, or -1 for every core, got 0"),

@@ -57,6 +57,25 @@ def one_line(call: Callable[[], object]) -> str:
     return message
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_may_come_last(channels: int) -> None:
+    given = labelled((16, 16, channels))
+    found = checked(given, "mine")
+    assert found.image_shape == (channels, 16, 16)
+    first = np.moveaxis(given["x_train"], -1, 1)
+    assert (found.train_images == first.reshape(12, -1)).all()
+
+
+@pytest.mark.parametrize("shape", [(12, 16, 3), (16, 3, 3), (3, 8, 4)])
+def test_channels_that_may_be_first_or_last(shape: tuple[int, ...]) -> None:
+    """Images with at most 4 channels in front have them there; other shapes are refused."""
+    if shape != (12, 16, 3):
+        assert checked(labelled(shape), "mine").image_shape == shape
+    else:
+        message = one_line(lambda: checked(labelled(shape), "mine"))
+        assert "(12, 12, 16, 3) can be (n, C, H, W) or (n, H, W, C): transpose them" in message
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "expected"),
     [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.errors import SpecError
-from bench.optimizers.variants import PRESETS, resolve_variant
+from bench.optimizers.variants import PRESETS, expression_of, resolve_variant
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import BUDGETS, OptimizerSpec, SweepSpec, Workload, common_budget
 
@@ -41,8 +43,35 @@ def test_names_of_variants(text: str, name: str, batch_size: int | None, lr: flo
 
 
 @pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        ("fast=adam[lr=0.01]", "fast=adam[lr=0.01]"),
+        (" A.1_b-c = adam[lr=0.001] ", "A.1_b-c=adam"),
+        ("heavy=sgd[momentum=0.9]", "heavy=momentum"),
+        ("gd=batch-gd", "gd=sgd[batch_size=60000]"),
+        ("x=sgd[schedule=cosine(warmup=0.05)]", "x=sgd[schedule=cosine(warmup=0.05)]"),
+        ("lion=_lion:Lion[lr=0.01]", "lion=_lion:Lion[betas=(0.9,0.99),lr=0.01,weight_decay=0.0]"),
+    ],
+)
+def test_users_name_variants(text: str, expression: str) -> None:
+    found = variant(text)
+    label, _, plain = text.partition("=")
+    assert found == replace(variant(plain), name=label.strip())
+    assert expression_of(found) == expression
+    assert variant(expression) == found
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("adam=sgd", "'adam=sgd': adam is the name of an optimizer of this program: choose"),
+        ("batch-gd=sgd", "batch-gd is the name of an optimizer of this program"),
+        ("a b=sgd", "start with a letter, got 'a b' in 'a b=sgd'"),
+        ("0x=sgd", "start with a letter, got '0x'"),
+        ("é=sgd", "start with a letter, got 'é'"),
+        (f"{'x' * 41}=sgd", "must be 1 to 40 letters"),
+        ("=sgd", "start with a letter, got ''"),
+        ("x=y=sgd", "as in fast=adam[lr=0.003], got 'x=y=sgd'"),
         ("sgd[batch_size=0]", "batch_size must be a whole number from 1 to 60000"),
         ("sgd[batch_size=60001]", "the training images, or all, got 60001"),
         ("sgd[batch_size=True]", "or all, got True"),

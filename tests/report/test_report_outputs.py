@@ -376,7 +376,7 @@ Capture = pytest.CaptureFixture[str]
     ("kind", "ending", "beginning"),
     [
         ("html", "html", "<!doctype html>"),
-        ("json", "json", '{\n  "parameters": {'),
+        ("json", "json", '{\n  "schema_version": 1,'),
         ("markdown", "md", "# few: which optimizer?\n"),
         ("csv", "csv", "run_key,optimizer,"),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CommandCall, CommandLine, Finished
+from conftest import DIGITS, CommandCall, CommandLine, Finished
 
 import bench
 from bench.spec.plugins import load_external
@@ -78,6 +78,11 @@ def call_with_mine(
     (call_command.directory / "mine.py").write_text(MINE)
     monkeypatch.syspath_prepend(call_command.directory)
     yield call_command
+    forget_mine()
+
+
+def forget_mine() -> None:
+    """Let the next command import the module anew, as another process would."""
     sys.modules.pop("mine", None)
     load_external.cache_clear()
 
@@ -101,51 +106,54 @@ def test_a_network_that_cannot_be_trained_is_refused_before_anything_is_written(
     assert not (call_with_mine.directory / "results").exists()
 
 
-def test_an_own_optimizer_on_an_own_net(run_command: CommandLine) -> None:
-    source = run_command.directory / "mine.py"
-    source.write_text(MINE)
+def test_an_own_optimizer_on_an_own_net(call_with_mine: CommandCall) -> None:
     command = (
-        *("sweep", "--name", "x", "--seeds", "2", "--network", "mine:net", *LENGTH),
-        *("--optimizers", "sgd,mine:SignDescent[lr=0.01]", "--in-process"),
-        *("--dataset", "digits"),  # few images: evaluating sixty thousand takes most of the time
+        *("sweep", *TWO_SEEDS_HERE, "--network", "mine:net", *DIGITS, "--no-report"),
+        *("--optimizers", "sgd,mine:SignDescent[lr=0.01]"),
     )
-    finished = run_command(*command)
-    assert (finished.code, finished.err.count("Traceback")) == (0, 0), finished.err
-    rows = Store(run_command.directory / "results" / "x").read_rows().to_pylist()
+    finished = call_with_mine(*command)
+    assert (finished.code, finished.err) == (0, "")
+    store = Store(call_with_mine.directory / "results" / "x")
+    rows = store.read_rows().to_pylist()
     assert {row["optimizer"] for row in rows} == {"sgd", "mine:SignDescent[lr=0.01]"}
     assert all(row["network"].startswith("mine:net@") for row in rows)
     by_seed = {(row["seed"], row["initial_weights_sha256"]) for row in rows}
     assert len(by_seed) == 2, "runs of one seed are paired"
-    again = run_command(*command, "--quiet", "--no-report")
+    forget_mine()
+    again = call_with_mine(*command, "--quiet")
     assert again.code == 0, again.err
-    assert Store(run_command.directory / "results" / "x").read_rows().to_pylist() == rows
-    source.write_text(MINE + "# changed\n")
-    changed = run_command(*command)
+    assert store.read_rows().to_pylist() == rows
+    (call_with_mine.directory / "mine.py").write_text(MINE + "# changed\n")
+    forget_mine()
+    changed = call_with_mine(*command)
     assert changed.code == 2, "another source is another network"
     assert "network=mine:net@" in changed.err
 
 
-def test_the_optimizer_and_the_table_of_the_readme(run_command: CommandLine) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_the_optimizer_and_the_table_of_the_readme(call_with_mine: CommandCall) -> None:
+    place = call_with_mine.directory
     readme = (Path(bench.__file__).parents[1] / "README.md").read_text()
     (source,) = re.findall(r"^    # mine\.py\n(?:    .+\n)+", readme, re.M)
-    (run_command.directory / "mine.py").write_text(textwrap.dedent(source))
+    (place / "mine.py").write_text(textwrap.dedent(source))
     (optimizers,) = re.findall(r"--name mine --optimizers '(.+)'", readme)
-    command = ("sweep", "--seeds", "2", "--name", "mine", "--optimizers", optimizers, *LENGTH)
-    finished = run_command(*command, "--dataset", "digits", "--no-report")
+    command = ("sweep", *TWO_SEEDS_HERE, *DIGITS, "--optimizers", optimizers, "--no-report")
+    finished = call_with_mine(*command)
     assert finished.code == 0, finished.err
-    rows = Store(run_command.directory / "results" / "mine").read_rows().to_pylist()
+    rows = Store(place / "results" / "x").read_rows().to_pylist()
     assert {row["optimizer"] for row in rows} == {"adam", "sgd", "mine:SignDescent"}
 
     (table,) = re.findall(r"^    optimizer,seed,accuracy\n(?:    \w+,0,.+\n)+", readme, re.M)
     table = textwrap.dedent(table)
-    (run_command.directory / "mine.csv").write_text(table + "adam,1,0.97\nsgd,1,0.96\n")
+    (place / "mine.csv").write_text(table + "adam,1,0.97\nsgd,1,0.96\n")
     (options,) = re.findall(r"analyze\.py (mine\.csv .+)", readme)
-    analyzed = run_command("analyze", *options.split())
+    analyzed = call_with_mine("analyze", *options.split())
     assert analyzed.code == 0, analyzed.err
-    assert json.loads((run_command.directory / "mine.json").read_text())["parameters"]["k"] == 2
-    assert (run_command.directory / "mine.html").exists()
+    assert json.loads((place / "mine.json").read_text())["parameters"]["k"] == 2
+    assert (place / "mine.html").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_own_optimizer_on_a_convolutional_net_and_own_images(
     call_with_mine: CommandCall,
 ) -> None:
@@ -198,7 +206,7 @@ def test_a_step_may_put_other_tensors_in_the_place_of_ours(call_with_mine: Comma
             "--optimizers",
             optimizers,
         ),
-        "--no-report",
+        *("--no-report", *DIGITS),
     )
     assert finished.code == 0, finished.err
     rows = Store(call_with_mine.directory / "results" / "x").read_rows().to_pylist()
@@ -217,7 +225,7 @@ def require_failed_exits(finished: Finished, results: Path) -> None:
 
 EXITS = (
     *("sweep", "--seeds", "2", "--name", "x", *LENGTH, "--optimizers", "sgd,mine:Exits"),
-    "--no-report",
+    *("--no-report", *DIGITS),
 )
 
 
@@ -235,11 +243,11 @@ def test_an_own_optimizer_that_exits_ends_no_worker(run_command: CommandLine) ->
 
 
 def test_two_base_batch_sizes_do_not_share_a_name(call_command: CommandCall) -> None:
-    first = ("sweep", *TWO_SEEDS_HERE, "--quiet", "--no-report")
+    first = ("sweep", *TWO_SEEDS_HERE, *DIGITS, "--quiet", "--no-report")
     assert call_command(*first, "--optimizers", "sgd").code == 0
     second = call_command(
         *("sweep", "--seeds", "2", "--name", "x", "--in-process", "--batch-size", "200"),
-        *("--iterations", "10", "--eval-every", "5", "--optimizers", "adam"),
+        *("--iterations", "10", "--eval-every", "5", "--optimizers", "adam", *DIGITS),
     )
     assert second.code == 2
     assert "was declared with batch_size=100, this sweep has batch_size=200" in second.err
@@ -255,9 +263,10 @@ def test_an_own_optimizer_that_raises_is_refused_before_the_sweep(
     assert not (call_with_mine.directory / "results").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_variants_with_batch_sizes_of_their_own(call_command: CommandCall) -> None:
     optimizers = "sgd,sgd[batch_size=50],adam[batch_size=25]"
-    command = ("sweep", *TWO_SEEDS_HERE, "--optimizers", optimizers)
+    command = ("sweep", *TWO_SEEDS_HERE, *DIGITS, "--optimizers", optimizers)
     finished = call_command(*command)
     assert finished.code == 0, finished.err
     rows = Store(call_command.directory / "results" / "x").read_rows().to_pylist()

@@ -246,7 +246,7 @@ REFUSED = {
     "no step": (
         CSV,
         ("--value", "accuracy", "--step", "epoch"),
-        "x.csv has no column 'epoch'",
+        "x.csv has no column 'epoch': its columns are optimizer, seed, accuracy",
     ),
     "no number as a step": (
         "optimizer,seed,accuracy,epoch\na,1,.5,1\na,1,.5,last\nb,1,.5,1\n",
@@ -271,6 +271,16 @@ REFUSED = {
     "JSON of another shape": ('{"a": 1}', (), "x.csv is not a table: JSON must hold a list of"),
     "broken JSON": ('[{"a": 1},\n{"a": }]', (), "x.csv is not a table: line 2: Expecting value"),
     "a name twice": ('[{"a": 1, "a": 2}]', (), "an object of the JSON has 'a' twice"),
+    "one column twice": (
+        CSV,
+        ("--treatment", "optimizer,optimizer"),
+        "--treatment must be the name of a column, or different names separated by commas, got",
+    ),
+    "two settings": (
+        "optimizer,lr,seed,accuracy\na,.1,1,.5\na,.2,1,.6\n",
+        ("--value", "accuracy"),
+        "row 1 of x.csv and row 2 of x.csv; they differ in lr: --treatment optimizer,lr compares",
+    ),
     "two results": (
         CSV,
         ("--json", "-", "--csv", "-"),

@@ -14,6 +14,7 @@ import pytest
 from _stored import three_seeds
 from conftest import CommandCall
 
+import bench
 from bench import cli
 from bench.analysis import compare, to_dict
 from bench.tables.read import read_tables
@@ -267,10 +268,10 @@ def test_analyze_any_table(call_command: CommandCall) -> None:
     finished = call_command("analyze", *question, "--json", "out.json", "--html", "out.html")
     assert (finished.code, finished.err) == (0, "")
     assert "Over 7 folds, sgd has the lowest mean rmse (0.95043)." in finished.out
-    assert f"reproduce: python scripts/analyze.py {' '.join(question)}" in finished.out
+    assert f"reproduce: optimizer-bench analyze {' '.join(question)}" in finished.out
     found = json.loads((call_command.directory / "out.json").read_text())
     expected = compare(TABLE, value="accuracy", direction="lower", margin=0.03)
-    renamed = to_dict(expected)
+    renamed = {"schema_version": 1, "optimizer_bench": bench.__version__, **to_dict(expected)}
     renamed["parameters"] |= {"treatment": "model", "block": "fold", "value": "rmse"}
     renamed["warnings"] = found["warnings"]  # they contain names of columns
     del renamed["notes"]  # an accuracy is read as fractions; an rmse needs no note
@@ -285,7 +286,7 @@ def test_analyze_with_max_t(call_command: CommandCall) -> None:
     question = ["mine.csv", "--value", "accuracy", "--correction", "max-t"]
     finished = call_command("analyze", *question, "--json", "out.json", "--html", "out.html")
     assert finished.code == 0, finished.err
-    assert f"reproduce: python scripts/analyze.py {' '.join(question)}" in finished.out
+    assert f"reproduce: optimizer-bench analyze {' '.join(question)}" in finished.out
     found = json.loads((call_command.directory / "out.json").read_text())
     expected = compare(TABLE, value="accuracy", correction="max-t")
     assert found["parameters"]["correction"] == "max-t"

@@ -9,6 +9,7 @@ from bench.analysis.results.comparison import Comparison, Look
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
 from bench.analysis.results.parameters import (
     CORRECTIONS,
+    HIDDEN,
     OMIT_DEFAULT,
     TESTS,
     Block,
@@ -50,6 +51,7 @@ from bench.analysis.results.sweep import SweepAnalysis
 
 __all__ = [
     "CORRECTIONS",
+    "HIDDEN",
     "OMIT_DEFAULT",
     "TESTS",
     "Band",

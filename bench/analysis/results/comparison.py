@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+
+import pandas as pd
 
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
-from bench.analysis.results.parameters import OMIT_DEFAULT, Parameters
+from bench.analysis.results.parameters import HIDDEN, OMIT_DEFAULT, Parameters, Verdict
 from bench.analysis.results.secondary import Collapses, Scope, SingleSeed, TimeToTarget
 from bench.analysis.stats.multiplicity import family_size
 
@@ -70,6 +72,10 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     notes
         Sentences on how the values were read (their unit, and the numbers they were rounded from)
         and on how to read the results. Left out of JSON where empty.
+    table
+        The compared table, for reports. Neither in JSON nor compared.
+
+    ``str(comparison)`` is the ranking as text.
     """
 
     parameters: Parameters
@@ -84,6 +90,36 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     looks: tuple[Look, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT)
+    table: pd.DataFrame | None = field(
+        default=None, repr=False, compare=False, kw_only=True, metadata=HIDDEN
+    )
+
+    def __str__(self) -> str:
+        return str(self.to_frame().to_string(float_format="{:.4g}".format, na_rep=""))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the ranking: one row per treatment, the best mean first.
+
+        The columns are the number of runs `n`, the `mean` with its interval and `std`; and of the
+        difference of the treatment minus the first one, `difference`, the adjusted p-values of a
+        difference and of equivalence, and the `verdict` on the treatment. NaN is an undefined
+        number.
+        """
+        against = {pair.b: pair for pair in self.pairs if pair.a == self.treatments[0].name}
+        rows = {
+            t.name: {
+                **{"n": t.n, "mean": t.mean, "ci_low": t.ci_low, "ci_high": t.ci_high},
+                "std": t.std,
+                **(_minus_first(against[t.name]) if t.name in against else {}),
+            }
+            for t in self.treatments
+        }
+        frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(self.parameters.treatment)
+        return frame.astype({name: float for name in frame if name not in ("n", "verdict")})
+
+    def pairs_to_frame(self) -> pd.DataFrame:
+        """Return all pairs, one row each, with the attributes of :class:`Pair` as columns."""
+        return pd.DataFrame(map(asdict, self.pairs))
 
     @property
     def level(self) -> float:
@@ -104,3 +140,15 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     def n_common(self) -> int:
         """Largest number of common blocks of any pair; 0 without a pair."""
         return max((pair.n for pair in self.pairs), default=0)
+
+
+def _minus_first(pair: Pair) -> dict[str, float | str | None]:
+    """Return what the ranking shows of a pair, from the point of view of its second treatment."""
+    reverse: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+    difference = pair.mean_difference
+    return {
+        "difference": None if difference is None else -difference,
+        "pvalue": pair.pvalue_adjusted,
+        "pvalue_equivalence": pair.pvalue_equivalence_holm,
+        "verdict": reverse.get(pair.verdict, pair.verdict),
+    }

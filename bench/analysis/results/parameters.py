@@ -10,6 +10,8 @@ from bench.words import spoken
 
 #: Metadata of fields that JSON leaves out where they have their default.
 OMIT_DEFAULT = {"omit_default": True}
+#: Metadata of fields that neither JSON nor notebooks show.
+HIDDEN = {"hidden": True}
 #: Whether higher or lower values are better.
 Direction = Literal["higher", "lower"]
 #: Name of a block: usually a seed, in other tables a number or a text.

@@ -6,7 +6,8 @@ import csv
 import io
 import re
 
-from bench.analysis.results import SweepAnalysis
+from bench.analysis.results import Comparison, SweepAnalysis
+from bench.report.context import described
 from bench.report.text.sanitize import clean
 
 #: Text that a spreadsheet takes as a formula (OWASP, CSV injection), including wide forms of the
@@ -15,12 +16,13 @@ _FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|[' ]*[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
 
 
-def rows_csv(analysis: SweepAnalysis) -> str:
+def rows_csv(results: SweepAnalysis | Comparison) -> str:
     """Write all rows with a header after RFC 4180: lines end in CRLF, unknown values are empty.
 
     Numbers have all digits. Text that a spreadsheet would take as a formula gets a leading
     apostrophe.
     """
+    analysis = described(results)
     sink = io.StringIO()
     writer = csv.writer(sink)  # its default dialect is that of RFC 4180
     writer.writerow(map(_inert, analysis.runs.columns))

@@ -6,6 +6,7 @@ import re
 
 from bench.analysis.correction import NAMES
 from bench.analysis.results import Comparison, SweepAnalysis
+from bench.report.context import described
 from bench.report.text import format as fmt
 from bench.report.text.format import MINUS, MISSING, NBSP
 from bench.report.text.lines import LeaderLine, PairLine, leader_lines, lines_against_leader
@@ -42,11 +43,12 @@ _LIGATURES = "-,"
 _ALIGNMENT = "rlrrrlrrr"
 
 
-def latex_table(analysis: SweepAnalysis) -> str:
+def latex_table(results: SweepAnalysis | Comparison) -> str:
     """Write a table of all treatments with their letters and their differences to the first.
 
     The text is UTF-8; names in non-Latin scripts need LuaLaTeX or XeLaTeX.
     """
+    analysis = described(results)
     comparison = analysis.comparison
     against = lines_against_leader(comparison)
     rows = (_row(line, against.get(line.name)) for line in leader_lines(analysis))

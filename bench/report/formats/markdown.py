@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 from bench.analysis.correction import NAMES
 from bench.analysis.results import Comparison, SweepAnalysis, SweepChange
-from bench.report.context import NO_CONTEXT, ReportContext
+from bench.report.context import NO_CONTEXT, ReportContext, described
 from bench.report.formats.markdown_syntax import code_block, escape, paragraph, table
 from bench.report.text import format as fmt
 from bench.report.text.change import change_rows, change_verdict, fact_rows
@@ -18,8 +18,9 @@ from bench.report.text.procedures import procedure_of, with_article
 from bench.report.text.wording import headline
 
 
-def markdown(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> str:
+def markdown(results: SweepAnalysis | Comparison, context: ReportContext = NO_CONTEXT) -> str:
     """Write the verdict, the leaderboard, all pairs and their origin; ends in a newline."""
+    analysis = described(results)
     comparison = analysis.comparison
     nouns = Nouns.of(comparison.parameters)
     blocks = (

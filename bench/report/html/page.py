@@ -17,8 +17,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.analysis.results import SweepAnalysis
-from bench.report.context import NO_CONTEXT, ReportContext
+from bench.analysis.results import Comparison, SweepAnalysis
+from bench.report.context import NO_CONTEXT, ReportContext, described
 from bench.report.html.views.page import page_view
 from bench.storage.files import write_atomically
 
@@ -29,9 +29,9 @@ SCRIPTS = (
 )
 
 
-def render(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> str:
-    """Render the report of `analysis` as HTML."""
-    return fill("report.html.j2", page_view(analysis, context))
+def render(results: SweepAnalysis | Comparison, context: ReportContext = NO_CONTEXT) -> str:
+    """Render the report of a sweep, or of the comparison of any table, as HTML."""
+    return fill("report.html.j2", page_view(described(results), context))
 
 
 def fill(template: str, page: object) -> str:
@@ -59,8 +59,10 @@ def fill(template: str, page: object) -> str:
     return html if html.endswith("\n") else html + "\n"
 
 
-def write(analysis: SweepAnalysis, path: Path | str, context: ReportContext = NO_CONTEXT) -> None:
-    """Write the report of `analysis` to `path` by an atomic write.
+def write(
+    results: SweepAnalysis | Comparison, path: Path | str, context: ReportContext = NO_CONTEXT
+) -> None:
+    """Write the report of a sweep, or of the comparison of any table, by an atomic write.
 
     Missing parent directories are created.
 
@@ -69,7 +71,7 @@ def write(analysis: SweepAnalysis, path: Path | str, context: ReportContext = NO
     StoreError
         If the file cannot be written.
     """
-    write_atomically(render(analysis, context).encode(), Path(path))
+    write_atomically(render(results, context).encode(), Path(path))
 
 
 @cache
