@@ -203,7 +203,7 @@ def _without_value(runs: _Runs) -> Iterator[str]:
         yield (
             f"{runs.treatment.name}: {count(runs.infinite, 'diverged run')} "
             f"{'has' if runs.infinite == 1 else 'have'} no {runs.parameters.value}. A t test "
-            "cannot rank them worst, as the paired sign-flip test does: pairs with them are not "
+            "cannot rank diverged runs worst, as the paired sign-flip test does: its pairs are not "
             "testable."
         )
 

@@ -102,7 +102,10 @@ def _measured(
             for both, values in zip(names, samples, strict=True)
         ]
     common = [paired.common(a, b) for a, b in columns]
-    n_tested = max(1, sum(len(x) > 1 for x, _ in common))  # no test with one block
+    is_tested = [len(x) > 1 for x, _ in common]  # no test with one block
+    if parameters.test != "sign-flip":
+        is_tested = [bool(paired.differences(a, b).moments.std) for a, b in columns]
+    n_tested = max(1, sum(is_tested))
     return [
         measure_pair(
             both,
