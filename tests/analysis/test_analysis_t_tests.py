@@ -122,7 +122,7 @@ PAIRED_ONLY = (
 
 def test_unpaired_results_hold_nothing_that_needs_pairs() -> None:
     comparison = unpaired(SAMPLES)
-    assert comparison.omnibus is comparison.single_seed is comparison.scope is None
+    assert (comparison.omnibus, comparison.single_seed, comparison.scope) == (None,) * 3
     assert set(vars(comparison.power).values()) == {None}
     assert {t.mean_rank for t in comparison.treatments} == {None}
     assert {getattr(p, name) for p in comparison.pairs for name in PAIRED_ONLY} == {None}
@@ -259,12 +259,12 @@ def test_a_published_example_of_the_corrected_test() -> None:
 
 def test_folds_have_no_results_that_need_independent_blocks() -> None:
     comparison = of_folds({**FOLDS, "c": noisy(0.95, 10, 9)})
-    assert comparison.omnibus is comparison.single_seed is comparison.scope is None
+    assert (comparison.omnibus, comparison.single_seed, comparison.scope) == (None,) * 3
     assert comparison.time_to_target is None
     for pair in comparison.pairs:
         assert pair.pvalue_t is pair.pvalue_wilcoxon is pair.win_rate_low is pair.a12_low is None
         assert pair.seeds_needed is pair.seeds_needed_equivalence is None
-        assert pair.win_rate is not None and pair.dz is not None
+        assert None not in (pair.win_rate, pair.dz)
     assert {rate.ci_low for rate in comparison.collapses.treatments} == {None}
 
 
