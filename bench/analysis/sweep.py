@@ -161,7 +161,11 @@ def describe_runs(
         ranks=rank_diagram(comparison.treatments, comparison.omnibus, p.alpha),
         variants=variants,
         scores=_scores(table, p.value),
-        curves=learning_curves(table, order, alpha=p.alpha) if _has(table, CURVE_COLUMNS) else (),
+        curves=(
+            learning_curves(table, order, alpha=p.alpha, resampling_ratio=p.resampling_ratio)
+            if _has(table, CURVE_COLUMNS)
+            else ()
+        ),
         rates=rate_curves(table, variants) if _has(table, ("iterations", *RATE_COLUMNS)) else (),
         timings=_timings(table, order) if _has(table, SECONDS) else (),
         time_ratios=(

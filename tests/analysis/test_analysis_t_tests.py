@@ -238,6 +238,26 @@ def test_the_mean_of_folds_has_a_corrected_interval() -> None:
         assert (treatment.ci_low, treatment.ci_high) == pytest.approx((low, high))
 
 
+def test_learning_curves_of_folds_have_corrected_bands() -> None:
+    runs = long_table(FOLDS)
+    evaluations = {
+        **{"eval_iterations": [[5]] * 20, "eval_test_loss": [[0.1]] * 20},
+        **{
+            "eval_train_loss": [[0.1]] * 20,
+            "eval_test_accuracy": [[x] for x in runs.test_accuracy],
+        },
+    }
+    table = runs.assign(**evaluations)
+    found = describe_runs(
+        table, compare(table, test="corrected-t", resampling_ratio=RATIO), name="x"
+    )
+    for curve, treatment in zip(found.curves, found.comparison.treatments, strict=True):
+        assert (curve.test_accuracy.low, curve.test_accuracy.high) == (
+            (treatment.ci_low,),
+            (treatment.ci_high,),
+        )
+
+
 def test_a_published_example_of_the_corrected_test() -> None:
     """scikit-learn's user guide, "Statistical comparison of models using grid search".
 
