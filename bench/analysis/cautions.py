@@ -15,7 +15,12 @@ from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import smallest_pvalue
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.table import PairedTable
-from bench.words import count, plural, spoken
+from bench.words import count, plural, singular, spoken
+
+#: With fewer runs in a sample, Welch's test depends on the distribution of the runs.
+FEW_RUNS = 10
+#: Words in the names of columns of folds.
+_FOLDS = frozenset({"fold", "split", "cv"})
 
 
 def cautions(
@@ -38,11 +43,13 @@ def cautions(
     collapsed = tuple(_collapsed(rate) for rate in collapses.treatments if rate.collapsed)
     return (
         *_too_few_blocks(parameters, pairs, power, n_family, looks[-1].level),
+        *_undeclared_folds(parameters),
+        *_few_runs(parameters, treatments),
         *_overspent(parameters, looks),
-        *_outside_the_family(pairs),
+        *_outside_the_family(parameters, pairs),
         *(
             sentence
-            for caution in (_diverged, _missing, _outliers, _constant)
+            for caution in (_diverged, _without_value, _missing, _outliers, _constant)
             for r in runs
             for sentence in caution(r)
         ),
@@ -54,9 +61,10 @@ def cautions(
 class _Runs:
     """Runs of one treatment, for its warnings.
 
-    `converged` holds the values of the runs that did not diverge; `blocks` counts all blocks,
-    `complete` those in which no treatment is missing. `fractions`: the scores are accuracies as
-    fractions.
+    `converged` holds the values of the runs that did not diverge; `blocks` counts all blocks (of
+    independent samples, the rows of the treatment), `complete` those in which no treatment is
+    missing. `infinite` counts the diverged runs without a value. `fractions`: the scores are
+    accuracies as fractions.
     """
 
     treatment: Treatment
@@ -64,6 +72,7 @@ class _Runs:
     sign: int
     blocks: int
     complete: int
+    infinite: int
     fractions: bool
     parameters: Parameters
 
@@ -76,8 +85,11 @@ class _Runs:
             treatment=treatment,
             converged=values[~np.isnan(values) & ~paired.diverged[:, column]],
             sign=paired.sign,
-            blocks=len(paired.blocks),
+            blocks=len(paired.blocks)
+            if paired.is_paired
+            else int((paired.cells[:, column] >= 0).sum()),
             complete=len(paired.complete),
+            infinite=int(np.isinf(values).sum()),
             fractions=scale_of(parameters.value, paired.values) == 1,
             parameters=parameters,
         )
@@ -100,6 +112,7 @@ def _too_few_blocks(
         yield (
             f"No pair can be tested: no pair has more than {count(common, block)} in common, and "
             f"the variation between runs cannot be estimated from one run; {needed}."
+            + (f" {_NO_COMMON_BLOCK}" if not common else "")
         )
     elif common < power.seeds_to_reject:
         yield (
@@ -116,6 +129,35 @@ def _too_few_blocks(
         )
 
 
+_NO_COMMON_BLOCK = (
+    "Runs that were never meant to be paired are independent samples: analyze --unpaired compares "
+    "them by Welch's t test (in Python: test='welch')."
+)
+
+
+def _undeclared_folds(parameters: Parameters) -> Iterator[str]:
+    words = {singular(word) for word in parameters.block.lower().replace("_", " ").split()}
+    if parameters.test == "sign-flip" and words & _FOLDS:
+        block = spoken(parameters.block)
+        yield (
+            f"If each {block} is a part of a cross-validation, or another split of one dataset, "
+            f"its training data are shared with other {plural(block)}, and the p-values here are "
+            "too small. analyze --folds TEST/TRAIN, such as 1/9 for ten folds, uses the corrected "
+            "resampled t test (in Python: test='corrected-t')."
+        )
+
+
+def _few_runs(parameters: Parameters, treatments: tuple[Treatment, ...]) -> Iterator[str]:
+    sizes = [t.n for t in treatments if t.n]
+    if not parameters.is_paired and sizes and min(sizes) < FEW_RUNS:
+        least, most = min(sizes), max(sizes)
+        runs = count(most, "run") if least == most else f"{least} to {count(most, 'run')}"
+        yield (
+            f"Few runs ({runs} of each {spoken(parameters.treatment)}): Welch's test assumes "
+            f"approximately normal means, which fewer than {FEW_RUNS} runs do not ensure."
+        )
+
+
 def _overspent(parameters: Parameters, looks: tuple[Look, ...]) -> Iterator[str]:
     now = looks[-1]
     if now.spent > parameters.alpha * (1 + 1e-9):
@@ -128,13 +170,14 @@ def _overspent(parameters: Parameters, looks: tuple[Look, ...]) -> Iterator[str]
         )
 
 
-def _outside_the_family(pairs: tuple[Pair, ...]) -> Iterator[str]:
+def _outside_the_family(parameters: Parameters, pairs: tuple[Pair, ...]) -> Iterator[str]:
+    common = " in common" if parameters.is_paired else ""
+    why = "have too few runs in common for a p-value"
+    if parameters.test != "sign-flip":
+        why = f"have too few runs{common}, no variation, or a diverged run without a value"
     tested = sum(pair.pvalue is not None for pair in pairs)
     if 0 < tested < len(pairs):
-        yield (
-            f"Holm's family has {tested} of {len(pairs)} pairs: "
-            "the others have too few runs in common for a p-value."
-        )
+        yield (f"Holm's family has {tested} of {len(pairs)} pairs: the others {why}.")
 
 
 def _diverged(runs: _Runs) -> Iterator[str]:
@@ -155,17 +198,31 @@ def _diverged(runs: _Runs) -> Iterator[str]:
         yield f"{start}: none converged; {of_all}."
 
 
+def _without_value(runs: _Runs) -> Iterator[str]:
+    if runs.infinite and runs.parameters.test != "sign-flip":
+        yield (
+            f"{runs.treatment.name}: {count(runs.infinite, 'diverged run')} "
+            f"{'has' if runs.infinite == 1 else 'have'} no {runs.parameters.value}. A t test "
+            "cannot rank diverged runs worst, as the paired sign-flip test does: its pairs are not "
+            "testable."
+        )
+
+
 def _missing(runs: _Runs) -> Iterator[str]:
     failed, absent = runs.treatment.n_failed, runs.blocks - runs.treatment.n
     reasons = [f"{failed} failed"] if failed else []
     reasons += [f"{absent - failed} missing"] if absent > failed else []
     if reasons:
+        p = runs.parameters
         friedman = f", and Friedman's test uses the {runs.complete} that all have"
-        yield (
-            f"{runs.treatment.name}: {' and '.join(reasons)} of {count(runs.blocks, 'run')}; each "
-            f"of its pairs uses the {plural(spoken(runs.parameters.block))} that both sides have"
-            f"{friedman if runs.parameters.k > 2 else ''}."
+        used = (
+            f"each of its pairs uses the {plural(p.unit)} that both sides have"
+            f"{friedman if p.k > 2 and p.test == 'sign-flip' else ''}"
+            if p.is_paired
+            else "its pairs use the others"
         )
+        of_runs = f"{' and '.join(reasons)} of {count(runs.blocks, 'run')}"
+        yield f"{runs.treatment.name}: {of_runs}; {used}."
 
 
 def _outliers(runs: _Runs) -> Iterator[str]:
@@ -183,10 +240,14 @@ def _outliers(runs: _Runs) -> Iterator[str]:
 
 
 def _collapsed(rate: CollapseRate) -> str:
+    interval = (
+        ""
+        if rate.ci_low is None or rate.ci_high is None
+        else f": between {_percent(rate.ci_low)} and {_percent(rate.ci_high)} of its runs do"
+    )
     return (
         f"{rate.name}: {rate.collapsed} of {count(rate.n, 'run')} collapsed (diverged, or far "
-        f"worse than the others): between {_percent(rate.ci_low or 0.0)} and "
-        f"{_percent(rate.ci_high or 0.0)} of its runs do. Verdicts of its pairs depend on how many "
+        f"worse than the others){interval}. Verdicts of its pairs depend on how many "
         "collapses these seeds happened to have."
     )
 

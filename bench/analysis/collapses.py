@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.results import CollapsePair, CollapseRate, Collapses
+from bench.analysis.results import CollapsePair, CollapseRate, Collapses, Parameters
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_pvalue
 from bench.analysis.stats.rounding import FloatArray, significant
@@ -44,14 +44,18 @@ MIN_RUNS = 5
 _OF_HALF = 1.638
 
 
-def collapses(
-    paired: PairedTable, order: Sequence[str], margin: float | None, alpha: float
-) -> Collapses:
-    """Return the collapse rates of the treatments in this order; intervals at 1 - `alpha`."""
+def collapses(paired: PairedTable, order: Sequence[str], parameters: Parameters) -> Collapses:
+    """Return the collapse rates of the treatments in this order; intervals at 1 - alpha.
+
+    Rates are compared only where independent blocks pair the runs, and runs of folds, which are not
+    independent, have no interval.
+    """
     columns = [paired.treatments.index(name) for name in order]
     ran = ~np.isnan(paired.values[:, columns])
-    collapsed = collapsed_runs(paired, margin)[:, columns]
-    both = list(combinations(range(len(order)), 2)) if collapsed.any() else []
+    collapsed = collapsed_runs(paired, parameters.margin)[:, columns]
+    is_tested = collapsed.any() and parameters.test == "sign-flip"
+    both = list(combinations(range(len(order)), 2)) if is_tested else []
+    alpha = None if parameters.test == "corrected-t" else parameters.alpha
     outcomes = np.where(ran, collapsed, np.nan)
     # McNemar's exact test is the sign-flip test of differences of -1, 0 and 1
     differences = (outcomes[:, i] - outcomes[:, j] for i, j in both)
@@ -91,10 +95,13 @@ def _upper_quartile_and_scale(values: FloatArray) -> tuple[float, float]:
     return float(np.quantile(known, 0.75)), _OF_HALF * float(np.quantile(deviations, 0.75))
 
 
-def _rate(name: str, n: int, collapsed: int, alpha: float) -> CollapseRate:
-    """Return Clopper and Pearson's interval, and the upper limit of a one-sided interval."""
-    if not n:
-        return CollapseRate(name=name, n=0, collapsed=0)
+def _rate(name: str, n: int, collapsed: int, alpha: float | None) -> CollapseRate:
+    """Return Clopper and Pearson's interval, and the upper limit of a one-sided interval.
+
+    Without `alpha` there are none.
+    """
+    if not n or alpha is None:
+        return CollapseRate(name=name, n=n, collapsed=collapsed, rate=collapsed / n if n else None)
 
     def upper(tail: float) -> float:
         return float(special.betaincinv(collapsed + 1, n - collapsed, 1 - tail))

@@ -9,7 +9,10 @@ The procedure is fixed before the data are seen; no test is chosen from the data
 3. rank within blocks and compute Friedman's test, for information
    (:mod:`~bench.analysis.stats.omnibus`);
 4. test every pair by the exact sign-flip permutation test
-   (:mod:`~bench.analysis.stats.permutation`);
+   (:mod:`~bench.analysis.stats.permutation`), or, if declared, by Welch's t test of independent
+   samples (:mod:`~bench.analysis.stats.welch`) or the corrected resampled t test of folds
+   (:mod:`~bench.analysis.stats.resampled`); these two leave out the steps that need independent
+   pairs of runs (3, 8, 9, 10, tests of 12);
 5. adjust the p-values of all pairs by Holm's step-down method
    (:mod:`~bench.analysis.stats.multiplicity`), or, if declared, by step-down max-T
    (:mod:`~bench.analysis.stats.max_t`);
@@ -44,9 +47,10 @@ from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.correction import blocks_to_reject
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
-from bench.analysis.remarks import Needed, notes_on_pairs, with_remarks
+from bench.analysis.remarks import Needed, note_on_test, notes_on_pairs, with_remarks
 from bench.analysis.results import (
     CORRECTIONS,
+    TESTS,
     Comparison,
     Correction,
     Direction,
@@ -54,6 +58,7 @@ from bench.analysis.results import (
     Pair,
     Parameters,
     Power,
+    Test,
 )
 from bench.analysis.scope import scope
 from bench.analysis.single_seed import single_seed
@@ -84,8 +89,10 @@ def compare(
     planned_looks: int | None = 1,
     win_threshold: float | None = None,
     correction: Correction = "holm",
+    test: Test = "sign-flip",
+    resampling_ratio: float | None = None,
 ) -> Comparison:
-    """Compare treatments that were run on the same blocks.
+    """Compare treatments that were run on the same blocks, or independently.
 
     Parameters
     ----------
@@ -123,6 +130,13 @@ def compare(
         Adjustment of the p-values for the number of pairs, declared before the results are seen:
         ``"holm"``, or ``"max-t"``, which can reject with fewer blocks but assumes more (see
         :mod:`bench.analysis.stats.max_t`).
+    test
+        Test of every pair. ``"welch"``: the runs are independent samples and not paired, and the
+        column `block` is optional. ``"corrected-t"``: the blocks are folds of a cross-validation or
+        other splits of one dataset, which share training data. Both go with Holm's method only.
+    resampling_ratio
+        Number of test examples over that of training examples of a fold, 1 / (k - 1) for k folds;
+        only for ``"corrected-t"``, which needs it.
 
     Returns
     -------
@@ -134,8 +148,8 @@ def compare(
     TableError
         If the table cannot be compared: see :func:`bench.analysis.table.pair_up`.
     SpecError
-        If `alpha`, `margin`, `target`, `win_threshold`, `direction` or `correction` is not
-        allowed.
+        If `alpha`, `margin`, `target`, `win_threshold`, `direction`, `correction`, `test` or
+        `resampling_ratio` is not allowed.
 
     Notes
     -----
@@ -144,7 +158,9 @@ def compare(
     it is `equivalent` where Holm's p-value of the equivalence test is at most the level, and
     `inconclusive` where it is not. A pair with at least two common blocks and only zero differences
     is `identical`; any other pair with fewer than three common blocks is `not testable`. With fewer
-    blocks than Holm's method needs, pairs are `inconclusive` and there is a warning.
+    blocks than Holm's method needs, pairs are `inconclusive` and there is a warning. With the t
+    tests, a pair whose t is undefined is `not testable`: where a diverged run has no value, and
+    where both sides are constant. Independent samples are `identical` where all values are equal.
 
     Examples
     --------
@@ -161,6 +177,8 @@ def compare(
     check_alpha(alpha)
     _check_level("target", target)
     check_win_threshold(win_threshold)
+    check_correction(correction)
+    check_test(test, resampling_ratio, correction, win_threshold)
     table = prepared(table)
     paired = pair_up(
         table,
@@ -168,11 +186,11 @@ def compare(
         block=column_name("block", block),
         value=column_name("value", value),
         direction=direction,
+        is_paired=test != "welch",
     )
     if isinstance(margin, str) and margin == "default":
         margin = default_margin(str(value), paired.values)
     check_margin(margin)
-    check_correction(correction)
     parameters = Parameters(
         alpha=alpha,
         margin=margin,
@@ -184,6 +202,8 @@ def compare(
         k=len(paired.treatments),
         win_threshold=win_threshold,
         correction=correction,
+        test=test,
+        resampling_ratio=resampling_ratio,
     )
     taken = _checked_looks(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
     next_level = look_level(len(taken) + 1, alpha, planned_looks)
@@ -232,6 +252,27 @@ def check_correction(correction: str) -> None:
         raise SpecError(f"correction must be {' or '.join(CORRECTIONS)}, got {brief(correction)}")
 
 
+def check_test(
+    test: str, ratio: float | None, correction: str, win_threshold: float | None
+) -> None:
+    """Raise SpecError unless `test` is one of :data:`TESTS` and goes with the other settings."""
+    if not isinstance(test, str) or test not in TESTS:
+        raise SpecError(f"test must be {', '.join(TESTS[:-1])} or {TESTS[-1]}, got {brief(test)}")
+    if ratio is not None and not (_is_number(ratio) and 0 < ratio < math.inf):
+        raise SpecError(f"resampling_ratio must be positive and finite, got {brief(ratio)}")
+    if (ratio is not None) != (test == "corrected-t"):
+        raise SpecError(
+            f"test 'corrected-t' needs resampling_ratio, and no other test has one, got test "
+            f"{test!r} and resampling_ratio {ratio}"
+        )
+    if test != "sign-flip" and correction != "holm":
+        raise SpecError(f"test {test!r} goes with correction 'holm' only, got {correction!r}")
+    if test != "sign-flip" and win_threshold is not None:
+        raise SpecError(
+            f"win_threshold needs test 'sign-flip', got {test!r} and win_threshold {win_threshold}"
+        )
+
+
 def _compare(
     table: pd.DataFrame,
     paired: PairedTable,
@@ -241,31 +282,36 @@ def _compare(
     target: float,
 ) -> Comparison:
     level = looks[-1].level
-    treatments = leaderboard(paired, parameters.alpha)
+    is_exact = parameters.test == "sign-flip"
+    treatments = leaderboard(paired, parameters.alpha, parameters.resampling_ratio)
     order = [t.name for t in treatments]
     pairs = compare_pairs(paired, order, parameters, level, next_level)
     power = _power(pairs, parameters, sum(t.n > 0 for t in treatments), level, next_level)
     looks = (*looks[:-1], replace(looks[-1], rejected=rejected_pairs(pairs)))
     pairs = with_standing(pairs, looks)
-    collapsed = collapses(paired, order, parameters.margin, parameters.alpha)
+    collapsed = collapses(paired, order, parameters)
     n_tests = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
     needed = Needed.of(parameters.correction, n_tests, level, next_level)
     pairs = with_remarks(pairs, parameters, needed, collapsed)
     return Comparison(
         parameters=parameters,
         treatments=treatments,
-        omnibus=omnibus(block_ranks(paired.complete, paired.sign)),
+        omnibus=omnibus(block_ranks(paired.complete, paired.sign)) if is_exact else None,
         pairs=pairs,
         power=power,
-        single_seed=single_seed(paired, order, pairs, parameters.alpha),
+        single_seed=single_seed(paired, order, pairs, parameters.alpha) if is_exact else None,
         time_to_target=time_to_target(
             table, paired, parameters, target=target, level=level, next_level=next_level
         ),
-        scope=scope(table, paired, pairs, parameters, level),
+        scope=scope(table, paired, pairs, parameters, level) if is_exact else None,
         collapses=collapsed,
         looks=looks,
         warnings=cautions(paired, parameters, treatments, pairs, power, looks, collapsed),
-        notes=(*paired.notes, *notes_on_pairs(pairs, parameters.correction)),
+        notes=(
+            *note_on_test(parameters),
+            *paired.notes,
+            *notes_on_pairs(pairs, parameters),
+        ),
         table=table,
     )
 
@@ -277,7 +323,9 @@ def _power(
     level: float,
     next_level: float,
 ) -> Power:
-    """Compute what the largest number of common blocks can show."""
+    """Compute what the largest number of common blocks can show by the sign-flip test."""
+    if parameters.test != "sign-flip":
+        return Power(smallest_pvalue=None, seeds_to_reject=None, minimum_detectable_dz=None)
     n_tests = family_size([pair.pvalue for pair in pairs], n_treatments)
     power = seed_sufficiency(max((pair.n for pair in pairs), default=0), n_tests, level)
     if power.seeds_to_reject is not None:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench.analysis.columns import is_list, require_columns
 from bench.analysis.results import Band, LearningCurve
+from bench.analysis.stats.resampled import resampled
 from bench.analysis.stats.student import Moments, t_interval
 
 CURVE_COLUMNS = ("eval_iterations", "eval_test_accuracy", "eval_test_loss", "eval_train_loss")
@@ -23,28 +24,36 @@ BATCH_SIZE_COLUMN = "batch_size"
 
 
 def learning_curves(
-    table: pd.DataFrame, treatments: Sequence[str], *, alpha: float = 0.05
+    table: pd.DataFrame,
+    treatments: Sequence[str],
+    *,
+    alpha: float = 0.05,
+    resampling_ratio: float | None = None,
 ) -> tuple[LearningCurve, ...]:
     """Return one curve per treatment that has evaluations, in the order of `treatments`.
 
     `table` has one row per run with `optimizer` and the list columns :data:`CURVE_COLUMNS`, null
     for a run without evaluations. Without :data:`SECONDS_COLUMN`, curves have no seconds. The
-    pointwise t intervals have level 1 - `alpha`. Raise TableError if a column is missing.
+    pointwise t intervals have level 1 - `alpha`, and are corrected for folds with
+    `resampling_ratio` (:mod:`bench.analysis.stats.resampled`). Raise TableError if a column is
+    missing.
     """
     require_columns(table, ("optimizer", *CURVE_COLUMNS))
     evaluated = table[table["eval_iterations"].map(is_list)]
     names = evaluated["optimizer"].astype(str)
     return tuple(
-        _learning_curve(name, evaluated[names == name], alpha)
+        _learning_curve(name, evaluated[names == name], alpha, resampling_ratio)
         for name in treatments
         if (names == name).any()
     )
 
 
-def _learning_curve(name: str, evaluated: pd.DataFrame, alpha: float) -> LearningCurve:
+def _learning_curve(
+    name: str, evaluated: pd.DataFrame, alpha: float, ratio: float | None
+) -> LearningCurve:
     iterations = sorted({int(i) for run in evaluated["eval_iterations"] for i in run})
     accuracy, test_loss, train_loss = (
-        _band(evaluated["eval_iterations"], evaluated[column], iterations, alpha)
+        _band(evaluated["eval_iterations"], evaluated[column], iterations, (alpha, ratio))
         for column in CURVE_COLUMNS[1:]
     )
     return LearningCurve(
@@ -73,10 +82,17 @@ def _seconds(evaluated: pd.DataFrame, iterations: Sequence[int]) -> tuple[float 
     return tuple(float(np.median(values[i])) if values[i] else None for i in iterations)
 
 
-def _band(at: pd.Series, series: pd.Series, iterations: Sequence[int], alpha: float) -> Band:
+def _band(
+    at: pd.Series,
+    series: pd.Series,
+    iterations: Sequence[int],
+    of_interval: tuple[float, float | None],
+) -> Band:
+    """Return means with t intervals; `of_interval` holds alpha and the ratio of folds."""
+    alpha, ratio = of_interval
     values = _at_evaluations(at, series)
     moments = [Moments.of(np.array(values[iteration])) for iteration in iterations]
-    intervals = [t_interval(m, alpha) for m in moments]
+    intervals = [t_interval(resampled(m, ratio), alpha) for m in moments]
     return Band(
         mean=tuple(m.mean for m in moments),
         low=tuple(interval.low for interval in intervals),

@@ -6,13 +6,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from bench import __version__
-from bench.analysis.results import HIDDEN, OMIT_EMPTY, Comparison, SweepChange
+from bench.analysis.results import HIDDEN, OMIT_DEFAULT, Comparison, SweepChange
 
 #: Version of the keys of a comparison in JSON: increased when a key is removed, or changes its type
 #: or meaning.
@@ -38,9 +38,9 @@ def to_dict(result: object) -> Any:
     if is_dataclass(result) and not isinstance(result, type):
         return {
             name: to_dict(value)
-            for name, is_omitted_empty in _attributes(type(result))
+            for name, omitted in _attributes(type(result))
             for value in (getattr(result, name),)
-            if not is_omitted_empty or value
+            if omitted is MISSING or value != omitted
         }
     if isinstance(result, Mapping):
         return {str(key): to_dict(value) for key, value in result.items()}
@@ -56,10 +56,10 @@ def to_dict(result: object) -> Any:
 
 
 @cache
-def _attributes(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
-    """Return the name of each attribute, and whether it is left out where it is empty."""
+def _attributes(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the name of each attribute, and the value with which it is left out."""
     shown = (f for f in fields(kind) if f.metadata != HIDDEN)
-    return tuple((f.name, f.metadata == OMIT_EMPTY) for f in shown)
+    return tuple((f.name, f.default if f.metadata == OMIT_DEFAULT else MISSING) for f in shown)
 
 
 def to_json(result: object, *, indent: int | None = 2) -> str:

@@ -12,13 +12,16 @@ from bench.analysis.stats.omnibus import block_ranks
 from bench.analysis.table import PairedTable
 
 
-def leaderboard(paired: PairedTable, alpha: float) -> tuple[Treatment, ...]:
+def leaderboard(
+    paired: PairedTable, alpha: float, resampling_ratio: float | None = None
+) -> tuple[Treatment, ...]:
     """Return all treatments: best mean first, then undefined means, treatments without a run last.
 
     A mean is undefined where a run diverged and has no value. Such treatments are ordered by the
     share of these runs, then by the median.
 
-    Intervals have level 1 - `alpha`; ranks are within complete blocks.
+    Intervals have level 1 - `alpha`; ranks are within complete blocks. With `resampling_ratio` the
+    blocks are folds, and intervals are corrected (:mod:`bench.analysis.stats.resampled`).
     """
     ranks = block_ranks(paired.complete, paired.sign)
     mean_ranks = ranks.mean(axis=0).tolist() if len(ranks) else [None] * ranks.shape[1]
@@ -30,6 +33,7 @@ def leaderboard(paired: PairedTable, alpha: float) -> tuple[Treatment, ...]:
             n_failed=int(paired.failed[:, i].sum()),
             mean_rank=mean_ranks[i],
             alpha=alpha,
+            resampling_ratio=resampling_ratio,
         )
         for i, name in enumerate(paired.treatments)
     ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +18,34 @@ from bench.analysis.stats.max_t import MaxT, max_t
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import monte_carlo_error, sign_flip_test
 from bench.analysis.stats.power import seeds_for_equivalence, seeds_needed_each
+from bench.analysis.stats.resampled import resampled
 from bench.analysis.stats.rounding import FloatArray
-from bench.analysis.stats.student import posterior_shares, t_interval, t_pvalue, tost_pvalue
+from bench.analysis.stats.student import (
+    Moments,
+    posterior_shares,
+    t_interval,
+    t_pvalue,
+    t_statistic,
+    tost_pvalue,
+)
+from bench.analysis.stats.welch import MeanDifference
 from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
 from bench.analysis.table import PairedTable, sign_of
 
 #: With two blocks the p-value of the sign-flip test is 1/2 or 1: it depends only on whether both
 #: signs agree. With three or more it also depends on the sizes of the differences.
 MIN_BLOCKS_FOR_VERDICT = 3
+#: Results of a pair that have no meaning for independent samples.
+_NOT_PAIRED: Mapping[str, Any] = dict.fromkeys(
+    (
+        *("pvalue_t", "pvalue_wilcoxon", "dz", "gz", "win_rate", "win_rate_low", "win_rate_high"),
+        *("correlation", "seeds_needed"),
+    )
+)
+#: Results of a pair that would be too certain for folds, which share training data.
+_NOT_RESAMPLED: Mapping[str, Any] = dict.fromkeys(
+    ("pvalue_t", "pvalue_wilcoxon", "win_rate_low", "win_rate_high", "a12_low", "a12_high")
+)
 
 
 def compare_pairs(
@@ -40,22 +61,8 @@ def compare_pairs(
     level 1 - `parameters.alpha`; `level` is the family-wise level of the verdicts, and `next_level`
     that of the next look, for the seeds needed (by default the same).
     """
-    column = {name: i for i, name in enumerate(paired.treatments)}
     names = list(combinations(order, 2))
-    common = [paired.common(column[a], column[b]) for a, b in names]
-    n_tested = max(1, sum(len(x) > 1 for x, _ in common))  # no test with one block
-    differences = [paired.differences(column[a], column[b]) for a, b in names]
-    pairs = [
-        measure_pair(
-            both,
-            values,
-            differences=d,
-            parameters=parameters,
-            single_level=level / n_tested,
-            n_tests=n_tested,
-        )
-        for both, values, d in zip(names, common, differences, strict=True)
-    ]
+    pairs = _measured(paired, names, parameters, level)
     pairs = _adjusted(pairs, paired, parameters)
     equivalence = holm([pair.pvalue_equivalence for pair in pairs])
     wins = holm([pair.pvalue_wins for pair in pairs])
@@ -68,11 +75,58 @@ def compare_pairs(
         )
         for pair, q, w in zip(pairs, equivalence, wins, strict=True)
     ]
+    if parameters.test != "sign-flip":
+        return tuple(map(_testable, judged))
+    column = {name: i for i, name in enumerate(paired.treatments)}
     stds = [
-        d.moments.std if pair.verdict == "inconclusive" else None
-        for d, pair in zip(differences, judged, strict=True)
+        paired.differences(column[pair.a], column[pair.b]).moments.std
+        if pair.verdict == "inconclusive"
+        else None
+        for pair in judged
     ]
     return _with_seeds_needed(judged, stds, parameters, level, next_level or level)
+
+
+def _measured(
+    paired: PairedTable, names: Sequence[tuple[str, str]], parameters: Parameters, level: float
+) -> list[Pair]:
+    """Measure all pairs by the declared test; their simultaneous intervals hold together."""
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    columns = [(column[a], column[b]) for a, b in names]
+    if not parameters.is_paired:
+        samples = [(paired.runs_of(a), paired.runs_of(b)) for a, b in columns]
+        n_tested = sum(_gap(*values).pvalue() is not None for values in samples)
+        single_level = level / max(1, n_tested)
+        return [
+            measure_samples(both, values, parameters=parameters, single_level=single_level)
+            for both, values in zip(names, samples, strict=True)
+        ]
+    common = [paired.common(a, b) for a, b in columns]
+    is_tested = [len(x) > 1 for x, _ in common]  # no test with one block
+    if parameters.test != "sign-flip":
+        is_tested = [bool(paired.differences(a, b).moments.std) for a, b in columns]
+    n_tested = max(1, sum(is_tested))
+    return [
+        measure_pair(
+            both,
+            values,
+            differences=paired.differences(a, b),
+            parameters=parameters,
+            single_level=level / n_tested,
+            n_tests=n_tested,
+        )
+        for both, values, (a, b) in zip(names, common, columns, strict=True)
+    ]
+
+
+def _testable(pair: Pair) -> Pair:
+    """Return a pair of a t test; it is not testable where t is undefined.
+
+    That is the case where a diverged run has no value, and where all values are constant.
+    """
+    if pair.pvalue is not None or pair.verdict == "identical":
+        return pair
+    return replace(pair, verdict="not testable")
 
 
 def _with_seeds_needed(
@@ -166,13 +220,15 @@ def measure_pair(
     sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
     d = differences
     moments = d.moments
-    interval, simultaneous = t_interval(moments, alpha), t_interval(moments, single_level)
+    spread = resampled(moments, parameters.resampling_ratio)
+    interval, simultaneous = t_interval(spread, alpha), t_interval(spread, single_level)
     wins = effects.win_rate(d.values, sign)
     wilson = effects.wilson_interval(wins, d.n, alpha)
     a12_interval = effects.a12_interval(x, y, sign, alpha)
-    posterior, threshold = posterior_shares(moments, margin), parameters.win_threshold
-    test = sign_flip_test(d.units, d.slack, n_tests)
-    return Pair(
+    posterior, threshold = posterior_shares(spread, margin), parameters.win_threshold
+    is_exact = parameters.test == "sign-flip"
+    test = sign_flip_test(d.units, d.slack, n_tests) if is_exact else None
+    pair = Pair(
         a=a,
         b=b,
         n=d.n,
@@ -186,7 +242,7 @@ def measure_pair(
         pvalue_holm=None,
         pvalue_t=t_pvalue(moments),
         pvalue_wilcoxon=wilcoxon_pvalue(d.values),
-        pvalue_equivalence=None if margin is None else tost_pvalue(moments, -margin, margin),
+        pvalue_equivalence=None if margin is None else tost_pvalue(spread, -margin, margin),
         pvalue_equivalence_holm=None,
         dz=effects.cohen_dz(moments),
         gz=effects.hedges_gz(moments),
@@ -207,6 +263,64 @@ def measure_pair(
         pvalue_draws=None if test is None else test.draws,
         pvalue_standard_error=None if test is None else test.standard_error,
     )
+    if is_exact:
+        return pair
+    return replace(
+        pair, statistic=t_statistic(spread, 0.0), pvalue=t_pvalue(spread), **_NOT_RESAMPLED
+    )
+
+
+def measure_samples(
+    names: tuple[str, str],
+    values: tuple[FloatArray, FloatArray],
+    *,
+    parameters: Parameters,
+    single_level: float,
+) -> Pair:
+    """Compute :func:`measure_pair` of two independent samples by Welch's t test.
+
+    `values` are the runs of a and of b, of shapes (n_a,) and (n_b,), without NaN.
+    """
+    (a, b), (x, y) = names, values
+    sign, margin, gap = sign_of(parameters.direction), parameters.margin, _gap(x, y)
+    interval, simultaneous = gap.interval(parameters.alpha), gap.interval(single_level)
+    return Pair(
+        a=a,
+        b=b,
+        n=min(len(x), len(y)),
+        n_a=len(x),
+        n_b=len(y),
+        mean_difference=gap.difference,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        simultaneous_ci_low=simultaneous.low,
+        simultaneous_ci_high=simultaneous.high,
+        statistic=gap.difference / gap.error if gap.difference is not None and gap.error else None,
+        pvalue=gap.pvalue(),
+        pvalue_holm=None,
+        pvalue_equivalence=None if margin is None else gap.equivalence_pvalue(-margin, margin),
+        pvalue_equivalence_holm=None,
+        a12=effects.a12(x, y, sign),
+        verdict=_nominal_verdict_of_samples(x, y, gap, sign),
+        **_NOT_PAIRED,
+    )
+
+
+def _gap(x: FloatArray, y: FloatArray) -> MeanDifference:
+    return MeanDifference.of(Moments.of(x), Moments.of(y))
+
+
+def _nominal_verdict_of_samples(
+    x: FloatArray, y: FloatArray, gap: MeanDifference, sign: int
+) -> Verdict:
+    """Return the verdict of independent samples if their difference were significant."""
+    if min(len(x), len(y)) < MIN_BLOCKS_FOR_VERDICT:
+        return "not testable"
+    if len({*x, *y}) == 1:
+        return "identical"
+    if not gap.difference:
+        return "inconclusive"
+    return "better" if sign * gap.difference > 0 else "worse"
 
 
 def _nominal_verdict(d: Differences, sign: int) -> Verdict:

@@ -14,7 +14,7 @@ from bench.analysis.results import (
     Parameters,
     Verdict,
 )
-from bench.words import count, spoken
+from bench.words import count, plural, spoken
 
 #: Largest number of pairs that are named in a sentence.
 _NAMED = 4
@@ -66,12 +66,30 @@ def _on_collapses(rates: Sequence[CollapseRate]) -> Iterator[str]:
         )
 
 
-def notes_on_pairs(pairs: Sequence[Pair], correction: Correction) -> tuple[str, ...]:
+def note_on_test(parameters: Parameters) -> tuple[str, ...]:
+    """Return a sentence on the test, if it is not the sign-flip test."""
+    treatment, ratio = spoken(parameters.treatment), parameters.resampling_ratio
+    if parameters.test == "welch":
+        return (
+            f"Unpaired: the runs of each {treatment} are an independent sample, compared by "
+            "Welch's t test; nothing pairs them.",
+        )
+    if ratio is not None:
+        block = spoken(parameters.block)
+        return (
+            f"Each {block} is read as a resampled split of one dataset, with {ratio:.4g} times as "
+            "many test as training examples: the corrected resampled t test (Nadeau & Bengio) uses "
+            f"the variance (1/n + {ratio:.4g}) s² of a mean over n {plural(block)}.",
+        )
+    return ()
+
+
+def notes_on_pairs(pairs: Sequence[Pair], parameters: Parameters) -> tuple[str, ...]:
     """Return the sentences on all pairs together."""
     return (
-        *_all_estimated(pairs, correction),
+        *_all_estimated(pairs, parameters.correction),
         *_all_standing(pairs),
-        *_all_contradictions(pairs, NAMES[correction]),
+        *_all_contradictions(pairs, parameters),
     )
 
 
@@ -113,10 +131,13 @@ def _remarks(pair: Pair, parameters: Parameters, needed: Needed) -> Iterator[str
             f"because the looks share alpha. This look alone gives: {pair.verdict_of_look}."
         )
     if contains_zero(pair):
+        students, of_test = (
+            ("Student's, ", " of the exact test") if parameters.test == "sign-flip" else ("", "")
+        )
         yield (
             f"The simultaneous interval contains 0, but the verdict is “{pair.verdict}”. The "
-            "interval is Student's, at Bonferroni's level for all pairs at once. The verdict is by "
-            f"{name} of the exact test, which proceeds step by step and is less strict."
+            f"interval is {students}at Bonferroni's level for all pairs at once. The verdict is by "
+            f"{name}{of_test}, which proceeds step by step and is less strict."
         )
     estimated = (
         ("sign-flip p-value", pair.pvalue_draws, pair.pvalue_standard_error),
@@ -174,10 +195,13 @@ def _all_standing(pairs: Sequence[Pair]) -> Iterator[str]:
         )
 
 
-def _all_contradictions(pairs: Sequence[Pair], name: str) -> Iterator[str]:
+def _all_contradictions(pairs: Sequence[Pair], parameters: Parameters) -> Iterator[str]:
+    name = NAMES[parameters.correction]
     reason = (
         "The intervals are Student's, at Bonferroni's level, and assume normally distributed "
         f"differences; verdicts are by {name} of the exact test."
+        if parameters.test == "sign-flip"
+        else f"The intervals are at Bonferroni's level, which is stricter than {name}."
     )
     if undecided := [pair for pair in pairs if leaves_out_zero(pair)]:
         yield (

@@ -41,7 +41,7 @@ from bench.analysis.results import (
 from bench.analysis.stats.descriptives import finite_or_none
 from bench.analysis.stats.letters import group_letters
 from bench.analysis.stats.omnibus import rank_diagram
-from bench.analysis.table import LOSSES, block_keys, reading_of, sort_blocks
+from bench.analysis.table import LOSSES, block_keys, reading_of, run_numbers, sort_blocks
 from bench.analysis.timing import time_ratios
 from bench.analysis.variants import SETTINGS, foreign_variants, variants_of
 from bench.storage.records import (
@@ -150,7 +150,8 @@ def describe_runs(
     is_own = _has(given, REQUIRED_COLUMNS)
     _refuse_nested(given, is_own=is_own)
     table = _ranked(_typed(given), p, order)
-    warnings = (*_unpaired(table), *_same_weights(table), *comparison.warnings)
+    unpaired = _unpaired(table) if p.is_paired else []
+    warnings = (*unpaired, *_same_weights(table), *comparison.warnings)
     variants = variants_of(table) if is_own else foreign_variants(table)
     return SweepAnalysis(
         name=name,
@@ -160,12 +161,16 @@ def describe_runs(
         ranks=rank_diagram(comparison.treatments, comparison.omnibus, p.alpha),
         variants=variants,
         scores=_scores(table, p.value),
-        curves=learning_curves(table, order, alpha=p.alpha) if _has(table, CURVE_COLUMNS) else (),
+        curves=(
+            learning_curves(table, order, alpha=p.alpha, resampling_ratio=p.resampling_ratio)
+            if _has(table, CURVE_COLUMNS)
+            else ()
+        ),
         rates=rate_curves(table, variants) if _has(table, ("iterations", *RATE_COLUMNS)) else (),
         timings=_timings(table, order) if _has(table, SECONDS) else (),
         time_ratios=(
             time_ratios(table, comparison.pairs, alpha=p.alpha)
-            if _has(table, SECONDS) and _is_of_one_device(table)
+            if p.is_paired and _has(table, SECONDS) and _is_of_one_device(table)
             else ()
         ),
         incidents=_incidents(table),
@@ -216,16 +221,26 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 def _ranked(table: pd.DataFrame, p: Parameters, order: Sequence[str]) -> pd.DataFrame:
     """Return the rows in the order of the leaderboard, then of the seeds.
 
-    The columns with the treatment and the block are copied to `optimizer` and `seed`.
+    The columns with the treatment and the block are copied to `optimizer` and `seed`. Unpaired runs
+    are numbered instead where the block does not identify the runs of a treatment.
     """
     position = {name: i for i, name in enumerate(order)}
     names = table[p.treatment].astype(str)
-    blocks = block_keys(table, p.block)
+    blocks = block_keys(table, p.block) if p.is_paired else _labels(table, p.block, [*names])
     status = table["status"] if "status" in table.columns else OK
     ranked = table.assign(optimizer=names, seed=pd.Series(blocks, index=table.index, dtype=object))
     ranked = ranked.assign(status=status, _position=names.map(position), _block=_places(blocks))
     ranked["_row"] = table.index
     return ranked.sort_values(["_position", "_block"], ignore_index=True)
+
+
+def _labels(table: pd.DataFrame, block: str, names: Sequence[str]) -> list[Block]:
+    """Return a label for each unpaired run, unique among the runs of its treatment."""
+    if block in table.columns and table[block].notna().all():
+        blocks = block_keys(table, block)
+        if len({*zip(names, blocks, strict=True)}) == len(table):
+            return blocks
+    return run_numbers(names)
 
 
 def _places(blocks: Sequence[Block]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -70,6 +71,9 @@ class PairedTable:
         Relative rounding error of the values; 0 where they are exact.
     notes
         Sentences on how the values were read.
+    is_paired
+        Whether a row is a block. Else the runs of a treatment are an independent sample, numbered
+        from 1, and runs of one row have nothing in common.
     """
 
     treatments: tuple[str, ...]
@@ -82,6 +86,7 @@ class PairedTable:
     direction: Direction
     error: float = 0.0
     notes: tuple[str, ...] = ()
+    is_paired: bool = True
     _differences: dict[tuple[int, int], Differences] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -93,13 +98,13 @@ class PairedTable:
 
     @property
     def complete(self) -> FloatArray:
-        """Rows of `values` in which no treatment is missing, shape (n_complete, k)."""
-        return self.values[~np.isnan(self.values).any(axis=1)]
+        """Blocks in which no treatment is missing, shape (n_complete, k); none without blocks."""
+        return self.values[~np.isnan(self.values).any(axis=1) & self.is_paired]
 
     def common(self, a: int, b: int) -> tuple[FloatArray, FloatArray]:
         """Return the values of two treatments over their common blocks, each (n_common,)."""
         x, y = self.values[:, a], self.values[:, b]
-        both = ~np.isnan(x) & ~np.isnan(y)
+        both = ~np.isnan(x) & ~np.isnan(y) & self.is_paired
         return x[both], y[both]
 
     def differences(self, a: int, b: int) -> Differences:
@@ -133,6 +138,7 @@ def pair_up(
     block: str = "seed",
     value: str = "test_accuracy",
     direction: Direction | None = None,
+    is_paired: bool = True,
 ) -> PairedTable:
     """Pivot a long table (one row per run) to block x treatment.
 
@@ -141,7 +147,8 @@ def pair_up(
     finite accuracy, and for every loss, it ranks worst. Status words of other tools, and results
     that are nan or inf, are read by :mod:`bench.analysis.outcomes`. The parameters are those of
     :func:`bench.analysis.compare`. Columns `status`, `test_correct`, `test_total` and
-    :data:`bench.storage.records.FILE_COLUMN` are used where present.
+    :data:`bench.storage.records.FILE_COLUMN` are used where present. With `is_paired` False the
+    runs of each treatment are an independent sample; the column of blocks is not used.
 
     Raise TableError if a column is missing or has invalid cells, a (treatment, block) occurs twice,
     or there is nothing to compare, and SpecError if `direction` is not allowed.
@@ -154,12 +161,12 @@ def pair_up(
             "treatment, block and value must be three different columns, got "
             f"{treatment!r}, {block!r} and {value!r}"
         )
-    require_columns(table, [treatment, block, value])
+    require_columns(table, [treatment, *((block,) if is_paired else ()), value])
     if table.empty:
         raise TableError("the table has no rows: it needs one row per run")
     direction = _direction(value, direction)
     names = [str(name) for name in filled(table, treatment)]
-    keys = block_keys(table, block)
+    keys = block_keys(table, block) if is_paired else run_numbers(names)
     treatments, columns = _positions(names, sorted(set(names)))
     blocks, rows = _positions(keys, sort_blocks(keys))
     if len(np.unique(rows * len(treatments) + columns)) < len(table):
@@ -186,7 +193,18 @@ def pair_up(
         direction=direction,
         error=read.error,
         notes=read.notes,
+        is_paired=is_paired,
     )
+
+
+def run_numbers(names: Sequence[str]) -> list[Block]:
+    """Number the runs of each treatment from 1; `names` holds the treatment of every row."""
+    counts: Counter[str] = Counter()
+    numbers: list[Block] = []
+    for name in names:
+        counts[name] += 1
+        numbers.append(counts[name])
+    return numbers
 
 
 def default_margin(value: str, values: FloatArray) -> float | None:

@@ -73,9 +73,10 @@ def time_to_target(
 
     `paired` and `parameters` are those of the primary comparison, whose alpha is that of the
     intervals; `level` is the family-wise level of the verdicts, and `next_level` that of the next
-    look. Raise TableError if runs have different budgets, or lists of evaluations are invalid.
+    look. None for folds too, because their intervals would need a correction. Raise TableError if
+    runs have different budgets, or lists of evaluations are invalid.
     """
-    if not {AT, ACCURACY} <= set(table.columns):
+    if not {AT, ACCURACY} <= set(table.columns) or parameters.test == "corrected-t":
         return None
     counted = _counted(table)
     if counted is None:

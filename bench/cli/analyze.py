@@ -25,6 +25,14 @@ from bench.cli.options import (
     require_outputs,
     write_text,
 )
+from bench.cli.pair_tests import (
+    TEST_OPTIONS,
+    add_tests,
+    given_test,
+    refuse_contradictions,
+    resampling_ratio,
+    test_of,
+)
 from bench.cli.printing import print_note, printable
 from bench.errors import TableError, UsageError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
@@ -48,6 +56,7 @@ _REPEATED = {
     "treatment": PRIMARY[0],
     "block": PRIMARY[1],
     **dict.fromkeys(("value", "step", "run_names", "direction", *JUDGING)),
+    **TEST_OPTIONS,
     "nan": NAN_READINGS[0],
 }
 #: Options of other formats, with the help of each.
@@ -65,9 +74,10 @@ _EXAMPLES = (
     ("results/mnist", "a sweep, as it was declared"),
     ("mine.csv --value accuracy", "columns optimizer, seed, accuracy"),
     (
-        "a.csv b.parquet --treatment model --block fold --value rmse --direction lower",
+        "a.csv b.parquet --treatment model --block fold --folds 1/9 --value rmse --direction lower",
         "any table, here of errors in the folds of a cross-validation",
     ),
+    ("mine.csv --value accuracy --unpaired", "runs that nothing pairs"),
     (
         "logs --value test/accuracy --run-names '{treatment}/seed_{block}'",
         "TensorBoard's event files",
@@ -170,6 +180,7 @@ def _add_judging(group: _ActionsContainer) -> None:
         choices=CORRECTIONS,
         help=f"{CORRECTION_HELP} (default: as declared or holm)",
     )
+    add_tests(group)
 
 
 def analyze_command(arguments: Namespace) -> str:
@@ -182,6 +193,7 @@ def run(arguments: Namespace) -> int:
     """Compare the treatments; print a table, or write the requested files."""
     from bench.cli import console
 
+    refuse_contradictions(arguments)
     outputs = {name: getattr(arguments, name) for name in ("json", "html", *_FORMATS)}
     printed = [name for name, file in outputs.items() if file == STANDARD_OUTPUT]
     if len(printed) > 1:
@@ -288,6 +300,8 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
         planned_looks=request.planned_looks,
         win_threshold=request.win_threshold,
         correction=request.correction,
+        test=test_of(arguments),
+        resampling_ratio=resampling_ratio(arguments),
     )
 
 
@@ -324,6 +338,7 @@ def _roles(arguments: Namespace) -> Roles:
         value=arguments.value,
         step=arguments.step,
         run_names=arguments.run_names,
+        is_paired=not arguments.unpaired,
     )
 
 
@@ -350,7 +365,8 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
     # the margin is in the unit of the value, which need not be the declared one
     stored = _declared_anew(stored, {n: v for n, v in changed.items() if n != "margin"})
     declared, looks = stored.spec.declaration, stored.looks()
-    is_declared = is_primary and not changed and not ignored
+    test = given_test(arguments)
+    is_declared = is_primary and not changed and not ignored and not test
     table = without_columns(stored.rows, ignored)
     return _AnalysisRequest(
         table=table if is_primary else arrange(table, roles, path, None).table,
@@ -370,7 +386,7 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
         notes=(
             *notes_on(stored),
             *(() if is_primary else (_secondary(roles.value_name),)),
-            *(_undeclared(name, value) for name, value in changed.items()),
+            *(_undeclared(name, value) for name, value in (*changed.items(), *test)),
             *(f"Column {column} of the sweep is left out." for column in ignored),
         ),
     )
@@ -382,8 +398,13 @@ def _win_threshold(text: str) -> float | str:
 
 
 def _judging(arguments: Namespace) -> dict[str, Any]:
-    """Return the given options that replace declared settings; no test of wins is None."""
+    """Return the given options that replace declared settings; no test of wins is None.
+
+    Tests other than the sign-flip test replace the correction and the test of wins too.
+    """
     given = {name: getattr(arguments, name) for name in JUDGING}
+    if given_test(arguments):
+        given |= {"correction": Declaration.correction, "win_threshold": NO_TEST}
     return {n: None if v == NO_TEST else v for n, v in given.items() if v is not None}
 
 

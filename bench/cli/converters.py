@@ -106,6 +106,15 @@ def win_threshold(text: str) -> float | None:
     return number
 
 
+def ratio(text: str) -> str:
+    """A ratio of two whole numbers, as given."""
+    if not re.fullmatch(r"0*[1-9][0-9]{0,11}/0*[1-9][0-9]{0,11}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"must be a ratio of two positive whole numbers such as 1/9, got {text[:40]!r}"
+        )
+    return text
+
+
 def positive(text: str) -> float:
     """A finite number above 0."""
     number = _number(text)

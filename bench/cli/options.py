@@ -131,7 +131,9 @@ def repeated_options(arguments: Namespace, defaults: Mapping[str, object]) -> li
     words = []
     for name, default in defaults.items():
         value = getattr(arguments, name)
-        if value is not None and value != default:
+        if value is True:
+            words.append(f"--{name.replace('_', '-')}")
+        elif value is not None and value != default:
             words += [f"--{name.replace('_', '-')}", str(value)]
     for column in arguments.ignore_column:
         words += ["--ignore-column", column]

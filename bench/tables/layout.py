@@ -2,7 +2,8 @@
 
 Layouts: one row per run; several rows per run with a column of steps; one column per treatment; one
 column per block; one column per run, as in exports of Weights & Biases; one file per run. The names
-of runs give treatment and block where no column does.
+of runs give treatment and block where no column does. Where runs are not paired, the number of the
+row is the block of a table without one.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from bench.tables.roles import (
     plain_name,
     unknown_column,
 )
-from bench.tables.steps import last_steps, step_column
+from bench.tables.steps import is_missing, last_steps, step_column
 
 #: Sources of roles that no column of the file holds.
 CELLS, NAMES_OF_COLUMNS, NAMES_OF_FILES = "cells", "names of columns", "names of files"
+ROW_NUMBERS = "row numbers"
 _ONE_ROW, _SEVERAL_ROWS = "one row per run", "several rows per run"
 #: Header and names of the CSV files that TensorBoard saves.
 _TENSORBOARD = ("wall_time", "step", "value")
@@ -164,7 +166,11 @@ class _Source:
         if treatments is None:
             kept = kept.assign(**{self.roles.treatment_name: self.treatment})
         long = _stacked(self.table, kept, columns)
-        block = self.found[1] or self.columns[0]
+        block = self.found[1] or (self.columns[0] if self.roles.is_paired else ROW_COLUMN)
+        if (
+            blocks is None and block == ROW_COLUMN
+        ):  # columns of independent samples differ in length
+            long = long[~is_missing(long["\0cell"])].reset_index(drop=True)
         return self.arranged(
             long["\0column"].map(treatments) if treatments else long[self.roles.treatment_name],
             long["\0column"].map(blocks) if blocks else long[block],
@@ -173,7 +179,7 @@ class _Source:
             layout=f"{layout} ({len(columns)} columns)",
             sources=(
                 NAMES_OF_COLUMNS if treatments else ",".join(self.found[0]),
-                NAMES_OF_COLUMNS if blocks else block or "row names",
+                NAMES_OF_COLUMNS if blocks else _source_of(block) or "row names",
                 CELLS,
             ),
             name=name,
@@ -214,16 +220,22 @@ def arrange(table: pd.DataFrame, roles: Roles, file: Path, run: str | None) -> A
 
 def _long(source: _Source) -> Arranged | None:
     treatments, block, value = source.found
+    if block is None and not source.roles.is_paired:
+        block = ROW_COLUMN
     if not source.is_treated or block is None or value is None or source.roles.run_names:
         return None
     return source.arranged(
         source.treatment,
         source.table[block],
         source.table[value],
-        source.table.drop(columns=[*treatments, block, value]),
+        source.table.drop(columns=[c for c in (*treatments, block, value) if c != ROW_COLUMN]),
         layout=_ONE_ROW,
-        sources=(",".join(treatments), block, value),
+        sources=(",".join(treatments), _source_of(block), value),
     )
+
+
+def _source_of(block: str) -> str:
+    return ROW_NUMBERS if block == ROW_COLUMN else block
 
 
 def _tensorboard(source: _Source) -> Arranged | None:
@@ -309,10 +321,11 @@ def _columns_of_treatments(source: _Source) -> Arranged | None:
     if not source.are_results(results):
         return None
     layout = "one column per treatment"
-    if block is None:
+    if block is None and source.roles.is_paired:
         raise TableError(
             f"{source.file} has {layout} ({', '.join(results[:8])}) and no column "
-            f"{source.roles.block!r} that pairs the rows: name it with --block"
+            f"{source.roles.block!r} that pairs the rows: name it with --block, or compare the "
+            "columns as independent samples with --unpaired"
         )
     name = source.require_named_value(layout, results)
     return source.melted(dict(zip(results, results, strict=True)), None, name=name, layout=layout)
@@ -355,6 +368,11 @@ def _at_last_steps(arranged: Arranged, file: Path) -> Arranged:
             known = list(table.columns.drop(ROW_COLUMN))
             raise TableError(unknown_column(roles.step, known, file, "--step"))
         return arranged
+    if arranged.sources["block"] == ROW_NUMBERS and table[step].nunique() > 1:
+        raise TableError(
+            f"{file} has a column {step!r} and no column {roles.block!r}: name the column that "
+            f"tells the runs apart with --block, or use --ignore-column {step} if each row is a run"
+        )
     if roles.step is None and not table.duplicated(key).any():
         return arranged
     table, note = last_steps(table, key, roles.value_name, step, file)
@@ -382,8 +400,9 @@ def _missing(source: _Source) -> TableError:
     wanted += [(roles.block, "--block"), (roles.value_name, "--value")]
     found = roles.found(source.columns)
     for (name, option), column in zip(wanted, found, strict=True):
-        if column is None:
-            return TableError(unknown_column(name, source.columns, source.file, option))
+        if column is None and (option != "--block" or roles.is_paired):
+            advice = " (--unpaired needs none)" if option == "--block" else ""
+            return TableError(unknown_column(name, source.columns, source.file, option) + advice)
     return TableError(
         f"{source.file} has no column of the names of runs: --run-names needs one of "
         f"{', '.join(RUN_NAMES)}"

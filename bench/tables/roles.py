@@ -44,6 +44,8 @@ class Roles:
         Column of steps; None is a column of a usual name.
     run_names
         Pattern of the names of runs; None is the default pattern, used only where it is needed.
+    is_paired
+        Whether the block pairs the runs. Otherwise it is optional.
     """
 
     treatment: tuple[str, ...] = ("optimizer",)
@@ -51,6 +53,7 @@ class Roles:
     value: str | None = None
     step: str | None = None
     run_names: RunNames | None = None
+    is_paired: bool = True
 
     def __post_init__(self) -> None:
         if "" in self.treatment or len(set(self.treatment)) < len(self.treatment):
@@ -78,7 +81,9 @@ class Roles:
         return [find_column(name, columns) for name in wanted]
 
     def are_in(self, columns: Sequence[str]) -> bool:
-        return None not in self.found(columns)
+        *treatments, block, value = self.found(columns)
+        needed = (*treatments, *((block,) if self.is_paired else ()), value)
+        return None not in needed
 
 
 def plain_name(name: str) -> str:

@@ -34,7 +34,7 @@ def last_steps(
             f"column {step!r} must hold steps, got {table[step].iloc[row]!r} in row "
             f"{table[ROW_COLUMN].iloc[row]} of {file}"
         )
-    has_result = ~_is_missing(table[value])
+    has_result = ~is_missing(table[value])
     ordered = table.assign(**{"\0step": steps, "\0has": has_result})
     # a run without any result keeps its last row
     ordered = ordered.sort_values(["\0has", "\0step"], kind="stable")
@@ -55,7 +55,8 @@ def last_steps(
     return kept.sort_values(ROW_COLUMN, kind="stable").reset_index(drop=True), note
 
 
-def _is_missing(cells: pd.Series) -> pd.Series:
+def is_missing(cells: pd.Series) -> pd.Series:
+    """Return which cells are empty, or hold a word for a missing number."""
     if cells.dtype != object:
         return cells.isna()
     return cells.isna() | cells.map(lambda c: isinstance(c, str) and c.lower() in MISSING)

@@ -76,6 +76,23 @@ ERRORS = [
     ("analyze nowhere --json=", "--json: must be a file's path, got nothing"),
     ("analyze nowhere --html .", "cannot write the report to .: it is not a regular file"),
     (f"analyze {LONG}.csv", "File name too long"),
+    ("analyze few.parquet --unpaired --folds 1/9", "--folds: not allowed with argument --unpaired"),
+    (
+        "analyze few.parquet --unpaired --correction max-t",
+        "--unpaired goes with --correction holm only, got max-t",
+    ),
+    (
+        "analyze few.parquet --unpaired --win-threshold 0.75",
+        "--unpaired and --win-threshold exclude each other: wins are counted on independent pairs "
+        "of runs, got 0.75",
+    ),
+    ("analyze nowhere --folds 1/9 --correction max-t", "--folds goes with --correction holm only"),
+    ("analyze nowhere --folds 1/9 --win-threshold 0.5", "--folds and --win-threshold exclude each"),
+    (
+        "analyze nowhere --folds 0.1",
+        "--folds: must be a ratio of two positive whole numbers such as 1/9, got '0.1'",
+    ),
+    ("analyze nowhere --folds 1/0", "two positive whole numbers such as 1/9, got '1/0'"),
     # report
     ("report nowhere", "no results at nowhere"),
     ("report nowhere --output=", "--output: must be a file's path, got nothing"),

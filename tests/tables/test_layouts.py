@@ -200,8 +200,51 @@ def test_event_files_of_tensorboard(call_command: CommandCall) -> None:
     )
 
 
+#: Unpaired samples in several layouts: content of the file, its number of runs, source of blocks.
+SAMPLES = TABLE.drop(columns="seed").iloc[:12]
+UNPAIRED: dict[str, tuple[str, int, str]] = {
+    "without a block": (SAMPLES.to_csv(index=False), 12, "row numbers"),
+    "with equal blocks": (SAMPLES.assign(seed=1).to_csv(index=False), 12, "seed"),
+    "one column per treatment": (WIDE.iloc[:6].to_csv(index=False), 12, "row numbers"),
+    "columns of different lengths": (
+        WIDE.assign(sgd=WIDE["sgd"].where(WIDE.index < 5)).to_csv(index=False),
+        12,
+        "row numbers",
+    ),
+    "JSON": (json.dumps(SAMPLES.to_dict(orient="records")), 12, "row numbers"),
+    "one column per block": (WIDE.T.to_csv(), 14, "names of columns"),
+}
+
+
+@pytest.mark.parametrize("name", UNPAIRED)
+def test_unpaired_runs_need_no_block(name: str, tmp_path: Path) -> None:
+    content, n, block = UNPAIRED[name]
+    (tmp_path / "x.csv").write_text(content)
+    reading = read_tables([tmp_path / "x.csv"], Roles(value="accuracy", is_paired=False))
+    assert len(reading.table) == n
+    assert f"block = {block}, value" in reading.lines[1]
+    pair = compare(reading.table, value="accuracy", test="welch").pairs[0]
+    assert ((pair.n_a or 0) + (pair.n_b or 0), pair.verdict) == (n, "better")
+
+
 #: Files, options, message.
 REFUSED = {
+    "unpaired steps": (
+        "optimizer,epoch,accuracy\na,1,.5\na,2,.6\nb,1,.5\nb,2,.5\n",
+        ("--value", "accuracy", "--unpaired"),
+        "x.csv has a column 'epoch' and no column 'seed': name the column that tells the runs "
+        "apart with --block, or use --ignore-column epoch if each row is a run",
+    ),
+    "unpaired without a result": (
+        "optimizer,loss\na,1\nb,1\n",
+        ("--value", "accuracy", "--unpaired"),
+        "x.csv has no column 'accuracy'",
+    ),
+    "no block": (
+        SAMPLES.to_csv(index=False),
+        ("--value", "accuracy"),
+        "x.csv has no column 'seed': its columns are optimizer, accuracy (--unpaired needs none)",
+    ),
     "wide without a name": (
         WIDE.to_csv(),
         (),

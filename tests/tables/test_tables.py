@@ -17,6 +17,7 @@ from conftest import CommandCall
 import bench
 from bench import cli
 from bench.analysis import compare, to_dict
+from bench.analysis.results import Test
 from bench.tables.read import read_tables
 from bench.tables.roles import Roles
 
@@ -307,6 +308,47 @@ def test_max_t_that_was_not_declared_is_pointed_out(call_command: CommandCall) -
     assert "Judged with correction max-t, which is not what was declared before the runs." in (
         finished.out
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "test", "ratio"),
+    [(["--unpaired"], "welch", None), (["--folds", "10/60"], "corrected-t", 1 / 6)],
+)
+def test_analyze_by_another_test(
+    options: list[str], test: Test, ratio: float | None, call_command: CommandCall
+) -> None:
+    TABLE.to_csv(call_command.directory / "mine.csv", index=False)
+    question = ["mine.csv", "--value", "accuracy", *options]
+    finished = call_command("analyze", *question, "--json", "out.json", "--html", "out.html")
+    assert finished.code == 0, finished.err
+    assert f"reproduce: optimizer-bench analyze {' '.join(question)}" in finished.out
+    expected = compare(TABLE, value="accuracy", test=test, resampling_ratio=ratio)
+    assert expected.notes[0] in finished.out
+    found = json.loads((call_command.directory / "out.json").read_text())
+    assert found["parameters"] == to_dict(expected.parameters)
+    assert found["pairs"] == to_dict(expected.pairs)
+
+
+def test_unpaired_runs_of_no_common_seed(call_command: CommandCall) -> None:
+    """The paired comparison cannot test them, and says what can."""
+    shifted = TABLE.assign(seed=TABLE["seed"] + 100 * (TABLE["optimizer"] == "sgd"))
+    shifted.to_csv(call_command.directory / "mine.csv", index=False)
+    paired = call_command("analyze", "mine.csv", "--value", "accuracy")
+    assert "not testable" in paired.out
+    assert "analyze --unpaired compares them by Welch's t test" in paired.out
+    unpaired = call_command("analyze", "mine.csv", "--value", "accuracy", "--unpaired")
+    assert "Over 7 runs each, unpaired, adam has the highest mean accuracy" in unpaired.out
+    assert "It is better than sgd by" in unpaired.out
+
+
+def test_a_test_that_was_not_declared_is_pointed_out(call_command: CommandCall) -> None:
+    sweep = three_seeds(call_command.directory)
+    for options, words in ((["--unpaired"], "unpaired runs"), (["--folds", "1/9"], "folds 1/9")):
+        finished = call_command("analyze", sweep, *options)
+        assert finished.code == 0
+        note = f"Judged with {words}, which is not what was declared before the runs."
+        assert note in finished.out
+    assert "Judged with" not in call_command("analyze", sweep).out
 
 
 def test_another_column_of_a_sweep_is_secondary(call_command: CommandCall) -> None:

@@ -19,7 +19,7 @@ Training times are compared as ratios (:mod:`bench.analysis.change.speed`); they
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,18 +29,23 @@ from bench.analysis.change.facts import changed_facts, workload_differs
 from bench.analysis.change.runs import VALUE, Run, SweepRuns
 from bench.analysis.change.speed import speed_change, speed_change_of_all
 from bench.analysis.comparison import check_alpha, check_margin
-from bench.analysis.pairs import MIN_BLOCKS_FOR_VERDICT, decide_verdict, measure_pair
-from bench.analysis.results import Change, Obstacle, Parameters, SweepChange, Verdict
+from bench.analysis.pairs import decide_verdict, measure_pair, measure_samples
+from bench.analysis.results import Change, Obstacle, Pair, Parameters, SweepChange
 from bench.analysis.stats.differences import paired_differences
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.rounding import FloatArray
 from bench.analysis.stats.student import Moments
-from bench.analysis.stats.welch import MeanDifference
 from bench.analysis.table import sort_blocks
 from bench.errors import TableError
 
 #: Largest number of names in a message.
 _MANY = 8
+#: The sides of a test, and the attributes of a pair that a :class:`Change` has too.
+_SIDES = ("after", "before")
+_TESTED = (
+    *("mean_difference", "ci_low", "ci_high", "simultaneous_ci_low", "simultaneous_ci_high"),
+    *("pvalue", "pvalue_equivalence", "verdict"),
+)
 #: Meaning of the hashes of a run, in their order.
 _HASHED: tuple[Obstacle, ...] = ("initial weights", "order of the data")
 
@@ -167,7 +172,8 @@ def _change(
         test = _paired_test(x, y, old.total if old.total == new.total else None, parameters)
     else:
         x, y = np.array([*before.values()]), np.array([*after.values()])
-        test = _independent_test(x, y, parameters)
+        single_level = parameters.alpha / parameters.k
+        test = measure_samples(_SIDES, (y, x), parameters=parameters, single_level=single_level)
     return Change(
         optimizer=name,
         is_paired=is_paired,
@@ -180,7 +186,7 @@ def _change(
         n_diverged_after=new.n_diverged(name),
         mean_before=Moments.of(x).mean,
         mean_after=Moments.of(y).mean,
-        **vars(test),
+        **{name: getattr(test, name) for name in _TESTED},
         pvalue_holm=None,
         pvalue_equivalence_holm=None,
         time=speed_change(old.logs, new.logs, name, is_paired=is_paired, alpha=parameters.alpha),
@@ -192,58 +198,16 @@ def _scores(runs: Iterable[Run]) -> FloatArray:
     return np.array([run.score for run in runs], dtype=np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Test:
-    """Fields of a :class:`Change` from the test of paired runs (a :class:`Pair`) or of samples."""
-
-    mean_difference: float | None
-    ci_low: float | None
-    ci_high: float | None
-    simultaneous_ci_low: float | None
-    simultaneous_ci_high: float | None
-    pvalue: float | None
-    pvalue_equivalence: float | None
-    verdict: Verdict
-
-
 def _paired_test(
     before: FloatArray, after: FloatArray, total: int | None, parameters: Parameters
-) -> _Test:
-    pair = measure_pair(
-        ("after", "before"),
+) -> Pair:
+    return measure_pair(
+        _SIDES,
         (after, before),
         differences=paired_differences(after, before, total),
         parameters=parameters,
         single_level=parameters.alpha / parameters.k,
     )
-    return _Test(**{field.name: getattr(pair, field.name) for field in fields(_Test)})
-
-
-def _independent_test(before: FloatArray, after: FloatArray, parameters: Parameters) -> _Test:
-    gap, margin = MeanDifference.of(Moments.of(after), Moments.of(before)), parameters.margin
-    interval = gap.interval(parameters.alpha)
-    simultaneous = gap.interval(parameters.alpha / parameters.k)
-    return _Test(
-        mean_difference=gap.difference,
-        ci_low=interval.low,
-        ci_high=interval.high,
-        simultaneous_ci_low=simultaneous.low,
-        simultaneous_ci_high=simultaneous.high,
-        pvalue=gap.pvalue(),
-        pvalue_equivalence=None if margin is None else gap.equivalence_pvalue(-margin, margin),
-        verdict=_nominal_verdict(before, after, gap),
-    )
-
-
-def _nominal_verdict(before: FloatArray, after: FloatArray, gap: MeanDifference) -> Verdict:
-    """Return the verdict of independent samples if their difference were significant."""
-    if min(len(before), len(after)) < MIN_BLOCKS_FOR_VERDICT:
-        return "not testable"
-    if len({*before, *after}) == 1:
-        return "identical"
-    if not gap.difference:
-        return "inconclusive"
-    return "better" if gap.difference > 0 else "worse"
 
 
 def _judged(changes: Sequence[Change], level: float) -> tuple[Change, ...]:

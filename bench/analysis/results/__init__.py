@@ -10,11 +10,13 @@ from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
 from bench.analysis.results.parameters import (
     CORRECTIONS,
     HIDDEN,
-    OMIT_EMPTY,
+    OMIT_DEFAULT,
+    TESTS,
     Block,
     Correction,
     Direction,
     Parameters,
+    Test,
     Verdict,
 )
 from bench.analysis.results.runs import (
@@ -50,7 +52,8 @@ from bench.analysis.results.sweep import SweepAnalysis
 __all__ = [
     "CORRECTIONS",
     "HIDDEN",
-    "OMIT_EMPTY",
+    "OMIT_DEFAULT",
+    "TESTS",
     "Band",
     "BestShare",
     "Block",
@@ -86,6 +89,7 @@ __all__ = [
     "SweepAnalysis",
     "SweepChange",
     "TargetTreatment",
+    "Test",
     "TimeRatio",
     "TimeToTarget",
     "Timing",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
-from bench.analysis.results.parameters import HIDDEN, OMIT_EMPTY, Parameters, Verdict
+from bench.analysis.results.parameters import HIDDEN, OMIT_DEFAULT, Parameters, Verdict
 from bench.analysis.results.secondary import Collapses, Scope, SingleSeed, TimeToTarget
 from bench.analysis.stats.multiplicity import family_size
 
@@ -89,7 +89,7 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     collapses: Collapses
     looks: tuple[Look, ...]
     warnings: tuple[str, ...]
-    notes: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
+    notes: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT)
     table: pd.DataFrame | None = field(
         default=None, repr=False, compare=False, kw_only=True, metadata=HIDDEN
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bench.analysis.notebook import NotebookRepr
-from bench.analysis.results.parameters import OMIT_EMPTY, Verdict
+from bench.analysis.results.parameters import OMIT_DEFAULT, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Pair(NotebookRepr):
     Attributes
     ----------
     n
-        Number of common blocks.
+        Number of common blocks; of independent samples, the smaller number of runs.
     mean_difference, ci_low, ci_high
         Mean of a minus b, and its t interval at level 1 - alpha.
     simultaneous_ci_low, simultaneous_ci_high
@@ -112,6 +112,14 @@ class Pair(NotebookRepr):
         current look alone. None where `verdict` is that of the current look alone.
     remarks
         Sentences on how to read the numbers of this pair. Left out of JSON where empty.
+    n_a, n_b
+        Numbers of runs of independent samples; None, and left out of JSON, where runs are paired.
+
+    Notes
+    -----
+    `statistic`, the p-values and the intervals are those of the declared test
+    (:attr:`Parameters.test`). With Welch's t test or the corrected resampled t test, `statistic` is
+    t, and everything that needs independent pairs of runs is None.
     """
 
     a: str
@@ -154,7 +162,9 @@ class Pair(NotebookRepr):
     pvalue_max_t_standard_error: float | None = None
     earlier_look: int | None = None
     verdict_of_look: Verdict | None = None
-    remarks: tuple[str, ...] = field(default=(), metadata=OMIT_EMPTY)
+    remarks: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT)
+    n_a: int | None = field(default=None, metadata=OMIT_DEFAULT)
+    n_b: int | None = field(default=None, metadata=OMIT_DEFAULT)
 
     @property
     def pvalue_adjusted(self) -> float | None:
@@ -166,7 +176,8 @@ class Pair(NotebookRepr):
 class Power(NotebookRepr):
     """Power of the tests at the given number of seeds.
 
-    The number of seeds is the largest number of common seeds of any pair.
+    The number of seeds is the largest number of common seeds of any pair. All attributes are None
+    where the test is not the sign-flip test.
 
     Attributes
     ----------

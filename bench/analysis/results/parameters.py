@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.analysis.notebook import NotebookRepr
+from bench.words import spoken
 
-#: Metadata of fields that JSON leaves out where they are empty.
-OMIT_EMPTY = {"omit_empty": True}
+#: Metadata of fields that JSON leaves out where they have their default.
+OMIT_DEFAULT = {"omit_default": True}
 #: Metadata of fields that neither JSON nor notebooks show.
 HIDDEN = {"hidden": True}
 #: Whether higher or lower values are better.
@@ -18,6 +19,9 @@ Block = int | float | str
 #: Adjustment of the p-values of all pairs.
 Correction = Literal["holm", "max-t"]
 CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
+#: Test of the difference of a pair.
+Test = Literal["sign-flip", "welch", "corrected-t"]
+TESTS: tuple[Test, ...] = ("sign-flip", "welch", "corrected-t")
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", "not testable"]
 
 
@@ -36,7 +40,8 @@ class Parameters(NotebookRepr):
     value, treatment, block
         Names of the columns with the compared value, the treatment, and the block that pairs runs.
     n_blocks
-        Number of different blocks (seeds) in the table.
+        Number of different blocks (seeds) in the table; the largest number of runs of a treatment
+        where these are independent samples.
     k
         Number of treatments (optimizers).
     win_threshold
@@ -45,6 +50,13 @@ class Parameters(NotebookRepr):
     correction
         Adjustment of the p-values that decide between `better`, `worse` and neither: Holm's method,
         or step-down max-T (:mod:`bench.analysis.stats.max_t`).
+    test
+        Test of each pair: the exact paired sign-flip test; Welch's t test of independent samples
+        (:mod:`bench.analysis.stats.welch`); or the corrected resampled t test of folds
+        (:mod:`bench.analysis.stats.resampled`). Left out of JSON for the sign-flip test.
+    resampling_ratio
+        Number of test examples over that of training examples of a fold; None unless `test` is
+        ``"corrected-t"``. Left out of JSON where it is None.
     """
 
     alpha: float
@@ -57,3 +69,15 @@ class Parameters(NotebookRepr):
     k: int
     win_threshold: float | None = None
     correction: Correction = "holm"
+    test: Test = field(default="sign-flip", metadata=OMIT_DEFAULT)
+    resampling_ratio: float | None = field(default=None, metadata=OMIT_DEFAULT)
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether the runs of a block are paired."""
+        return self.test != "welch"
+
+    @property
+    def unit(self) -> str:
+        """Noun for what the tests count: the block, or a run where runs are not paired."""
+        return spoken(self.block) if self.is_paired else "run"

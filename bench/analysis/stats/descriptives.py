@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from bench.analysis.results import Treatment
+from bench.analysis.stats.resampled import resampled
 from bench.analysis.stats.rounding import FloatArray, significant
 from bench.analysis.stats.student import Moments, t_interval
 
@@ -22,15 +23,17 @@ def describe(
     n_failed: int = 0,
     mean_rank: float | None = None,
     alpha: float = 0.05,
+    resampling_ratio: float | None = None,
 ) -> Treatment:
     """Compute descriptive statistics of the runs of one treatment.
 
     `values`, shape (n,), has no NaN. With an infinite value (the loss of a diverged run) the mean,
     its interval and the standard deviation are undefined; finite order statistics are defined. The
-    interval of the mean has level 1 - `alpha`. The other arguments are copied to the result.
+    interval of the mean has level 1 - `alpha`, and is corrected for folds with `resampling_ratio`
+    (:mod:`bench.analysis.stats.resampled`). The other arguments are copied to the result.
     """
     moments = Moments.of(values)
-    interval = t_interval(moments, alpha)
+    interval = t_interval(resampled(moments, resampling_ratio), alpha)
     q1, median, q3 = quartiles(values)
     return Treatment(
         name=name,

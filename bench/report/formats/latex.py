@@ -12,6 +12,7 @@ from bench.report.text.format import MINUS, MISSING, NBSP
 from bench.report.text.lines import LeaderLine, PairLine, leader_lines, lines_against_leader
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
+from bench.report.text.procedures import procedure_of, runs_each, with_article
 from bench.report.text.sanitize import one_line
 
 _SPECIAL = {
@@ -97,11 +98,14 @@ def _caption(analysis: SweepAnalysis) -> str:
     p, metric, nouns = comparison.parameters, metric_of(comparison), Nouns.of(comparison.parameters)
     unit = f" in {metric.unit}" if metric.unit else ""
     correction = NAMES[p.correction].replace("'", "’")
-    points = f", in {metric.difference_unit}" if metric.difference_unit else ""
+    points = f", in {metric.difference_unit}," if metric.difference_unit else ""
+    over = nouns.block.count(p.n_blocks) if p.is_paired else runs_each(comparison)
+    paired = f"is paired by {nouns.block}" if p.is_paired else "is not paired"
+    test = with_article(procedure_of(comparison).test).replace("'", "’")
     return _escaped(
-        f"{analysis.name}: {result_label(analysis)}{unit} over {nouns.block.count(p.n_blocks)}, "
-        f"best mean first. The difference to the first{points}, is paired by {nouns.block}; p diff "
-        f"is that of the exact sign-flip test after {correction} over "
+        f"{analysis.name}: {result_label(analysis)}{unit} over {over}, "
+        f"best mean first. The difference to the first{points} {paired}; p diff "
+        f"is that of {test} after {correction} over "
         f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)}"
         f"{_on_equivalence(comparison)}."
     )
@@ -112,14 +116,16 @@ def _on_equivalence(comparison: Comparison) -> str:
     lines = lines_against_leader(comparison).values()
     if all(line.word != "equivalent" for line in lines):
         return ""
-    return "; p equiv is that of two one-sided paired t tests after Holm’s method"
+    tests = procedure_of(comparison).one_sided
+    return f"; p equiv is that of {tests} after Holm’s method"
 
 
 def _note(comparison: Comparison) -> str:
     treatments = Nouns.of(comparison.parameters).treatment.plural
+    intervals = procedure_of(comparison).intervals.replace("'", "’")
     return _escaped(
         f"Two {treatments} that share no letter differ significantly. That two share one does not "
-        "show that they perform alike. Intervals are Student’s t, each for itself."
+        f"show that they perform alike. Intervals are {intervals}, each for itself."
     )
 
 

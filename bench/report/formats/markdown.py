@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple
 
 from bench.analysis.correction import NAMES
@@ -14,6 +14,7 @@ from bench.report.text.change import change_rows, change_verdict, fact_rows
 from bench.report.text.lines import PairLine, leader_lines, pair_line
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
+from bench.report.text.procedures import procedure_of, with_article
 from bench.report.text.wording import headline
 
 
@@ -72,7 +73,8 @@ def _leaderboard(analysis: SweepAnalysis, nouns: Nouns) -> str:
         *("std", "median", f"worst {nouns.block}", "mean rank", "letters"),
         *("runs", "diverged", "failed"),
     )
-    return table(heads, (1, 8), map(astuple, leader_lines(analysis)))
+    left_out = () if comparison.parameters.is_paired else ("mean rank",)
+    return _table_without(left_out, heads, (1, 8), map(astuple, leader_lines(analysis)))
 
 
 def _sentence_on_letters(nouns: Nouns) -> str:
@@ -92,13 +94,33 @@ def _pairs(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
         *("simultaneous interval", "p, adjusted", "d_z", "win rate", "verdict"),
     )
     cells = (_pair_cells(pair_line(pair, comparison)) for pair in comparison.pairs)
+    left_out = () if comparison.parameters.is_paired else ("d_z", "win rate")
     note = (
         "A difference is first minus second, and the verdict that of the first. “Inconclusive” "
         f"means that neither a difference nor its smallness was shown with this many "
         f"{nouns.block.plural}: it does not mean “the same”. The p-value is the one that decides: "
         "p equiv for “equivalent”, else p diff."
     )
-    return "## Pair by pair", table(heads, (0, 7), cells), paragraph(note)
+    return (
+        "## Pair by pair",
+        _table_without(left_out, heads, (0, 7), cells),
+        paragraph(note),
+    )
+
+
+def _table_without(
+    left_out: Collection[str],
+    heads: Sequence[str],
+    texts: Collection[int],
+    rows: Iterable[Sequence[str]],
+) -> str:
+    """Write :func:`table` without the columns whose heads are `left_out`."""
+    kept = [i for i, head in enumerate(heads) if head not in left_out]
+    return table(
+        [heads[i] for i in kept],
+        [place for place, i in enumerate(kept) if i in texts],
+        ([row[i] for i in kept] for row in rows),
+    )
 
 
 def _pair_cells(line: PairLine) -> tuple[str, ...]:
@@ -126,20 +148,27 @@ def _one_seed(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
 def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:
     comparison = analysis.comparison
     p, metric = comparison.parameters, metric_of(comparison)
+    procedure = procedure_of(comparison)
     margin = (
         "no equivalence margin was declared"
         if p.margin is None
-        else f"equivalence within {metric.margin(p.margin)} by two one-sided paired t tests, "
-        "adjusted likewise"
+        else f"equivalence within {metric.margin(p.margin)} by {procedure.one_sided}, adjusted "
+        "likewise"
+    )
+    tests = (
+        f"Exact paired sign-flip tests over {nouns.block.plural}"
+        if p.test == "sign-flip"
+        else f"Pairs by {with_article(procedure.test)}"
     )
     return paragraph(
-        f"Primary metric: {result_label(analysis)}, {p.direction} is better. Exact paired "
-        f"sign-flip tests over {nouns.block.plural}, two-sided, with {NAMES[p.correction]} over "
+        f"Primary metric: {result_label(analysis)}, {p.direction} is better. {tests}, two-sided, "
+        f"with {NAMES[p.correction]} over "
         f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)} "
         f"(family-wise α {fmt.level(p.alpha)}, look {comparison.looks[-1].look}); {margin}. "
         + " ".join(
             (
-                "Intervals are Student's t; simultaneous ones hold together after Bonferroni.",
+                f"Intervals are {procedure.intervals}; simultaneous ones hold together after "
+                "Bonferroni.",
                 *comparison.notes,
             )
         )

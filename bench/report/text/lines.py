@@ -42,7 +42,7 @@ class PairLine:
     Attributes
     ----------
     n
-        Number of blocks that both have.
+        Number of blocks that both have; the runs of both where they are not paired.
     difference, interval, simultaneous
         Mean difference, a minus b, its t interval and its simultaneous interval.
     p_adjusted, p_equivalence_holm
@@ -114,7 +114,7 @@ def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) 
     return PairLine(
         a=pair.a,
         b=pair.b,
-        n=str(pair.n),
+        n=str(pair.n) if pair.n_a is None else f"{pair.n_a} + {pair.n_b}",
         difference=metric.difference(pair.mean_difference),
         interval=metric.difference_interval(pair.ci_low, pair.ci_high),
         simultaneous=metric.difference_interval(

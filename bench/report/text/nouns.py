@@ -47,5 +47,5 @@ class Nouns:
 
     @classmethod
     def of(cls, parameters: Parameters) -> Nouns:
-        """Take the nouns from the names of the columns."""
-        return cls(*(Noun(clean(spoken(c))) for c in (parameters.treatment, parameters.block)))
+        """Take the nouns from the names of the columns; unpaired runs are runs."""
+        return cls(Noun(clean(spoken(parameters.treatment))), Noun(clean(parameters.unit)))

@@ -58,6 +58,8 @@ def flip(pair: Pair) -> Pair:
         pair,
         a=pair.b,
         b=pair.a,
+        n_a=pair.n_b,
+        n_b=pair.n_a,
         mean_difference=_negative(pair.mean_difference),
         ci_low=_negative(pair.ci_high),
         ci_high=_negative(pair.ci_low),

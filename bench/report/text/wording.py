@@ -15,6 +15,7 @@ from bench.report.text import format as fmt
 from bench.report.text.format import Metric, count, listing
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
+from bench.report.text.procedures import procedure_of, runs_each, with_article
 from bench.report.text.published import luck_sentence, settings_words
 from bench.report.text.top_group import MANY, lead_sentence, names_in_words
 
@@ -37,6 +38,8 @@ def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
     if not measured:
         return _nothing_measured(comparison)
     needed = comparison.power.seeds_to_reject
+    if len(measured) > 1 and comparison.parameters.test != "sign-flip":
+        return _by_t_test(comparison, measured, at)
     if len(measured) == 1 or needed is None:
         return _nothing_to_compare(comparison, measured[0])
     if comparison.parameters.n_blocks == 1:
@@ -52,6 +55,21 @@ def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
             _too_few(comparison, needed),
             *_so_far(comparison, measured, at),
             *_tally(comparison),
+        )
+    return (
+        lead_sentence(comparison, measured),
+        _best_mean(comparison, measured, at),
+        *_tally(comparison),
+    )
+
+
+def _by_t_test(comparison: Comparison, measured: tuple[Treatment, ...], at: str) -> tuple[str, ...]:
+    """Summarise a comparison by a test other than the sign-flip test, which has no least size."""
+    if all(pair.verdict == "not testable" for pair in comparison.pairs):
+        treatments = Nouns.of(comparison.parameters).treatment.plural
+        return (
+            f"No two {treatments} can be tested by {with_article(procedure_of(comparison).test)}.",
+            *_so_far(comparison, measured, at),
         )
     return (
         lead_sentence(comparison, measured),
@@ -83,6 +101,8 @@ def curves_description(analysis: SweepAnalysis) -> str:
 
 def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
     """Describe what this number of seeds can show; empty without a test."""
+    if comparison.parameters.test != "sign-flip":
+        return _power_of_t_test(comparison)
     if power.seeds_to_reject is None:
         return ()
     nouns = Nouns.of(comparison.parameters)
@@ -107,6 +127,17 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
     if power.variance_ratio is not None:
         sentences.append(_gain_of_pairing(power.variance_ratio, comparison, nouns))
     return tuple(sentences)
+
+
+def _power_of_t_test(comparison: Comparison) -> tuple[str, ...]:
+    if not comparison.pairs:
+        return ()
+    test, nouns = procedure_of(comparison).test, Nouns.of(comparison.parameters)
+    return (
+        f"Pairs are compared by {with_article(test)}. Its p-value has no smallest value, but with "
+        f"few {nouns.block.plural} it relies on approximately normal means. The numbers of "
+        f"{nouns.block.plural} that inconclusive pairs would need are not computed for this test.",
+    )
 
 
 def _gain_of_pairing(ratio: float, comparison: Comparison, nouns: Nouns) -> str:
@@ -196,6 +227,8 @@ def _diverged(treatment: Treatment) -> str:
 def _best_mean(comparison: Comparison, measured: tuple[Treatment, ...], at: str) -> str:
     p = comparison.parameters
     over = f"Over {Nouns.of(p).block.count(p.n_blocks)}{at or ','}"
+    if not p.is_paired:
+        over = f"Over {runs_each(comparison)}, unpaired{at or ','}"
     return f"{over} {_leader(comparison, measured)}."
 
 

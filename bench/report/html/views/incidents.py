@@ -85,7 +85,7 @@ def _collapsed(parts: Parts, found: Collapses) -> str:
         f"standard deviations of the better half{beyond}."
     )
     ran = [rate for rate in found.treatments if rate.n]
-    if not ran or any(rate.collapsed for rate in ran):
+    if any(rate.collapsed or rate.at_most is None for rate in ran) or not ran:
         return rule
     fewest = min(ran, key=lambda rate: rate.n)
     return (
@@ -104,6 +104,8 @@ def _interval(rate: CollapseRate) -> str:
 def _different(parts: Parts) -> str:
     """State between which treatments the collapse rates differ, by the adjusted p-values."""
     comparison = parts.analysis.comparison
+    if comparison.parameters.test != "sign-flip":
+        return "The tests of this comparison do not cover collapse rates."
     shown = [
         f"{clean(pair.a)} and {clean(pair.b)} "
         f"({fmt.p_equals(pair.pvalue_holm, comparison.parameters.alpha)})"

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.correction import NAMES
-from bench.analysis.results import Omnibus, Provenance, Variant
+from bench.analysis.results import Omnibus, Provenance, Test, Variant
 from bench.report.columns import column_name
 from bench.report.html.parts import Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.metrics import result_label
 from bench.report.text.nouns import Noun
+from bench.report.text.procedures import Procedure, procedure_of, runs_each
 from bench.report.text.sanitize import clean
 
 _WORKLOAD_COLUMNS = (
@@ -61,6 +62,12 @@ class MethodsView:
         Name of the adjustment of the p-values for the number of pairs.
     is_max_t
         Whether it is step-down max-T.
+    test
+        Test of the pairs, as declared.
+    procedure
+        Words for this test.
+    resampling_ratio
+        Ratio of test to training examples of a fold; empty without folds.
     is_exact_test
         Whether no p-value of the sign-flip test is a Monte Carlo estimate.
     is_mixed
@@ -79,6 +86,9 @@ class MethodsView:
     margin: str
     correction: str
     is_max_t: bool
+    test: Test
+    procedure: Procedure
+    resampling_ratio: str
     is_exact_test: bool
     is_mixed: bool
     is_exact: bool
@@ -102,6 +112,9 @@ def methods_view(parts: Parts) -> MethodsView:
         margin="" if margin is None else parts.metric.margin(margin),
         correction=NAMES[comparison.parameters.correction],
         is_max_t=comparison.parameters.correction == "max-t",
+        test=comparison.parameters.test,
+        procedure=procedure_of(comparison),
+        resampling_ratio=f"{comparison.parameters.resampling_ratio or 0:.4g}",
         is_exact_test=all(
             pair.pvalue_draws is None and pair.pvalue_max_t_draws is None
             for pair in comparison.pairs
@@ -123,7 +136,7 @@ def _declared(parts: Parts) -> tuple[Fact, ...]:
     margin = "none declared" if p.margin is None else parts.metric.margin(p.margin)
     return (
         Fact("Primary metric", f"{result_label(parts.analysis)}, {p.direction} is better"),
-        Fact(nouns.block.plural, f"{p.n_blocks:,}"),
+        *_size_and_test(parts),
         Fact(nouns.treatment.plural, f"{p.k:,}"),
         Fact("Family-wise level α", fmt.level(p.alpha)),
         Fact("Equivalence margin δ", margin),
@@ -132,6 +145,15 @@ def _declared(parts: Parts) -> tuple[Fact, ...]:
         *wins,
         *(Fact("Note", clean(note)) for note in comparison.notes),
     )
+
+
+def _size_and_test(parts: Parts) -> tuple[Fact, ...]:
+    """Number of blocks, or of runs where they are not paired; the test where it is not usual."""
+    comparison, block = parts.analysis.comparison, parts.nouns.block
+    p, test = comparison.parameters, procedure_of(comparison).test
+    size = f"{p.n_blocks:,}" if p.is_paired else runs_each(comparison)
+    declared = () if p.test == "sign-flip" else (Fact("Test of the pairs", test),)
+    return (Fact(block.plural, size), *declared)
 
 
 def _facts(provenance: Provenance) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:

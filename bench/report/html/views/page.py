@@ -186,7 +186,8 @@ def _subtitle(parts: Parts) -> tuple[str, ...]:
     p, finished = parts.analysis.comparison.parameters, parts.analysis.provenance.finished_at
     counts = (
         parts.nouns.treatment.count(p.k),
-        parts.nouns.block.count(p.n_blocks),
+        *((parts.nouns.block.count(p.n_blocks),) if p.is_paired else ()),
         count(len(parts.analysis.scores), "run"),
+        *(() if p.is_paired else ("unpaired",)),
     )
     return (*counts, fmt.moment(finished)) if finished else counts

@@ -49,10 +49,11 @@ def _figure(parts: Parts) -> FigureView:
 
 
 def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
-    """Readings of the dots; the dots of one seed are marked together."""
+    """Readings of the dots; the dots of one seed are marked together if they are paired."""
     analysis = parts.shown
     rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
     blocks = {block: i for i, block in enumerate(parts.blocks)}
+    is_paired = analysis.comparison.parameters.is_paired
     return ReadingsView(
         figures=(figure,),
         readings=tuple(
@@ -60,12 +61,12 @@ def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
                 name=parts.name(s.treatment),
                 series=rows[s.treatment],
                 place=blocks[s.seed],
-                group=blocks[s.seed],
+                group=blocks[s.seed] if is_paired else place,
                 text=f"{parts.nouns.block} {clean(str(s.seed))}: "
                 f"{parts.metric.score_with_unit(s.value)}"
                 f"{'' if s.status == 'ok' else f' ({s.status})'}",
             )
-            for s in analysis.scores
+            for place, s in enumerate(analysis.scores)
         ),
     )
 
