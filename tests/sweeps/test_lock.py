@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CommandLine
+from conftest import DIGITS, CommandLine
 from filelock import FileLock
 
 from bench.errors import StoreError, UsageError
@@ -88,7 +88,7 @@ def test_the_command_ends_with_one_line_if_the_results_are_moved(run_command: Co
     results = run_command.directory / "results"
     process = run_command.start(
         *("sweep", "--name", "x", "--iterations", "20", "--optimizers", "sgd", "--quiet"),
-        *("--seeds", "500", "--n-jobs", "2", "--no-report"),
+        *("--seeds", "5000", "--n-jobs", "2", "--no-report", *DIGITS),
     )
     deadline = time.monotonic() + 120
     while not any(results.glob("x/runs/*.parquet")) and process.poll() is None:
