@@ -102,16 +102,25 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, MemoryError) or any(text in message for text in _NO_MEMORY)
 
 
+def close_names(given: str, allowed: Iterable[str]) -> list[str]:
+    """Return the allowed names that are closest to `given`: at most two."""
+    names = {name.lower(): name for name in allowed}
+    if given.lower() in names:
+        return [names[given.lower()]]
+    return [names[name] for name in get_close_matches(given.lower(), names, n=2, cutoff=0.6)]
+
+
 def suggestion(given: str, allowed: Iterable[str]) -> str:
     """Return the last part of a message about an unknown name: the closest names, else all.
 
     >>> suggestion("adma", ["sgd", "adam", "adamax"])
     'did you mean adamax or adam?'
+    >>> suggestion("AdamW", ["adam", "adamw"])
+    'did you mean adamw?'
     >>> suggestion("xyz", ["sgd", "adam"])
     'choose from sgd, adam'
     """
     names = list(allowed)
-    close = get_close_matches(given, names, n=2, cutoff=0.6)
-    if close:
+    if close := close_names(given, names):
         return f"did you mean {' or '.join(close)}?"
     return f"choose from {', '.join(names)}"

@@ -14,7 +14,7 @@ def declare() -> bench.SweepSpec:
     spec = bench.specify(
         optimizers=["sgd", "adam[lr=0.003]"],
         seeds=range(2),
-        dataset="mnist",
+        dataset="digits",
         network="mlp[hidden=8]",
         batch_size=50,
         iterations=20,

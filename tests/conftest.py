@@ -208,6 +208,12 @@ def arrays(data_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def digits(data_dir: Path) -> Path:
+    """Few images: the evaluations on MNIST take most of the time of a short sweep."""
+    return datasets.prepare("digits", data_dir)
+
+
+@pytest.fixture(scope="session")
 def mnist(arrays: Path) -> DeviceData:
     return load_data(arrays, "cpu")
 

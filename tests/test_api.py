@@ -31,7 +31,10 @@ from bench.storage.records import FILE_COLUMN
 from bench.storage.rows import read_rows
 from bench.storage.store import Store
 
-FAST: dict[str, Any] = {"optimizers": "sgd,adam", "seeds": 2, "iterations": 20, "name": "fast"}
+FAST: dict[str, Any] = {
+    **{"optimizers": "sgd,adam", "seeds": 2, "iterations": 20, "name": "fast"},
+    "dataset": "digits",  # few images: the evaluations on MNIST take most of the time
+}
 
 MINE = """
 import torch
@@ -343,14 +346,15 @@ def interrupt():
     assert workers(), "no worker to be stopped"
     os.kill(os.getpid(), signal.SIGINT)
 
-spec = bench.specify(optimizers="sgd,adam", seeds=20, iterations=300, name="script")
+sweep = {"optimizers": "sgd,adam", "iterations": 300, "dataset": "digits", "name": "script"}
+spec = bench.specify(**sweep, seeds=500)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 threading.Thread(target=interrupt).start()
 try:
     bench.sweep(spec, n_jobs=2)
 except KeyboardInterrupt:
     print("interrupted", len(workers()))
-spec = bench.specify(optimizers="sgd,adam", seeds=2, iterations=300, name="script")
+spec = bench.specify(**sweep, seeds=2)
 runs = bench.sweep(spec, n_jobs=2)
 print(len(runs), len(workers()))
 """
@@ -386,6 +390,7 @@ class TestAnalyse:
         assert analysis.comparison.parameters.alpha == 0.01
         assert len(Ledger(store.looks_file).read()) == 1
 
+    @pytest.mark.usefixtures("undrawn")
     def test_a_file_of_rows_will_do(self, tmp_path: Path) -> None:
         analysis = bench.analyse(few_rows(tmp_path))
         bench.report.write(analysis, tmp_path / "deep" / "page.html")
@@ -396,5 +401,6 @@ class TestAnalyse:
             bench.analyse("nowhere")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_typed_code_runs(tmp_path: Path) -> None:
     assert [t.n for t in _typed_api.compare(tmp_path).treatments] == [2, 2]

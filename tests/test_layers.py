@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from _stored import copy_example
+from _stored import three_seeds
 
 import bench
 from bench.datasets.names import DATA_DIR_VARIABLE
@@ -143,7 +143,7 @@ def test_what_an_import_does_not_bring_along(modules: list[tuple[str, set[str]]]
 
 
 #: A sweep; other builds of torch are imported to look for GPUs.
-SWEEP = "sweep --quiet --seeds 1 --optimizers sgd --iterations 5 --no-report"
+SWEEP = "sweep --quiet --seeds 1 --optimizers sgd --iterations 5 --no-report --dataset digits"
 #: Commands that one interpreter runs one after the other, and what none of them may import. A
 #: command may import only more than those before it.
 COMMANDS: list[tuple[str, set[str]]] = [
@@ -152,10 +152,10 @@ COMMANDS: list[tuple[str, set[str]]] = [
     ("sweep --seed", {*HEAVY, "numpy", "pyarrow", "rich", "yaml"}),
     ("report", {*HEAVY, "numpy", "pyarrow", "rich", "yaml"}),
     ("list", {*HEAVY, "numpy", "pyarrow", "yaml"}),
-    ("analyze results/example", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
-    ("report results/example --format markdown", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
-    ("compare results/example results/copy", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
-    ("report results/example", TORCH),
+    ("analyze results/three", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
+    ("report results/three --format markdown", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
+    ("compare results/three results/copy", {*TORCH, *FIGURES, *SLOW_SCIPY, "jinja2"}),
+    ("report results/three", TORCH),
     (SWEEP, TORCH if is_cpu_build() and sys.platform == "linux" else set()),
 ]
 _RUN = """
@@ -172,11 +172,11 @@ for words, unwanted in {commands!r}:
 
 
 def test_what_a_command_does_not_import(
-    tmp_path: Path, arrays: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(DATA_DIR_VARIABLE, str(arrays.parent))  # unpacking imports torchvision
-    example = copy_example(tmp_path)
-    shutil.copytree(example, tmp_path / "results" / "copy")
+    monkeypatch.setenv(DATA_DIR_VARIABLE, str(digits.parent))  # unpacking imports scikit-learn
+    stored = three_seeds(tmp_path, ("adam", "momentum", "sgd"))
+    shutil.copytree(stored, tmp_path / "results" / "copy")
     code = _RUN.format(commands=COMMANDS)
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -72,6 +72,7 @@ def test_no_large_or_generated_file_is_tracked() -> None:
             assert file.stat().st_size < 100_000, inside
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_committed_example_is_what_its_rows_give(tmp_path: Path) -> None:
     from bench import cli
 

@@ -47,7 +47,7 @@ from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.correction import blocks_to_reject
 from bench.analysis.leaderboard import leaderboard
 from bench.analysis.pairs import compare_pairs
-from bench.analysis.remarks import note_on_test, notes_on_pairs, with_remarks
+from bench.analysis.remarks import Needed, note_on_test, notes_on_pairs, with_remarks
 from bench.analysis.results import (
     CORRECTIONS,
     TESTS,
@@ -290,7 +290,9 @@ def _compare(
     looks = (*looks[:-1], replace(looks[-1], rejected=rejected_pairs(pairs)))
     pairs = with_standing(pairs, looks)
     collapsed = collapses(paired, order, parameters)
-    pairs = with_remarks(pairs, parameters, power.seeds_to_reject or 0, collapsed)
+    n_tests = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
+    needed = Needed.of(parameters.correction, n_tests, level, next_level)
+    pairs = with_remarks(pairs, parameters, needed, collapsed)
     return Comparison(
         parameters=parameters,
         treatments=treatments,

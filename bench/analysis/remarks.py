@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from bench.analysis.correction import NAMES
+from bench.analysis.correction import NAMES, blocks_to_reject
 from bench.analysis.results import (
     CollapseRate,
     Collapses,
@@ -20,13 +20,28 @@ from bench.words import count, plural, spoken
 _NAMED = 4
 
 
-def with_remarks(
-    pairs: Sequence[Pair], parameters: Parameters, needed: int, collapses: Collapses
-) -> tuple[Pair, ...]:
-    """Return the pairs with the sentences on each of them.
+@dataclass(frozen=True, kw_only=True)
+class Needed:
+    """Numbers of blocks from which the tests of all pairs can reject, now and at the next look."""
 
-    `needed` is the number of blocks from which the tests can reject.
-    """
+    n_tests: int
+    now: int
+    next: int
+
+    @classmethod
+    def of(cls, correction: Correction, n_tests: int, level: float, next_level: float) -> Needed:
+        """Compute them from the smallest p-value of the exact test; 0 without a test."""
+        now, later = (
+            blocks_to_reject(correction, n_tests, at) if n_tests else 0
+            for at in (level, next_level)
+        )
+        return cls(n_tests=n_tests, now=now, next=later)
+
+
+def with_remarks(
+    pairs: Sequence[Pair], parameters: Parameters, needed: Needed, collapses: Collapses
+) -> tuple[Pair, ...]:
+    """Return the pairs with the sentences on each of them."""
     collapsed = {rate.name: rate for rate in collapses.treatments if rate.collapsed}
     return tuple(
         replace(
@@ -78,13 +93,31 @@ def notes_on_pairs(pairs: Sequence[Pair], parameters: Parameters) -> tuple[str, 
     )
 
 
-def _remarks(pair: Pair, parameters: Parameters, needed: int) -> Iterator[str]:
+def _too_few(pair: Pair, parameters: Parameters, needed: Needed) -> Iterator[str]:
+    """Explain why a difference of the same sign on every block is inconclusive."""
+    is_one_sided = pair.win_rate in (0.0, 1.0)
+    if not is_one_sided or _verdict_now(pair) != "inconclusive" or pair.n >= needed.now:
+        return
+    block, least = spoken(parameters.block), "at least " if parameters.correction == "max-t" else ""
+    would = f"{least}{needed.now} would"
+    if needed.next != needed.now:
+        would += f" have, and {least}{needed.next} would at the next look"
+    yield (
+        f"{pair.a if pair.win_rate else pair.b} is better on every {block}, but "
+        f"{count(pair.n, block)} cannot reach significance by {NAMES[parameters.correction]} of "
+        f"the exact test over {count(needed.n_tests, 'pair')}; {would}."
+    )
+
+
+def _remarks(pair: Pair, parameters: Parameters, needed: Needed) -> Iterator[str]:
     name = NAMES[parameters.correction]
+    if parameters.test == "sign-flip":
+        yield from _too_few(pair, parameters, needed)
     if leaves_out_zero(pair):
         few = (
             f" With {count(pair.n, spoken(parameters.block))} it cannot find any difference; it "
-            f"needs {needed}."
-            if pair.n < needed
+            f"needs {needed.now}."
+            if pair.n < needed.now
             else ""
         )
         yield (

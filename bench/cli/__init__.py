@@ -42,8 +42,8 @@ def run_guarded(command: Callable[[], int]) -> int:
     except BenchError as error:
         print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as interruption:
+        return _interrupted(str(interruption))
     except ImportError as error:
         if signals.received is None:  # a damaged installation, or no memory to map a library
             print(f"optimizer-bench: error: {printable(kind_and_line(error))}", file=sys.stderr)
@@ -70,9 +70,12 @@ def run_guarded(command: Callable[[], int]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     # imported late: an interruption during these imports is handled too
-    from bench.cli.arguments import COMMANDS
+    from bench.cli.arguments import COMMANDS, make_parser
     from bench.cli.config import parse_words
 
+    if not words:
+        print(make_parser().format_help(), end="", file=sys.stderr)
+        return UsageError.exit_code
     _refuse_undecodable(words)
     arguments = parse_words(words)
     warnings.showwarning = _show_warning
@@ -90,9 +93,10 @@ def _refuse_undecodable(words: Sequence[str]) -> None:
             ) from None
 
 
-def _interrupted() -> int:
+def _interrupted(message: str = "") -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignore further Ctrl-C while the process ends
-    print("\noptimizer-bench: interrupted", file=sys.stderr)
+    detail = f": {message}" if message else ""
+    print(f"\noptimizer-bench: interrupted{detail}", file=sys.stderr)
     return INTERRUPTED
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace, _ActionsContainer
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ from bench.cli.options import (
     STANDARD_OUTPUT,
     Command,
     add_comparison_outputs,
+    add_diagrams,
     add_ignored_columns,
     add_number,
     output_files,
@@ -102,6 +103,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         output.add_argument(
             f"--{option}", type=file_or_stdout, metavar="FILE", help=f"write {text} ('-': print it)"
         )
+    add_diagrams(output)
 
 
 def _add_columns(group: _ActionsContainer) -> None:
@@ -200,11 +202,13 @@ def run(arguments: Namespace) -> int:
         )
     files = output_files({_NAMES[name]: file for name, file in outputs.items()})
     require_outputs(files, *arguments.files)
+    if arguments.diagrams and arguments.html is None:
+        raise UsageError("--diagrams adds to the HTML report: give --html FILE too")
     roles = _roles(arguments)
     refuse_ignored(arguments.ignore_column, (*roles.treatment, roles.block, roles.value_name))
     request = _sweep_request(arguments, roles) or _table_request(arguments, roles)
     analysis = _analyse(request, arguments)
-    _write(analysis, request.command, outputs)
+    _write(analysis, request.command, outputs, arguments.diagrams)
     is_shown = arguments.html is not None or not any(outputs.values())
     if is_shown and not printed:
         for line in request.reading:
@@ -213,11 +217,16 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _write(analysis: SweepAnalysis, command: str, outputs: dict[str, Path | None]) -> None:
+def _write(
+    analysis: SweepAnalysis,
+    command: str,
+    outputs: dict[str, Path | None],
+    diagrams: Sequence[str],
+) -> None:
     from bench import report
     from bench.analysis import to_json
 
-    context = report.ReportContext(command=command)
+    context = report.ReportContext(command=command, diagrams=tuple(diagrams))
     if (page := outputs["html"]) is not None:
         report.write(analysis, page, context)
     texts: dict[str, Callable[[], str]] = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, HelpFormatter
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from types import MappingProxyType
+from typing import Any, NoReturn
 
 from bench import __version__
 from bench.cli import analyze, benchmark, compare, listing, report, sweep
+from bench.cli.completion import SHELLS, PrintCompletion
 from bench.cli.options import Command
-from bench.errors import UsageError
+from bench.errors import UsageError, close_names
 from bench.sweeps.reproduce import program
 
 COMMANDS: Mapping[str, Command] = {
@@ -27,10 +29,27 @@ _EXAMPLE = 48
 
 
 class Parser(ArgumentParser):
-    """A parser that raises UsageError with a message of one line."""
+    """A parser that raises UsageError with a message of one line; `commands` are its subparsers."""
+
+    commands: Mapping[str, Parser] = MappingProxyType({})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (try {self.prog} --help)")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse all words; an error about an unknown option is that of its command."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = self.commands.get(getattr(found, "command", ""), self)
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{parser._hint(unknown)}")
+        return found
+
+    def _hint(self, unknown: Sequence[str]) -> str:
+        """Name the option that is closest to the first unknown one."""
+        given = next((word for word in unknown if word.startswith("--")), "")
+        names = [name.lstrip("-") for name in self._option_string_actions if name[:2] == "--"]
+        close = close_names(given.partition("=")[0].lstrip("-"), names)
+        return f"; did you mean --{close[0]}?" if close else ""
 
 
 class _Formatter(HelpFormatter):
@@ -60,6 +79,13 @@ def make_parser() -> Parser:
         description="Compare PyTorch optimizers over many seeds with statistical tests.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        action=PrintCompletion,
+        metavar="SHELL",
+        help=f"print completions for a shell ({', '.join(SHELLS)}); needs the package shtab",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         command.add_arguments(
@@ -72,6 +98,7 @@ def make_parser() -> Parser:
                 formatter_class=_Formatter,
             )
         )
+    parser.commands = commands.choices
     return parser
 
 

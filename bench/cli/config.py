@@ -21,7 +21,7 @@ def parse_words(words: Sequence[str]) -> Namespace:
     An option on the command line replaces the same option in the file, and its alternative. Raise
     UsageError if the command line or the file is wrong; for the file the message names the line.
     """
-    arguments = make_parser().parse_args(words)
+    arguments: Namespace = make_parser().parse_args(words)
     if getattr(arguments, "config", None) is None:
         return arguments
     from bench.cli.spec_file import read_entries, spec_file_error

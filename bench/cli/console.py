@@ -16,6 +16,7 @@ from bench.cli.printing import printable
 from bench.cli.terminal import Column, FittedTable, new_console
 from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
+from bench.storage.store import finished_keys
 from bench.sweeps.rows import failure_reasons
 from bench.words import count
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bench.sweeps.resume import SweepStatus
     from bench.sweeps.run import Estimate
 
-#: Maximum number of runs that a dry run lists.
+#: Maximum number of runs that a dry run lists if asked.
 MAX_LISTED = 400
 
 
@@ -62,8 +63,8 @@ def _described(placement: Placement) -> str:
     return ", ".join(parts)
 
 
-def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, level: float) -> None:
-    """Print the plan, the estimated time, and how many seeds the tests need."""
+def print_plan(status: SweepStatus) -> None:
+    """Print every run, and whether it is done."""
     keys = {run.key for run in status.missing}
     planned = status.planned
     for run in planned[:MAX_LISTED]:
@@ -71,8 +72,13 @@ def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, lev
         print(f"{state}  {run.optimizer.name}  seed {run.seed}")
     if len(planned) > MAX_LISTED:
         print(f"... and {len(planned) - MAX_LISTED} more")
+
+
+def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, level: float) -> None:
+    """Print the number of runs, the estimated time, and how many seeds the tests need."""
+    planned, n_missing = status.planned, len(status.missing)
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
-    print(f"runs:   {len(planned)}, of which {len(planned) - len(keys)} are done")
+    print(f"runs:   {len(planned)}, of which {len(planned) - n_missing} are done")
     print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
     print(in_points(spec.declaration.margin))
     for line in _evaluations(spec, len(planned), estimated):
@@ -119,6 +125,19 @@ def _level(spec: SweepSpec, level: float) -> str:
     if level == alpha:
         return f"alpha {alpha:g}"
     return f"level {level:.3g} (this look's share of alpha {alpha:g})"
+
+
+def print_nothing_to_do(spec: SweepSpec) -> None:
+    """Print that every run of a sweep is stored."""
+    n = len(spec.optimizers) * len(spec.seeds)
+    print(f"nothing to do: {count(n, 'run')} {'is' if n == 1 else 'are'} stored", flush=True)
+
+
+def kept_runs(spec: SweepSpec, rows: pa.Table) -> str:
+    """Say how many runs of an interrupted sweep are kept."""
+    finished, plan = finished_keys(rows), spec.plan()
+    kept = sum(run.key in finished for run in plan)
+    return f"{kept} of {count(len(plan), 'run')} kept; the same command resumes"
 
 
 def print_failures(rows: pa.Table) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.cli import console, overview
 from bench.cli.config import naming_file
-from bench.cli.printing import printable
+from bench.cli.printing import print_note, printable
 from bench.cli.progress import ProgressCounts, show_progress
 from bench.cli.sweep import make_spec
+from bench.errors import BenchError
 from bench.execution.resources import describe_resources, resolve_execution
-from bench.spec.model import SweepSpec
+from bench.execution.timeouts import time_limit
+from bench.optimizers.trial import watched
+from bench.spec.model import SweepSpec, whole_sweep_name
 from bench.spec.options import ExecutionOptions
 from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
@@ -30,11 +35,16 @@ from bench.sweeps.run import SweepEvent, SweepStarted, describe_damage, estimate
 if TYPE_CHECKING:
     from bench.sweeps.load import StoredSweep
 
+#: Seconds after which the trial step of an optimizer is announced.
+ANNOUNCED_AFTER = 10.0
+#: Least time limit of a trial step in seconds: the first step of torch imports its compiler.
+SHORTEST_TRIAL = 60.0
+
 
 def execute(arguments: Namespace) -> int:
     """Run the sweeps that the command line declares; return 1 if any run failed."""
-    with naming_file(arguments):
-        specs = [make_spec(arguments, dataset) for dataset in arguments.dataset]
+    with naming_file(arguments), watched(partial(_announced_and_limited, arguments.timeout)):
+        specs = [as_stored(make_spec(arguments, d), arguments) for d in arguments.dataset]
         whole = overview.overall(specs, arguments)
     if arguments.dry_run:
         for spec in specs:
@@ -49,6 +59,37 @@ def execute(arguments: Namespace) -> int:
     return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
 
 
+def as_stored(spec: SweepSpec, arguments: Namespace) -> SweepSpec:
+    """Keep the name and evaluations of a stored sweep, whose defaults earlier versions chose."""
+    earlier = whole_sweep_name(spec.workload, spec.budget)[:100]
+    is_named = arguments.name is not None or (arguments.results / spec.name).exists()
+    if not is_named and (arguments.results / earlier).exists():
+        spec = replace(spec, name=earlier)
+    stored = None
+    with suppress(BenchError):  # it is raised again when the directory is used
+        stored = Store(arguments.results / spec.name).read_spec()
+    if arguments.eval_every is not None or stored is None:
+        return spec
+    workload = replace(spec.workload, eval_every=stored.workload.eval_every)
+    return replace(spec, workload=workload) if workload == stored.workload else spec
+
+
+@contextmanager
+def _announced_and_limited(timeout: float | None, text: str) -> Iterator[None]:
+    """Announce the trial step of an optimizer if it takes long, and limit it by ``--timeout``."""
+    note = f"trying one step of {text}: an optimizer that compiles itself takes a while"
+    timer = threading.Timer(ANNOUNCED_AFTER, print_note, [note])
+    timer.daemon = True
+    timer.start()
+    limit = None if timeout is None else max(timeout, SHORTEST_TRIAL)
+    late = f"it took longer than the {limit} seconds of --timeout, at least {SHORTEST_TRIAL:g}"
+    try:
+        with nullcontext() if limit is None else time_limit(limit, late):
+            yield
+    finally:
+        timer.cancel()
+
+
 def _execution(arguments: Namespace) -> ExecutionOptions:
     names = [field.name for field in fields(ExecutionOptions)]
     return resolve_execution(ExecutionOptions(**{n: getattr(arguments, n) for n in names}))
@@ -60,7 +101,7 @@ def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
     refuse_foreign(store.options_file)  # before the directory of reports is made
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
-    with _progress(spec, store, arguments.quiet) as on_event:
+    with _telling_what_is_kept(spec, store), _progress(spec, store, arguments.quiet) as on_event:
         files = run_sweep(
             spec,
             store,
@@ -104,6 +145,21 @@ def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[
                 display.add(event)
 
         yield on_event
+        if display is None and not quiet:
+            console.print_nothing_to_do(spec)
+
+
+@contextmanager
+def _telling_what_is_kept(spec: SweepSpec, store: Store) -> Iterator[None]:
+    """Add how many runs are stored to the message if the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        try:
+            kept = console.kept_runs(spec, store.read_rows()) if store.spec_file.exists() else ""
+        except BenchError:
+            kept = ""
+        raise KeyboardInterrupt(kept) from None
 
 
 def _upcoming_level(spec: SweepSpec, store: Store) -> float:
@@ -126,3 +182,5 @@ def _dry_run(spec: SweepSpec, arguments: Namespace) -> None:
     status = find_missing(spec, store, machine, mix_devices=mix_devices, force=arguments.force)
     estimated = estimate(spec, status, execution, arguments.data_dir)
     console.print_dry_run(spec, status, estimated, _upcoming_level(spec, store))
+    if arguments.verbose:
+        console.print_plan(status)

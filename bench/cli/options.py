@@ -84,6 +84,18 @@ def add_comparison_outputs(parser: ArgumentParser, page: str) -> _ActionsContain
     return group
 
 
+def add_diagrams(parser: _ActionsContainer) -> None:
+    """Add ``--diagrams``."""
+    parser.add_argument(
+        "--diagrams",
+        action="append",
+        choices=("cd",),
+        default=[],
+        help="add a diagram to the HTML report. cd: the critical-difference diagram of mean ranks, "
+        "which can contradict the verdicts of the pairs",
+    )
+
+
 def output_files(outputs: Mapping[str, Path | None]) -> dict[str, Path]:
     """Return the outputs that are files; raise UsageError if two of them are the same file."""
     files = {what: f for what, f in outputs.items() if f is not None and f != STANDARD_OUTPUT}

@@ -86,7 +86,10 @@ def conclude(
         from bench import report
 
         path = arguments.reports / f"{analysis.name}.html"
-        report.write(analysis, path, report.ReportContext(command=command, related=related))
+        context = report.ReportContext(
+            command=command, related=related, diagrams=tuple(arguments.diagrams)
+        )
+        report.write(analysis, path, context)
     if arguments.quiet:
         print(path)
         return

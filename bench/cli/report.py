@@ -12,6 +12,7 @@ from bench.cli.converters import file_or_stdout, file_path
 from bench.cli.options import (
     STANDARD_OUTPUT,
     Command,
+    add_diagrams,
     add_results,
     output_files,
     require_outputs,
@@ -19,6 +20,7 @@ from bench.cli.options import (
 )
 from bench.cli.printing import printable
 from bench.errors import StoreError, UsageError
+from bench.report.context import ReportContext
 from bench.storage.files import write_atomically
 from bench.sweeps.reproduce import command_line, programs
 
@@ -78,6 +80,7 @@ def _add_report(group: _ActionsContainer) -> None:
         metavar="FILE",
         help="the report (default: reports/NAME with the format's ending; '-': print it)",
     )
+    add_diagrams(group)
     group.add_argument("--open", action="store_true", help="open the HTML report in your browser")
 
 
@@ -94,7 +97,8 @@ def run(arguments: Namespace) -> int:
     files = {"the report": output, "the LaTeX": arguments.latex, "the rows": arguments.rows}
     require_outputs(output_files(files), arguments.results)
     analysis = analyse_stored(stored)
-    text = _text(analysis, stored.command, kind)
+    context = ReportContext(command=stored.command, diagrams=tuple(arguments.diagrams))
+    text = _text(analysis, context, kind)
     write_text(text, output)
     _write_further_files(arguments, stored, analysis)
     if output != STANDARD_OUTPUT:
@@ -104,12 +108,11 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _text(analysis: SweepAnalysis, command: str, kind: str) -> str:
+def _text(analysis: SweepAnalysis, context: ReportContext, kind: str) -> str:
     """The report in one of the formats."""
     from bench import report
     from bench.analysis import to_json
 
-    context = report.ReportContext(command=command)
     if kind == "json":
         return to_json(analysis.comparison)
     if kind == "csv":
@@ -120,7 +123,7 @@ def _text(analysis: SweepAnalysis, command: str, kind: str) -> str:
 
 
 def _refuse_contradictions(arguments: Namespace) -> None:
-    others = ("format", "output", "open", "latex", "rows")
+    others = ("format", "output", "diagrams", "open", "latex", "rows")
     given = [f"--{name}" for name in others if getattr(arguments, name)]
     if arguments.check is not None and given:
         raise UsageError(f"--check goes with no other option, got {', '.join(given)} too")
@@ -129,6 +132,10 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         raise UsageError(
             "--output - prints json, markdown or csv: give --format with one of them, or a file "
             "for the HTML report"
+        )
+    if arguments.diagrams and not is_page:
+        raise UsageError(
+            f"--diagrams adds to the HTML report only, got --format {arguments.format}"
         )
     if arguments.open and not is_page:
         raise UsageError(f"--open shows the HTML report only, got --format {arguments.format}")
@@ -175,12 +182,13 @@ def _check(results: Path, page: Path) -> int:
     given, stored = _read_report(page), open_sweep(results)
     start = next((start for start in programs("sweep") if start in given), None)
     command = command_line(stored.spec, stored.execution, start=start)
-    if 'id="command"' not in given:  # a page that was written from Python may lack it
-        command = ""
-    analysis = analyse_stored(stored, recorded=False)
-    found = report.check_report(
-        given, report.render(analysis, report.ReportContext(command=command))
+    context = ReportContext(
+        # a page that was written from Python may lack the command
+        command=command if 'id="command"' in given else "",
+        diagrams=("cd",) if 'data-figure="ranks"' in given else (),
     )
+    analysis = analyse_stored(stored, recorded=False)
+    found = report.check_report(given, report.render(analysis, context))
     for line in _findings(found, page):
         print(printable(line))
     return 0 if found.is_right else 1

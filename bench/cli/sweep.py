@@ -17,7 +17,7 @@ from bench.cli.converters import (
     win_threshold,
 )
 from bench.cli.margins import accuracy_margin
-from bench.cli.options import CORRECTION_HELP, Command
+from bench.cli.options import CORRECTION_HELP, Command, add_diagrams
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.execution import fork_server
 from bench.networks.names import resolve_network
@@ -166,7 +166,13 @@ def _add_lengths(group: _ActionsContainer) -> None:
     )
     _add_count(length, "iterations", "updates per run")
     _add_count(group, "batch_size", "images per update")
-    _add_count(group, "eval_every", "updates between evaluations")
+    group.add_argument(
+        "--eval-every",
+        type=up_to(MAX_COUNT),
+        metavar="N",
+        help="updates between evaluations (default: a sixth of all updates, "
+        f"{Workload.eval_every} of {Workload.iterations})",
+    )
 
 
 def _add_count(group: _ActionsContainer, name: str, text: str) -> None:
@@ -364,10 +370,13 @@ def _add_mode(group: _ActionsContainer) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="list the runs, their estimated time, and the number of seeds that the tests need",
+        help="print the number of runs, their estimated time, and the number of seeds that the "
+        "tests need; train nothing",
     )
+    group.add_argument("--verbose", action="store_true", help="with --dry-run: list the runs too")
     group.add_argument("--force", action="store_true", help="repeat stored runs")
     group.add_argument("--no-report", action="store_true", help="do not write the HTML report")
+    add_diagrams(group)
     group.add_argument(
         "-q", "--quiet", action="store_true", help="print only errors and the report's path"
     )

@@ -20,7 +20,7 @@ NAME_WIDTH = 24
 ESSENTIAL = 1
 #: Where a name is folded: after a character that separates words, and between two words in
 #: CamelCase.
-_BREAKS = re.compile(r"(?<=[._:,\[=-])(?=.)|(?<=[a-z0-9])(?=[A-Z])")
+_BREAKS = re.compile(r"(?<=[_:,\[=-])(?=.)|(?<=\.)(?=\D)|(?<=[a-z0-9])(?=[A-Z])")
 #: Spaces between two columns.
 _GAP = 2
 #: Minimum width of a table; narrower terminals wrap its lines.

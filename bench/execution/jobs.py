@@ -100,6 +100,8 @@ class RunEvent:
     ----------
     notes
         What user code has changed in the process, and what was therefore restored.
+    warnings
+        Warnings of libraries and user code since the event before, one line each.
     """
 
     key: str
@@ -108,6 +110,7 @@ class RunEvent:
     status: str
     test_accuracy: float | None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

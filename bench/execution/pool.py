@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import re
 import signal
 import sys
@@ -124,6 +125,9 @@ class WorkerPool:
     def close(self) -> None:
         """Kill the workers and wait for their end; they write nothing afterwards."""
         try:
+            with suppress(queue.Empty):  # loky's thread looks for these items, which shutdown drops
+                while True:
+                    self._executor._work_ids.get_nowait()
             with suppress(RuntimeError):  # its thread could not be started
                 self._executor.shutdown(wait=True, kill_workers=True)
         finally:

@@ -42,6 +42,7 @@ from bench.execution.jobs import (
 )
 from bench.execution.pool import is_worker
 from bench.execution.timeouts import RunTimeoutError, time_limit
+from bench.execution.worker_warnings import keep_warnings, take_warnings
 from bench.optimizers.build import import_compiler
 from bench.spec import process_state
 from bench.spec.model import OptimizerSpec, RunSpec, Workload
@@ -82,7 +83,10 @@ def train_job(job: Job, context: RunContext) -> tuple[FinishedRun, ...]:
 def do_job(job: Job, context: RunContext) -> tuple[RunEvent, ...]:
     """Train the runs of a job, and store their rows."""
     use_one_thread()
-    return store(train_job(job, context), context)
+    if is_worker():
+        keep_warnings()
+    first, *others = store(train_job(job, context), context)
+    return replace(first, warnings=take_warnings()), *others
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,8 @@ def parse_architecture(text: str) -> Architecture:
         )
     name, inside = match[1], (match[2] or "").strip()
     if name not in NETWORKS:
-        raise SpecError(f"unknown {given}: {suggestion(name, (*NETWORKS, 'module:object'))}")
+        own = "or write your own as module:function, such as mymodule:make_net, which returns it"
+        raise SpecError(f"unknown {given}: {suggestion(name, NETWORKS)} {own}")
     if name != "mlp":
         if inside:
             raise SpecError(f"{given}: {name} takes no options")

@@ -24,9 +24,11 @@ def resolve(expression: OptimizerExpression) -> OptimizerSpec:
         return _resolve_external(expression)
     entry = CATALOGUE.get(expression.name)
     if entry is None:
-        raise SpecError(
-            f"unknown optimizer {expression.name!r}: {suggestion(expression.name, CATALOGUE)}"
-        )
+        module, dot, name = expression.name.rpartition(".")
+        hint = suggestion(expression.name, CATALOGUE)
+        if dot:
+            hint = f"write {module}:{name} for a class of a module"
+        raise SpecError(f"unknown optimizer {expression.name!r}: {hint}")
     arguments = _arguments_of(entry)
     spec = _specified(expression, expression.name, f"torch.optim.{entry.algorithm}", arguments)
     if spec.name != expression.name:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import SpecError, first_line
 from bench.optimizers.build import Steps, build_for_layers, needs_closure
 from bench.spec.model import OptimizerSpec
+from bench.spec.plugins import is_external
 
 if TYPE_CHECKING:
     import torch
+
+
+#: Entered around each trial of a user's optimizer with the text of its expression.
+Watch = Callable[[str], AbstractContextManager[None]]
+_watch: ContextVar[Watch] = ContextVar("watch", default=lambda _text: nullcontext())
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Enter `watch` around each trial of a user's optimizer in the block."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 def require_learning_rate(spec: OptimizerSpec, text: str) -> None:
@@ -55,7 +73,8 @@ def try_one_step(spec: OptimizerSpec, text: str, refusal: str) -> None:
     import torch
 
     try:
-        once, again = (_after_steps(spec) for _ in range(2))
+        with _watch.get()(text) if is_external(spec.algorithm) else nullcontext():
+            once, again = (_after_steps(spec) for _ in range(2))
     except (Exception, SystemExit) as error:
         raise SpecError(f"{text!r}: {refusal}: {first_line(error)}") from error
     if not all(map(partial(torch.allclose, rtol=0, atol=0, equal_nan=True), once, again)):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bench.analysis import describe_runs
-from bench.analysis.results import Comparison, SweepAnalysis
 from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.analysis.results import Comparison, SweepAnalysis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +21,13 @@ class ReportContext:
         Command line that repeats the analysis; the report omits it if empty.
     related
         Reports to link to: (text, address relative to the report).
+    diagrams
+        Diagrams to add: ``cd`` is the critical-difference diagram of mean ranks.
     """
 
     command: str = ""
     related: tuple[tuple[str, str], ...] = ()
+    diagrams: tuple[str, ...] = ()
 
 
 NO_CONTEXT = ReportContext()
@@ -33,6 +38,9 @@ def described(results: SweepAnalysis | Comparison) -> SweepAnalysis:
 
     Raise UsageError if the comparison has no table.
     """
+    from bench.analysis import describe_runs
+    from bench.analysis.results import SweepAnalysis
+
     if isinstance(results, SweepAnalysis):
         return results
     if results.table is None:

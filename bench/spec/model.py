@@ -22,6 +22,10 @@ from bench.spec.resampling import WHOLE, parse_resampling
 
 #: Quantities that variants with different batch sizes may share: see :class:`SweepSpec`.
 EPOCHS, ITERATIONS = BUDGETS = ("epochs", "iterations")
+#: Longest default name of a sweep.
+LONGEST_NAME = 40
+#: Default number of evaluations of a run, spread evenly over its updates.
+N_EVALUATIONS = 6
 #: Adjustment of the p-values for the number of pairs, the default first.
 Correction = typing.Literal["holm", "max-t"]
 CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
@@ -66,6 +70,15 @@ class Workload:
         """Updates after which the network is evaluated on the test images, ascending."""
         regular = range(self.eval_every, self.iterations + 1, self.eval_every)
         return tuple(sorted({*regular, self.iterations}))
+
+
+def default_eval_every(iterations: int) -> int:
+    """Return the updates between evaluations that give six of them.
+
+    >>> default_eval_every(3000), default_eval_every(100)
+    (500, 17)
+    """
+    return math.ceil(iterations / N_EVALUATIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,18 +361,35 @@ def _at_batch_size(whole: Workload, batch_size: int, budget: str) -> Workload:
 def default_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
     """Return the name of the dataset, followed by the settings that are not the default.
 
-    >>> default_sweep_name(Workload(iterations=300))
+    A long name is cut, and ends with a hash of the whole.
+
+    >>> default_sweep_name(Workload(iterations=300, eval_every=50))
     'mnist-iterations300'
     >>> default_sweep_name(Workload(network="mlp[hidden=128x64]"))
     'mnist-networkmlp-hidden-128x64'
     """
+    whole = whole_sweep_name(workload, budget)
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    hashed = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: LONGEST_NAME - 9].strip('-._')}-{hashed}"
+
+
+def whole_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
+    """Return the default name without a limit of its length.
+
+    The evaluations that earlier versions had by default, every 500 updates, are not named either.
+    """
+    named = replace(workload, dataset=Workload.dataset)
+    if workload.eval_every == default_eval_every(workload.iterations):
+        named = replace(named, eval_every=Workload.eval_every)
     changed = [
-        f"{f.name.replace('_', '-')}{getattr(workload, f.name)}"
-        for f in fields(workload)
-        if f.name != "dataset" and getattr(workload, f.name) != f.default
+        f"{f.name.replace('_', '-')}{getattr(named, f.name)}"
+        for f in fields(named)
+        if getattr(named, f.name) != f.default
     ]
     words = [workload.dataset, *changed, *([] if budget == EPOCHS else [budget])]
-    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)[:100]
+    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)
 
 
 def check_sweep_name(name: str) -> str:

@@ -72,6 +72,11 @@ def load_external(name: str, what: str) -> External:
     match = _NAME.fullmatch(name)
     if match is None:
         raise SpecError(f"a user-defined {what} is written module:object, got {name[:120]!r}")
+    if match["module"] == "__main__":
+        raise SpecError(
+            f"{what} {name!r}: workers cannot import what a script or notebook defines: put it "
+            f"into a file such as mine.py beside it, and write mine:{match['object']}"
+        )
     module = _import(match["module"], name, what)
     value: object = module
     for part in match["object"].split("."):

@@ -78,6 +78,11 @@ class Store:
         return self.directory / "runs.parquet"
 
     @property
+    def warnings_file(self) -> Path:
+        """Warnings of libraries and user code in the workers of the last command."""
+        return self.directory / "warnings.log"
+
+    @property
     def looks_file(self) -> Path:
         return self.directory / "looks.json"
 

@@ -13,7 +13,14 @@ from bench.errors import UsageError
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import expression_of
 from bench.spec.expressions import format_seeds
-from bench.spec.model import EPOCHS, Declaration, SweepSpec, Workload, default_sweep_name
+from bench.spec.model import (
+    EPOCHS,
+    Declaration,
+    SweepSpec,
+    Workload,
+    default_eval_every,
+    default_sweep_name,
+)
 from bench.spec.options import ExecutionOptions
 from bench.storage.files import require_regular
 
@@ -82,6 +89,8 @@ def declared_settings(
     }
     for option in _OF_WORKLOAD:
         found[option] = DeclaredSetting(value=workload[option], default=getattr(Workload, option))
+    every = default_eval_every(spec.workload.iterations)
+    found["eval_every"] = DeclaredSetting(value=spec.workload.eval_every, default=every)
     if epochs is not None:
         del found["iterations"]
         found["epochs"] = DeclaredSetting(value=epochs)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -25,6 +26,7 @@ from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import is_external
+from bench.storage.files import write_stored
 from bench.storage.store import Damage, Repair, Store, joined, runs_table
 from bench.sweeps.lock import DirectoryLock, locked
 from bench.sweeps.parts import is_part
@@ -32,6 +34,7 @@ from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
 from bench.sweeps.verification import find_unverified, set_unverified_aside, unchanged_arrays
+from bench.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -297,14 +300,37 @@ def _train(
     context = replace(context, machine=machine, stack=placement.stack, slots=placement.slots)
     changes: dict[tuple[str, str], None] = {}  # an ordered set
     on_event(SweepStarted(status=status, placement=placement))
-    with closing(run_plan(status.missing, context)) as events:
+    with (
+        closing(run_plan(status.missing, context)) as events,
+        logging_warnings(context.store) as warned,
+    ):
         for event in events:
             lock.verify()
             changes |= dict.fromkeys((event.optimizer, note) for note in event.notes)
+            warned.update(event.warnings)
             on_event(event)
     for optimizer, change in changes:
         warnings.warn(
             f"{optimizer} changed {change}; this was restored after its run", stacklevel=2
+        )
+
+
+@contextmanager
+def logging_warnings(store: Store) -> Iterator[Counter[str]]:
+    """Write the counted warnings of workers to a file at the end of the block."""
+    warned: Counter[str] = Counter()
+    try:
+        yield warned
+    finally:
+        with suppress(StoreError):  # as on a full disk
+            if warned:
+                lines = (f"{n} times  {text}\n" for text, n in warned.most_common())
+                write_stored("".join(lines).encode(errors="replace"), store.warnings_file)
+    if warned:
+        warnings.warn(
+            f"{count(warned.total(), 'warning')} of libraries or user code, {len(warned)} of them "
+            f"different: see {store.warnings_file}",
+            stacklevel=2,
         )
 
 

@@ -19,6 +19,7 @@ from bench.spec.model import (
     Declaration,
     SweepSpec,
     Workload,
+    default_eval_every,
     default_sweep_name,
 )
 from bench.spec.resampling import n_drawn, parse_resampling
@@ -34,7 +35,7 @@ def specify(
     batch_size: int = Workload.batch_size,
     iterations: int | None = None,
     epochs: int | None = None,
-    eval_every: int = Workload.eval_every,
+    eval_every: int | None = None,
     resample_train: str = Workload.resample_train,
     budget: str = EPOCHS,
     name: str | None = None,
@@ -66,7 +67,8 @@ def specify(
         A name, or a user's own: ``my.npz``, ``mypkg.mymodule:load_data``,
         ``mypkg.mymodule:make_net``.
     batch_size, eval_every
-        Images per update; updates between two evaluations on the test images.
+        Images per update; updates between two evaluations on the test images, by default a sixth
+        of all updates.
     resample_train
         ``"none"``: every seed trains on all training images. ``"bootstrap"`` or
         ``"subsample=0.9"``: the training set of each seed is drawn from them, the same for all
@@ -126,7 +128,7 @@ def build_spec(
     batch_size: int,
     iterations: int | None,
     epochs: int | None,
-    eval_every: int,
+    eval_every: int | None,
     resample_train: str,
     budget: str,
     name: str | None,
@@ -149,7 +151,6 @@ def build_spec(
         network=network,
         batch_size=batch_size,
         iterations=Workload.iterations if iterations is None else iterations,
-        eval_every=eval_every,
         resample_train=resampling,
     )
     if batch_size > n_images:
@@ -159,6 +160,8 @@ def build_spec(
         )
     if epochs is not None:
         workload = replace(workload, iterations=_updates(epochs, iterations, n_images, batch_size))
+    every = default_eval_every(workload.iterations) if eval_every is None else eval_every
+    workload = replace(workload, eval_every=every)
     spec = SweepSpec(
         name=default_sweep_name(workload, budget) if name is None else name,
         optimizers=tuple(resolve_variant(e, workload, n_images) for e in expressions),

@@ -211,6 +211,8 @@ def test_an_interval_that_contradicts_the_verdict_is_explained() -> None:
     pair = comparison.pairs[0]
     assert (pair.verdict, pair.simultaneous_ci_low > 0) == ("inconclusive", True)
     assert pair.remarks == (
+        "o7 is better on every seed, but 10 seeds cannot reach significance by Holm's correction "
+        "of the exact test over 28 pairs; 11 would have, and 13 would at the next look.",
         "The simultaneous interval leaves out 0, but no difference counts as shown. The interval "
         "is Student's, at Bonferroni's level, and assumes normally distributed differences. The "
         "verdict is by Holm's correction of the exact test, which does not. With 10 seeds it "
@@ -223,6 +225,40 @@ def test_an_interval_that_contradicts_the_verdict_is_explained() -> None:
     )
     enough = compare(long({name: [*column, column[0]] for name, column in columns.items()}))
     assert {p.remarks for p in enough.pairs} == {()}
+
+
+PLANNED = look_levels([(5, None)], 0.05, planned=2)
+
+
+@pytest.mark.parametrize(
+    ("n_others", "n", "options", "expected"),
+    [
+        (
+            1,
+            4,
+            {},
+            "4 seeds cannot reach significance by Holm's correction of the exact test over "
+            "1 pair; 6 would have, and 8 would at the next look.",
+        ),
+        (1, 5, {"planned_looks": 2, "looks": PLANNED}, "over 1 pair; 7 would."),
+        (7, 4, {"correction": "max-t"}, "over 28 pairs; at least 6 would have, and at least 8 wou"),
+        (1, 6, {}, None),
+    ],
+)
+def test_too_few_seeds_are_named_for_a_pair_that_never_changes_sides(
+    n_others: int, n: int, options: dict[str, Any], expected: str | None
+) -> None:
+    far = {f"o{i}": [5000 + 50 * i] * n for i in range(n_others)}
+    comparison = compare(long({"best": [9700 + 3 * i for i in range(n)], **far}), **options)
+    remark = comparison.pairs[0].remarks[:1]
+    assert (expected in remark[0]) if expected else (remark == ())
+    assert not remark or remark[0].startswith("best is better on every seed, but ")
+
+
+def test_a_pair_that_changes_sides_has_no_remark_on_its_seeds() -> None:
+    (pair,) = compare(long({"x": [9700, 9710, 9720, 9690], "y": [9000, 9010, 9011, 9691]})).pairs
+    assert (pair.verdict, pair.win_rate) == ("inconclusive", 0.75)
+    assert not any("on every seed" in remark for remark in pair.remarks)
 
 
 def test_a_verdict_beside_an_interval_with_zero_is_explained() -> None:
@@ -487,7 +523,11 @@ def test_the_names_of_the_seeds_do_not_matter(columns: list[list[int]]) -> None:
 def test_the_names_of_the_optimizers_do_not_matter(columns: list[list[int]]) -> None:
     table = named(columns)
     renamed = compare(table.assign(optimizer="other " + table["optimizer"]))
-    assert [replace(p, a=p.a[6:], b=p.b[6:]) for p in renamed.pairs] == list(compare(table).pairs)
+    plain = [
+        replace(p, a=p.a[6:], b=p.b[6:], remarks=tuple(r.replace("other ", "") for r in p.remarks))
+        for p in renamed.pairs
+    ]
+    assert plain == list(compare(table).pairs)
 
 
 SCALE_FREE = [

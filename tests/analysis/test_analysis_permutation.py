@@ -121,7 +121,7 @@ def test_monte_carlo_is_close_fixed_and_never_zero(monkeypatch: pytest.MonkeyPat
     assert flip_pvalue(np.append(np.arange(100.0, 160.0), -500)) == 1 / (MONTE_CARLO_DRAWS + 1)
 
 
-@pytest.mark.parametrize("n", [23, 25, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [23, 25, pytest.param(30, marks=pytest.mark.long)])
 def test_floats_are_counted_exactly(n: int) -> None:
     """Thirty differences of losses had a Monte Carlo p-value that was called exact."""
     d = losses(n)

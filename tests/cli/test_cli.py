@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -25,6 +27,7 @@ from conftest import DIGITS, SMALL_SWEEP, CommandCall, CommandLine
 
 import bench
 from bench import cli
+from bench.cli import execute
 from bench.cli.arguments import make_parser
 from bench.cli.console import duration
 from bench.cli.sweep import make_spec
@@ -38,7 +41,8 @@ from bench.sweeps.resume import find_missing
 from bench.tools.fault_injection import processes_of
 
 ROOT = Path(bench.__file__).resolve().parents[1]
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--seeds", "2", "--in-process", *DIGITS)
+SHORT = ("--iterations", "20", "--eval-every", "20")
+FAST = (*SHORT, "--optimizers", "sgd,adam", "--seeds", "2", "--in-process", *DIGITS)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
@@ -115,6 +119,31 @@ def test_help_groups_the_options_and_shows_examples(capsys: pytest.CaptureFixtur
         assert heading in text
 
 
+def test_without_a_command_the_help_is_printed(call_command: CommandCall) -> None:
+    finished = call_command()
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith("usage: optimizer-bench ")
+    assert "train every optimizer with every seed" in finished.err
+
+
+def test_completions_are_printed_or_what_they_need(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in for shtab: what it prints is its own."""
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    finished = call_command("--print-completion", "bash")
+    assert finished.code == 2
+    assert "needs shtab: pip install 'optimizer-bench[completion]'" in finished.err
+    completed = SimpleNamespace(
+        FILE="files", complete=lambda parser, shell: f"{parser.prog} {shell}"
+    )
+    monkeypatch.setitem(sys.modules, "shtab", completed)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--print-completion", "zsh"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == "optimizer-bench zsh\n"
+
+
 def test_help_wraps_descriptions(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,26 +154,16 @@ def test_help_wraps_descriptions(
     assert max(map(len, description.splitlines())) <= 60
 
 
-WITHOUT_TORCH = """
-import sys
-from bench.cli import main
-codes = [main(["report", "few.parquet"]), main(["analyze", "few.parquet"])]
-print(codes, {"torch", "torchvision"} & set(sys.modules))
-"""
-
-
-def test_commands_on_stored_rows_need_neither_torch_nor_unicode(tmp_path: Path) -> None:
-    few_rows(tmp_path, ("adam", "sgd"))
-    ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ended.stdout.splitlines()[-1] == "[0, 0] set()"
-    assert ended.stderr == ""
+def test_results_are_printed_without_unicode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = few_rows(tmp_path, ("adam", "sgd"))
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", printed)
+    assert cli.main(["analyze", str(rows)]) == 0
+    printed.seek(0)
+    assert "adam" in printed.read()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.fixture
@@ -156,6 +175,8 @@ def call_small(call_command: CommandCall, small_sweep: Path) -> CommandCall:
 SWEEPS = [
     ["--seeds", "20"],
     ["--seed-list", "3,5-7", "--optimizers", "adam[betas=(0.9,0.99)],sgd", "--name", "mine"],
+    ["--iterations", "300", "--eval-every", "500"],
+    ["--epochs", "1", "--dataset", "digits"],
     ["--iterations", "300", "--alpha", "0.01", "--target", "0.9", "--eval-every", "100"],
     ["--optimizers", "fast=adam[lr=0.01],gd=batch-gd,s=sgd[batch_size=50,schedule=one-cycle]"],
 ]
@@ -338,6 +359,9 @@ class TestSmallSweep:
         arguments = ("--name", "small", *SMALL_SWEEP, "--seeds", "4")
         finished = call_small("sweep", *arguments, "--dry-run")
         assert finished.code == 0, finished.err
+        assert finished.out.startswith("sweep:  small: 8 optimizers, seeds 0-3\n")
+        assert "seed 0" not in finished.out
+        finished = call_small("sweep", *arguments, "--dry-run", "--verbose")
         assert "done   sgd  seed 0\n" in finished.out
         assert "to do  rmsprop  seed 3\n" in finished.out
         assert "runs:   32, of which 24 are done" in finished.out
@@ -481,6 +505,27 @@ def test_the_time_of_a_variant_that_diverges_at_once_can_be_estimated(
     assert (finished.code, finished.err) == (0, "")
 
 
+def test_a_trial_step_that_takes_long_is_announced_and_limited(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An optimizer that compiles itself at its first step, in place of one that waits."""
+    (call_command.directory / "waiting.py").write_text(
+        "import time, torch\n"
+        "class Waiting(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        time.sleep(600)\n"
+    )
+    monkeypatch.syspath_prepend(str(call_command.directory))
+    monkeypatch.setattr(execute, "ANNOUNCED_AFTER", 0.0)
+    monkeypatch.setattr(execute, "SHORTEST_TRIAL", 0.5)
+    finished = call_command(
+        *("sweep", "--optimizers", "sgd,waiting:Waiting", "--timeout", "0.1", "--dry-run")
+    )
+    assert finished.code == 2
+    assert "note: trying one step of waiting:Waiting: an optimizer that compiles" in finished.err
+    assert "fails: it took longer than the 0.5 seconds of --timeout" in finished.err
+
+
 def test_force_does_stored_runs_again(call_command: CommandCall) -> None:
     assert call_command("sweep", *FAST, "--no-report").code == 0
     (sweep,) = (call_command.directory / "results").iterdir()
@@ -536,6 +581,8 @@ def test_an_interrupted_sweep_refuses_another_keeps_rows_and_leaves_no_process(
         out, err = process.communicate(timeout=240)
         assert process.returncode == code, err
         assert "Traceback" not in err + out
+        kept = re.search(r": interrupted: \d+ of 160 runs kept; the same command resumes\n", err)
+        assert bool(kept) == (sent == signal.SIGINT)
         wait_until(lambda: processes_of(process.pid) == [])
     rows = Store(runs.parent).read_rows()
     assert len(rows) == len(list(runs.glob("*.parquet"))) > 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from _stored import Edit, Row, columns, edited, three_seeds
-from conftest import CommandCall
+from conftest import DIGITS, CommandCall
 
 from bench import cli
 from bench.cli.arguments import make_parser
@@ -103,6 +103,7 @@ def test_the_same_sweep_done_again_is_exactly_alike(call_command: CommandCall) -
         done = call_command(
             *("sweep", "--iterations", "40", "--eval-every", eval_every, "--seeds", "2"),
             *("--optimizers", optimizers, "--name", name, "--in-process", "-q", "--no-report"),
+            *DIGITS,
         )
         assert done.code == 0, done.err
     finished = call_command(
@@ -121,7 +122,7 @@ def test_stacked_runs_cannot_be_told_from_runs_alone(call_command: CommandCall) 
         done = call_command(
             *("sweep", "--iterations", "40", "--eval-every", "40", "--seeds", "10", "--name"),
             *(name, "--stack", name, "--optimizers", "sgd,adam", "--device", "cpu"),
-            *("--in-process", "-q", "--no-report"),
+            *("--in-process", "-q", "--no-report", *DIGITS, "--margin", "0.02"),
         )
         assert done.code == 0, done.err
     finished = call_command("compare", "results/1", "results/10", "--fail-if-changed", "--json=x")

@@ -88,6 +88,7 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("reports: ../x", ["--reports", "../x"]),
     ("data-dir: -x y", ["--data-dir=-x y"]),
     ("no-report: true", ["--no-report"]),
+    ("verbose: true", ["--verbose"]),
     ("quiet: true", ["--quiet"]),
     ("quiet: false\nno-report: false", []),
     # the surprises of YAML: values are what is written

@@ -16,7 +16,6 @@ LONG = "x" * 300
 
 #: Command line and a part of the message.
 ERRORS = [
-    ("", "COMMAND"),
     ("swep", "invalid choice: 'swep'"),
     # sweep
     ("sweep --seeds 0", "--seeds: must be at least 1 and at most 10000, got 0"),
@@ -26,6 +25,9 @@ ERRORS = [
     ("sweep --seed-list 3-1", "--seed-list: a range of seeds must ascend, got '3-1'"),
     ("sweep --seed-list 1,1", "every seed may be given once, got 1 twice"),
     ("sweep --optimizers adma", "unknown optimizer 'adma': did you mean adam"),
+    ("sweep --optimizers adamW", "unknown optimizer 'adamW': did you mean adamw?"),
+    ("sweep --optimizers lion_pytorch.Lion", "write lion_pytorch:Lion for a class of a module"),
+    ("sweep --network resnet18", "or write your own as module:function, such as mymodule:make_net"),
     ("sweep --optimizers sgd,sgd", "every variant may be given once"),
     ("sweep --optimizers adam[lr=0.001],adam", "'adam' and 'adam' are both torch.optim.Adam"),
     ("sweep --optimizers adam[lr=x]", "lr must be a number (default 0.001), got 'x'"),
@@ -49,7 +51,16 @@ ERRORS = [
     ("sweep --win-threshold 0.4", "--win-threshold: must be a number from 0.5 to below 1, or 'n"),
     ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
     ("sweep --name ../../etc", "--name: a sweep's name must be"),
-    ("sweep --frobnicate", "unrecognized arguments: --frobnicate"),
+    (
+        "sweep --frobnicate",
+        "unrecognized arguments: --frobnicate (try optimizer-bench sweep --help)",
+    ),
+    (
+        "sweep --optimizrs=sgd",
+        "unrecognized arguments: --optimizrs=sgd; did you mean --optimizers? (try opt",
+    ),
+    ("report x --jsn", "unrecognized arguments: --jsn (try optimizer-bench report --help)"),
+    ("compare x y --makdown -", "did you mean --markdown? (try optimizer-bench compare --help)"),
     ("sweep -j 100000000", "at most 1024, or -1 for every core, got 100000000"),
     ("sweep --seeds １２", "--seeds: must be a whole number"),
     ("sweep --looks 0", "--looks: must be at least 1"),
@@ -94,6 +105,9 @@ ERRORS = [
     ("report nowhere --rows=", "--rows: must be a file's path, got nothing"),
     ("report nowhere --check -", "--check: must be a file's path, got '-'"),
     ("report nowhere --check x", "no report at x: --check needs an HTML report"),
+    ("report nowhere --diagrams cd --format csv", "--diagrams adds to the HTML report only, got "),
+    ("report nowhere --diagrams ranks", "--diagrams: invalid choice: 'ranks'"),
+    ("analyze nowhere.csv --diagrams cd", "--diagrams adds to the HTML report: give --html FILE"),
     ("report nowhere --check x --open", "--check goes with no other option, got --open too"),
     ("report nowhere --check x --format html", "no other option, got --format too"),
     ("report nowhere --check x --output y --latex z --rows w", "--output, --latex, --rows too"),

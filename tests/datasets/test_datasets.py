@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import multiprocessing
 import shutil
 import tempfile
 from importlib import resources
@@ -125,13 +124,6 @@ def test_damaged_embedded_files_are_an_error(
     monkeypatch.setattr(resources, "files", lambda _name: package)
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz is damaged: SHA-256 is"):
         datasets.prepare("mnist", tmp_path / "cache")
-
-
-def test_concurrent_processes_share_one_cache(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        found = pool.starmap(datasets.prepare, [("mnist", tmp_path / "new")] * 2)
-    assert found == [tmp_path / "new" / "mnist-arrays"] * 2
-    assert {p.name for p in (tmp_path / "new").iterdir()} <= {"MNIST", "mnist-arrays", "mnist.lock"}
 
 
 def test_an_unwritable_cache_falls_back_with_one_warning(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CommandLine, Environment, Finished
+from conftest import DIGITS, CommandLine, Environment, Finished
 
 import bench
 from bench import cli
@@ -32,7 +32,10 @@ pytestmark = [
 ]
 
 REPOSITORY = Path(bench.__file__).parents[1]
-SWEEP = ("sweep", "--name", "x", "--iterations", "20", "--optimizers", "sgd,adam", "--quiet")
+SWEEP = (
+    *("sweep", "--name", "x", "--iterations", "20", "--eval-every", "20"),
+    *("--optimizers", "sgd,adam", "--quiet", *DIGITS),
+)
 TWO_SEEDS = (*SWEEP, "--seeds", "2")
 #: Columns that say when, how fast and where a run was made.
 OF_THE_PLACE = (
@@ -241,11 +244,11 @@ def test_what_measures_workers_needs_them(run_command: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("JOBLIB_MULTIPROCESSING", "false"),
-        ("JOBLIB_START_METHOD", "nonsense"),
-        ("LOKY_MAX_CPU_COUNT", "all"),
-        ("LOKY_MAX_DEPTH", ""),
-        ("LOKY_PICKLER", "no_such_module"),
+        ("JOBLIB_START_METHOD", "nonsense"),  # a ValueError of the import
+        ("LOKY_MAX_CPU_COUNT", "all"),  # of the first call
+        ("LOKY_PICKLER", "no_such_module"),  # an ImportError
+        pytest.param("JOBLIB_MULTIPROCESSING", "false", marks=pytest.mark.long),
+        pytest.param("LOKY_MAX_DEPTH", "", marks=pytest.mark.long),
     ],
 )
 def test_variables_of_joblib_that_it_refuses_are_named(
@@ -361,7 +364,7 @@ def _poison(place: Path) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("room", ["nr_inodes=3", "size=8k"])
+@pytest.mark.parametrize("room", [pytest.param("nr_inodes=3", marks=pytest.mark.long), "size=8k"])
 def test_no_room_for_semaphores_is_one_line(room: str, run_command: CommandLine) -> None:
     if sys.platform != "linux" or os.geteuid():
         pytest.skip("mounts a small /dev/shm, which only root can on Linux")
@@ -379,7 +382,7 @@ def test_no_room_for_the_dataset_anywhere(run_command: CommandLine) -> None:
     place = run_command.directory
     (place / "tmp").mkdir()
     finished = run_command(
-        *(*TWO_SEEDS, "--in-process", "--no-report", "--data-dir", "data"),
+        *(*TWO_SEEDS, "--in-process", "--no-report", "--data-dir", "data", "--dataset", "mnist"),
         environment={"TMPDIR": str(place / "tmp")},
         before=_limit_files,
     )
@@ -461,7 +464,7 @@ def test_results_that_become_read_only_keep_what_was_finished(
     prefix = obedient()
     results = run_command.directory / "results"
     runs = results / "x" / "runs"
-    many = (*SWEEP, "--seeds", "200", "--n-jobs", "2", "--no-report")
+    many = (*SWEEP, "--seeds", "2000", "--n-jobs", "2", "--no-report")
     process = run_command.start(*many, prefix=prefix)
     deadline = time.monotonic() + 120
     while not any(runs.glob("*.parquet")) and process.poll() is None:

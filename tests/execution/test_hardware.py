@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from _faults import start_without_gpus
-from conftest import CommandCall, resolve_all
+from conftest import DIGITS, CommandCall, resolve_all
 
 from bench.errors import UsageError
 from bench.execution import devices, pool
@@ -203,9 +203,12 @@ def two_gpus(here: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iter
     _loaded.clear()
 
 
-@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.usefixtures("two_gpus", "undrawn")
 def test_a_sweep_on_gpus_from_the_command_to_the_report(call_command: CommandCall) -> None:
-    sweep = ("sweep", "--seeds", "3", "--iterations", "60", "--name", "x", "--optimizers", "sgd")
+    sweep = (
+        *("sweep", "--seeds", "3", "--iterations", "60", "--name", "x", "--optimizers", "sgd"),
+        *DIGITS,
+    )
     likely = call_command(*sweep, "--dry-run", "--gpus", "1", "--jobs-per-gpu", "1")
     assert "with 1 GPU, stacks of up to 3 seeds\n" in likely.out
     finished = call_command(*sweep)

@@ -26,7 +26,7 @@ SPEC = SweepSpec(
     name="x",
     optimizers=resolve_all("sgd,adam"),
     seeds=(0, 1, 2, 3),
-    workload=Workload(iterations=60, eval_every=25),
+    workload=Workload(dataset="digits", iterations=60, eval_every=25),
 )
 PLAN = SPEC.plan()
 #: Takes minutes.
@@ -34,8 +34,14 @@ LONG = SweepSpec(
     name="x",
     optimizers=(resolve_one("sgd"),),
     seeds=(0, 1, 2),
-    workload=Workload(iterations=100_000, eval_every=100_000),
+    workload=Workload(dataset="digits", iterations=10_000_000, eval_every=10_000_000),
 )
+
+
+@pytest.fixture(scope="module")
+def arrays(digits: Path) -> Path:
+    """Few images, which are evaluated in a moment."""
+    return digits
 
 
 def make_site(directory: Path, arrays: Path, **settings: Any) -> RunContext:

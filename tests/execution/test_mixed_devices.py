@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from conftest import DIGITS
 
 from bench.analysis import SweepAnalysis
 from bench.cli import main
@@ -17,7 +18,10 @@ from bench.storage.rows import write_rows
 from bench.storage.store import Store
 from bench.sweeps.load import analyse, open_sweep
 
-FAST = ("--optimizers", "sgd,adam", "--seeds", "4", "--iterations", "20", "--name", "x")
+FAST = (
+    *("--optimizers", "sgd,adam", "--seeds", "4", "--iterations", "20", "--eval-every", "20"),
+    *("--name", "x", *DIGITS),
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,7 @@ def warning_of(analysis: SweepAnalysis) -> str:
     return found
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_on_another_device_is_refused_and_says_how_it_may(
     made_on: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import process_executor
 
 from bench.execution import pool
 from bench.execution.timeouts import RunTimeoutError, time_limit
@@ -63,6 +64,38 @@ def test_an_ignored_interruption_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_items_that_wait_when_the_pool_is_closed_end_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An interruption may come between an item and the thread that passes it to the workers."""
+    manager, failed = process_executor._ExecutorManagerThread, []
+    stopped, go = threading.Event(), threading.Event()
+    wait = manager.wait_result_broken_or_wakeup
+
+    def wait_and_stop(self: object) -> object:
+        found = wait(self)
+        stopped.set()
+        go.wait()
+        return found
+
+    monkeypatch.setattr(manager, "wait_result_broken_or_wakeup", wait_and_stop)
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    workers = pool.WorkerPool(1)
+    workers._submit(abs, [1])
+    flags = workers._executor._flags
+    flag = flags.flag_as_shutting_down
+
+    def flag_and_go(kill_workers: bool | None = None) -> None:
+        flag(kill_workers)
+        go.set()
+
+    monkeypatch.setattr(flags, "flag_as_shutting_down", flag_and_go)
+    stopped.wait()
+    workers._submit(abs, [2])
+    workers.close()
+    assert failed == []
 
 
 def test_semaphores_of_killed_programs_are_removed(tmp_path: Path) -> None:

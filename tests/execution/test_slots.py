@@ -28,10 +28,16 @@ PLAN = SweepSpec(
     name="x",
     optimizers=resolve_all("sgd"),
     seeds=(0, 1, 2, 3),
-    workload=Workload(iterations=20, eval_every=20),
+    workload=Workload(dataset="digits", iterations=20, eval_every=20),
 ).plan()
 ALL_OK = [OK] * 4
 THREE = ("cpu:0", "cpu:1", "cpu:2")
+
+
+@pytest.fixture(scope="module")
+def arrays(digits: Path) -> Path:
+    """Few images, which are evaluated in a moment."""
+    return digits
 
 
 def make_site(directory: Path, arrays: Path, slots: tuple[str, ...], **settings: Any) -> RunContext:

@@ -7,16 +7,17 @@ import re
 import signal
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CommandLine, resolve_all
+from conftest import DIGITS, CommandLine, resolve_all
 
 import bench
 from bench.errors import TrainingError
-from bench.execution import train_job
+from bench.execution import train_job, worker_warnings
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext
 from bench.execution.runner import run_plan
@@ -25,9 +26,10 @@ from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.spec.process_state import restored
 from bench.storage.records import FAILED, OK
 from bench.storage.store import Store
+from bench.sweeps.run import logging_warnings
 from bench.tools.fault_injection import TIMINGS
 
-WORKLOAD = Workload(iterations=20, eval_every=20)
+WORKLOAD = Workload(dataset="digits", iterations=20, eval_every=20)
 HERE = os.getcwd()
 
 
@@ -39,6 +41,12 @@ def expression(*names: str) -> str:
 def plan_of(*names: str) -> tuple[RunSpec, ...]:
     text = expression(*names)
     return SweepSpec(name="x", optimizers=resolve_all(text), seeds=(0,), workload=WORKLOAD).plan()
+
+
+@pytest.fixture(scope="module")
+def arrays(digits: Path) -> Path:
+    """Few images, which are evaluated in a moment."""
+    return digits
 
 
 def make_context(directory: Path, arrays: Path, n_jobs: int = 1, **settings: Any) -> RunContext:
@@ -97,7 +105,7 @@ def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
 ) -> None:
     """The one run that holds the GIL is ended too, and the aborted one is tried again."""
     names = ("Interrupted", "Exiting", "Abort", "HoldGil", "adam", "sgd")
-    context = make_context(tmp_path, arrays, 2, timeout=8.0, grace=1.0)
+    context = make_context(tmp_path, arrays, 2, timeout=4.0, grace=0.5)
     events = list(run_plan(plan_of(*names), context))
     assert len(events) == len(names)
     rows = rows_of(context)
@@ -108,12 +116,18 @@ def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
     assert "KeyboardInterrupt" in rows["Interrupted"]["error"]
     assert "SystemExit: 143" in rows["Exiting"]["error"]
     assert "died twice in this run" in rows["Abort"]["error"]
-    assert "longer than the 8 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
+    assert "longer than the 4 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
     assert "in _hold_gil" in rows["HoldGil"]["error"], "where it was"
 
 
+def specify(name: str, seeds: int) -> SweepSpec:
+    return bench.specify(
+        optimizers=expression(name), seeds=seeds, iterations=20, eval_every=20, dataset="digits"
+    )
+
+
 def test_the_last_run_does_not_end_the_program_that_calls(tmp_path: Path, data_dir: Path) -> None:
-    spec = bench.specify(optimizers=expression("Abort"), seeds=1, iterations=20, eval_every=20)
+    spec = specify("Abort", seeds=1)
     with pytest.raises(TrainingError):
         bench.sweep(spec, results=tmp_path, n_jobs=2, data_dir=data_dir)
     (error,) = Store(tmp_path / spec.name).read_rows()["error"].to_pylist()
@@ -121,7 +135,7 @@ def test_the_last_run_does_not_end_the_program_that_calls(tmp_path: Path, data_d
 
 
 def test_a_change_of_the_process_is_told_once(tmp_path: Path, data_dir: Path) -> None:
-    spec = bench.specify(optimizers=expression("Elsewhere"), seeds=2, iterations=20, eval_every=20)
+    spec = specify("Elsewhere", seeds=2)
     with pytest.warns(UserWarning, match="Elsewhere.* changed the working directory from") as said:
         bench.sweep(spec, results=tmp_path, in_process=True, data_dir=data_dir)
     assert len(said) == 1
@@ -181,6 +195,7 @@ def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLi
         "--iterations",
         "20",
         "--no-report",
+        *DIGITS,
     )
     with run_command.start("sweep", *words, "-j", "1") as process:
         running = run_command.directory / "results"
@@ -192,20 +207,21 @@ def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLi
     wait_for(lambda: not any(map(is_worker_alive, workers)))
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.3])
+@pytest.mark.parametrize("pause", [0.0, pytest.param(0.3, marks=pytest.mark.long)])
 def test_a_second_interruption_ends_the_program_in_the_same_way(
     pause: float, run_command: CommandLine
 ) -> None:
     """The terminal sends both to all processes of the program."""
     words = ("--optimizers", "sgd", "--seeds", "2", "--iterations", "1000000", "--no-report")
-    with run_command.start("sweep", *words) as process:
+    with run_command.start("sweep", *words, *DIGITS) as process:
         wait_for(lambda: list(run_command.directory.glob("results/*/.running/*")))
         workers = children_of(process.pid)
         for wait in (pause, 0.01, 0.01):
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(wait)
         _, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (130, "\noptimizer-bench: interrupted\n")
+    kept = r"\noptimizer-bench: interrupted(: 0 of 2 runs kept; the same command resumes)?\n"
+    assert (process.returncode, bool(re.fullmatch(kept, err))) == (130, True), err
     assert workers
     assert not any(map(is_worker_alive, workers))
 
@@ -238,3 +254,31 @@ def is_worker_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_warnings_of_a_worker_come_with_its_events_and_are_logged_once(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stepped(*_: object, **__: object) -> None:
+        warnings.warn("this is\nold", FutureWarning, stacklevel=1)
+        raise ValueError("no")
+
+    worker_warnings.keep_warnings.cache_clear()
+    monkeypatch.setattr(train_job, "is_worker", lambda: True)
+    monkeypatch.setattr(train_job, "train", stepped)
+    context = make_context(tmp_path, arrays)
+    plan = SweepSpec(name="x", optimizers=resolve_all("sgd"), seeds=(0, 1)).plan()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        events = [event for run in plan for event in do_job(Job(runs=(run,)), context)]
+    (text,) = {warning for event in events for warning in event.warnings}
+    assert text.startswith("FutureWarning: this is old (")
+
+    def logged() -> None:
+        with logging_warnings(context.store) as warned:
+            for event in events:
+                warned.update(event.warnings)
+
+    with pytest.warns(UserWarning, match="2 warnings of libraries or user code, 1 of them diff"):
+        logged()
+    assert context.store.warnings_file.read_text() == f"2 times  {text}\n"

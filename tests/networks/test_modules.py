@@ -44,11 +44,9 @@ def float64() -> object:
     ("closed_form", "module"),
     [("mlp", "perceptron"), ("mlp[hidden=40x30x20]", "deep")],
 )
-def test_autograd_trains_as_the_closed_form(
-    closed_form: str, module: str, mnist: DeviceData
-) -> None:
+def test_autograd_trains_as_the_closed_form(closed_form: str, module: str, few: DeviceData) -> None:
     stacks = [
-        Stack(workload(network), resolve_one("adam"), [4, 5], mnist)
+        Stack(workload(network), resolve_one("adam"), [4, 5], few)
         for network in (closed_form, user(module))
     ]
     for stack in stacks:
@@ -119,17 +117,15 @@ def test_runs_of_a_seed_are_paired(network: str, few: DeviceData) -> None:
     assert len({*seen[0], *seen[1]}) == 4
 
 
-def test_the_number_of_evaluations_does_not_change_results(mnist: DeviceData) -> None:
-    stacks = [
-        Stack(workload(user("DrawsAlways")), resolve_one("sgd"), [0], mnist) for _ in range(2)
-    ]
+def test_the_number_of_evaluations_does_not_change_results(few: DeviceData) -> None:
+    stacks = [Stack(workload(user("DrawsAlways")), resolve_one("sgd"), [0], few) for _ in range(2)]
     stacks[0].advance(0, 10)
     stacks[1].advance(0, 5)
     stacks[1].advance(5, 10)
     assert torch.equal(stacks[0].parameters, stacks[1].parameters)
 
 
-def test_frozen_and_unused_parameters_do_not_change(mnist: DeviceData) -> None:
+def test_frozen_and_unused_parameters_do_not_change(few: DeviceData) -> None:
     network = make_network(user("frozen"), *MNIST)
     assert network.layout.shapes == ((10, 100), (10,))
     one, other = (initial_module(network, seed) for seed in (0, 1))
@@ -137,7 +133,7 @@ def test_frozen_and_unused_parameters_do_not_change(mnist: DeviceData) -> None:
 
     tied = make_network(user("Tied"), *MNIST)
     assert sum(s.numel() for s in tied.layout.shapes) == 785 * 20 + 21 * 20 + 21 * 10 + 4 * 2
-    stack = Stack(workload(user("Tied")), resolve_one("adam"), [0], mnist)
+    stack = Stack(workload(user("Tied")), resolve_one("adam"), [0], few)
     before = tied.layout.unpadded(stack.parameters)
     stack.advance(0, 5)
     moved = tied.layout.unpadded(stack.parameters)[0] != before[0]
@@ -146,9 +142,9 @@ def test_frozen_and_unused_parameters_do_not_change(mnist: DeviceData) -> None:
     assert moved[-8 - 10 : -8].all()
 
 
-def test_lenet_learns(mnist: DeviceData) -> None:
+def test_lenet_learns(few: DeviceData) -> None:
     short = Workload(network="lenet", iterations=80, eval_every=80)
-    (run,) = train(short, resolve_one("adam"), [0], mnist)
+    (run,) = train(short, resolve_one("adam"), [0], few)
     assert 0.8 < run.evaluations[-1].test_accuracy < 0.99
 
 

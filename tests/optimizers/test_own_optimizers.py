@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import resolve_one
+from conftest import DIGITS, resolve_one
 
 from bench.cli import main
 from bench.errors import SpecError
@@ -71,7 +71,7 @@ def test_every_optimizer_is_resumed(tmp_path: Path) -> None:
     names = ",".join([*available(), *OWN])
     words = [
         *("sweep", "--optimizers", names, "--in-process"),
-        *("--iterations", "1", "--eval-every", "1"),
+        *("--iterations", "1", "--eval-every", "1", *DIGITS),
     ]
     places = ["--name", "all", "--results", str(tmp_path), "--no-report", "--quiet"]
     tables = []
@@ -92,9 +92,9 @@ def numbers(run: TrainedRun) -> list[float]:
     return [last.test_loss, last.train_loss]
 
 
-def test_the_first_loss_is_that_before_the_update(mnist: DeviceData) -> None:
+def test_the_first_loss_is_that_before_the_update(few: DeviceData) -> None:
     first = [
-        train(Workload(iterations=1), resolve_one(name), [4], mnist)[0].evaluations[0]
+        train(Workload(iterations=1), resolve_one(name), [4], few)[0].evaluations[0]
         for name in ("sgd", "lbfgs", "_lion:Extragradient[lr=0.1]")
     ]
     assert len({evaluation.train_loss for evaluation in first}) == 1
@@ -102,8 +102,8 @@ def test_the_first_loss_is_that_before_the_update(mnist: DeviceData) -> None:
 
 
 @pytest.mark.parametrize("name", ["_lion:sgd_like", "_lion:Rebinding"])
-def test_separate_layers_equal_the_flat_tensor(name: str, mnist: DeviceData) -> None:
-    flat, layered = (Stack(BRIEF, resolve_one(n), [1, 2], mnist) for n in ("sgd", name))
+def test_separate_layers_equal_the_flat_tensor(name: str, few: DeviceData) -> None:
+    flat, layered = (Stack(BRIEF, resolve_one(n), [1, 2], few) for n in ("sgd", name))
     for stack in (flat, layered):
         stack.advance(0, 20)
     torch.testing.assert_close(flat.parameters, layered.parameters, rtol=0, atol=1e-7)
@@ -197,9 +197,9 @@ def test_integers_stay_integers() -> None:
     assert type(dict(spec.hyperparameters)["history_size"]) is int
 
 
-def test_lion_of_a_third_party(mnist: DeviceData) -> None:
+def test_lion_of_a_third_party(few: DeviceData) -> None:
     theirs, ours = (
-        Stack(BRIEF, resolve_one(name), [1, 2], mnist)
+        Stack(BRIEF, resolve_one(name), [1, 2], few)
         for name in ("pytorch_optimizer:Lion[lr=0.001,weight_decay=0]", "_lion:Lion")
     )
     for stack in (theirs, ours):
@@ -228,9 +228,9 @@ def test_evaluation_calls_eval_and_train(few: DeviceData) -> None:
 
 
 @pytest.mark.parametrize("name", ["Lion", "AdaBelief", "Tiger"])
-def test_optimizers_of_a_third_party_train(name: str, mnist: DeviceData) -> None:
+def test_optimizers_of_a_third_party_train(name: str, few: DeviceData) -> None:
     spec = resolve_one(f"pytorch_optimizer:{name}[lr=0.001]")
-    runs = train(Workload(iterations=60, eval_every=60), spec, [1, 2], mnist)
+    runs = train(Workload(iterations=60, eval_every=60), spec, [1, 2], few)
     assert all(run.evaluations[-1].test_accuracy > 0.7 for run in runs)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from _rows import RUN, record
+from conftest import DIGITS
 from torch import nn
 from torch.optim import lr_scheduler as torchs
 
@@ -246,20 +247,20 @@ def plain_optimizers(name: str, model: nn.Module) -> list[torch.optim.Optimizer]
     ]
 
 
-def test_a_schedule_changes_neither_weights_nor_order(mnist: DeviceData) -> None:
+def test_a_schedule_changes_neither_weights_nor_order(few: DeviceData) -> None:
     workload = Workload(iterations=30, eval_every=30)
     (plain,), (scheduled,) = (
-        train(workload, variant(text), [4], mnist) for text in ("sgd", "sgd[schedule=step]")
+        train(workload, variant(text), [4], few) for text in ("sgd", "sgd[schedule=step]")
     )
     assert plain.initial_weights_sha256 == scheduled.initial_weights_sha256
     assert plain.data_order_sha256 == scheduled.data_order_sha256
     assert plain.evaluations[-1].test_loss != scheduled.evaluations[-1].test_loss
 
 
-def test_stored_rates_are_those_that_were_used(mnist: DeviceData) -> None:
+def test_stored_rates_are_those_that_were_used(few: DeviceData) -> None:
     used: list[float] = []
     workload = Workload(iterations=250, eval_every=250)
-    stack = Stack(workload, variant("_lion:Lion[lr=0.001,schedule=linear]"), [1], mnist)
+    stack = Stack(workload, variant("_lion:Lion[lr=0.001,schedule=linear]"), [1], few)
     (optimizer,) = stack._steppers[0].optimizers
     assert isinstance(optimizer, torch.optim.Optimizer)
     optimizer.register_step_pre_hook(lambda o, *_: used.append(o.param_groups[0]["lr"]))
@@ -335,7 +336,7 @@ OPTIMIZERS = "sgd,sgd[schedule=cosine(warmup=5)],adam[schedule=step(step_size=10
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("scheduled")
-    command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20"]
+    command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20", *DIGITS]
     directories = ["--results", str(results), "--no-report", "--quiet", "--in-process"]
     assert main([*command, "--optimizers", OPTIMIZERS, "--name", "s", *directories]) == 0
     return results / "s"
@@ -353,7 +354,7 @@ def test_a_sweep_with_schedules_is_stored_and_resumed(
     assert pd.isna(schedules["sgd"])
     assert schedules["sgd[schedule=cosine(warmup=5)]"] == "cosine(end_factor=0.0,warmup=5)"
     command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20", "--dry-run"]
-    named = ["--name", "s", "--results", str(swept.parent), "--optimizers", OPTIMIZERS]
+    named = [*DIGITS, "--name", "s", "--results", str(swept.parent), "--optimizers", OPTIMIZERS]
     assert main([*command, *named]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if " seed " in line] == ["done"] * 6

@@ -43,36 +43,38 @@ def said(comparison: Comparison) -> str:
 UNDEFINED: dict[str, tuple[dict[str, list[float | None]], str]] = {
     "two": (
         {"left": LEFT, "right": RIGHT},
-        "Over 7 seeds, left has the lowest mean rmse (2.124). "
-        "It is better than right on 7 of 7 seeds (diverged runs rank worst).",
+        "left leads: it beats right (diverged runs rank worst). "
+        "Over 7 seeds, left has the lowest mean rmse (2.124).",
     ),
     "all runs of one diverged": (
         {"left": LEFT, "right": ALL},
-        "Over 7 seeds, left has the lowest mean rmse (2.124). "
-        "It is better than right on 7 of 7 seeds (diverged runs rank worst).",
+        "left leads: it beats right (diverged runs rank worst). "
+        "Over 7 seeds, left has the lowest mean rmse (2.124).",
     ),
     "every mean undefined": (
         {"left": [*LEFT[:5], None, 2.12], "right": [*RIGHT[:5], None, None]},
+        "left leads: it beats right (diverged runs rank worst). "
         "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left is "
-        "ranked first, where 1 of 7 runs diverged. It is better than right on 6.5 of 7 seeds "
-        "(diverged runs rank worst).",
+        "ranked first, where 1 of 7 runs diverged.",
     ),
     "three": (
         {"left": LEFT, "middle": [x + 0.1 for x in LEFT], "right": RIGHT},
-        "Over 7 seeds, left has the lowest mean rmse (2.124). It is better than middle by 0.100; "
-        "it is better than right on 7 of 7 seeds (diverged runs rank worst).",
+        "left leads: it beats the rest by 0.100 where no run diverged (diverged runs rank worst). "
+        "Over 7 seeds, left has the lowest mean rmse (2.124).",
     ),
     "nothing but divergence": (
         {"left": LEFT[:1] + ALL[:6], "right": ALL},
+        "7 seeds cannot separate left and right, which does not show that they perform alike. "
         "Over 7 seeds, no mean rmse is defined, since runs of every optimizer diverged; left is "
-        "ranked first, where 6 of 7 runs diverged. It does not differ significantly from right, "
-        "which does not show that they perform alike.",
+        "ranked first, where 6 of 7 runs diverged.",
     ),
 }
 
 
 @pytest.mark.parametrize("case", UNDEFINED)
-def test_an_undefined_mean_is_a_result(case: str) -> None:
+def test_an_undefined_mean_is_a_result(case: str, request: pytest.FixtureRequest) -> None:
+    if case != "two":  # in this case figures are drawn: one mean is undefined and one is not
+        request.getfixturevalue("undrawn")
     columns, expected = UNDEFINED[case]
     comparison = ask(columns)
     assert said(comparison).startswith(expected)
@@ -149,9 +151,9 @@ def test_an_optimizer_without_a_run_takes_no_share_of_the_level() -> None:
     assert not any("needs" in warning for warning in beside.warnings)
     text = said(beside)
     assert text.startswith(
-        "Over 6 seeds, a has the highest mean accuracy (97.30 %). It is better than b by"
+        "a leads: it beats b by 1.5 points. Over 6 seeds, a has the highest mean accuracy"
     )
-    assert "it could not be tested against c" in text
+    assert "2 are not testable" in text
 
 
 @pytest.mark.parametrize("missing", [NONE, dict(enumerate([0.9] * 6, 50)), {0: 0.9}])
@@ -202,6 +204,7 @@ def test_one_seed_and_an_optimizer_without_a_run() -> None:
     assert "From 6 seeds on a difference between 2 optimizers can be significant." in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_and_markdown_count_the_tested_pairs() -> None:
     comparison = accuracies({"a": A, "b": B, "c": NONE})
     rows = pd.DataFrame(
@@ -220,6 +223,7 @@ def test_the_page_and_markdown_count_the_tested_pairs() -> None:
     assert "3 tested" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_line_says_how_values_were_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,7 +242,7 @@ def test_the_command_line_says_how_values_were_read(
     columns = ["--treatment", "model", "--block", "fold", "--value", "accuracy"]
     assert main(["analyze", str(tmp_path / "t.csv"), *columns]) == 0
     out = capsys.readouterr().out
-    assert "It is equivalent within ±0.2 points to b." in out.replace(NBSP, " ")
+    assert "a and b are equivalent within ±0.2 points." in out.replace(NBSP, " ")
     assert "note:      accuracy is read as per cent." in out
     assert "note:      accuracy holds values rounded to float32; they are read as counts" in out
     page = tmp_path / "t.html"

@@ -93,10 +93,10 @@ print(logging.getLogger("matplotlib").level, os.getcwd() == {directory!r})
 """
 
 
-@pytest.mark.parametrize("first", ["", "import matplotlib"])
 @pytest.mark.parametrize(
-    ("backend", "kept"), [("svg", "svg svg 30.0"), (None, "None agg 30.0")]
-)  # fmt: skip
+    ("first", "backend", "kept"),
+    [("", "svg", "svg svg 30.0"), ("import matplotlib", None, "None agg 30.0")],
+)
 def test_the_users_own_figures_keep_their_settings(
     first: str, backend: str | None, kept: str, tmp_path: Path
 ) -> None:
@@ -122,6 +122,7 @@ def _odd(value: object) -> Any:
 
 
 def test_a_page_is_a_function_of_its_rows() -> None:
+    """The same analysis gives the same bytes, whatever the settings."""
     page_of("small")  # before the settings change
     with matplotlib.rc_context():
         changed = 0

@@ -52,24 +52,24 @@ def assert_one_mismatch(found: ReportCheck, place: str) -> None:
 
 #: A digit of the page, and the beginning of where it is.
 DIGITS = {
-    "verdict": (r'class="lead">[^<]*97\.\d', "mnist: which optimizer?"),
+    "verdict": (r'class="verdict">.*?97\.\d', "mnist: which optimizer?"),
     "table cell": (r'class="number strong" data-sort="[^"]*">97\.\d', "Leaderboard, nesterov"),
     "sort key": (r'class="number strong" data-sort="0\.\d', "Leaderboard, nesterov"),
     "eighth digit of a sort key": (r'strong" data-sort="0\.\d{8}', "Leaderboard, nesterov"),
-    "p-value": (r">[−+][\d.]+</td>\s*.*?<td[^>]*>0\.\d", "Pair by pair"),
+    "p-value": (r">p diff (?:&lt;|<)?\xa0?0\.\d", "Pair by pair"),
     "text of a figure": (r"<text [^>]*>9\d\.\d", "Every run, Final test accuracy"),
     "description of a figure": (r"<desc [^>]*>[^<]*97\.\d", "Every run, Final"),
     "size of the text of a figure": (r'<text [^>]*font-size="1\d', "Every run, Final"),
     "coordinate of a dot": (r'<use x="\d', "Every run, Final test"),
     "point of a path": (r'<path d="M \d', "Every run, Final test"),
-    "box of a figure": (r'viewBox="0 0 10\d', "Every run"),
+    "box of a figure": (r'viewBox="0 0 82\d', "Every run"),
     "colour of a dot": (r'<use [^>]*fill="#[^"]*?\d', "Every run, "),
     "shape of a marker": (r'<path id="marker-\d" d="[^"]*?\d', "head"),
     "seconds": (r">[\d.]*\d(?=\sm?s</td>)", "Leaderboard, nesterov"),
     "number of seeds": (r'<td class="number" data-sort="20">\d', "Leaderboard, nesterov"),
-    "data block": (r'<script type="application/json".*?"scores":\[\[0\.9\d', "Downloads, data bl"),
+    "data block": (r'<script type="application/json".*?"scores":\[\[0\.9\d', "Environment, data"),
     "command": (r"--seed-list 0-1\d", "Reproduce"),
-    "environment": (r"2\.1\d(?=\.0\+cpu)", "Environment, PyTorch"),
+    "environment": (r"<dd>2\.1\d(?=\.0\+cpu)", "Environment, PyTorch"),
     "policy": (r"script-src &#39;sha256-\D*\d", "head"),
     "style": (r"--paper: light-dark\([^)]*?\d", "head"),
 }  # fmt: skip
@@ -120,7 +120,7 @@ TEXTS = {
     "class": ('class="lead"', 'class="led"'),
     "id": ('<h2 id="runs"', '<h2 id="rums"'),
     "colour": ('fill="#', 'fill="#f'),
-    "address": ('href="#runs"', 'href="https://example.org"'),
+    "address": ('href="#pairs"', 'href="https://example.org"'),
     "style": ("</style>", "td { font-size: 0 } td::after { content: '99' }</style>"),
     "script": ("</script>", "// 99\n</script>"),
     "number in a style": (": 1.5", ": 1.50"),
@@ -491,10 +491,20 @@ def test_a_check_is_no_look(made: tuple[str, Path]) -> None:
     assert not (results / "looks.json").exists()
 
 
+def test_a_report_with_a_diagram_is_right(made: tuple[str, Path]) -> None:
+    results = str(three_seeds(made[1].parent, ("adam", "sgd", "momentum")))
+    pages = {}
+    for name, options in (("plain", ()), ("cd", ("--diagrams", "cd"))):
+        assert cli.main(["report", results, "--output", f"{name}.html", *options]) == 0
+        assert cli.main(["report", results, "--check", f"{name}.html"]) == 0
+        pages[name] = Path(f"{name}.html").read_text()
+    assert ['data-figure="ranks"' in page for page in pages.values()] == [False, True]
+
+
 def test_wrong_numbers_are_listed_and_exit_1(made: tuple[str, Path], capsys: Capture) -> None:
     rows, report = made
     page = report.read_text()
-    report.write_text(re.sub(r"(class=\"lead\">[^<]*97\.)\d\d", r"\g<1>99", page))
+    report.write_text(re.sub(r"(mean accuracy \(97\.)\d\d", r"\g<1>99", page, count=1))
     assert cli.main(["report", rows, "--check", "r.html"]) == 1
     out = capsys.readouterr().out
     assert out.count("\n") == 1
@@ -523,7 +533,7 @@ def test_other_versions_are_named_first(made: tuple[str, Path], capsys: Capture)
         assert ok.startswith("ok: ")
     report.write_text(other.replace("<li>", "<li>99 ", 1))
     assert cli.main(["report", rows, "--check", "r.html"]) == 1
-    assert [line[:5] for line in capsys.readouterr().out.splitlines()] == ["note:", "Warni"]
+    assert [line[:5] for line in capsys.readouterr().out.splitlines()] == ["note:", "head,"]
 
 
 def test_reports_of_other_runs_are_wrong(made: tuple[str, Path], capsys: Capture) -> None:

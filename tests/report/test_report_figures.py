@@ -28,7 +28,7 @@ from bench.report import (
     runs_figure,
 )
 from bench.report.figures.curves import Over, Spacing, curves_points, spread
-from bench.report.figures.forest import differences_to
+from bench.report.figures.differences import differences_to
 from bench.report.figures.rank import levels_of
 from bench.report.figures.runs import runs_points
 from bench.report.figures.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of
@@ -181,6 +181,23 @@ def test_runs_off_the_scale_are_written_and_do_not_stretch_it() -> None:
     low, high = figure.axes[1].get_xlim()
     assert 0.93 < low < 0.955
     assert 0.978 < high < 1
+
+
+def test_axes_of_accuracies_end_at_their_bounds() -> None:
+    """With two seeds, an interval reaches far beyond 0 and 100 %."""
+    analysis = sweep(source_recipes()[:3], n=4)
+    wide = tuple(replace(t, ci_low=-5.0, ci_high=6.0) for t in analysis.comparison.treatments)
+    pairs = tuple(
+        replace(p, ci_low=-5, ci_high=6, simultaneous_ci_low=-7.0, simultaneous_ci_high=8.0)
+        for p in analysis.comparison.pairs
+    )
+    comparison = replace(analysis.comparison, treatments=wide, pairs=pairs)
+    axes = runs_figure(replace(analysis, comparison=comparison)).axes[1]
+    ticks = [float(tick.get_text()) for tick in axes.get_xticklabels()]
+    assert 0 <= min(ticks) < max(ticks) <= 100
+    assert -0.1 < axes.get_xlim()[0] < axes.get_xlim()[1] < 1.1
+    shown = forest_figure(replace(analysis, comparison=comparison)).axes[1].get_xlim()
+    assert -1.2 < shown[0] < shown[1] < 1.2
 
 
 def test_a_diverged_curve_does_not_stretch_the_scale() -> None:

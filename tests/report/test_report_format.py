@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from rich.cells import cell_len
 
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, TEST_LOSS
-from bench.report.text.sanitize import clean, elide
+from bench.report.text.sanitize import abbreviated, clean, elide
 
 S = fmt.NBSP
 
@@ -100,6 +101,22 @@ def test_intervals() -> None:
     assert ACCURACY.difference_interval(None, None) == "–"
 
 
+@pytest.mark.parametrize(
+    ("printed", "text"),
+    [
+        (ACCURACY.score_interval(-5.44, 6.94), "[0.00, 100.00]"),
+        (ACCURACY.score_interval(0.9, 1.0092), "[90.00, 100.00]"),
+        (ACCURACY.difference_interval(-5.44, 0.02), "[−100.00, +2.00]"),
+        (TEST_LOSS.score_interval(-5.44, 6.94), "[−5.4400, 6.9400]"),
+        (fmt.level(1 - 0.05 / 6), f"99.17{S}%"),
+        (fmt.level(0.05), f"5{S}%"),
+        (fmt.fixed(12345.678, 1), "12,345.7"),
+    ],
+)
+def test_bounds_levels_and_thousands(printed: str, text: str) -> None:
+    assert printed == text
+
+
 def test_units_and_margins() -> None:
     assert ACCURACY.score_with_unit(0.9762) == f"97.62{S}%"
     assert ACCURACY.score_with_unit(None) == "–"
@@ -127,6 +144,24 @@ def test_listing(words: tuple[str, ...], text: str) -> None:
 def test_count_has_its_plural() -> None:
     assert fmt.count(1, "seed") == f"1{S}seed"
     assert fmt.count(3000, "update") == f"3,000{S}updates"
+
+
+@pytest.mark.parametrize("length", [12, 15, 20, 24, 26])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"lib.optim:Adam[betas=(0.9,{b}),eps=1e-08,lr=0.1]" for b in (0.9, 0.99, 0.999)],
+        [f"{'a' * 40}{i}{'b' * 40}" for i in range(12)],
+        ["sgd", "adam", "x" * 90, "x" * 91, "最適化手法" * 9 + "1" + "最適化手法" * 9],
+        [f"ForeachSOAP{c}WithCautiousUpdatesAndWeightDecay" for c in "ABC"],
+    ],
+)
+def test_abbreviations_stay_distinct(names: list[str], length: int) -> None:
+    short = abbreviated(names, length)
+    assert list(short) == names
+    assert len(set(short.values())) == len(names)
+    assert all(cell_len(text) <= length for text in short.values())
+    assert all(short[name] == name for name in names if cell_len(name) <= length)
 
 
 def test_elide_keeps_both_ends() -> None:

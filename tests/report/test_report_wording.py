@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -48,24 +49,33 @@ def abc(ab: Pair, ac: Pair, bc: Pair) -> tuple[Pair, ...]:
     )
 
 
+#: Pairs of a, b, c (means 97.6, 97.2, 95) and the sentences that they give.
 CASES = {
     "a clear leader": (
         abc(pair("better", 0.004), pair("better", 0.026), pair("better", 0.022)),
         [
+            "a leads: it beats the rest by 0.4 to 2.6 points.",
             "Over 20 seeds, a has the highest mean accuracy (97.60 %).",
-            "It is better than b and c by 0.4 to 2.6 points.",
             "Of all 3 pairs, 3 differ significantly and 0 are inconclusive.",
         ],
     ),
     "undecided and beaten": (
         abc(pair("inconclusive", 0.0004), pair("better", 0.026), pair("better", 0.025)),
-        ["It does not differ significantly from b; it is better than c by 2.6 points."],
+        ["a and b lead; 20 seeds cannot separate them, and they beat c by 2.5 to 2.6 points."],
     ),
     "equivalent": (
         abc(pair("equivalent", 0.0004), pair("better", 0.026), pair("better", 0.025)),
         [
-            "It is equivalent within ±0.2 points to b; it is better than c by 2.6 points.",
+            "a and b lead; they are equivalent within ±0.2 points, and they beat c by 2.5 to 2.6 "
+            "points.",
             "2 differ significantly, 1 is equivalent within ±0.2 points and 0 are inconclusive",
+        ],
+    ),
+    "one of two is beaten by one leader only": (
+        abc(pair("inconclusive", 0.0004), pair("better", 0.026), pair("inconclusive", 0.025)),
+        [
+            "a and b lead; 20 seeds cannot separate them, and 1 of 2 differences between them and "
+            "c are significant."
         ],
     ),
     "all better, by less than the margin": (
@@ -73,35 +83,86 @@ CASES = {
             pair("better", 0.001, **SLIGHT), pair("better", 0.0012, **SLIGHT), pair("inconclusive")
         ),
         [
-            "It is better than b and c by 0.10 to 0.12 points, by less than the margin of "
+            "a leads: it beats the rest by 0.10 to 0.12 points, by less than the margin of "
             "0.2 points."
         ],
     ),
     "one better by less than the margin": (
         abc(pair("better", 0.001, **SLIGHT), pair("better", 0.026), pair("better")),
         [
-            "It is better than b and c by 0.10 to 2.6 points, in the case of b by less than the "
-            "margin of 0.2 points."
+            "a leads: it beats the rest by 0.10 to 2.6 points, in 1 pair by less than the margin "
+            "of 0.2 points."
         ],
     ),
     "all inconclusive": (
         abc(pair("inconclusive"), pair("inconclusive"), pair("inconclusive")),
         [
-            "No two of the 3 optimizers differ significantly with this number of seeds, which does "
-            "not show that they perform alike."
+            "20 seeds cannot separate the 3 optimizers: none of the differences is significant, "
+            "which does not show that they perform alike."
+        ],
+    ),
+    "all equivalent": (
+        abc(pair("equivalent"), pair("equivalent"), pair("equivalent")),
+        ["All 3 optimizers are equivalent within ±0.2 points."],
+    ),
+    "some equivalent and none significant": (
+        abc(pair("equivalent"), pair("inconclusive"), pair("inconclusive")),
+        [
+            "20 seeds cannot separate the 3 optimizers: none of the differences is significant, "
+            "and only 1 of 3 pairs is equivalent within ±0.2 points."
         ],
     ),
     "identical": (
         abc(pair("identical", 0.0), pair("better", 0.026), pair("better", 0.026)),
-        ["it scored exactly as b on every seed", "1 is identical"],
+        [
+            "a and b lead; they scored exactly alike on every seed, and they beat c by 2.6 points.",
+            "1 is identical",
+        ],
     ),
-    "the leader loses over common seeds": (
-        abc(pair("worse", -0.004), pair("better", 0.026), pair("better", 0.026)),
-        ["over their common seeds, b scored better"],
+    "all identical": (
+        abc(*(pair("identical", 0.0),) * 3),
+        ["All 3 optimizers scored exactly alike on every seed."],
+    ),
+    "the best mean loses over common seeds": (
+        abc(pair("worse", -0.004), pair("better", 0.026), pair("better", 0.022)),
+        [
+            "b leads: it beats the rest by 0.4 to 2.2 points over their common seeds.",
+            "Over 20 seeds, a has the highest mean accuracy",
+        ],
+    ),
+    "each is worse than another": (
+        abc(pair("better", 0.004), pair("worse", -0.026), pair("better", 0.022)),
+        ["Each optimizer is worse than another one on the seeds of the two."],
     ),
     "one cannot be tested": (
         abc(pair("better"), pair("not testable", None), pair("not testable", None)),
-        ["it could not be tested against c", "2 are not testable"],
+        [
+            "a and c lead; they could not be tested against each other, and 1 of 2 differences "
+            "between them and b are significant.",
+            "2 are not testable",
+        ],
+    ),
+    "an earlier look stands": (
+        abc(
+            pair("better", 0.004, verdict_of_look="inconclusive", earlier_look=1),
+            pair("better", 0.026),
+            pair("better", 0.022),
+        ),
+        [
+            "a leads: it beats the rest by 0.4 to 2.6 points.",
+            "3 differ significantly (1 of them by an earlier look only)",
+        ],
+    ),
+    "diverged runs have no mean": (
+        abc(pair("better", None), pair("better", None), pair("better")),
+        ["a leads: it beats the rest (diverged runs rank worst)."],
+    ),
+    "one diverged run has no mean": (
+        abc(pair("better", 0.004), pair("better", None), pair("better")),
+        [
+            "a leads: it beats the rest by 0.4 points where no run diverged (diverged runs rank "
+            "worst)."
+        ],
     ),
 }
 
@@ -125,17 +186,43 @@ def test_no_verdict_calls_a_failure_to_differ_equality(case: str) -> None:
         assert "equivalent" not in text
 
 
-def test_two_optimizers_undecided() -> None:
-    text = words(comparison(replace(pair("inconclusive"), a="a", b="b"), k=2))
-    assert text == (
-        "Over 20 seeds, a has the highest mean accuracy (97.60 %). It does not differ "
-        "significantly from b, which does not show that they perform alike."
-    )
+@pytest.mark.parametrize(
+    ("verdict", "lead"),
+    [
+        ("better", "a leads: it beats b by 0.4 points."),
+        ("worse", "b leads: it beats a by 0.4 points over their common seeds."),
+        (
+            "inconclusive",
+            "20 seeds cannot separate a and b, which does not show that they perform alike.",
+        ),
+        ("equivalent", "a and b are equivalent within ±0.2 points."),
+        ("identical", "a and b scored exactly alike on every seed."),
+    ],
+)
+def test_two_optimizers(verdict: Verdict, lead: str) -> None:
+    text = words(comparison(replace(pair(verdict), a="a", b="b"), k=2))
+    assert text == f"{lead} Over 20 seeds, a has the highest mean accuracy (97.60 %)."
+
+
+def test_max_t_and_other_blocks_have_the_same_lead() -> None:
+    pairs = abc(pair("inconclusive"), pair("better", 0.026), pair("better", 0.025))
+    base = comparison(*pairs)
+    changed = replace(base.parameters, correction="max-t", block="dataset", n_blocks=7)
+    text = words(replace(base, parameters=changed))
+    assert text.startswith("a and b lead; 7 datasets cannot separate them, and they beat c by")
+
+
+def test_the_luck_of_the_tutorial_follows_the_lead() -> None:
+    first, second, *_ = headline(sweep())
+    assert " lead; " in first
+    assert re.fullmatch(r"The tutorial's \w+ (beat|was beaten by) \d+ of our 20\xa0seeds\.", second)
+    other = sweep(facts=(("dataset", ("digits",)), ("network", ("mlp",))))
+    assert "tutorial's" not in headline(other)[1]
 
 
 def test_a_shared_lead() -> None:
     text = words(sweep([Recipe("a", 9700, 0), Recipe("b", 9700, 0)]).comparison)
-    assert text.startswith("Over 20 seeds, a and b share the highest mean accuracy (97.00 %).")
+    assert "Over 20 seeds, a and b share the highest mean accuracy (97.00 %)." in text
 
 
 def test_a_shared_lead_with_too_few_seeds() -> None:
@@ -192,9 +279,14 @@ def test_no_common_seeds() -> None:
 
 
 def test_many_names_are_counted_instead_of_listed() -> None:
-    recipes = [Recipe(f"v{i:02}", 9700 - 40 * i, 4) for i in range(30)]
-    text = words(sweep(recipes).comparison)
-    assert "it is better than v01, v02, v03, v04 and 25 more by".lower() in text.lower()
+    base = sweep([Recipe(f"v{i:02}", 9700 - 40 * (i > 11), 4) for i in range(14)]).comparison
+    pairs = tuple(
+        replace(p, verdict="better" if p.b > "v11" >= p.a else "inconclusive")
+        for p in (replace(p, a=min(p.a, p.b), b=max(p.a, p.b)) for p in base.pairs)
+    )
+    treatments = tuple(sorted(base.treatments, key=lambda t: t.name))
+    text = words(replace(base, pairs=pairs, treatments=treatments))
+    assert text.startswith("v00, v01, v02, v03 and 8 more lead; 20 seeds cannot separate them, and")
 
 
 def test_lower_is_better_for_a_loss() -> None:
@@ -207,9 +299,9 @@ def test_lower_is_better_for_a_loss() -> None:
 
 def test_source_sweep_reads_as_a_sentence() -> None:
     text = words(sweep(source_recipes()).comparison)
-    assert (
-        "It is equivalent within ±0.2 points to momentum and adadelta; it is better than adam"
-        in text
+    assert text.startswith(
+        "nesterov, momentum and adadelta lead; they are equivalent within ±0.2 points, and they "
+        "beat the rest by 0.3 to 2.1 points."
     )
 
 

@@ -48,6 +48,7 @@ def test_the_name_contains_the_hash_of_the_source(mine: Path) -> None:
         ("mine_absent:Mine", "cannot import mine_absent (ModuleNotFoundError: No module named"),
         ("mine_broken:Mine", "cannot import mine_broken (RuntimeError: first);"),
         ("mine_exits:Mine", "cannot import mine_exits (SystemExit: 3);"),
+        ("__main__:Mine", "put it into a file such as mine.py beside it, and write mine:Mine"),
         ("mine_alone.py:Mine", "; write the module without .py: mine_alone:Mine"),
     ],
 )

@@ -16,7 +16,15 @@ from bench.analysis.results import parameters
 from bench.errors import SpecError
 from bench.spec import model
 from bench.spec.expressions import format_seeds, parse_optimizers, parse_seeds, variant_name
-from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Workload
+from bench.spec.model import (
+    Declaration,
+    OptimizerSpec,
+    RunSpec,
+    SweepSpec,
+    Workload,
+    default_sweep_name,
+)
+from bench.sweeps.specify import specify
 
 ADAM = OptimizerSpec(
     name="adam",
@@ -218,6 +226,36 @@ def test_every_setting_is_in_the_key() -> None:
         RunSpec(workload=Workload(dataset="other"), optimizer=ADAM, seed=3),
     ]
     assert len({run.key for run in runs}) == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (500, 1000, 1500, 2000, 2500, 3000)),
+        ({"iterations": 600}, (100, 200, 300, 400, 500, 600)),
+        ({"iterations": 100}, (17, 34, 51, 68, 85, 100)),
+        ({"iterations": 3}, (1, 2, 3)),
+        ({"epochs": 1, "batch_size": 600}, (17, 34, 51, 68, 85, 100)),
+        ({"iterations": 300, "eval_every": 500}, (300,)),
+    ],
+)
+def test_a_run_is_evaluated_six_times_by_default(
+    settings: dict[str, int], expected: tuple[int, ...]
+) -> None:
+    assert specify(**settings).workload.eval_iterations == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("iterations", "eval_every", "name"),
+    [
+        (3000, 500, "mnist"),
+        (300, 50, "mnist-iterations300"),
+        (300, 500, "mnist-iterations300"),  # the default of earlier versions
+        (300, 100, "mnist-iterations300-eval-every100"),
+    ],
+)
+def test_default_evaluations_are_not_named(iterations: int, eval_every: int, name: str) -> None:
+    assert default_sweep_name(Workload(iterations=iterations, eval_every=eval_every)) == name
 
 
 def test_the_corrections_of_the_declaration_are_those_of_the_analysis() -> None:

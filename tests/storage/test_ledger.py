@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from _stored import three_seeds
-from conftest import CommandCall
+from conftest import DIGITS, CommandCall
 
 from bench import cli
 from bench.errors import StoreError
@@ -24,7 +24,10 @@ from bench.sweeps import load as stored
 pytestmark = pytest.mark.usefixtures("undrawn")
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
-FAST = ("--iterations", "20", "--optimizers", "sgd,adam", "--in-process", "--name", "x")
+FAST = (
+    *("--iterations", "20", "--eval-every", "20", "--optimizers", "sgd,adam", "--in-process"),
+    *("--name", "x", *DIGITS),
+)
 
 
 @pytest.fixture
@@ -206,6 +209,7 @@ def test_adding_seeds_after_a_look_costs_level(here: Here) -> None:
     warnings = here.comparison("results/x")["warnings"]
     assert "Look 2 at these results was not declared" in str(warnings)
     printed = here("sweep", *FAST, "--seeds", "3", "--no-report")  # the first look again
+    assert printed.startswith("nothing to do: 6 runs are stored\n")
     assert "was not declared" not in printed
     printed = here("sweep", *FAST, "--seeds", "2", "--no-report")
     assert "These are 2 of the 3 seeds of a look that was shown before." in printed

@@ -224,7 +224,7 @@ def test_the_command_ends_with_one_line(
     monkeypatch.setattr(sweeps, "run_plan", run_and_change)
     finished = call_command(
         *("sweep", "--dataset", place.dataset, "--network", "logistic", "--optimizers", "sgd"),
-        *("--seeds", "2", "--batch-size", "20", "--iterations", "20", "--n-jobs", "1"),
+        *("--seeds", "2", "--batch-size", "20", "--iterations", "20", "--in-process"),
         *("--name", "x", "--quiet", "--data-dir", place.cache),
     )
     assert finished.code == 1

@@ -28,7 +28,7 @@ SPEC = SweepSpec(
     name="x",
     optimizers=resolve_all("sgd"),
     seeds=tuple(range(LATE + 10)),  # workers are still there when the late figures are taken
-    workload=Workload(iterations=1, eval_every=1000),
+    workload=Workload(dataset="digits", iterations=1, eval_every=1000),
 )
 
 
@@ -54,6 +54,12 @@ def needs_now() -> Needs:
 def _own_megabytes(process: str) -> float:
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) / 1024
+
+
+@pytest.fixture(scope="module")
+def arrays(digits: Path) -> Path:
+    """Few images, which are evaluated in a moment."""
+    return digits
 
 
 @pytest.mark.parametrize("n_workers", [0, pytest.param(2, marks=pytest.mark.long)])

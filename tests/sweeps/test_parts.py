@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,9 @@ import pytest
 from _stored import EXAMPLE, copy_example
 from conftest import CommandCall
 
+from bench.cli.arguments import make_parser
+from bench.cli.execute import as_stored
+from bench.cli.sweep import make_spec
 from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
 from bench.storage.store import Store
@@ -62,3 +67,39 @@ def test_a_quick_look_at_a_part_leaves_the_whole_alone(
     assert "These are 5 of the 20 seeds of a look that was shown before." in finished.out
     assert [f.name for f in Path("reports").iterdir()] == ["example-sgd-adam-seeds0-4.html"]
     assert {file: (sweep / file).read_bytes() for file in before} == before
+
+
+def test_a_stored_sweep_keeps_the_evaluations_of_earlier_versions(
+    call_command: CommandCall,
+) -> None:
+    short = replace(WHOLE, name="x", workload=replace(WHOLE.workload, iterations=30))
+    directory = call_command.directory / "results" / "x"
+    directory.mkdir(parents=True)
+    (directory / "spec.json").write_text(short.to_json())
+    arguments = make_parser().parse_args(["sweep", "--name", "x", "--iterations", "30"])
+    results = call_command.directory / "results"
+    for given, expected in ((None, 500), (30, 30)):
+        asked = Namespace(**{**vars(arguments), "results": results, "eval_every": given})
+        assert as_stored(make_spec(asked), asked).workload.eval_every == expected
+
+
+def test_long_default_names_are_cut_and_those_of_stored_sweeps_kept(
+    call_command: CommandCall,
+) -> None:
+    words = [
+        "sweep",
+        "--network",
+        "mlp[hidden=1024x1024x1024x512]",
+        "--resample-train",
+        "bootstrap",
+    ]
+    asked = make_parser().parse_args(words)
+    asked = Namespace(**{**vars(asked), "results": call_command.directory})
+    spec = make_spec(asked)
+    assert re.fullmatch(r"mnist-networkmlp-hidden-1024x10-[0-9a-f]{8}", spec.name)
+    assert as_stored(spec, asked) == spec
+    earlier = "mnist-networkmlp-hidden-1024x1024x1024x512-resample-trainbootstrap"
+    (call_command.directory / earlier).mkdir()
+    assert as_stored(spec, asked).name == earlier
+    (call_command.directory / spec.name).mkdir()
+    assert as_stored(spec, asked) == spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import CommandCall
+from conftest import DIGITS, CommandCall
 
 import bench
 from bench.errors import MixedRunsError, SpecError
@@ -16,7 +16,7 @@ from bench.tables.roles import Roles
 
 SWEEP = (
     *("sweep", "--optimizers", "sgd,adam", "--seeds", "3", "--iterations", "20"),
-    *("--in-process", "--resample-train"),
+    *("--in-process", *DIGITS, "--resample-train"),
 )
 
 
@@ -40,6 +40,7 @@ def test_keys_of_runs_on_all_images_stay_as_they_were() -> None:
     assert run.key == "a0a0db75795f87206c7986988c57bb94b7c594e72a739ad0c9a6af3efc0ea817"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_from_the_option_to_the_report(call_command: CommandCall) -> None:
     finished = call_command(*SWEEP, "bootstrap", "--name", "x")
     assert finished.code == 0, finished.err
@@ -58,7 +59,12 @@ def test_from_the_option_to_the_report(call_command: CommandCall) -> None:
 def test_runs_on_other_training_sets_are_not_compared(tmp_path: Path) -> None:
     for how in ("none", "bootstrap"):
         spec = bench.specify(
-            optimizers="sgd", seeds=1, iterations=5, resample_train=how, name=f"x-{how}"
+            optimizers="sgd",
+            seeds=1,
+            iterations=5,
+            dataset="digits",
+            resample_train=how,
+            name=f"x-{how}",
         )
         bench.sweep(spec, results=tmp_path / "results", in_process=True, quiet=True)
         rows = tmp_path / "results" / spec.name / "runs.parquet"

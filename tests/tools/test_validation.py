@@ -172,8 +172,8 @@ def test_scenario_names_must_be_unique() -> None:
 def test_the_analysis_meets_its_requirements() -> None:
     """Few repetitions of whole sweeps are enough to detect a missing correction."""
     sweeps = [_study(name) for name in _sweeps()]
-    assert validate(10, RNG, studies=sweeps, n_jobs=1).failures == ()
-    assert validate(200, RNG, studies=_cheap(), n_jobs=1).failures == ()
+    assert validate(5, RNG, studies=sweeps, n_jobs=1).failures == ()
+    assert validate(100, RNG, studies=_cheap(), n_jobs=1).failures == ()
 
 
 _t_interval, _wilson = student.t_interval, effects.wilson_interval

@@ -123,9 +123,9 @@ def test_the_same_run_twice_is_the_same_bit_for_bit(few: DeviceData) -> None:
     assert timeless(once[0]) == timeless(again[0])
 
 
-def test_runs_of_a_seed_are_paired_and_seeds_differ(mnist: DeviceData) -> None:
+def test_runs_of_a_seed_are_paired_and_seeds_differ(few: DeviceData) -> None:
     runs = [
-        train(Workload(iterations=2), resolve_one(name), [seed], mnist)[0]
+        train(Workload(iterations=2), resolve_one(name), [seed], few)[0]
         for name in ("sgd", "adam")
         for seed in (0, 1)
     ]
@@ -180,8 +180,8 @@ def test_generator_seeds_are_unique() -> None:
         assert max(generator_seeds) < 2**32
 
 
-def test_divergence_is_found_and_ends_the_run(mnist: DeviceData) -> None:
-    (run,) = train(SHORT, resolve_one("sgd[lr=1e9]"), [0], mnist)
+def test_divergence_is_found_and_ends_the_run(few: DeviceData) -> None:
+    (run,) = train(SHORT, resolve_one("sgd[lr=1e9]"), [0], few)
     assert run.diverged_at is not None
     assert 1 < run.diverged_at < 20
     (last,) = run.evaluations
@@ -191,8 +191,8 @@ def test_divergence_is_found_and_ends_the_run(mnist: DeviceData) -> None:
     assert last.test_accuracy < 0.2
 
 
-def test_a_diverged_run_does_not_affect_its_stack(mnist: DeviceData) -> None:
-    stack = Stack(SHORT, resolve_one("momentum"), [0, 1], mnist)
+def test_a_diverged_run_does_not_affect_its_stack(few: DeviceData) -> None:
+    stack = Stack(SHORT, resolve_one("momentum"), [0, 1], few)
     stack.parameters[0] = torch.nan
     for start, end in ((0, 50), (50, 100), (100, 120)):
         stack.advance(start, end)
@@ -200,7 +200,7 @@ def test_a_diverged_run_does_not_affect_its_stack(mnist: DeviceData) -> None:
     diverged, healthy = stack.finish()
     assert diverged.diverged_at == 1
     assert [e.iteration for e in diverged.evaluations] == [50]
-    (alone,) = train(SHORT, resolve_one("momentum"), [1], mnist)
+    (alone,) = train(SHORT, resolve_one("momentum"), [1], few)
     assert healthy.diverged_at is None
     assert healthy.evaluations[-1].test_loss == pytest.approx(
         alone.evaluations[-1].test_loss, rel=1e-4
@@ -232,12 +232,12 @@ def test_accuracy_after_the_full_budget(
 
 
 def test_a_batch_in_chunks_equals_the_whole_batch(
-    mnist: DeviceData, monkeypatch: pytest.MonkeyPatch
+    few: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workload = Workload(batch_size=300, iterations=6, eval_every=3)
-    whole = train(workload, resolve_one("momentum"), [0, 1], mnist)
+    whole = train(workload, resolve_one("momentum"), [0, 1], few)
     monkeypatch.setattr("bench.training.stack.MOST_AT_ONCE", 100)
-    chunked = train(workload, resolve_one("momentum"), [0, 1], mnist)
+    chunked = train(workload, resolve_one("momentum"), [0, 1], few)
     for one, other in zip(whole, chunked, strict=True):
         assert one.data_order_sha256 == other.data_order_sha256
         for a, b in zip(one.evaluations, other.evaluations, strict=True):

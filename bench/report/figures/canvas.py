@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
 
@@ -162,8 +163,8 @@ def add_rows(figure: Figure, frame: RowFrame) -> Axes:
     axes.set_yticks([])
     axes.xaxis.grid(True)
     axes.yaxis.grid(False)
-    for row in range(1, n_rows):
-        axes.axhline(row - 0.5, color=GRID, linewidth=1)
+    between = [row - 0.5 for row in range(1, n_rows)]
+    axes.hlines(between, 0, 1, transform=row_text(axes), colors=GRID, linewidth=1)
     return axes
 
 
@@ -179,6 +180,11 @@ def draw_row_name(
     canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold", gid=gid)
 
 
+def draw_line(axes: Axes, xs: Sequence[float], ys: Sequence[float], **kwargs: Any) -> None:
+    """Draw a line or its markers; unlike ``Axes.plot``, the limits of the axes are not touched."""
+    axes.add_artist(Line2D(xs, ys, **kwargs))
+
+
 def draw_interval(
     axes: Axes,
     y: float,
@@ -191,7 +197,7 @@ def draw_interval(
         return
     low, high = max(ends[0], shown.low), min(ends[1], shown.high)
     if low < high:
-        axes.plot([low, high], [y, y], solid_capstyle="butt", **kwargs)
+        draw_line(axes, [low, high], [y, y], solid_capstyle="butt", **kwargs)
 
 
 def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:
@@ -210,12 +216,8 @@ def edge_note(axes: Axes, y: float, text: str, *, left: bool) -> None:
 
 def draw_marker(axes: Axes, x: float, y: float, style: Style, size: float, **kwargs: Any) -> None:
     """Draw an optimizer's marker that looks as large as a circle of `size` pixels."""
-    axes.plot(
-        [x],
-        [y],
-        linestyle="none",
-        **{**marked(style, size), "markeredgewidth": 0.5, **kwargs},
-    )
+    settings = {**marked(style, size), "markeredgewidth": 0.5, **kwargs}
+    draw_line(axes, [x], [y], linestyle="none", **settings)
 
 
 def marked(style: Style, size: float) -> dict[str, Any]:

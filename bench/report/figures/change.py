@@ -37,7 +37,10 @@ def change_figure(
     styles = styles or assign_styles(c.optimizer for c in found.changes)
     row, top = (62.0, 92.0) if layout.narrow else (44.0, 48.0)
     frame = RowFrame.of([c.optimizer for c in found.changes], layout, top=top, row=row)
-    shown, drop = range_of(found.changes, found.parameters.margin), 0.2 if layout.narrow else 0.0
+    shown, drop = (
+        range_of(found.changes, found.parameters.margin, METRIC.largest),
+        0.2 if layout.narrow else 0.0,
+    )
     with figure_style():
         figure = new_figure(layout.width, frame.height)
         axes = add_rows(figure, frame)

@@ -17,6 +17,7 @@ from bench.report.figures.canvas import (
     Range,
     add_axes,
     add_title,
+    draw_line,
     draw_marker,
     marked,
     new_figure,
@@ -54,6 +55,8 @@ _ERROR_TICKS = (
 _LOSS_TICKS = tuple(m * 10.0**e for e in range(-6, 7) for m in (1, 1.5, 2, 3, 5, 7))
 #: Beyond this many optimizers names at the line ends would hide each other.
 _MOST_END_LABELS = 12
+#: Most characters of names at the line ends, and room for them, in the wide and the narrow layout.
+_END_LABELS = ((13, 124.0), (9, 106.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +95,9 @@ def curves_figure(
     analysis where none are given.
     """
     styles = styles or styles_of(analysis)
-    labelled = not layout.narrow and len(analysis.curves) <= _MOST_END_LABELS
-    margin = 124.0 if labelled else 22.0
+    labelled, margin = _END_LABELS[layout.narrow]
+    if len(analysis.curves) > _MOST_END_LABELS:
+        labelled, margin = 0, 22.0
     with figure_style():
         height = 440.0
         figure = new_figure(layout.width, 2 * height if layout.narrow else height)
@@ -182,7 +186,7 @@ def _draw_panel(
     analysis: SweepAnalysis,
     styles: Mapping[str, Style],
     over: Over,
-    labelled: bool,
+    labelled: int,
 ) -> None:
     shown = _shown(panel, analysis.curves)
     last = max((x for c in analysis.curves for x in _along(c, over) if x is not None), default=1)
@@ -203,7 +207,7 @@ def _draw_panel(
         axes.axhline(panel.line, color=INK, linewidth=1, dashes=(2, 3), zorder=1.5)
         axes.text(last * 0.012, panel.line, "target", va="bottom", color=MUTED, fontsize=12)
     if labelled:
-        _label_ends(axes, ends)
+        _label_ends(axes, ends, labelled)
     if not ends:
         axes.text(0.5, 0.5, "no finite value", color=MUTED, ha="center", transform=axes.transAxes)
 
@@ -245,7 +249,8 @@ def _draw_curve(
             linewidth=0,
             gid=optimizer_gid(style.index, f"{panel.part}band"),
         )
-    axes.plot(
+    draw_line(
+        axes,
         xs,
         mean,
         linewidth=1.8,
@@ -257,8 +262,8 @@ def _draw_curve(
     )
 
 
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> None:
-    """Write names at the ends of the lines, without overlap.
+def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]], most: int) -> None:
+    """Write names of at most `most` characters at the ends of the lines, without overlap.
 
     `ends` are (name, style, x and y of the last value on the axes).
     """
@@ -269,7 +274,8 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> 
     for (name, style, *_), natural, y in zip(visible, wanted, spread(wanted, 17.0), strict=True):
         edge = box.x1
         start = min(float(at[name][0]), edge) + 6
-        axes.plot(
+        draw_line(
+            axes,
             *to_axes(axes, [start, edge + 6, edge + 13], [natural, natural, y]),
             color=MUTED,
             linewidth=0.7,
@@ -283,7 +289,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]]) -> 
         axes.text(
             x,
             height,
-            elide(clean(name), 13),
+            elide(clean(name), most),
             va="center_baseline",
             fontsize=12.5,
             transform=axes.transAxes,

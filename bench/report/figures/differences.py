@@ -11,14 +11,25 @@ from bench.analysis.results import Change, Pair
 from bench.report.figures.canvas import Range, draw_interval, draw_marker, edge_note, row_text
 from bench.report.figures.styles import Style
 from bench.report.figures.svg import GRID, INK, MUTED, optimizer_gid
-from bench.report.text.format import Metric
+from bench.report.text.format import Metric, within
+from bench.report.text.pairs import flip, seen_from
 
 #: Differences larger than this many times the median difference are written at the edge.
 _FAR = 10.0
 
 
-def range_of(pairs: Sequence[Pair | Change], margin: float | None) -> Range:
-    """Choose a range with zero, the margin and all intervals but those of far differences."""
+def differences_to(pairs: Sequence[Pair], reference: str) -> tuple[Pair, ...]:
+    """Return the pairs of every other treatment minus `reference`, in the order of `pairs`."""
+    return tuple(flip(pair) for pair in seen_from(tuple(pairs), reference))
+
+
+def range_of(
+    pairs: Sequence[Pair | Change], margin: float | None, largest: float | None = None
+) -> Range:
+    """Choose a range with zero, the margin and all intervals but those of far differences.
+
+    `largest` is the largest possible difference, where there is one.
+    """
     sizes = [abs(p.mean_difference) for p in pairs if p.mean_difference]
     far = _FAR * max(median(sizes), margin or 0.0) if sizes else 0.0
     ends = [0.0, -(margin or 0.0), margin or 0.0]
@@ -27,6 +38,7 @@ def range_of(pairs: Sequence[Pair | Change], margin: float | None) -> Range:
             continue
         for end in (p.mean_difference, p.simultaneous_ci_low, p.simultaneous_ci_high):
             ends += [] if end is None else [end]
+    ends = [within(end, None if largest is None else -largest, largest) or 0.0 for end in ends]
     low, high = min(ends), max(ends)
     room = 0.06 * (high - low) or 1.0
     return Range(low - room, high + room)

@@ -1,12 +1,8 @@
-"""A forest plot: the mean difference of every treatment to one reference, with intervals.
-
-The page holds the plot for the leader. ``html/static/reference.js`` redraws it for another
-reference in the same layout, from the :class:`Frame` and the :class:`ForestData` defined here.
-"""
+"""A forest plot: the mean difference of every treatment to one reference, with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -24,12 +20,17 @@ from bench.report.figures.canvas import (
     round_ticks,
     row_name,
 )
-from bench.report.figures.differences import draw_difference, mark_zero, range_of
+from bench.report.figures.differences import (
+    differences_to,
+    draw_difference,
+    mark_zero,
+    range_of,
+)
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import MUTED, PAPER, figure_style, optimizer_gid
 from bench.report.text.format import MINUS, Metric
 from bench.report.text.metrics import metric_of
-from bench.report.text.pairs import flip, mark_of, seen_from
+from bench.report.text.pairs import mark_of
 from bench.report.text.sanitize import clean, elide, isolated
 
 
@@ -118,7 +119,7 @@ def forest_data(comparison: Comparison, reference: str) -> ForestData:
     if not pairs:
         known = ", ".join(t.name for t in comparison.treatments)
         raise ValueError(f"reference must be one of several treatments ({known}), got {reference}")
-    shown = range_of(pairs, comparison.parameters.margin)
+    shown = range_of(pairs, comparison.parameters.margin, metric_of(comparison).largest)
     return ForestData(reference=reference, pairs=pairs, shown=shown)
 
 
@@ -165,11 +166,6 @@ def key_text(reference: str, layout: Layout) -> str:
     if layout.narrow:
         return f"minus {name}; thin: simultaneous"
     return f"difference to {name}; thick: interval of one pair, thin: of all pairs together"
-
-
-def differences_to(pairs: Sequence[Pair], reference: str) -> tuple[Pair, ...]:
-    """Return the pairs of every other treatment minus `reference`, in the order of `pairs`."""
-    return tuple(flip(pair) for pair in seen_from(tuple(pairs), reference))
 
 
 def _prepare(axes: Axes, comparison: Comparison, data: ForestData, layout: Layout) -> None:

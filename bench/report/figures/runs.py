@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,6 +18,7 @@ from bench.report.figures.canvas import (
     add_rows,
     canvas_of,
     draw_interval,
+    draw_line,
     draw_marker,
     draw_row_name,
     edge_note,
@@ -29,7 +29,7 @@ from bench.report.figures.canvas import (
 )
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import INK, MUTED, PAPER, figure_style, optimizer_gid
-from bench.report.text.format import NBSP, Metric, count
+from bench.report.text.format import Metric, count, level, within
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.published import published_score
@@ -59,13 +59,23 @@ def runs_figure(
         figure = new_figure(layout.width, frame.height)
         axes = add_rows(figure, frame)
         shown = _shown_scores(analysis)
-        _score_axis(axes, metric, shown, 4 if layout.narrow else 9)
+        _score_axis(axes, metric, shown, 4 if layout.narrow else 7)
         unit = f", {metric.unit}" if metric.unit else ""
         axes.set_xlabel(f"{result_label(analysis)}{unit}", labelpad=8)
         height = _seed_heights(analysis.scores, place)
         for row, treatment in enumerate(treatments):
             style = styles[treatment.name]
-            _draw_row(axes, row, treatment, style, analysis, shown, height, place)
+            scores = [s for s in analysis.scores if s.treatment == treatment.name]
+            _draw_row(axes, row, treatment, style, analysis, scores, shown, place)
+            _draw_dots(
+                axes,
+                style,
+                [
+                    (s.value, row + place.runs + height(s.seed))
+                    for s in scores
+                    if s.value is not None and shown.holds(s.value)
+                ],
+            )
             draw_row_name(figure, frame, layout, row, treatment.name, style)
         _runs_key(figure, layout, analysis)
     return figure
@@ -106,12 +116,13 @@ def _frame(analysis: SweepAnalysis, layout: Layout) -> RowFrame:
     names = [t.name for t in analysis.comparison.treatments]
     if layout.narrow:
         return RowFrame.of(names, layout, top=78.0, row=86.0)
-    return RowFrame.of(names, layout, top=50.0, row=58.0 if len(names) <= 12 else 46.0)
+    return RowFrame.of(names, layout, top=50.0, row=54.0 if len(names) <= 12 else 40.0)
 
 
 def _score_axis(axes: Axes, metric: Metric, shown: Range, ticks: int) -> None:
     axes.set_xlim(shown.low, shown.high)
-    places = round_ticks(shown.low, shown.high, ticks, metric.factor)
+    low, high = (within(x, 0.0, metric.largest) or 0.0 for x in (shown.low, shown.high))
+    places = round_ticks(low, high, ticks, metric.factor)
     axes.set_xticks(list(places), list(places.values()))
     axes.tick_params(axis="x", length=0, pad=8)
 
@@ -122,33 +133,17 @@ def _draw_row(
     treatment: Treatment,
     style: Style,
     analysis: SweepAnalysis,
+    scores: Sequence[RunScore],
     shown: Range,
-    height: Callable[[Block], float],
     place: _Row,
 ) -> None:
     metric = metric_of(analysis.comparison)
-    scores = [s for s in analysis.scores if s.treatment == treatment.name and s.value is not None]
+    scores = [s for s in scores if s.value is not None]
     centre = row + place.runs
     if not scores:
         words = "all runs diverged" if treatment.n else "no result"
         axes.text(0.008, centre, words, color=MUTED, va="center", transform=row_text(axes))
         return
-    inside = [s for s in scores if shown.holds(s.value)]
-    if inside:
-        sns.scatterplot(
-            x=[s.value for s in inside],
-            y=[centre + height(s.seed) for s in inside],
-            ax=axes,
-            color=style.colour,
-            marker=style.marker,
-            s=style.size(7.0 if len(inside) <= 30 else 5.0) ** 2,
-            alpha=0.7,
-            edgecolor=PAPER,
-            linewidth=0.7,
-            legend=False,
-            zorder=3,
-            gid=optimizer_gid(style.index, "runs"),
-        )
     if treatment.mean is not None and shown.holds(treatment.mean):
         _draw_mean(axes, row + place.mean, treatment.mean, treatment, style, shown)
     elif treatment.mean is not None:
@@ -159,6 +154,24 @@ def _draw_row(
     if published is not None and shown.holds(published):
         _published_mark(axes, published, top, bottom, optimizer_gid(style.index, "published"))
     _note_outside(axes, centre, scores, shown, metric)
+
+
+def _draw_dots(axes: Axes, style: Style, places: Sequence[tuple[float, float]]) -> None:
+    """Draw the runs of one optimizer as one collection."""
+    if not places:
+        return
+    axes.scatter(
+        [x for x, _ in places],
+        [y for _, y in places],
+        color=style.colour,
+        marker=style.marker,
+        s=style.size(7.0 if len(places) <= 30 else 5.0) ** 2,
+        alpha=0.7,
+        edgecolor=PAPER,
+        linewidth=0.7,
+        zorder=3,
+        gid=optimizer_gid(style.index, "runs"),
+    )
 
 
 def _draw_mean(
@@ -179,8 +192,9 @@ def _mean_in_words(treatment: Treatment, metric: Metric) -> str:
 def _published_mark(
     axes: Axes, x: float, top: float, bottom: float, gid: str | None = None
 ) -> None:
-    axes.plot([x, x], [top, bottom], color=INK, linewidth=1.2, zorder=6, gid=gid)
-    axes.plot(
+    draw_line(axes, [x, x], [top, bottom], color=INK, linewidth=1.2, zorder=6, gid=gid)
+    draw_line(
+        axes,
         [x],
         [top],
         marker="v",
@@ -210,22 +224,19 @@ def _note_outside(
 
 def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
     canvas = canvas_of(figure)
-    level = f"{(1 - analysis.comparison.parameters.alpha) * 100:.6g}"
+    interval = f"mean with {level(1 - analysis.comparison.parameters.alpha)} t interval"
     marked = any(published_score(analysis, t.name) for t in analysis.comparison.treatments)
     x, y = 10.0, 18.0
     canvas.scatter([x + 2, x + 12, x + 7], [y - 3, y - 1, y + 5], s=30, color=MUTED, alpha=0.7)
-    parameters = analysis.comparison.parameters
-    each = f", one {Nouns.of(parameters).block} each" if parameters.is_paired else " each"
-    canvas.text(x + 26, y, f"one run{each}", va="center_baseline", color=MUTED)
-    x, y = (10.0, 42.0) if layout.narrow else (220.0, y)
-    canvas.plot([x - 4, x + 24], [y, y], color=INK, linewidth=2.2)
-    canvas.plot([x + 10], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)
-    canvas.text(
-        x + 34, y, f"mean with {level}{NBSP}% t interval", va="center_baseline", color=MUTED
-    )
+    block = Nouns.of(analysis.comparison.parameters).block
+    canvas.text(x + 26, y, f"one dot for each {block}", va="center_baseline", color=MUTED)
+    x, y = (10.0, 42.0) if layout.narrow else (210.0, y)
+    draw_line(canvas, [x - 4, x + 24], [y, y], color=INK, linewidth=2.2)
+    draw_line(canvas, [x + 10], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)
+    canvas.text(x + 34, y, interval, va="center_baseline", color=MUTED)
     if not marked:
         return
-    x, y = (10.0, 64.0) if layout.narrow else (470.0, y)
+    x, y = (10.0, 64.0) if layout.narrow else (440.0, y)
     _published_mark(canvas, x + 8, top=y - 7, bottom=y + 9)
     text = "the tutorial's own single run"
     canvas.text(x + 26, y, text, va="center_baseline", color=MUTED)
@@ -240,13 +251,16 @@ def _shown_scores(analysis: SweepAnalysis) -> Range:
     best = next((t.mean for t in comparison.treatments if t.mean is not None), values[0])
     kept = [v for v in values if _is_on_scale(v, best, comparison.parameters.value)] or values
     published = [published_score(analysis, t.name) for t in comparison.treatments]
+    largest = metric_of(comparison).largest
     ends = [
         end
         for t in comparison.treatments
-        if t.ci_low is not None and t.ci_high is not None
-        for end in (t.ci_low, t.ci_high)
-        if _is_on_scale(t.ci_low, best, comparison.parameters.value)
-        and _is_on_scale(t.ci_high, best, comparison.parameters.value)
+        for interval in [[within(end, 0.0, largest) for end in (t.ci_low, t.ci_high)]]
+        if all(
+            e is not None and _is_on_scale(e, best, comparison.parameters.value) for e in interval
+        )
+        for end in interval
+        if end is not None
     ]
     everything = kept + [p for p in published if p is not None] + ends
     low, high = min(everything), max(everything)

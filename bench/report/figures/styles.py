@@ -19,8 +19,8 @@ from bench.report.text.published import TEST_ACCURACY
 #: Line colours on a light and on a dark page; report.css holds the same pairs. Found by random
 #: search: at least 3:1 against the page (WCAG 2.2, 1.4.11) and the largest least distance in OKLab
 #: under simulated protanopia, deuteranopia and tritanopia (Machado et al. 2009).
-LIGHT = ("#5a5e64", "#a02b07", "#23a685", "#333c99", "#a18508", "#106faf", "#642151", "#a67af8")
-DARK = ("#8d9197", "#ee600e", "#a1f3c4", "#6495fa", "#d0d736", "#60c9f1", "#955263", "#7b52d0")
+LIGHT = ("#9a4c76", "#a02b07", "#23a685", "#333c99", "#a18508", "#106faf", "#642151", "#a67af8")
+DARK = ("#c571a4", "#ee600e", "#a1f3c4", "#6495fa", "#d0d736", "#60c9f1", "#955263", "#7b52d0")
 #: The filled markers, and how much larger than a circle each is drawn to look as large.
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", ">", "<", "p")
 

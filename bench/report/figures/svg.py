@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from xml.etree import ElementTree
 
 import matplotlib.style
@@ -64,9 +65,28 @@ _PAINT = ("class", "fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-w
 _GID = re.compile(r"optimizer-(\d+)-([a-z]+)")
 
 
+_is_styled = ContextVar("_is_styled", default=False)
+
+
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Use matplotlib's defaults and the style of the report, whatever the user's settings."""
+    """Use matplotlib's defaults and the style of the report, whatever the user's settings.
+
+    Inside another one it does nothing: a page enters it once, since that takes milliseconds.
+    """
+    if _is_styled.get():
+        yield
+        return
+    token = _is_styled.set(True)
+    try:
+        with _styled():
+            yield
+    finally:
+        _is_styled.reset(token)
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
     with (
         matplotlib.style.context(["default", dict(sns.axes_style("whitegrid")), _STYLE]),
         warnings.catch_warnings(),

@@ -29,7 +29,7 @@ _END_OF_HEAD = "</head>\n"
 _GENERATOR = re.compile(r'<meta name="generator" content="([\w .;+-]{1,200})">')
 # Nothing in this pattern is tried twice on the same text: the time is linear in the page.
 _TOKEN = re.compile(
-    r"(?P<figure><svg xmlns=|</svg>)"
+    r'(?P<figure><svg (?:xmlns=|class="(?:strip|axis)\b)|</svg>)'
     r'|(?P<coordinates>(?: (?:d|points|x|y|width|height|viewBox|transform)="[^"]*+")++)'
     r"|(?P<number>(?<![\w.])[0-9]++(?:\.[0-9]++(?:e[-+]?[0-9]++)?+|e[-+][0-9]++)?+(?![\w.]))"
 )

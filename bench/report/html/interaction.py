@@ -1,7 +1,7 @@
 """Data for the script of the page: one JSON block.
 
 It holds the rows and the comparison for downloads, all scores for the seed-by-seed view of a pair,
-the places of readings in the drawings, and the differences to each reference.
+and the places of readings in the drawings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from bench.analysis import to_dict
 from bench.report.formats.csv import rows_csv
 from bench.report.html.parts import FigureView, Parts, Points
 from bench.report.html.views.readings import Reading, ReadingsView
-from bench.report.html.views.reference import reference_data
 from bench.report.text.sanitize import clean
 
 
@@ -40,7 +39,6 @@ def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
             [values.get((t.name, block)) for block in parts.blocks] for t in shown.treatments
         ],
         "readings": [_readings(view) for view in readings],
-        "reference": reference_data(parts),
         "analysis": to_dict(shown),
         "csv": rows_csv(analysis),
     }

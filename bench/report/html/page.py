@@ -8,7 +8,10 @@ versions give the same bytes.
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -19,19 +22,34 @@ from markupsafe import Markup
 
 from bench.analysis.results import Comparison, SweepAnalysis
 from bench.report.context import NO_CONTEXT, ReportContext, described
+from bench.report.figures.svg import figure_style
 from bench.report.html.views.page import page_view
 from bench.storage.files import write_atomically
 
 #: Scripts of the page in this order; each uses only the helpers of page.js.
 SCRIPTS = (
-    *("page.js", "choices.js", "reference.js", "highlight.js"),
+    *("page.js", "terms.js", "choices.js", "highlight.js"),
     *("readings.js", "pairs.js", "downloads.js"),
 )
 
 
 def render(results: SweepAnalysis | Comparison, context: ReportContext = NO_CONTEXT) -> str:
     """Render the report of a sweep, or of the comparison of any table, as HTML."""
-    return fill("report.html.j2", page_view(described(results), context))
+    with figure_style(), _without_collection():
+        view = page_view(described(results), context)
+    return fill("report.html.j2", view)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the collection of garbage, which takes an eighth of the time of the drawings."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def fill(template: str, page: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ from bench.report.figures.svg import inline_svg
 from bench.report.html.selection import best_of
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
-from bench.report.text.sanitize import clean, elide
+from bench.report.text.sanitize import abbreviated, clean, elide
 
 #: Names up to this length stay on one line.
 _UNBROKEN = 16
@@ -100,10 +100,11 @@ class Parts:
         self.nouns = Nouns.of(analysis.comparison.parameters)
         self.blocks = sort_blocks(s.seed for s in analysis.scores)
         self._styles = styles_of(analysis)
+        self._briefs = abbreviated(self._styles, _BRIEF)
 
     def name(self, name: str) -> Name:
         """The displayed form of `name`."""
-        return name_view(name, self._styles[name])
+        return replace(name_view(name, self._styles[name]), brief=clean(self._briefs[name]))
 
     def style(self, name: str) -> Style:
         """Colour and marker of `name`."""
@@ -117,13 +118,16 @@ class Parts:
         title: str,
         description: str,
         locate: Locate | None = None,
+        wide: Layout = WIDE,
     ) -> FigureView:
         """Draw a figure; `locate` returns the places of its readings."""
 
         def drawn(layout: Layout) -> Figure:
             return draw(self.shown, layout, self._styles)
 
-        return figure_view(drawn, name, title=title, description=description, locate=locate)
+        return figure_view(
+            drawn, name, title=title, description=description, locate=locate, wide=wide
+        )
 
 
 def name_view(name: str, style: Style) -> Name:
@@ -141,6 +145,7 @@ def figure_view(
     title: str,
     description: str,
     locate: Locate | None = None,
+    wide: Layout = WIDE,
 ) -> FigureView:
     """Draw a figure in both layouts.
 
@@ -153,5 +158,5 @@ def figure_view(
         svg = inline_svg(figure, prefix=f"{name}-{kind}", title=title, description=description)
         return Markup(svg), points
 
-    (wide, wide_points), (narrow, narrow_points) = drawn(WIDE, "wide"), drawn(NARROW, "narrow")
-    return FigureView(name, wide, narrow, wide_points, narrow_points)
+    (first, first_points), (second, second_points) = drawn(wide, "wide"), drawn(NARROW, "narrow")
+    return FigureView(name, first, second, first_points, second_points)

@@ -7,7 +7,7 @@ import re
 
 #: What names the places behind it. The page is one that this program made.
 _LANDMARK = re.compile(
-    r"<h[12]\b[^>]*>(?P<heading>.*?)</h[12]>"
+    r"<h[1-3]\b[^>]*>(?P<heading>.*?)</h[1-3]>"
     r"|(?P<row><tr\b)"
     r'|<th scope="row"[^>]*>(?P<head>[^<]+)'
     r"|<bdi>(?P<name>[^<]*)</bdi>"

@@ -32,6 +32,9 @@ class Metric:
         Stored value times `factor` is the printed value, with `digits` decimals.
     unit, difference_unit
         Units of a printed value and of a printed difference; empty if there is none.
+    bound
+        Values lie between 0 and this, in the printed unit; None if they are not bounded. Intervals
+        are printed up to the bound.
     """
 
     noun: str
@@ -40,6 +43,12 @@ class Metric:
     digits: int = 4
     unit: str = ""
     difference_unit: str = ""
+    bound: float | None = None
+
+    @property
+    def largest(self) -> float | None:
+        """The bound in the stored unit."""
+        return None if self.bound is None else self.bound / self.factor
 
     def score(self, value: float | None) -> str:
         """Format a value without its unit: ``97.62``."""
@@ -69,11 +78,13 @@ class Metric:
 
     def score_interval(self, low: float | None, high: float | None) -> str:
         """Format an interval of values: ``[97.55, 97.69]``."""
-        return bracket(self.score(low), self.score(high))
+        lowest = None if self.bound is None else 0.0
+        return bracket(*(self.score(within(x, lowest, self.largest)) for x in (low, high)))
 
     def difference_interval(self, low: float | None, high: float | None) -> str:
         """Format an interval of differences: ``[−0.12, +0.45]``."""
-        return bracket(self.difference(low), self.difference(high))
+        lowest = None if self.largest is None else -self.largest
+        return bracket(*(self.difference(within(x, lowest, self.largest)) for x in (low, high)))
 
 
 ACCURACY = Metric(
@@ -83,24 +94,32 @@ ACCURACY = Metric(
     digits=2,
     unit="%",
     difference_unit="points",
+    bound=100.0,
 )
 TEST_LOSS = Metric(
     noun="test loss", label="test loss", digits=4, unit="nats", difference_unit="nats"
 )
 
 
+def within(value: float | None, low: float | None, high: float | None) -> float | None:
+    """Move a value that is beyond a bound to the bound; None is no bound."""
+    if value is None or low is None or high is None:
+        return value
+    return min(max(value, low), high)
+
+
 def fixed(value: float, digits: int) -> str:
     """Format `value` with `digits` decimals, or with more up to its first non-zero digit.
 
-    >>> fixed(97.6151, 2), fixed(0.0041, 2), fixed(0.0, 2)
-    ('97.62', '0.004', '0.00')
+    >>> fixed(97.6151, 2), fixed(0.0041, 2), fixed(0.0, 2), fixed(12345.6, 1)
+    ('97.62', '0.004', '0.00', '12,345.6')
     """
     size = abs(value)
     if size < _NOISE:
         return f"{0:.{digits}f}"
     if float(f"{size:.{digits}f}") == 0:
         digits = math.ceil(-math.log10(size))
-    text = f"{size:.{digits}f}"
+    text = f"{size:,.{digits}f}"
     return text if value > 0 else MINUS + text
 
 
@@ -146,8 +165,8 @@ def percents(low: float | None, high: float | None) -> str:
 
 
 def level(value: float) -> str:
-    """Format a declared fraction as per cent without trailing zeros: ``95 %``, ``99.5 %``."""
-    return f"{value * 100:.6g}{NBSP}%"
+    """Format a declared fraction as per cent, at most four digits: ``95 %``, ``99.17 %``."""
+    return f"{value * 100:.4g}{NBSP}%"
 
 
 def pvalue(p: float | None, alpha: float) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.analysis.results import SweepAnalysis, Variant
+from bench.report.text.format import count
 
 #: Final test accuracy (fraction) of the source's single run, by the optimizer's name here.
 TEST_ACCURACY: Mapping[str, float] = MappingProxyType(
@@ -40,11 +41,12 @@ _DATA = (("dataset", "mnist"), ("network", "mlp"))
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedRank:
-    """A published score among our `n` runs, `below` of which scored less."""
+    """A published score among our `n` runs: `below` scored less, and `above` more."""
 
     value: float
     n: int
     below: int
+    above: int
 
 
 def settings_words(variants: Sequence[Variant]) -> str:
@@ -89,4 +91,18 @@ def luck(analysis: SweepAnalysis, treatment: str) -> PublishedRank | None:
         value=published,
         n=len(gaps),
         below=sum(gap < 0 for gap in gaps),
+        above=sum(gap > 0 for gap in gaps),
     )
+
+
+def luck_sentence(analysis: SweepAnalysis) -> tuple[str, ...]:
+    """The published run that was the luckiest or the unluckiest; empty without published runs."""
+    ranks = {t.name: luck(analysis, t.name) for t in analysis.comparison.treatments}
+    known = {name: rank for name, rank in ranks.items() if rank is not None and rank.n > 1}
+    if not known:
+        return ()
+    name = max(known, key=lambda n: max(known[n].below, known[n].above) / known[n].n)
+    rank = known[name]
+    ours = f"{max(rank.below, rank.above)} of our {count(rank.n, 'seed')}"
+    verb = "beat" if rank.below >= rank.above else "was beaten by"
+    return (f"The tutorial's {name} {verb} {ours}.",)

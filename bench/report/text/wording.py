@@ -10,25 +10,22 @@ import math
 from collections import Counter
 
 from bench.analysis.correction import NAMES
-from bench.analysis.results import Comparison, Correction, Pair, Power, SweepAnalysis, Treatment
+from bench.analysis.results import Comparison, Correction, Power, SweepAnalysis, Treatment
 from bench.report.text import format as fmt
 from bench.report.text.format import Metric, count, listing
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
-from bench.report.text.pairs import seen_from, within_margin
 from bench.report.text.procedures import procedure_of, runs_each, with_article
-from bench.report.text.published import settings_words
-
-#: More names than this in one sentence or description are shortened to a count.
-MANY = 8
-
+from bench.report.text.published import luck_sentence, settings_words
+from bench.report.text.top_group import MANY, lead_sentence, names_in_words
 
 _PROCEDURES: dict[Correction, str] = {"holm": "Holm's procedure", "max-t": "Step-down max-T"}
 
 
 def headline(analysis: SweepAnalysis) -> tuple[str, ...]:
-    """Summarise an analysis like :func:`verdict`, with the settings of the optimizers."""
-    return verdict(analysis.comparison, settings_words(analysis.variants))
+    """Summarise an analysis like :func:`verdict`, with settings and the tutorial's luck."""
+    first, *others = verdict(analysis.comparison, settings_words(analysis.variants))
+    return (first, *luck_sentence(analysis), *others)
 
 
 def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
@@ -60,8 +57,8 @@ def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
             *_tally(comparison),
         )
     return (
-        _lead(comparison, measured, at),
-        *_against_the_rest(comparison, measured[0]),
+        lead_sentence(comparison, measured),
+        _best_mean(comparison, measured, at),
         *_tally(comparison),
     )
 
@@ -75,8 +72,8 @@ def _by_t_test(comparison: Comparison, measured: tuple[Treatment, ...], at: str)
             *_so_far(comparison, measured, at),
         )
     return (
-        _lead(comparison, measured, at),
-        *_against_the_rest(comparison, measured[0]),
+        lead_sentence(comparison, measured),
+        _best_mean(comparison, measured, at),
         *_tally(comparison),
     )
 
@@ -227,7 +224,7 @@ def _diverged(treatment: Treatment) -> str:
     return f"{treatment.n_diverged} of {count(treatment.n, 'run')} diverged"
 
 
-def _lead(comparison: Comparison, measured: tuple[Treatment, ...], at: str) -> str:
+def _best_mean(comparison: Comparison, measured: tuple[Treatment, ...], at: str) -> str:
     p = comparison.parameters
     over = f"Over {Nouns.of(p).block.count(p.n_blocks)}{at or ','}"
     if not p.is_paired:
@@ -246,98 +243,8 @@ def _leader(comparison: Comparison, measured: tuple[Treatment, ...]) -> str:
         )
     names = [t.name for t in measured if t.mean == best.mean]
     score = metric.score_with_unit(measured[0].mean)
-    who = f"{_names(names)} share" if len(names) > 1 else f"{names[0]} has"
+    who = f"{names_in_words(names)} share" if len(names) > 1 else f"{names[0]} has"
     return f"{who} the {_best(comparison)} mean {metric.noun} ({score})"
-
-
-def _against_the_rest(comparison: Comparison, leader: Treatment) -> tuple[str, ...]:
-    nouns = Nouns.of(comparison.parameters)
-    all_open = all(p.verdict == "inconclusive" for p in comparison.pairs)
-    if all_open and len(comparison.pairs) > 1:
-        return (
-            f"No two of the {comparison.parameters.k} {nouns.treatment.plural} differ "
-            f"significantly with this number of {nouns.block.plural}, which does not show that "
-            "they perform alike.",
-        )
-    against = _Against(comparison, leader)
-    clauses = [c for c in (against.undecided(), against.beaten(), against.other()) if c]
-    sentence = _sentence("; ".join(clauses))
-    if all_open:
-        return (f"{sentence[:-1]}, which does not show that they perform alike.",)
-    return (sentence,)
-
-
-class _Against:
-    """Clauses about one optimizer against all others, each without a full stop."""
-
-    def __init__(self, comparison: Comparison, leader: Treatment) -> None:
-        self._metric = metric_of(comparison)
-        self._margin = comparison.parameters.margin
-        self._nouns = Nouns.of(comparison.parameters)
-        self._pairs = seen_from(comparison.pairs, leader.name)
-
-    def _with(self, verdict: str) -> list[Pair]:
-        return [p for p in self._pairs if p.verdict == verdict and p.verdict_of_look is None]
-
-    def undecided(self) -> str:
-        """Inconclusive and equivalent pairs."""
-        clauses = []
-        if equivalent := self._with("equivalent"):
-            within = f" within {self._metric.margin(self._margin)}" if self._margin else ""
-            clauses.append(f"it is equivalent{within} to {_others(equivalent)}")
-        if inconclusive := self._with("inconclusive"):
-            clauses.append(f"it does not differ significantly from {_others(inconclusive)}")
-        return " and ".join(clauses)
-
-    def beaten(self) -> str:
-        """Pairs in which it is better, and by how much."""
-        known = [p for p in self._with("better") if p.mean_difference is not None]
-        return "; ".join(c for c in (self._beaten_by_some(known), self._beaten_by_ranks()) if c)
-
-    def _beaten_by_ranks(self) -> str:
-        """Pairs in which it is better without a mean difference, because a run diverged."""
-        clauses = tuple(
-            f"{p.b} on {(p.win_rate or 0.0) * p.n:g} of {self._nouns.block.count(p.n)}"
-            for p in self._with("better")
-            if p.mean_difference is None
-        )
-        return f"it is better than {listing(clauses)} (diverged runs rank worst)" if clauses else ""
-
-    def _beaten_by_some(self, beaten: list[Pair]) -> str:
-        if not beaten:
-            return ""
-        clause = f"it is better than {_others(beaten)} by {self._range(beaten)}"
-        slight = [p for p in beaten if within_margin(p, self._margin)]
-        if not slight or self._margin is None:
-            return clause
-        margin = self._metric.margin(self._margin).lstrip("±")
-        which = "" if len(slight) == len(beaten) else f" in the case of {_others(slight)}"
-        return f"{clause},{which} by less than the margin of {margin}"
-
-    def other(self) -> str:
-        """Pairs that are identical, worse over the common seeds, or not testable."""
-        clauses = []
-        if identical := self._with("identical"):
-            clauses.append(
-                f"it scored exactly as {_others(identical)} on every {self._nouns.block}"
-            )
-        if worse := self._with("worse"):
-            clauses.append(
-                f"over their common {self._nouns.block.plural}, {_others(worse)} scored better"
-            )
-        standing = [p for p in self._pairs if p.verdict_of_look is not None]
-        if better := [p for p in standing if p.verdict == "better"]:
-            clauses.append(f"at an earlier look it was better than {_others(better)}, which stands")
-        if worse := [p for p in standing if p.verdict == "worse"]:
-            clauses.append(f"at an earlier look {_others(worse)} scored better, which stands")
-        if untested := self._with("not testable"):
-            clauses.append(f"it could not be tested against {_others(untested)}")
-        return "; ".join(clauses)
-
-    def _range(self, pairs: list[Pair]) -> str:
-        sizes = sorted(abs(p.mean_difference) for p in pairs if p.mean_difference is not None)
-        low, high = self._metric.size(sizes[0]), self._metric.size_with_unit(sizes[-1])
-        return high if low == self._metric.size(sizes[-1]) else f"{low} to {high}"
 
 
 def _tally(comparison: Comparison) -> tuple[str, ...]:
@@ -383,21 +290,6 @@ def _last(values: tuple[float | None, ...]) -> float | None:
 
 def _best(comparison: Comparison) -> str:
     return "highest" if comparison.parameters.direction == "higher" else "lowest"
-
-
-def _others(pairs: list[Pair]) -> str:
-    return _names([p.b for p in pairs])
-
-
-def _names(names: list[str]) -> str:
-    if len(names) <= MANY:
-        return listing(tuple(names))
-    shown = names[: MANY // 2]
-    return f"{', '.join(shown)} and {len(names) - len(shown)} more"
-
-
-def _sentence(clause: str) -> str:
-    return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
 
 
 def _is(n: int) -> str:

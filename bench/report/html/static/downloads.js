@@ -28,9 +28,7 @@
       report.make("rect", { width, height, fill: "#ffffff" }), copy.querySelector("desc, title").nextSibling,
     );
     const drawing = plot.closest("[data-drawing]").dataset.drawing.replace(/-(wide|narrow)$/, "");
-    const reference = figure.querySelector("[data-reference]");
-    const name = reference ? `${drawing}-${reference.value}` : drawing;
-    return { text: new XMLSerializer().serializeToString(copy), width, height, name };
+    return { text: new XMLSerializer().serializeToString(copy), width, height, name: drawing };
   };
 
   const picture = async ({ text, width, height }) => {
@@ -60,7 +58,9 @@
   };
 
   const setUpFigure = (figure, list) => {
-    const title = figure.closest("section").querySelector("h2").textContent;
+    const title = report.all("h2, h3", figure.closest("section"))
+      .findLast((head) => head.compareDocumentPosition(figure) & Node.DOCUMENT_POSITION_FOLLOWING)
+      .textContent;
     figure.append(report.make("p", { class: "save" }, "Save as ", ...buttons(figure, title)));
     list.append(report.make("li", {}, ...buttons(figure, title), ` ${title}`));
   };

@@ -114,7 +114,23 @@ const report = (() => {
     }
   };
 
+  // Browsers open what is folded around the target of a link; this is for those that do not.
+  const reveal = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    let fold = target?.closest("details:not([open])");
+    while (fold) {
+      fold.open = true;
+      fold = fold.parentElement.closest("details:not([open])");
+      target.scrollIntoView();
+    }
+  };
+
   report.ready(() => {
+    reveal();
+    addEventListener("hashchange", reveal);
+    document.addEventListener("click", (event) => {
+      if (event.target.closest("a")?.hash === location.hash) reveal(); // the hash stays the same
+    });
     setUpTheme();
     report.all("[data-copy]").forEach(setUpCopy);
     report.all("table.sortable").forEach(setUpSorting);

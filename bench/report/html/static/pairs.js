@@ -2,11 +2,15 @@
 (() => {
   const MINUS = "\u2212";
 
+  const grouped = (text) => {
+    const [whole, ...fraction] = text.split(".");
+    return [whole.replace(/\B(?=(\d{3})+$)/g, ","), ...fraction].join(".");
+  };
   // The number format of the page: more digits where rounding would give zero.
   const size = (value, digits) => {
     const text = Math.abs(value).toFixed(digits);
     const needed = Math.min(100, Math.ceil(-Math.log10(Math.abs(value))));
-    return Number(text) === 0 && value !== 0 ? Math.abs(value).toFixed(needed) : text;
+    return Number(text) === 0 && value !== 0 ? Math.abs(value).toFixed(needed) : grouped(text);
   };
   // Digits beyond the twelfth of the larger value are rounding errors, as in the analysis.
   const exact = (value, among = value) => {
@@ -148,13 +152,11 @@
 
     const show = (cell) => {
       for (const other of cells) other.classList.toggle("shown", other === cell);
-      for (const button of report.all("button", matrix)) {
-        button.setAttribute("aria-expanded", String(button.parentElement === cell));
-      }
       current = cell;
-      panel.hidden = cell === null;
       if (!cell) return;
       fill(panel, pairs.tBodies[0].rows[Number(cell.dataset.pair)], names);
+      panel.showModal();
+      panel.scrollTop = 0;
       draw();
     };
 
@@ -166,6 +168,7 @@
       // heads of rows and columns stay in place when the rest scrolls: not under them
       matrix.parentElement.style.scrollPadding = `${corner.offsetHeight}px 0 0 ${corner.offsetWidth}px`;
       button.focus();
+      button.scrollIntoView({ block: "nearest", inline: "nearest" }); // whole, not a part of it
     };
     // the next cell in a direction; the diagonal is jumped over
     const beside = (cell, [down, along]) => {
@@ -179,14 +182,13 @@
 
     cells.forEach((cell, i) => {
       const button = report.make("button", {
-        type: "button", tabindex: i ? "-1" : "0", "aria-expanded": "false",
-        "aria-controls": panel.id,
+        type: "button", tabindex: i ? "-1" : "0", "aria-haspopup": "dialog",
       });
       button.append(...cell.childNodes);
       cell.append(button);
       button.addEventListener("click", () => {
         focus(cell);
-        show(cell === current ? null : cell);
+        show(cell);
       });
       button.addEventListener("keydown", (event) => {
         const moves = {
@@ -197,19 +199,13 @@
         if (next) focus(next);
       });
     });
-    const close = () => {
-      const cell = current;
-      show(null);
-      focus(cell);
-    };
-    panel.querySelector("[data-pair-close]").addEventListener("click", close);
-    for (const box of [matrix, panel]) {
-      box.addEventListener("keydown", (event) => {
-        if (event.key !== "Escape" || !current) return;
-        event.stopPropagation(); // one thing at a time: what is highlighted stays so
-        close();
-      });
-    }
+    panel.addEventListener("close", () => show(null)); // the browser gives the focus back
+    panel.addEventListener("click", (event) => {
+      if (event.target === panel || event.target.closest("[data-pair-close]")) panel.close();
+    });
+    panel.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") event.stopPropagation(); // what is highlighted stays so
+    });
     addEventListener("resize", draw);
   };
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.analysis.results import Band, LearningCurve
-from bench.report.figures.curves import OVER, Over, Spacing, curves_figure, curves_points
+from bench.report.figures.curves import OVER, Over, curves_figure, curves_points
 from bench.report.html.parts import Choice, FigureView, Name, Parts, Variants
 from bench.report.html.views.readings import Reading, ReadingsView
 from bench.report.text import format as fmt
@@ -67,36 +67,26 @@ def _curve_row(parts: Parts, curve: LearningCurve, iterations: Sequence[int]) ->
 
 
 def _drawings(parts: Parts) -> Variants:
-    """Curves over updates and seconds, on logarithmic and linear scales."""
+    """Curves over updates and seconds."""
     analysis = parts.shown
     timed = any(x for curve in analysis.curves for x in curve.seconds)
     overs = _overs(analysis.curves, timed=timed)
-    chosen = len(overs) > 1
-    spacings: tuple[Spacing, ...] = ("log", "linear")
     description = wording.curves_description(analysis)
 
-    def figure(over: Over, spacing: Spacing) -> FigureView:
+    def figure(over: Over) -> FigureView:
         return parts.figure(
-            partial(curves_figure, over=over, spacing=spacing),
-            f"curves-{over}-{spacing}",
+            partial(curves_figure, over=over),
+            f"curves-{over}",
             title=f"Test accuracy and test loss over the {OVER[over]}, by {parts.nouns.treatment}",
             description=description,
-            locate=lambda drawn, _layout: curves_points(
-                analysis, drawn, over=over, spacing=spacing
-            ),
+            locate=lambda drawn, _layout: curves_points(analysis, drawn, over=over, spacing="log"),
         )
 
-    over_choice = Choice(name="over", label="Over", options=tuple((o, OVER[o]) for o in overs))
-    spaced = (("log", "logarithmic"), ("linear", "linear"))
-    spacing_choice = Choice(name="spacing", label="Scale", options=spaced)
+    choice = Choice(name="over", label="Over", options=tuple((o, OVER[o]) for o in overs))
     return Variants(
         name="curves",
-        choices=(*((over_choice,) if chosen else ()), spacing_choice),
-        figures=tuple(
-            (f"{over}-{spacing}" if chosen else spacing, figure(over, spacing))
-            for over in overs
-            for spacing in spacings
-        ),
+        choices=(choice,) if len(overs) > 1 else (),
+        figures=tuple((over, figure(over)) for over in overs),
     )
 
 

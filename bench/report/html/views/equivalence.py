@@ -9,6 +9,7 @@ from bench.analysis.results import Pair
 from bench.report.html.parts import Parts
 from bench.report.html.views.pairs import PairRow, pair_row
 from bench.report.text import format as fmt
+from bench.report.text.format import count
 from bench.report.text.nouns import Noun
 
 
@@ -29,6 +30,7 @@ class EquivalenceRow:
 class EquivalenceView:
     """Pairs with a small mean difference and the result of their equivalence tests."""
 
+    summary: str
     margin: str
     rows: tuple[EquivalenceRow, ...]
     has_images: bool
@@ -52,8 +54,15 @@ def equivalence_view(parts: Parts) -> EquivalenceView | None:
         for p in comparison.pairs
         if p.mean_difference is not None and abs(p.mean_difference) < margin
     )
+    n_shown = sum(pair.verdict == "equivalent" for pair in comparison.pairs)
+    verb = "is" if n_shown == 1 else "are"
+    within = parts.metric.margin(margin)
     return EquivalenceView(
-        margin=parts.metric.margin(margin), rows=rows, has_images=bool(with_images)
+        summary=f"{n_shown} of {count(len(comparison.pairs), 'pair')} {verb} equivalent "
+        f"within {within}.",
+        margin=within,
+        rows=rows,
+        has_images=bool(with_images),
     )
 
 

@@ -44,6 +44,8 @@ class MethodsView:
 
     Attributes
     ----------
+    summary, origin
+        One line on the tests, and one on the machine and versions; empty if they are not known.
     declared
         Settings of the comparison and of the workload.
     environment
@@ -74,6 +76,8 @@ class MethodsView:
         Whether a repeated run gives the same result to the last bit.
     """
 
+    summary: str
+    origin: str
     declared: tuple[Fact, ...]
     environment: tuple[Fact, ...]
     variants: tuple[VariantRow, ...]
@@ -95,7 +99,11 @@ def methods_view(parts: Parts) -> MethodsView:
     analysis, comparison = parts.analysis, parts.analysis.comparison
     margin = comparison.parameters.margin
     workload, environment = _facts(analysis.provenance)
+    p = comparison.parameters
     return MethodsView(
+        summary=f"{_tests(procedure_of(comparison).test)} and "
+        f"{NAMES[p.correction].removeprefix('the ')}, level {fmt.level(comparison.level)}, {fmt.count(comparison.n_family, 'pair')}.",
+        origin=_origin(analysis.provenance),
         declared=(*_declared(parts), *workload),
         environment=environment,
         variants=tuple(_variant_row(parts, variant) for variant in analysis.variants),
@@ -114,6 +122,11 @@ def methods_view(parts: Parts) -> MethodsView:
         is_mixed=any(fact.mixed for fact in (*workload, *environment)),
         is_exact=_is_exact(dict(analysis.provenance.facts)),
     )
+
+
+def _tests(test: str) -> str:
+    """Begin a summary with the name of a test: ``Corrected resampled t test``."""
+    return "Paired sign-flip tests" if "sign-flip" in test else f"{test[0].upper()}{test[1:]}"
 
 
 def _declared(parts: Parts) -> tuple[Fact, ...]:
@@ -151,7 +164,11 @@ def _size_and_test(parts: Parts) -> tuple[Fact, ...]:
 def _facts(provenance: Provenance) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
     """Facts about the workload, and about the environment."""
     facts = {
-        column: Fact(column_name(column), clean(", ".join(values)) or fmt.MISSING, len(values) > 1)
+        column: Fact(
+            column_name(column),
+            clean(", ".join(map(_grouped, values))) or fmt.MISSING,
+            len(values) > 1,
+        )
         for column, values in provenance.facts
     }
     if not facts:
@@ -161,6 +178,21 @@ def _facts(provenance: Provenance) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
     started = Fact("first run started", fmt.moment(provenance.started_at))
     finished = Fact("last run finished", fmt.moment(provenance.finished_at))
     return workload, (*rest, started, finished)
+
+
+def _grouped(value: str) -> str:
+    """Write a whole number with thousands; a hash of digits has far more."""
+    return f"{int(value):,}" if value.isascii() and value.isdecimal() and len(value) < 12 else value
+
+
+def _origin(provenance: Provenance) -> str:
+    facts = dict(provenance.facts)
+    named = (("PyTorch", "torch_version"), ("Python", "python_version"), ("", "device_name"))
+    return ", ".join(
+        f"{label} {clean(' or '.join(facts[column]))}".strip()
+        for label, column in named
+        if column in facts
+    )
 
 
 def _variant_row(parts: Parts, variant: Variant) -> VariantRow:

@@ -65,6 +65,10 @@ class PageView:
         Name of a run's result, such as ``final test accuracy``.
     data
         JSON for the script of the page.
+    power_summary
+        One line on the number of blocks.
+    is_of_means
+        Whether the result of a run is a mean over several datasets.
     selection
         None if the figures and pairs are those of all treatments.
     """
@@ -101,6 +105,8 @@ class PageView:
     time: TimeView | None
     ranks: RanksView | None
     power: tuple[str, ...]
+    power_summary: str
+    is_of_means: bool
     looks: LooksView
     incidents: IncidentsView
     methods: MethodsView
@@ -147,14 +153,27 @@ def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> P
         scope=scope_view(parts),
         reaching=target_view(parts),
         time=time_view(parts),
-        ranks=ranks_view(parts),
+        ranks=ranks_view(parts, is_drawn="cd" in context.diagrams),
         power=wording.power_sentences(comparison.power, comparison),
+        power_summary=_power_summary(parts),
+        is_of_means=bool(context.related),
         looks=looks_view(parts),
         incidents=incidents_view(parts),
         methods=methods_view(parts),
         context=replace(context, command=clean(context.command)),
         data=page_data(parts, readings),
     )
+
+
+def _power_summary(parts: Parts) -> str:
+    comparison = parts.analysis.comparison
+    needed = comparison.power.seeds_to_reject
+    if needed is None:
+        return "Nothing was compared."
+    unclear = sum(pair.verdict == "inconclusive" for pair in comparison.pairs)
+    pairs = f"{count(unclear, 'pair')} {'is' if unclear == 1 else 'are'} inconclusive"
+    blocks = parts.nouns.block.count(needed)
+    return f"{pairs}; a difference can be significant from {blocks} on."
 
 
 def _selection(parts: Parts) -> Selection | None:

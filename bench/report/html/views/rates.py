@@ -8,7 +8,7 @@ from bench.analysis.results import RateCurve
 from bench.report.figures.rates import rates_figure
 from bench.report.html.parts import FigureView, Name, Parts
 from bench.report.text.sanitize import clean
-from bench.report.text.wording import MANY
+from bench.report.text.top_group import MANY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class RateRow:
 class RatesView:
     """The learning rates, where any optimizer has a schedule."""
 
+    summary: str
     figure: FigureView
     rows: tuple[RateRow, ...]
 
@@ -42,7 +43,9 @@ def rates_view(parts: Parts) -> RatesView | None:
         f"{_rate(max(c.rates))}"
         for c in curves[:MANY]
     )
+    n = sum(bool(curve.schedule) for curve in curves)
     return RatesView(
+        summary=f"{parts.nouns.treatment.count(n)} with a schedule.",
         figure=parts.figure(
             rates_figure,
             "rates",

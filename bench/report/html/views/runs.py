@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.analysis.results import Treatment
+from bench.report.figures.canvas import Layout
 from bench.report.figures.runs import runs_figure, runs_points
 from bench.report.html.parts import FigureView, Parts, Row
 from bench.report.html.views.readings import Reading, ReadingsView
@@ -13,6 +14,9 @@ from bench.report.text import wording
 from bench.report.text.metrics import result_label
 from bench.report.text.published import luck
 from bench.report.text.sanitize import clean
+
+#: The figure is beside the verdict.
+_BESIDE = Layout(width=820, narrow=False)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def _figure(parts: Parts) -> FigureView:
         title=f"{label[:1].upper()}{label[1:]} of every run, by {parts.nouns.treatment}",
         description=wording.runs_description(parts.shown),
         locate=lambda figure, layout: runs_points(parts.shown, figure, layout),
+        wide=_BESIDE,
     )
 
 

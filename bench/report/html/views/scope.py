@@ -60,8 +60,13 @@ def _scope_row(parts: Parts, pair: Pair, crossed: CrossedInterval) -> ScopeRow:
         parts.name(pair.b),
         pair_line(pair, parts.analysis.comparison),
         parts.metric.difference_interval(crossed.crossed_ci_low, crossed.crossed_ci_high),
-        fmt.number(crossed.df, 1),
+        _degrees(crossed.df),
     )
+
+
+def _degrees(df: float | None) -> str:
+    """Degrees of freedom; the fraction matters for few."""
+    return fmt.number(df, 1 if df is not None and df < 100 else 0)
 
 
 def _training_sets(provenance: Provenance) -> str:

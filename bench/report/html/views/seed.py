@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.results import BestShare, RankReversal, SingleSeed
-from bench.report.figures.seed import seed_figure
-from bench.report.html.parts import FigureView, Name, Parts, Row
+from bench.report.figures.canvas import Range
+from bench.report.html.parts import Name, Parts
+from bench.report.html.strips import Scale, Strip
 from bench.report.text import format as fmt
 from bench.report.text.format import listing
 from bench.report.text.published import published_score
@@ -28,14 +29,26 @@ class MisleadingRow:
     tied: str
 
 
+@dataclass(frozen=True)
+class BestRow:
+    """The share of seeds on which an optimizer is the best of all, with Wilson's interval."""
+
+    name: Name
+    share: str
+    interval: str
+    strip: Strip
+
+
 @dataclass(frozen=True, kw_only=True)
 class SeedView:
-    """Results of single seeds."""
+    """Results of single seeds; `n_never` optimizers are the best on no seed."""
 
+    summary: str
     lead: str
     sentences: tuple[str, ...]
-    figure: FigureView
-    best_shares: tuple[Row, ...]
+    best_shares: tuple[BestRow, ...]
+    ticks: tuple[tuple[str, str], ...]
+    n_never: int
     curve: tuple[tuple[str, str], ...]
     misleading: tuple[MisleadingRow, ...]
     rarely_misleading: tuple[MisleadingRow, ...]
@@ -48,21 +61,16 @@ def seed_view(parts: Parts) -> SeedView | None:
     if told is None or told.n_blocks < 2:
         return None
     block = parts.nouns.block
-    rows = _misleading_rows(parts, told.pairs)
+    rows, scale = _misleading_rows(parts, told.pairs), Scale(Range(0.0, 1.0))
+    winners = tuple(c for c in told.best_shares if c.share)
     return SeedView(
+        summary=f"Two {block.plural} name the same best {parts.nouns.treatment} in "
+        f"{fmt.percent(told.curve[0].probability)} of the cases.",
         lead=_lead(parts, told),
         sentences=(_agreement(parts, told), *_tutorial(parts)),
-        figure=parts.figure(
-            seed_figure,
-            "seed",
-            title=f"Best {parts.nouns.treatment} of single {block.plural}",
-            description=f"Best of all on a single {block}: "
-            f"{_best_shares_in_words(told.best_shares)}. {_agreement(parts, told)}",
-        ),
-        best_shares=tuple(
-            Row(parts.name(c.treatment), (fmt.percent(c.share), _interval(c)))
-            for c in told.best_shares
-        ),
+        best_shares=tuple(_best_row(parts, scale, c) for c in winners),
+        ticks=tuple((at, f"{text} %") for at, text in scale.ticks(5, 100)),
+        n_never=len(told.best_shares) - len(winners),
         curve=tuple((f"{point.n:,}", fmt.percent(point.probability)) for point in told.curve),
         misleading=rows[:_MISLEADING_AT_ONCE],
         rarely_misleading=rows[_MISLEADING_AT_ONCE:],
@@ -81,6 +89,15 @@ def _lead(parts: Parts, told: SingleSeed) -> str:
         f"If every {nouns.treatment} is trained with one {nouns.block} only, the best is "
         f"{_best_shares_in_words(told.best_shares)}."
     )
+
+
+def _best_row(parts: Parts, scale: Scale, share: BestShare) -> BestRow:
+    bar, interval = (
+        scale.span("bar", 0.0, share.share),
+        scale.span("thin ink", share.share_low, share.share_high),
+    )
+    name = parts.name(share.treatment)
+    return BestRow(name, fmt.percent(share.share), _interval(share), Strip(spans=(*bar, *interval)))
 
 
 def _interval(share: BestShare) -> str:

@@ -14,6 +14,7 @@ from bench.report.text import format as fmt
 class TimeView:
     """Training time relative to the leader."""
 
+    summary: str
     leader: Name
     circumstances: str
     rows: tuple[Row, ...]
@@ -26,8 +27,20 @@ def time_view(parts: Parts) -> TimeView | None:
     ratios = [r for r in analysis.time_ratios if r.a == leader and r.ratio is not None]
     if not ratios:
         return None
-    circumstances = _circumstances(dict(analysis.provenance.facts))
-    return TimeView(parts.name(leader), circumstances, tuple(_time_row(parts, r) for r in ratios))
+    return TimeView(
+        _summary(parts, ratios),
+        parts.name(leader),
+        _circumstances(dict(analysis.provenance.facts)),
+        tuple(_time_row(parts, r) for r in ratios),
+    )
+
+
+def _summary(parts: Parts, ratios: Sequence[TimeRatio]) -> str:
+    slow, fast = (f(ratios, key=lambda r: r.ratio or 1.0) for f in (min, max))
+    leader = parts.name(ratios[0].a).text
+    ends = [f"{fmt.number(1 / (r.ratio or 1.0))} ({parts.name(r.b).text})" for r in (fast, slow)]
+    span = ends[0] if len(ratios) == 1 else f"{ends[0]} to {ends[1]}"
+    return f"{span} times that of {leader}. Exploratory."
 
 
 def _circumstances(facts: Mapping[str, Sequence[str]]) -> str:
