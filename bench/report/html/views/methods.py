@@ -102,7 +102,8 @@ def methods_view(parts: Parts) -> MethodsView:
     p = comparison.parameters
     return MethodsView(
         summary=f"{_tests(procedure_of(comparison).test)} and "
-        f"{NAMES[p.correction].removeprefix('the ')}, level {fmt.level(comparison.level)}, {fmt.count(comparison.n_family, 'pair')}.",
+        f"{NAMES[p.correction].removeprefix('the ')}, level {fmt.level(comparison.level)}, "
+        f"{fmt.count(comparison.n_family, 'pair')}.",
         origin=_origin(analysis.provenance),
         declared=(*_declared(parts), *workload),
         environment=environment,
