@@ -14,6 +14,7 @@ from bench.report.text.format import count, listing
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
 from bench.report.text.pairs import flip, within_margin
+from bench.report.text.procedures import runs_each
 
 #: More names than this in one sentence or description are shortened to a count.
 MANY = 8
@@ -139,7 +140,10 @@ class _Lead:
         return f" by {span},{which} by less than the margin of {margin}"
 
     def _blocks(self) -> str:
-        return self._nouns.block.count(self._comparison.parameters.n_blocks)
+        parameters = self._comparison.parameters
+        if not parameters.is_paired:
+            return runs_each(self._comparison)
+        return self._nouns.block.count(parameters.n_blocks)
 
     def _margin_words(self) -> str:
         return f" within {self._metric.margin(self._margin)}" if self._margin else ""
