@@ -51,7 +51,6 @@ SAID: dict[Test, dict[str, tuple[str, ...]]] = {
             "8 + 8",
             "if the true means of the pair were equal",
             "The height of a dot has no meaning: the runs are not paired.",
-            "Difference of the means with its 95 % interval",
             "worst run",
         ),
         "markdown": (

@@ -101,8 +101,9 @@ def methods_view(parts: Parts) -> MethodsView:
     workload, environment = _facts(analysis.provenance)
     p = comparison.parameters
     return MethodsView(
-        summary=f"Paired sign-flip tests and {NAMES[p.correction].removeprefix('the ')}, "
-        f"level {fmt.level(comparison.level)}, {fmt.count(comparison.n_family, 'pair')}.",
+        summary=f"{_tests(procedure_of(comparison).test)} and "
+        f"{NAMES[p.correction].removeprefix('the ')}, level {fmt.level(comparison.level)}, "
+        f"{fmt.count(comparison.n_family, 'pair')}.",
         origin=_origin(analysis.provenance),
         declared=(*_declared(parts), *workload),
         environment=environment,
@@ -122,6 +123,11 @@ def methods_view(parts: Parts) -> MethodsView:
         is_mixed=any(fact.mixed for fact in (*workload, *environment)),
         is_exact=_is_exact(dict(analysis.provenance.facts)),
     )
+
+
+def _tests(test: str) -> str:
+    """Begin a summary with the name of a test: ``Corrected resampled t test``."""
+    return "Paired sign-flip tests" if "sign-flip" in test else f"{test[0].upper()}{test[1:]}"
 
 
 def _declared(parts: Parts) -> tuple[Fact, ...]:
