@@ -160,8 +160,8 @@ def _registered_object(name: str, plain: str, what: str) -> object:
     if name not in _objects:
         if name not in _pickles:
             raise SpecError(
-                f"{what} {name!r} belongs to a script or notebook, which passes it to "
-                f"bench.specify: run that again, or put it into a file such as mine.py and write "
+                f"{what} {name!r} is defined in a script or notebook: pass the object itself to "
+                "bench.specify there, or put it into a file such as mine.py and write "
                 f"mine:{plain}"
             )
         _objects[name] = pickle.loads(_pickles[name])

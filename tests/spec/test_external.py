@@ -147,7 +147,7 @@ def test_a_worker_receives_what_it_cannot_import(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(plugins, "_objects", {})
     monkeypatch.setattr(plugins, "_pickles", {})
     load_external.cache_clear()
-    with pytest.raises(SpecError, match="belongs to a script or notebook"):
+    with pytest.raises(SpecError, match="is defined in a script or notebook"):
         load_external(name, "optimizer")
     plugins.receive(pickles)
     found: Any = load_external(name, "optimizer").value

@@ -150,5 +150,5 @@ def test_a_script_is_continued_and_its_sweep_read_without_it(
     assert call_command("report", "results/x", "--check", "reports/x.html").code == 0
     refused = call_command("sweep", "--config", "results/x/sweep.yaml")
     assert refused.code == 2
-    assert "'__main__:Mine' belongs to a script or notebook" in refused.err
+    assert "'__main__:Mine' is defined in a script or notebook" in refused.err
     assert refused.err.count("\n") == 1
