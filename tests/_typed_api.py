@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import assert_type
 
+import torch
+
 import bench
 from bench.analysis import Comparison, SweepAnalysis
 
@@ -12,7 +14,7 @@ from bench.analysis import Comparison, SweepAnalysis
 def declare() -> bench.SweepSpec:
     """Every kind of argument that :func:`bench.specify` takes."""
     spec = bench.specify(
-        optimizers=["sgd", "adam[lr=0.003]"],
+        optimizers=["sgd", ("adam", {"lr": 0.003}), ("mine", torch.optim.SGD, {"lr": 0.1})],
         seeds=range(2),
         dataset="digits",
         network="mlp[hidden=8]",

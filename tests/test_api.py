@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import _typed_api
@@ -36,6 +37,8 @@ FAST: dict[str, Any] = {
     "dataset": "digits",  # few images: the evaluations on MNIST take most of the time
 }
 
+LOCK = Lock()
+
 MINE = """
 import torch
 
@@ -46,6 +49,13 @@ class Gives(torch.optim.SGD):
             raise ValueError("gives up")
         super().step()
 """
+
+
+class Stepless:
+    """A class that a program may give by mistake."""
+
+    def __init__(self, params: object) -> None:
+        pass
 
 
 @pytest.fixture
@@ -150,10 +160,34 @@ class TestSpecify:
             ({"looks": 0}, "looks must be at least 1, or None for any number, got 0"),
             ({"name": "../x"}, "a sweep's name must be"),
             ({"name": ""}, "a sweep's name must be .* got ''"),
-            ({"optimizers": 3}, "optimizers must be text or a sequence of it, got 3"),
-            ({"optimizers": ["sgd", 3]}, r"a sequence of it, got \['sgd', 3\]"),
+            ({"optimizers": 3}, "an optimizer must be text, a class or a function, or .*, got 3"),
+            ({"optimizers": ["sgd", 3]}, "an optimizer must be text, a class .*, got 3"),
+            ({"optimizers": ("sgd", {"lr": 1.0})}, r"or a tuple such as .*, got \{'lr': 1.0\}"),
+            ({"optimizers": [("mine", torch.optim.SGD)]}, r"got \('mine', <class .*SGD'>\)"),
+            ({"optimizers": [torch.optim.SGD([torch.ones(1)])]}, "a class or a .*, got SGD"),
+            (
+                {"optimizers": [(torch.optim.SGD([torch.ones(1)]), {})]},
+                "optimizer must be text, a class or a function, got an object of SGD",
+            ),
+            ({"optimizers": [("sgd[lr=1.0]", {})]}, "a tuple must be a name alone, got 'sgd.lr"),
+            ({"optimizers": [("sgd,adam", {})]}, "an optimizer is written .*, got 'sgd,adam'"),
+            ({"optimizers": [("a b", "sgd", {})]}, "name of a variant must be .*, got 'a b'"),
+            ({"optimizers": [("sgd", {1: 2})]}, "'sgd' must have names such as 'lr', got 1"),
+            ({"optimizers": [("sgd", {"lr": {}})]}, r"lr of 'sgd' must be a finite .*, got \{\}"),
+            ({"optimizers": [("sgd", {"lr": float("inf")})]}, "a finite number, .*, got inf"),
+            ({"optimizers": [("sgd", {"rate": 1})]}, "sgd has no hyperparameter 'rate'"),
+            ({"optimizers": lambda _: None}, "function': .* NoneType has no step"),
+            ({"optimizers": [Stepless]}, r"Stepless': .* Stepless has no step\(\)"),
+            (
+                {"optimizers": lambda _: LOCK},
+                r"optimizer '.*function' cannot be sent to the workers \(TypeError: cannot pickle",
+            ),
+            ({"network": torch.nn.ReLU()}, "network must be text, .*, got an object of ReLU"),
+            ({"dataset": 3}, "dataset must be text, a function, or a mapping or .*, got int"),
+            ({"dataset": (1, 2)}, "a tuple of x_train, y_train, x_test, y_test, got tuple of 2"),
+            ({"dataset": {"x_train": 1}}, "dataset lacks y_train, x_test, y_test"),
             ({"seeds": 2.5}, "seeds must be a number, text or a sequence, got 2.5"),
-            ({"dataset": ["mnist"]}, r"dataset must be text, got \['mnist'\]"),
+            ({"dataset": ["mnist"]}, "dataset must be text, .*, got list of 1"),
             ({"alpha": "x"}, "alpha must lie between 0 and 1"),
         ],
     )

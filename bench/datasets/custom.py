@@ -1,7 +1,7 @@
-"""User-defined datasets: an .npz file, or a function of a user's module.
+"""User-defined datasets: an .npz file, a function, or arrays of a program.
 
 Their stored names end with a hash: of the file in ``path/to/mine.npz@1a2b3c4d5e6f``, of the source
-in ``mypkg:load_data@1a2b3c4d5e6f``.
+in ``mypkg:load_data@1a2b3c4d5e6f``, of the content in ``__main__:arrays@1a2b3c4d5e6f``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from bench.datasets.arrays import Dataset, checked
+from bench.datasets.content import hash_dataset
 from bench.datasets.names import KEYS, function_name, split_npz_name
 from bench.errors import SpecError, kind_and_line
-from bench.spec.plugins import load_external
+from bench.spec.plugins import load_external, name_of, registered
 
 
 def read_npz(name: str) -> Dataset:
@@ -52,14 +53,29 @@ def call_function(name: str) -> Dataset:
             returned = external.value()  # type: ignore[operator]
     except (Exception, SystemExit) as error:  # user code may raise anything
         raise SpecError(f"{where}: the function failed ({kind_and_line(error)})") from error
-    if isinstance(returned, tuple | list) and len(returned) == len(KEYS):
-        return checked(dict(zip(KEYS, returned, strict=True)), where)
-    if isinstance(returned, Mapping):
-        return checked(returned, where)
-    size = f" of {len(returned)}" if isinstance(returned, tuple | list) else ""
+    return _labelled(returned, f"{where}: the function must return", where)
+
+
+def name_given(value: object) -> str:
+    """Return the name of a dataset that is given as a function, or as its arrays.
+
+    Arrays are registered under their content hash. Raise SpecError if they are not labelled images.
+    """
+    if callable(value):
+        return name_of(value, "dataset", is_sent=False)
+    dataset = _labelled(value, "dataset must be text, a function, or", "dataset")
+    return registered(f"arrays@{hash_dataset(dataset)[:12]}", lambda: value)
+
+
+def _labelled(arrays: object, rule: str, where: str) -> Dataset:
+    """Check a mapping or a tuple of the arrays of :data:`KEYS`; `rule` introduces the message."""
+    if isinstance(arrays, tuple | list) and len(arrays) == len(KEYS):
+        return checked(dict(zip(KEYS, arrays, strict=True)), where)
+    if isinstance(arrays, Mapping):
+        return checked(arrays, where)
+    size = f" of {len(arrays)}" if isinstance(arrays, tuple | list) else ""
     raise SpecError(
-        f"{where}: the function must return a mapping or a tuple of {', '.join(KEYS)}, got "
-        f"{type(returned).__name__}{size}"
+        f"{rule} a mapping or a tuple of {', '.join(KEYS)}, got {type(arrays).__name__}{size}"
     )
 
 

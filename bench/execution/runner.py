@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import replace
@@ -36,6 +36,7 @@ from bench.execution.jobs import (
 from bench.execution.pool import WorkerPool, is_worker
 from bench.execution.slots import Slots, claimed_device
 from bench.execution.timeouts import can_interrupt
+from bench.spec import plugins
 from bench.spec.model import RunSpec
 from bench.storage.rows import read_rows
 
@@ -204,7 +205,10 @@ def _in_pool(
     jobs: Sequence[Job], context: RunContext, in_flight: InFlight, *, is_alone: bool
 ) -> Generator[RunEvent]:
     """Do the jobs in a new pool; without workers in this process, unless `is_alone`."""
-    do = partial(_do_marked, context=context, in_flight=in_flight)
+    specs = [job.runs[0] for job in jobs]
+    names = {name for run in specs for name in (run.optimizer.algorithm, run.workload.network)}
+    pickles = plugins.pickles_of(names)
+    do = partial(_do_marked, context=context, in_flight=in_flight, pickles=pickles)
     if not is_alone and not uses_workers(context):
         for job in jobs:
             yield from do(job)
@@ -218,10 +222,16 @@ def _in_pool(
             yield from events
 
 
-def _do_marked(job: Job, context: RunContext, in_flight: InFlight) -> tuple[RunEvent, ...]:
-    """Do a job on the device of this process, with its runs marked as in flight."""
+def _do_marked(
+    job: Job, context: RunContext, in_flight: InFlight, pickles: Mapping[str, bytes]
+) -> tuple[RunEvent, ...]:
+    """Do a job on the device of this process, with its runs marked as in flight.
+
+    `pickles` are the classes and functions of its optimizers and networks that have no module.
+    """
     from bench.execution.train_job import do_job  # imports torch, which a parent does not need
 
+    plugins.receive(pickles)
     if context.slots:
         device = claimed_device(context.slots)
         if not is_working(device):

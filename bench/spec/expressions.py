@@ -68,7 +68,7 @@ def parse_optimizers(text: str) -> tuple[OptimizerExpression, ...]:
         If an expression is not of the form ``name`` or ``name[key=value,...]``, or the label before
         it holds other characters than letters, digits, ``.``, ``_`` and ``-``.
     """
-    return tuple(_parse_expression(part) for part in _split_outside_brackets(text))
+    return tuple(parse_optimizer(part) for part in _split_outside_brackets(text))
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -199,7 +199,8 @@ def is_label(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,39}", name) is not None
 
 
-def _parse_expression(text: str) -> OptimizerExpression:
+def parse_optimizer(text: str) -> OptimizerExpression:
+    """Parse one optimizer expression; see :func:`parse_optimizers`."""
     match = re.fullmatch(
         r"\s*(?:([^\[=]*?)\s*=\s*)?([A-Za-z_][\w.:-]*(?:@\w*)?)\s*(?:\[(.*)\])?\s*",
         text,

@@ -389,7 +389,8 @@ def whole_sweep_name(workload: Workload, budget: str = EPOCHS) -> str:
         if getattr(named, f.name) != f.default
     ]
     words = [workload.dataset, *changed, *([] if budget == EPOCHS else [budget])]
-    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)
+    name = "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-") for word in words)
+    return name.lstrip("._-")  # of __main__
 
 
 def check_sweep_name(name: str) -> str:

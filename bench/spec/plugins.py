@@ -3,6 +3,10 @@
 The source of such an object may change between two runs. The stored name therefore ends with a
 hash of the source file: ``mypkg.mymodule:MyOptimizer@1a2b3c4d5e6f``. A name with a hash is rejected
 if the source has changed.
+
+What a script, a notebook or a function defines cannot be imported by workers. It is registered
+under a name such as ``__main__:MyOptimizer@1a2b3c4d5e6f`` (:func:`name_of`), whose hash is that of
+:mod:`bench.spec.sources`, and sent to them as a pickle.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ import hashlib
 import importlib
 import inspect
 import os
+import pickle
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -20,10 +26,17 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.errors import SpecError, kind_and_line, suggestion
+from bench.spec.sources import content_hash, is_importable, pickled
 
 _NAME = re.compile(
     r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<object>[A-Za-z_][\w.]*)(?:@(?P<hash>[0-9a-f]{12}))?"
 )
+
+#: Module in the names of registered objects.
+_REGISTERED = "__main__"
+#: Objects of this program by their names, and their pickles, which workers receive.
+_objects: dict[str, object] = {}
+_pickles: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +64,57 @@ def is_external(name: str) -> bool:
     return ":" in name
 
 
+def is_registered_name(name: str) -> bool:
+    """Return whether `name` is that of an object which only its own program has.
+
+    >>> is_registered_name("__main__:Mine@1a2b3c4d5e6f"), is_registered_name("mine:Mine")
+    (True, False)
+    """
+    return name.startswith(f"{_REGISTERED}:")
+
+
+def name_of(value: object, what: str, *, is_sent: bool = True) -> str:
+    """Return the name of a class or function, which :func:`load_external` accepts.
+
+    It is ``module:object`` if that can be imported; otherwise the object is registered. Raise
+    SpecError if it is no class or function, or workers cannot receive it (unless not `is_sent`).
+    """
+    name = getattr(value, "__qualname__", None)  # instances have none
+    if not callable(value) or name is None:
+        kind = type(value).__name__
+        raise SpecError(f"{what} must be text, a class or a function, got an object of {kind}")
+    if is_importable(value):
+        return f"{value.__module__}:{name}"
+    plain = name.rpartition("<locals>.")[2].replace("<lambda>", "function")
+    try:
+        name = registered(f"{plain}@{content_hash(value)}", value)
+        if is_sent and name not in _pickles:
+            _pickles[name] = pickled(value)
+    except Exception as error:  # objects that it uses may raise anything
+        raise SpecError(
+            f"{what} {plain!r} cannot be sent to the workers ({kind_and_line(error)}): put it into "
+            "a file such as mine.py, or make what it uses inside of it"
+        ) from error
+    return name
+
+
+def registered(name: str, value: object) -> str:
+    """Register an object under ``object@hash``, and return its whole name."""
+    name = f"{_REGISTERED}:{name}"
+    _objects.setdefault(name, value)
+    return name
+
+
+def pickles_of(names: Iterable[str]) -> dict[str, bytes]:
+    """Return the pickles of those of `names` that are registered, for :func:`receive`."""
+    return {name: _pickles[name] for name in names if name in _pickles}
+
+
+def receive(pickles: Mapping[str, bytes]) -> None:
+    """Register objects of the program that started this worker, which unpickles them when used."""
+    _pickles.update(pickles)
+
+
 @cache
 def load_external(name: str, what: str) -> External:
     """Import a user-defined object.
@@ -72,11 +136,8 @@ def load_external(name: str, what: str) -> External:
     match = _NAME.fullmatch(name)
     if match is None:
         raise SpecError(f"a user-defined {what} is written module:object, got {name[:120]!r}")
-    if match["module"] == "__main__":
-        raise SpecError(
-            f"{what} {name!r}: workers cannot import what a script or notebook defines: put it "
-            f"into a file such as mine.py beside it, and write mine:{match['object']}"
-        )
+    if match["module"] == _REGISTERED:
+        return External(name=name, value=_registered_object(name, match["object"], what))
     module = _import(match["module"], name, what)
     value: object = module
     for part in match["object"].split("."):
@@ -93,6 +154,18 @@ def load_external(name: str, what: str) -> External:
             "use the current source"
         )
     return External(name=f"{match['module']}:{match['object']}@{found}", value=value)
+
+
+def _registered_object(name: str, plain: str, what: str) -> object:
+    if name not in _objects:
+        if name not in _pickles:
+            raise SpecError(
+                f"{what} {name!r} is defined in a script or notebook: pass the object itself to "
+                "bench.specify there, or put it into a file such as mine.py and write "
+                f"mine:{plain}"
+            )
+        _objects[name] = pickle.loads(_pickles[name])
+    return _objects[name]
 
 
 def _import(module: str, name: str, what: str) -> ModuleType:

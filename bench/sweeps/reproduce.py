@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from bench.spec.model import (
     default_sweep_name,
 )
 from bench.spec.options import ExecutionOptions
+from bench.spec.plugins import is_registered_name
 from bench.storage.files import require_regular
 
 #: Default number of seeds.
@@ -125,7 +126,12 @@ def command_line(
     epochs: int | None = None,
     start: str | None = None,
 ) -> str:
-    """The shortest command line that repeats a sweep; `start` replaces :func:`program`."""
+    """The shortest command line that repeats a sweep; `start` replaces :func:`program`.
+
+    Where no command line can, it is a comment that says so.
+    """
+    if objects := objects_of(spec):
+        return f"# {_from_python(objects)}"
     words = []
     for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if (value := setting.value) == setting.default:
@@ -137,6 +143,20 @@ def command_line(
     return f"{start} {shlex.join(words)}".rstrip()
 
 
+def objects_of(spec: SweepSpec) -> tuple[str, ...]:
+    """Names of what only the script or notebook that declared the sweep has."""
+    algorithms = (optimizer.algorithm for optimizer in spec.optimizers)
+    names = (*algorithms, spec.workload.network, spec.workload.dataset)
+    return tuple(dict.fromkeys(filter(is_registered_name, names)))
+
+
+def _from_python(objects: Sequence[str]) -> str:
+    return (
+        f"declared from Python, with {', '.join(objects)}: to do the sweep again, run the script "
+        "or notebook that passes this to bench.specify"
+    )
+
+
 def options_text(
     spec: SweepSpec,
     execution: ExecutionOptions,
@@ -145,7 +165,10 @@ def options_text(
     left_out: Collection[str] = (),
 ) -> str:
     """The spec file that declares a sweep, defaults included."""
-    lines = [HEADER, f"# To do the sweep again: {program('sweep')} --config THIS-FILE"]
+    again = f"To do the sweep again: {program('sweep')} --config THIS-FILE"
+    if objects := objects_of(spec):
+        again = _from_python(objects)
+    lines = [HEADER, f"# {again}"]
     for option, setting in declared_settings(spec, execution, epochs=epochs).items():
         if option in left_out:
             continue

@@ -1,4 +1,4 @@
-"""Make a SweepSpec of settings given as text or numbers."""
+"""Make a SweepSpec of settings given as text, numbers, or objects of a program."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.datasets.cache import n_train_images
+from bench.datasets.custom import name_given
 from bench.datasets.names import resolve_dataset
 from bench.errors import SpecError
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
 from bench.optimizers.variants import refuse_endless_warmups, resolve_variant
-from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_optimizers, parse_seeds
+from bench.spec.expressions import MAX_SEEDS, OptimizerExpression, parse_seeds
 from bench.spec.model import (
     EPOCHS,
     Correction,
@@ -22,16 +23,18 @@ from bench.spec.model import (
     default_eval_every,
     default_sweep_name,
 )
+from bench.spec.plugins import name_of
 from bench.spec.resampling import n_drawn, parse_resampling
+from bench.sweeps.given import Arrays, Code, Optimizer, expressions_of
 from bench.sweeps.reproduce import DEFAULT_SEEDS
 
 
 def specify(
     *,
-    optimizers: str | Sequence[str] = DEFAULT_OPTIMIZERS,
+    optimizers: Optimizer | Sequence[Optimizer] = DEFAULT_OPTIMIZERS,
     seeds: int | str | Sequence[int] = DEFAULT_SEEDS,
-    dataset: str = Workload.dataset,
-    network: str = Workload.network,
+    dataset: str | Code | Arrays = Workload.dataset,
+    network: str | Code = Workload.network,
     batch_size: int = Workload.batch_size,
     iterations: int | None = None,
     epochs: int | None = None,
@@ -59,13 +62,15 @@ def specify(
     Parameters
     ----------
     optimizers
-        Expressions such as ``"sgd,adam[lr=0.003]"``, or a sequence of them; by default the
-        tutorial's eight.
+        Expressions such as ``"sgd,adam[lr=0.003]"``, or a sequence; by default the tutorial's
+        eight. An element may also be a class or function, or a tuple with hyperparameters such as
+        ``(MyClass, {"lr": 0.01})``, or with a name too: ``("mine", MyClass, {"lr": 0.01})``.
     seeds
         A number n for the seeds 0 to n - 1, text such as ``"0-9,15"``, or the seeds themselves.
     dataset, network
         A name, or a user's own: ``my.npz``, ``mypkg.mymodule:load_data``,
-        ``mypkg.mymodule:make_net``.
+        ``mypkg.mymodule:make_net``, or the function itself. A dataset may also be a mapping or a
+        tuple of the arrays x_train, y_train, x_test and y_test.
     batch_size, eval_every
         Images per update; updates between two evaluations on the test images, by default a sixth
         of all updates.
@@ -92,14 +97,13 @@ def specify(
     DataError
         If a user's own dataset cannot be loaded.
     """
-    for what, value in (("dataset", dataset), ("network", network)):
-        if not isinstance(value, str):
-            raise SpecError(f"{what} must be text, got {value!r:.120}")
     return build_spec(
-        expressions=_expressions(optimizers),
+        expressions=expressions_of(optimizers),
         seeds=_seeds(seeds),
-        dataset=resolve_dataset(dataset),
-        network=resolve_network(network),
+        dataset=resolve_dataset(dataset if isinstance(dataset, str) else name_given(dataset)),
+        network=resolve_network(
+            network if isinstance(network, str) else name_of(network, "network")
+        ),
         batch_size=batch_size,
         iterations=iterations,
         epochs=epochs,
@@ -172,13 +176,6 @@ def build_spec(
     )
     refuse_endless_warmups(spec)
     return spec
-
-
-def _expressions(optimizers: str | Sequence[str]) -> tuple[OptimizerExpression, ...]:
-    texts = [optimizers] if isinstance(optimizers, str) else optimizers
-    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
-        raise SpecError(f"optimizers must be text or a sequence of it, got {optimizers!r:.120}")
-    return tuple(expression for text in texts for expression in parse_optimizers(text))
 
 
 def _updates(epochs: int, iterations: int | None, n_images: int, batch_size: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from _sweep_analysis import HOSTILE, Recipe, many_recipes, source_recipes, sweep
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from bench.analysis.results import SweepAnalysis
 from bench.report import (
@@ -26,6 +27,7 @@ from bench.report import (
     forest_figure,
     rank_figure,
     runs_figure,
+    seed_figure,
 )
 from bench.report.figures.curves import Over, Spacing, curves_points, spread
 from bench.report.figures.differences import differences_to
@@ -157,6 +159,20 @@ def test_hostile_names_are_plain_text() -> None:
     long_names = [t for t in printed if t.startswith("adam[")]
     assert len(set(long_names)) == 2
     assert all(len(t) <= 27 for t in long_names)
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("draw", [*DRAWS, "seeds"])
+def test_long_names_that_differ_in_the_middle_stay_distinct(draw: str, layout: Layout) -> None:
+    names = [f"own.optimizers:Mine[betas=(0.9,0.{b}),eps=1e-08,lr=0.1]" for b in (8, 9, 99)]
+    analysis = sweep([Recipe(name, 9750, 15) for name in names])
+    figure = {**DRAWS, "seeds": seed_figure}[draw](analysis, layout)
+    written = {
+        text.get_gid(): text.get_text().split("  ")[0]  # a rank follows the name
+        for text in figure.findobj(Text)
+        if (text.get_gid() or "").endswith("label")
+    }
+    assert len(set(written.values())) == len(written) == (2 if draw == "forest" else 3)
 
 
 def marks(text: str, part: str) -> dict[str, ElementTree.Element]:

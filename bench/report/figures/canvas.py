@@ -6,7 +6,7 @@ desktops and a narrow one for phones. Figures are created without pyplot and lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,7 +20,7 @@ from matplotlib.transforms import Transform
 
 from bench.report.figures.styles import Style
 from bench.report.figures.svg import GRID, INK, PAPER, optimizer_gid
-from bench.report.text.sanitize import clean, elide
+from bench.report.text.sanitize import abbreviated, clean
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,10 @@ def place_of(axes: Axes, x: float, y: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class RowFrame:
-    """Where the rows of a figure lie, in pixels; `row` is the height of one."""
+    """Where the rows of a figure lie, in pixels; `row` is the height of one.
+
+    `names` are the headings of the rows by the names that they shorten.
+    """
 
     left: float
     right: float
@@ -145,14 +148,16 @@ class RowFrame:
     bottom: float
     height: float
     row: float
+    names: Mapping[str, str]
 
     @classmethod
     def of(cls, names: Sequence[str], layout: Layout, *, top: float, row: float) -> RowFrame:
         """Leave room for the names on the left, in the narrow layout above the rows."""
-        longest = max((len(row_name(name)) for name in names), default=0)
+        short = short_names(names)
+        longest = max(map(len, short.values()), default=0)
         left = 8.0 if layout.narrow else 64.0 + 7.8 * longest
         bottom = top + row * max(len(names), 1)
-        return cls(left, layout.width - 10.0, top, bottom, bottom + 54.0, row)
+        return cls(left, layout.width - 10.0, top, bottom, bottom + 54.0, row, short)
 
 
 def add_rows(figure: Figure, frame: RowFrame) -> Axes:
@@ -177,7 +182,7 @@ def draw_row_name(
     draw_marker(canvas, x, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
     x = frame.left + 20.0 if layout.narrow else 28.0
     gid = optimizer_gid(style.index, "label")
-    canvas.text(x, y, row_name(name), va="center_baseline", fontweight="bold", gid=gid)
+    canvas.text(x, y, frame.names[name], va="center_baseline", fontweight="bold", gid=gid)
 
 
 def draw_line(axes: Axes, xs: Sequence[float], ys: Sequence[float], **kwargs: Any) -> None:
@@ -231,9 +236,9 @@ def marked(style: Style, size: float) -> dict[str, Any]:
     }
 
 
-def row_name(name: str) -> str:
-    """Shorten a name to 26 characters, as the heading of a row."""
-    return elide(clean(name), 26)
+def short_names(names: Iterable[str], length: int = 26) -> dict[str, str]:
+    """Shorten the names of a figure to at most `length` characters; different ones stay so."""
+    return {name: clean(short) for name, short in abbreviated(names, length).items()}
 
 
 def row_text(axes: Axes) -> Transform:

@@ -23,12 +23,12 @@ from bench.report.figures.canvas import (
     new_figure,
     place_of,
     round_ticks,
+    short_names,
     to_axes,
     whole_ticks,
 )
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import INK, MUTED, figure_style, optimizer_gid
-from bench.report.text.sanitize import clean, elide
 
 Over = Literal["updates", "images", "seconds"]
 Spacing = Literal["log", "linear"]
@@ -207,7 +207,8 @@ def _draw_panel(
         axes.axhline(panel.line, color=INK, linewidth=1, dashes=(2, 3), zorder=1.5)
         axes.text(last * 0.012, panel.line, "target", va="bottom", color=MUTED, fontsize=12)
     if labelled:
-        _label_ends(axes, ends, labelled)
+        names = short_names((curve.treatment for curve in analysis.curves), labelled)
+        _label_ends(axes, ends, names)
     if not ends:
         axes.text(0.5, 0.5, "no finite value", color=MUTED, ha="center", transform=axes.transAxes)
 
@@ -262,10 +263,12 @@ def _draw_curve(
     )
 
 
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]], most: int) -> None:
-    """Write names of at most `most` characters at the ends of the lines, without overlap.
+def _label_ends(
+    axes: Axes, ends: Sequence[tuple[str, Style, float, float]], names: Mapping[str, str]
+) -> None:
+    """Write shortened names at the ends of the lines, without overlap.
 
-    `ends` are (name, style, x and y of the last value on the axes).
+    `ends` are (name, style, x and y of the last value on the axes), `names` the shortened names.
     """
     box = axes.get_window_extent()
     at = {end[0]: axes.transData.transform(end[2:]) for end in ends}
@@ -289,7 +292,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, Style, float, float]], mos
         axes.text(
             x,
             height,
-            elide(clean(name), most),
+            names[name],
             va="center_baseline",
             fontsize=12.5,
             transform=axes.transAxes,

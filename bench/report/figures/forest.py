@@ -18,7 +18,7 @@ from bench.report.figures.canvas import (
     draw_marker,
     new_figure,
     round_ticks,
-    row_name,
+    short_names,
 )
 from bench.report.figures.differences import (
     differences_to,
@@ -31,7 +31,7 @@ from bench.report.figures.svg import MUTED, PAPER, figure_style, optimizer_gid
 from bench.report.text.format import MINUS, Metric
 from bench.report.text.metrics import metric_of
 from bench.report.text.pairs import mark_of
-from bench.report.text.sanitize import clean, elide, isolated
+from bench.report.text.sanitize import isolated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,8 @@ class Frame:
         How far the interval of a row lies below the middle of the row.
     head
         Distance of the name from the upper edge of the row.
+    names
+        The headings of the rows by the names that they shorten.
     """
 
     width: int
@@ -60,6 +62,7 @@ class Frame:
     foot: float
     shift: float
     head: float
+    names: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +104,9 @@ def forest_figure(
             y = place + frame.shift / frame.row
             draw_difference(axes, y, pair, style, data.shown, metric_of(comparison))
             top = frame.top + frame.row * place + frame.head
-            _label(figure, layout, top, pair, style)
+            _label(figure, top, frame.names[pair.a], style)
             _numbers(figure, layout, top, pair, comparison)
-        _key(figure, layout, data.reference)
+        _key(figure, layout, comparison, data.reference)
     return figure
 
 
@@ -125,10 +128,11 @@ def forest_data(comparison: Comparison, reference: str) -> ForestData:
 
 def frame_of(comparison: Comparison, layout: Layout) -> Frame:
     """Lay the plot out; the frame is the same for every reference."""
+    names = short_names((t.name for t in comparison.treatments), 20 if layout.narrow else 26)
     if layout.narrow:
         left, right, row, shift, head = 8.0, layout.width - 12.0, 62.0, 0.22 * 62.0, 14.0
     else:
-        longest = max(len(row_name(t.name)) for t in comparison.treatments)
+        longest = max(map(len, names.values()))
         left, right, row, shift, head = 40.0 + 7.8 * longest, layout.width - 210.0, 40.0, 0.0, 20.0
     return Frame(
         width=layout.width,
@@ -139,6 +143,7 @@ def frame_of(comparison: Comparison, layout: Layout) -> Frame:
         foot=58.0,
         shift=shift,
         head=head,
+        names=names,
     )
 
 
@@ -155,14 +160,9 @@ def axis_label(metric: Metric) -> str:
     return f"mean difference{unit}"
 
 
-def row_label(name: str, layout: Layout) -> str:
-    """A treatment's name as the heading of its row."""
-    return elide(clean(name), 20) if layout.narrow else row_name(name)
-
-
 def key_text(reference: str, layout: Layout) -> str:
-    """Explain the lines of the plot."""
-    name = isolated(elide(clean(reference), 14 if layout.narrow else 26))
+    """Explain the lines of the plot; `reference` is the shortened name."""
+    name = isolated(reference)
     if layout.narrow:
         return f"minus {name}; thin: simultaneous"
     return f"difference to {name}; thick: interval of one pair, thin: of all pairs together"
@@ -181,13 +181,11 @@ def _prepare(axes: Axes, comparison: Comparison, data: ForestData, layout: Layou
     mark_zero(axes, comparison.parameters.margin)
 
 
-def _label(figure: Figure, layout: Layout, y: float, pair: Pair, style: Style) -> None:
+def _label(figure: Figure, y: float, name: str, style: Style) -> None:
     canvas = canvas_of(figure)
     draw_marker(canvas, 12.0, y, style, 9.5, gid=optimizer_gid(style.index, "name"))
     gid = optimizer_gid(style.index, "label")
-    canvas.text(
-        26.0, y, row_label(pair.a, layout), va="center_baseline", fontweight="bold", gid=gid
-    )
+    canvas.text(26.0, y, name, va="center_baseline", fontweight="bold", gid=gid)
 
 
 def _numbers(figure: Figure, layout: Layout, y: float, pair: Pair, comparison: Comparison) -> None:
@@ -212,9 +210,10 @@ def _numbers(figure: Figure, layout: Layout, y: float, pair: Pair, comparison: C
     canvas.text(x - 104, y, words, va="center_baseline", color=MUTED)
 
 
-def _key(figure: Figure, layout: Layout, reference: str) -> None:
+def _key(figure: Figure, layout: Layout, comparison: Comparison, reference: str) -> None:
     canvas = canvas_of(figure)
+    names = short_names((t.name for t in comparison.treatments), 14 if layout.narrow else 26)
     x, y = 10.0, 18.0
     canvas.plot([x, x + 30], [y, y], color=MUTED, linewidth=1.2)
     canvas.plot([x + 6, x + 24], [y, y], color=MUTED, linewidth=4.0, solid_capstyle="butt")
-    canvas.text(x + 40, y, key_text(reference, layout), va="center_baseline", color=MUTED)
+    canvas.text(x + 40, y, key_text(names[reference], layout), va="center_baseline", color=MUTED)

@@ -8,11 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.results import RankDiagram, SweepAnalysis
-from bench.report.figures.canvas import WIDE, Layout, canvas_of, draw_marker, new_figure
+from bench.report.figures.canvas import (
+    WIDE,
+    Layout,
+    canvas_of,
+    draw_marker,
+    new_figure,
+    short_names,
+)
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import INK, MUTED, figure_style, optimizer_gid
 from bench.report.text.format import number
-from bench.report.text.sanitize import clean, elide, isolated
+from bench.report.text.sanitize import isolated
 
 _ROW = 25.0
 #: Above the line of ranks: the critical difference, then the numbers of the ranks.
@@ -37,6 +44,7 @@ def rank_figure(
         raise ValueError("ranks must not be None: it takes three treatments and two blocks")
     styles = styles or styles_of(analysis)
     ranks = {t.name: t.mean_rank for t in analysis.comparison.treatments if t.mean_rank is not None}
+    short = short_names(diagram.ranked, 12 if layout.narrow else 24)
     k = len(diagram.ranked)
     names = 118.0 if layout.narrow else 250.0
     step = (layout.width - 2 * names) / (k - 1)
@@ -54,7 +62,7 @@ def rank_figure(
         for place, name in enumerate(diagram.ranked):
             edge = names - 14 if 2 * place < k else layout.width - names + 14
             at = (scale(ranks[name]), rows_top + _ROW * min(place, k - 1 - place))
-            _draw_name(canvas, layout, at, ranks[name], name, styles[name], edge)
+            _draw_name(canvas, layout, at, ranks[name], short[name], styles[name], edge)
         for level, (left, right) in zip(levels, bars, strict=True):
             y = _LINE + _GROUP_GAP * (level + 1)
             canvas.plot(
@@ -120,7 +128,7 @@ def _draw_name(
     draw_marker(canvas, x, _LINE, style, 9.0, zorder=5, gid=gid)
     gid = optimizer_gid(style.index, "name")
     draw_marker(canvas, edge + 9 * away, y, style, 8.0, gid=gid)
-    text = isolated(elide(clean(name), 12 if layout.narrow else 24))
+    text = isolated(name)
     canvas.text(
         edge + 19 * away,
         y,

@@ -18,12 +18,12 @@ from bench.report.figures.canvas import (
     new_figure,
     row_text,
     share_ticks,
+    short_names,
 )
 from bench.report.figures.styles import Style, styles_of
 from bench.report.figures.svg import GRID, INK, MUTED, figure_style, optimizer_gid
 from bench.report.text.format import percent
 from bench.report.text.nouns import Nouns
-from bench.report.text.sanitize import clean, elide
 
 #: Treatments that win no seed at all are counted in one line from this many on.
 _MOST_ROWS = 10
@@ -70,6 +70,7 @@ def _draw_best_shares(
         shown = shown[:_MOST_ROWS]
     rest = told.best_shares[len(shown) :]
     rows = len(shown) + bool(rest)
+    names = short_names((best_share.treatment for best_share in shown), 15)
     largest = max(best_share.share for best_share in told.best_shares)
     axes.set_xlim(0, max(largest, 0.2) * 1.25)
     axes.set_ylim(rows - 0.5, -0.5)
@@ -90,7 +91,7 @@ def _draw_best_shares(
             linewidth=0,
             gid=optimizer_gid(style.index, "best"),
         )
-        _row_label(axes, row, best_share.treatment, style)
+        _row_label(axes, row, names[best_share.treatment], style)
         _row_value(axes, row, best_share.share)
     if rest:
         share = sum(best_share.share for best_share in rest)
@@ -108,7 +109,7 @@ def _row_label(axes: Axes, row: int, name: str, style: Style) -> None:
     axes.text(
         -0.09,
         row,
-        elide(clean(name), 15),
+        name,
         ha="right",
         va="center_baseline",
         transform=row_text(axes),
