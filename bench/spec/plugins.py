@@ -87,14 +87,16 @@ def name_of(value: object, what: str, *, is_sent: bool = True) -> str:
         return f"{value.__module__}:{name}"
     plain = name.rpartition("<locals>.")[2].replace("<lambda>", "function")
     try:
-        name = registered(f"{plain}@{content_hash(value)}", value)
-        if is_sent and name not in _pickles:
-            _pickles[name] = pickled(value)
+        found = f"{plain}@{content_hash(value)}"
+        sent = pickled(value) if is_sent else None
     except Exception as error:  # objects that it uses may raise anything
         raise SpecError(
             f"{what} {plain!r} cannot be sent to the workers ({kind_and_line(error)}): put it into "
             "a file such as mine.py, or make what it uses inside of it"
         ) from error
+    name = registered(found, value)
+    if sent is not None:
+        _pickles.setdefault(name, sent)
     return name
 
 

@@ -73,9 +73,15 @@ def test_built_in_names_are_not_external() -> None:
 CELL = """
 import torch
 from torch import no_grad
+import numpy
 SCALE, unused = 1.0, 1
+class Config:
+    pass
+config = Config()
+config.rates = {"a": [1, (2, {3})], "b": numpy.zeros(2)}
+config.itself = config
 def scaled(gradient):
-    return SCALE * gradient
+    return SCALE * gradient * config.rates["a"][0]
 class Base(torch.optim.SGD):
     factor = 2
 def make(power=2):
@@ -99,6 +105,8 @@ CHANGES = {
     "its step": ("p.sub_(", "p.add_(", True),
     "a function that it calls": ("SCALE * gradient", "gradient", True),
     "a number that this uses": ("1.0, 1", "1.5, 1", True),
+    "a value in a container": ("{3}", "{4}", True),
+    "an array": ("zeros(2)", "zeros(3)", True),
     "a variable around it": ("root = 1", "root = 2", True),
     "a class that it is derived from": ("factor = 2", "factor = 3", True),
     "its bases": ("Mine(Base)", "Mine(torch.optim.SGD)", True),
