@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Reading:
 
 def is_accuracy(column: str) -> bool:
     """Return whether a column holds accuracies, by its name."""
-    return column == "accuracy" or column.endswith("_accuracy")
+    return re.split(r"[\W_]+", column.lower())[-1] == "accuracy"
 
 
 def scale_of(column: str, values: FloatArray) -> float | None:

@@ -357,6 +357,8 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
     path = arguments.files[0]
     if len(arguments.files) > 1 or not is_sweep(path):
         return None
+    if roles.step is not None or roles.run_names is not None:
+        raise UsageError(f"--step and --run-names are for tables, and {path} is a sweep")
     stored = open_sweep(path)
     declared = stored.spec.declaration
     changed = {n: v for n, v in _judging(arguments).items() if v != getattr(declared, n)}

@@ -70,19 +70,19 @@ def without_decimal_commas(cells: Sequence[str]) -> Sequence[str] | None:
     return [cell.replace(",", ".") for cell in cells]
 
 
-def without_per_cent(cells: pd.Series) -> pd.Series | None:
-    """Return text such as 97.5 % as fractions; None unless all results have a per cent sign."""
+def without_per_cent(cells: pd.Series, divisor: int) -> pd.Series | None:
+    """Return text such as 97.5 % over `divisor`; None unless all results have a per cent sign."""
     if cells.dtype != object or not any(isinstance(cell, str) and "%" in cell for cell in cells):
         return None
-    read = [_fraction(cell) for cell in cells]
+    read = [_number_of(cell, divisor) for cell in cells]
     return None if None in read else pd.Series(read, dtype=object, index=cells.index)
 
 
-def _fraction(cell: object) -> str | None:
+def _number_of(cell: object, divisor: int) -> str | None:
     if not isinstance(cell, str):
         return None
     if found := _PER_CENT.fullmatch(cell.strip()):
-        return str(Decimal(found[1]) / 100)
+        return str(Decimal(found[1]) / divisor)
     is_no_number = cell.lower() in MISSING or cell.lstrip("+-").lower() in _NOT_FINITE
     return cell if is_no_number else None
 

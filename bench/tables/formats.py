@@ -11,7 +11,7 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,6 +143,7 @@ def _read_text(file: Path, text: str, expected: Expected) -> RawTable:
         read_columns = {name: without_decimal_commas(column) for name, column in columns.items()}
         with_points = {name: column for name, column in read_columns.items() if column is not None}
         columns.update(with_points)
+        _refuse_points(file, columns, with_points, expected)
         kind += " and decimal commas" if with_points else ""
     return RawTable(
         names=read.header,
@@ -152,6 +153,22 @@ def _read_text(file: Path, text: str, expected: Expected) -> RawTable:
         comments=read.comments,
         header_line=read.header_line,
     )
+
+
+def _refuse_points(
+    file: Path, columns: Mapping[str, Sequence[str]], read: Collection[str], expected: Expected
+) -> None:
+    """Raise TableError if results have points in a file with decimal commas: thousands or not?"""
+    place = expected.value_of(tuple(columns))
+    name = None if place is None else list(columns)[place]
+    if not read or name is None or name in read:
+        return
+    odd = next((cell for cell in columns[name] if "." in cell), None)
+    if odd is not None:
+        raise TableError(
+            f"{file} has decimal commas in column {next(iter(read))!r} and points in column "
+            f"{name!r} ({odd}): write all numbers in one way"
+        )
 
 
 def _frame(columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -44,6 +44,8 @@ def _columns_of(file: Path, document: Any, block: str, has_roles: Callable[[Any]
     if not isinstance(document, dict) or not document:
         raise _other_shape(file)
     if isinstance(document.get("columns"), list) and isinstance(document.get("data"), list):
+        if not _is_split(document["columns"], document["data"]):
+            raise _other_shape(file)
         rows = [dict(zip(document["columns"], row, strict=True)) for row in document["data"]]
         return _records(file, rows)
     values = list(document.values())
@@ -57,6 +59,12 @@ def _columns_of(file: Path, document: Any, block: str, has_roles: Callable[[Any]
     if has_roles(dict(_flat(document))):
         return _records(file, [document])
     raise _other_shape(file)
+
+
+def _is_split(columns: Sequence[Any], data: Sequence[Any]) -> bool:
+    """Return whether these are names of columns, and rows of that length."""
+    names = all(isinstance(name, str) for name in columns)
+    return names and all(isinstance(row, list) and len(row) == len(columns) for row in data)
 
 
 def _are_columns(values: Sequence[Any]) -> bool:
@@ -74,6 +82,9 @@ def _of_objects(
     if has_roles(dict(_flat(inner[0]))):
         return _records(file, inner)
     keys = list(dict.fromkeys(key for cells in inner for key in cells))
+    if all(name.isdecimal() for name in document) and not any(key.isdecimal() for key in keys):
+        by_block = {key: [_cell(cells.get(key)) for cells in inner] for key in keys}
+        return by_block if has_roles(by_block) else {block: list(document), **by_block}
     columns = {name: [_cell(cells.get(k)) for k in keys] for name, cells in document.items()}
     return columns if has_roles(columns) else {block: keys, **columns}
 

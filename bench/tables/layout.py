@@ -23,6 +23,7 @@ from bench.storage.records import ROW_COLUMN
 from bench.tables.cells import is_numeric
 from bench.tables.roles import (
     RUN_NAMES,
+    STEPS,
     Roles,
     find_column,
     first_of,
@@ -40,8 +41,15 @@ _TENSORBOARD = ("wall_time", "step", "value")
 _TENSORBOARD_FILE = re.compile(r"run-(?P<run>.+)-tag-(?P<tag>.+)\.csv(\.gz)?", re.IGNORECASE)
 #: A column of Weights & Biases: name of the run, metric, and the extremes over a group of runs.
 _CHART = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<extreme>__MIN|__MAX)?")
-#: A column of a block: a whole number, or a name that ends in one.
-_NUMBERED = re.compile(r"(?:[^\d]*[^\d.-]-?)?(\d+)")
+#: Words before the number of a block in the name of its column.
+_BLOCKS = "seed|run|rep|trial|fold|split"
+#: Names of an index in files of pandas.
+_UNNAMED = ("", "Unnamed: 0", "index")
+#: Names of columns that hold no results of a treatment.
+_NO_TREATMENT = re.compile(
+    r"(lr|learning_rate|batch_size|momentum|weight_decay|beta_?\d?|eps|n_?params|num_params|params|id|"
+    r"rank|number|duration|score|value|fold|trial|run|(.*_)?(time|seconds|loss|acc|accuracy|error))"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,11 +323,21 @@ def _columns_of_treatments(source: _Source) -> Arranged | None:
     treatments, block, value = source.found
     if treatments or value is not None or not source.columns:
         return None
-    if block is None and source.columns[0] in ("", "Unnamed: 0", "index"):
+    if block is None and source.columns[0] in _UNNAMED:
         block = source.columns[0]
-    results = [column for column in source.columns if column not in (block, source.step)]
+    left_out = (block, source.step, *(c for c in _UNNAMED if c in source.columns))
+    results = [column for column in source.columns if column not in left_out]
     if not source.are_results(results):
         return None
+    odd = [c for c in results if _NO_TREATMENT.fullmatch(plain_name(c)) or plain_name(c) in STEPS]
+    if odd:
+        if len(results) - len(odd) < 2:
+            return None
+        raise TableError(
+            f"{source.file} may have one column per treatment, but {', '.join(odd[:5])} "
+            f"{'does' if len(odd) == 1 else 'do'} not look like treatments: leave them out with "
+            "--ignore-column, or name the column of the treatment with --treatment"
+        )
     layout = "one column per treatment"
     if block is None and source.roles.is_paired:
         raise TableError(
@@ -337,7 +355,9 @@ def _columns_of_blocks(source: _Source) -> Arranged | None:
     if not source.is_treated or block is not None or value is not None:
         return None
     others = [column for column in source.columns if column not in treatments]
-    numbers = {c: found[1] for c in others if (found := _NUMBERED.fullmatch(c))}
+    words = f"{_BLOCKS}|{re.escape(source.roles.block)}"
+    numbered = re.compile(rf"(?:(?:{words})[\s_-]*)?(\d+)", re.IGNORECASE)
+    numbers = {c: found[1] for c in others if (found := numbered.fullmatch(c))}
     if len(numbers) < len(others) or not source.are_results(others):
         return None
     layout = f"one column per {source.roles.block}"
@@ -375,7 +395,14 @@ def _at_last_steps(arranged: Arranged, file: Path) -> Arranged:
         )
     if roles.step is None and not table.duplicated(key).any():
         return arranged
-    table, note = last_steps(table, key, roles.value_name, step, file)
+    steps = [c for c in columns if plain_name(c) in STEPS] if roles.step is None else [step]
+    ends = [last_steps(table, key, roles.value_name, name, file) for name in steps]
+    if len({tuple(end[ROW_COLUMN]) for end, _ in ends}) > 1:
+        raise TableError(
+            f"{file} has several columns of steps ({', '.join(steps)}), whose last rows differ: "
+            "name one with --step"
+        )
+    table, note = ends[0]
     layout = arranged.layout.replace(_ONE_ROW, _SEVERAL_ROWS)
     return replace(arranged, table=table, layout=layout, notes=(*arranged.notes, note))
 

@@ -7,6 +7,8 @@ its file, for messages.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.analysis.outcomes import STATUS
+from bench.analysis.reading import is_accuracy
 from bench.errors import MixedRunsError, TableError, UsageError
 from bench.spec.model import Workload
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, comparable, one_budget
@@ -33,6 +36,7 @@ from bench.tables.delimited import COMMENT
 from bench.tables.formats import ENDINGS, UNSURE, Expected, RawTable, read_raw
 from bench.tables.layout import CELLS, Arranged, arrange
 from bench.tables.roles import Roles, find_column
+from bench.tables.steps import LAST_ROW
 from bench.words import count
 
 PARQUET = (".parquet", ".pq")
@@ -76,15 +80,39 @@ def read_tables(
     not a table, has no rows, or lacks a column. Raise StoreError if the directory of a sweep has a
     damaged row.
     """
+    _refuse_repeated(paths)
     reader = _Reader(roles=roles, ignored=ignored)
     tables = [table for path in paths for table in reader.tables(path)]
     reader.refuse_unknown()
     together = pd.concat(tables, ignore_index=True)
+    if "run_key" in together and (twice := together["run_key"].dropna().duplicated()).any():
+        raise TableError(f"{twice.sum()} stored runs are given twice: give each sweep once")
     _refuse_mixture(together)
     for sentence in reader.notes():
         note(sentence)
     roles = replace(roles, value=reader.value)
     return Reading(table=together, roles=roles, lines=tuple(reader.lines(together, roles)))
+
+
+def _refuse_repeated(paths: Sequence[Path]) -> None:
+    """Raise UsageError if a path is given twice, or two files have the same content."""
+    seen: dict[object, Path] = {}
+    for path in paths:
+        for key in (os.path.realpath(path), _content(path)):
+            if key is not None and key in seen:
+                raise UsageError(f"{seen[key]} and {path} hold the same runs: give them once")
+            seen[key] = path
+
+
+def _content(path: Path) -> str | None:
+    """Return the hash of a file; None for anything else."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # reading the table reports the error
+        return None
 
 
 def is_sweep(path: Path) -> bool:
@@ -156,7 +184,7 @@ class _Reader:
     ignored: Sequence[str]
     value: str | None = None
     files: dict[Path, tuple[RawTable, Arranged]] = field(default_factory=dict)
-    per_cent: list[Path] = field(default_factory=list)
+    per_cent: dict[Path, str] = field(default_factory=dict)
     nans: dict[str, int] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
     n_sweeps: int = 0
@@ -207,8 +235,12 @@ class _Reader:
                 f"result, as null is; runs that diverged need a column {STATUS!r} that says so"
             )
         if self.per_cent:
-            yield f"per cent signs in {self.per_cent[0]}: the results are read as fractions"
-        yield from dict.fromkeys(n for _, arranged in self.files.values() for n in arranged.notes)
+            file, unit = next(iter(self.per_cent.items()))
+            yield f"per cent signs in {file}: the results are read as {unit}"
+        notes = dict.fromkeys(n for _, arranged in self.files.values() for n in arranged.notes)
+        yield from notes
+        if sum(note.startswith(LAST_ROW) for note in notes) > 1:
+            yield "the runs of the files end at different steps"
 
     def lines(self, table: pd.DataFrame, roles: Roles) -> Iterator[str]:
         """Yield what was read: files, columns, runs."""
@@ -264,9 +296,11 @@ class _Reader:
     def _typed(self, arranged: Arranged, file: Path) -> pd.DataFrame:
         """Convert the text of results and further columns; names stay text."""
         table, value = arranged.table, arranged.roles.value_name
-        if (fractions := without_per_cent(table[value])) is not None:
-            self.per_cent.append(file)
-            table = table.assign(**{value: fractions})
+        # accuracies as fractions, because 0.5 % would be taken for a fraction; others in per cent
+        divisor = 100 if is_accuracy(value) else 1
+        if (numbers := without_per_cent(table[value], divisor)) is not None:
+            self.per_cent[file] = "fractions" if divisor == 100 else "numbers in per cent"
+            table = table.assign(**{value: numbers})
         untouched = (self.roles.treatment_name, self.roles.block, ROW_COLUMN)
         return pd.DataFrame(
             {

@@ -13,6 +13,9 @@ from bench.errors import TableError
 from bench.storage.records import ROW_COLUMN
 from bench.tables.roles import STEPS, find_column, first_of
 
+#: Beginning of the note on the row that is taken.
+LAST_ROW = "the result of a run is its last one"
+
 
 def step_column(columns: Sequence[str], named: str | None) -> str | None:
     """Return the column of steps: the one that is `named`, else one of a usual name."""
@@ -48,7 +51,7 @@ def last_steps(
         )
     ends = last["\0step"]
     at = f"{ends.min():,g}" if ends.min() == ends.max() else f"{ends.min():,g} to {ends.max():,g}"
-    note = f"the result of a run is its last one, by column {step!r} ({step} {at})"
+    note = f"{LAST_ROW}, by column {step!r} ({step} {at})"
     if ends.min() != ends.max():
         note += ": the runs end at different steps"
     kept = last.drop(columns=["\0step", "\0has"])

@@ -13,6 +13,7 @@ import pytest
 from conftest import CommandCall
 
 from bench.analysis import compare, to_dict
+from bench.errors import TableError
 from bench.tables.read import Reading, read_tables
 from bench.tables.roles import Roles
 from bench.tables.run_names import RunNames
@@ -108,6 +109,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], object], Roles, str]] = {
     "pandas, index": ("x.json", text(TABLE.to_json(orient="index")), ACCURACY, "JSON"),
     "pandas, split": ("x.json", text(TABLE.to_json(orient="split")), ACCURACY, "JSON"),
     "pandas, table": ("x.json", text(TABLE.to_json(orient="table")), ACCURACY, "JSON"),
+    "blocks": ("x.json", text(WIDE.T.to_json()), ACCURACY, "one column per treatment"),
     "treatments": ("x.json", text(WIDE.to_json()), ACCURACY, "one column per treatment"),
     "wide": ("x.csv", text(WIDE.to_csv()), ACCURACY, "one column per treatment (2 columns)"),
     "wide, parquet": ("x.parquet", WIDE.reset_index().to_parquet, ACCURACY, "one column per tr"),
@@ -229,6 +231,46 @@ def test_unpaired_runs_need_no_block(name: str, tmp_path: Path) -> None:
 
 #: Files, options, message.
 REFUSED = {
+    "settings in the names of runs": (
+        "name,accuracy\nadam-lr1e-1,.5\nadam-lr1e-2,.6\nsgd-lr1e-1,.5\n",
+        ("--value", "accuracy"),
+        "x.csv has no column 'optimizer': its columns are name, accuracy",
+    ),
+    "sizes in the names of runs": (
+        "name,accuracy\nresnet18,.5\nresnet34,.6\nvgg16,.5\n",
+        ("--value", "accuracy"),
+        "x.csv has no column 'optimizer'",
+    ),
+    "columns that are no treatments": (
+        "seed,epoch,adam,sgd,lr\n1,5,.4,.5,.1\n2,5,.3,.5,.1\n",
+        ("--value", "loss", "--direction", "lower"),
+        "x.csv may have one column per treatment, but lr does not look like treatments",
+    ),
+    "logs without an optimizer": (
+        "seed,epoch,lr,train_loss,val_loss\n1,5,.1,.5,.4\n",
+        ("--value", "loss", "--direction", "lower"),
+        "x.csv has no column 'optimizer'",
+    ),
+    "tops that are no seeds": (
+        "optimizer,top1,top5\na,.5,.7\nb,.6,.8\n",
+        ("--value", "accuracy"),
+        "x.csv has no column 'seed'",
+    ),
+    "two columns of steps": (
+        "optimizer,seed,epoch,step,accuracy\na,1,0,90,.5\na,1,1,40,.6\nb,1,1,40,.7\n",
+        ("--value", "accuracy"),
+        "x.csv has several columns of steps (epoch, step), whose last rows differ: name one",
+    ),
+    "thousands beside decimal commas": (
+        "optimizer;seed;lr;perplexity\na;1;0,1;1.234\nb;1;0,1;951\n",
+        ("--value", "perplexity", "--direction", "lower"),
+        "x.csv has decimal commas in column 'lr' and points in column 'perplexity' (1.234)",
+    ),
+    "rows of JSON that are none": (
+        '{"columns": ["a", 1], "data": [5]}',
+        (),
+        "x.csv is not a table: JSON must hold a list of",
+    ),
     "unpaired steps": (
         "optimizer,epoch,accuracy\na,1,.5\na,2,.6\nb,1,.5\nb,2,.5\n",
         ("--value", "accuracy", "--unpaired"),
@@ -339,6 +381,48 @@ def test_an_ambiguous_table_is_refused_in_one_line(name: str, call_command: Comm
     finished = call_command("analyze", "x.csv", *options)
     assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
     assert message in finished.err
+
+
+NAMES = {
+    "adam_3": ("adam", "3"),
+    "adam/seed_3": ("adam", "3"),
+    "adam (seed=3)": ("adam", "3"),
+    "lion-lr0.1.seed12": ("lion-lr0.1", "12"),
+    "adam_s3": ("adam", "3"),
+    "AdamSeed3": None,
+    "resnet18": None,
+    "adam-lr1e-3": None,
+    "adam_lr_3": None,
+    "adam_lr0.1": None,
+    "3": None,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_number_in_the_name_of_a_run_is_a_seed_or_not(name: str) -> None:
+    if (expected := NAMES[name]) is None:
+        with pytest.raises(TableError, match="does not match"):
+            RunNames().split(name)
+    else:
+        assert RunNames().split(name) == expected
+
+
+@pytest.mark.parametrize("test", [(), ("--unpaired",)])
+def test_the_same_runs_are_not_counted_twice(
+    test: tuple[str, ...], call_command: CommandCall
+) -> None:
+    for name in ("x.csv", "copy.csv"):
+        (call_command.directory / name).write_text(CSV)
+    for files in (("x.csv", "x.csv"), ("x.csv", "copy.csv")):
+        finished = call_command("analyze", *files, "--value", "accuracy", *test)
+        assert (finished.code, finished.out) == (2, "")
+        assert f"{files[0]} and {files[1]} hold the same runs: give them once" in finished.err
+
+
+def test_per_cent_of_an_error_stay_in_per_cent(tmp_path: Path) -> None:
+    rows = "optimizer,seed,val_error\na,1,3.5 %\nb,1,0.5%\n"
+    table = read_text(rows, tmp_path, Roles(value="val_error")).table
+    assert table["val_error"].tolist() == [3.5, 0.5]
 
 
 def test_the_last_step_is_taken_and_not_the_best(tmp_path: Path) -> None:
