@@ -36,6 +36,7 @@ ALLOWED = {
         *("errors", "spec", "datasets", "networks", "optimizers", "storage", "training"),
         *("execution", "analysis", "words"),
     },
+    "tuning": {"errors", "spec"},
     "tools": {
         *("errors", "spec", "datasets", "optimizers", "storage", "training", "execution"),
         "analysis",
@@ -43,7 +44,7 @@ ALLOWED = {
     "__init__": {"analysis", "report", "spec", "storage", "sweeps"},  # when a name is first used
     "cli": {
         *("__init__", "errors", "spec", "datasets", "networks", "optimizers", "storage"),
-        *("execution", "analysis", "report", "sweeps", "tables", "tools", "words"),
+        *("execution", "analysis", "report", "sweeps", "tables", "tools", "tuning", "words"),
     },
     "__main__": {"cli"},
 }

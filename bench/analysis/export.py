@@ -62,14 +62,19 @@ def _attributes(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, f.default if f.metadata == OMIT_DEFAULT else MISSING) for f in shown)
 
 
-def to_json(result: object, *, indent: int | None = 2) -> str:
-    """Convert a result dataclass to JSON text that ends in a newline.
+def document(result: object) -> Any:
+    """Convert a result dataclass as :func:`to_dict` does.
 
     The comparison of a table or of two sweeps begins with the version of its keys and that of this
     package.
     """
     content = to_dict(result)
     if isinstance(result, Comparison | SweepChange):
-        content = {"schema_version": SCHEMA_VERSION, "optimizer_bench": __version__, **content}
-    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+        return {"schema_version": SCHEMA_VERSION, "optimizer_bench": __version__, **content}
+    return content
+
+
+def to_json(result: object, *, indent: int | None = 2) -> str:
+    """Convert a result dataclass to JSON text that ends in a newline; see :func:`document`."""
+    text = json.dumps(document(result), indent=indent, ensure_ascii=False, allow_nan=False)
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"

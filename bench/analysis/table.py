@@ -35,7 +35,7 @@ from bench.analysis.results import Block, Direction
 from bench.analysis.stats.differences import Differences, paired_differences
 from bench.analysis.stats.rounding import FloatArray
 from bench.errors import SpecError, TableError
-from bench.storage.records import DIVERGED, FAILED, FILE_COLUMN, OK, ROW_COLUMN
+from bench.storage.records import DIVERGED, FAILED, FILE_COLUMN, OK, ROW_COLUMN, SCHEMA
 
 _Key = TypeVar("_Key", str, Block)
 
@@ -285,7 +285,8 @@ def _refuse_duplicates(
 
 def _on_differences(table: pd.DataFrame, roles: tuple[str, str, str], row: int, other: int) -> str:
     """Return the columns in which two rows of one run differ, with the way out."""
-    columns = [c for c in table.columns if c not in (*roles, FILE_COLUMN, ROW_COLUMN)]
+    known = (*roles, FILE_COLUMN, ROW_COLUMN, *SCHEMA.names)
+    columns = [column for column in table.columns if column not in known]
     rows = (table[columns].iloc[place].astype(str) for place in (row, other))
     names = [c for c, one, two in zip(columns, *rows, strict=True) if one != two]
     if not names:

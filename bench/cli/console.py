@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 MAX_LISTED = 400
 
 
-def print_start(spec: SweepSpec, status: SweepStatus, placement: Placement, level: float) -> None:
-    """Print what will be trained, and a note if there are too few seeds for any significance."""
+def print_start(
+    spec: SweepSpec, status: SweepStatus, placement: Placement, level: float | None
+) -> None:
+    """Print what will be trained, and a note if there are too few seeds for any significance.
+
+    `level` is that of the tests; None: nothing is tested.
+    """
     n_planned = len(status.planned)
     done = n_planned - len(status.missing)
     already = f", {done} done already" if done else ""
@@ -41,7 +46,7 @@ def print_start(spec: SweepSpec, status: SweepStatus, placement: Placement, leve
         flush=True,
     )
     print(in_points(spec.declaration.margin), flush=True)
-    if len(spec.seeds) < seeds_needed(spec, level):
+    if level is not None and len(spec.seeds) < seeds_needed(spec, level):
         from bench.analysis.correction import NAMES, remedies
 
         n, correction = len(spec.seeds), spec.declaration.correction

@@ -48,11 +48,11 @@ def execute(arguments: Namespace) -> int:
         whole = overview.overall(specs, arguments)
     if arguments.dry_run:
         for spec in specs:
-            _dry_run(spec, arguments)
+            dry_run(spec, arguments)
         return 0
     if len(specs) > 1:
         overview.check(whole, arguments)
-    sweeps = [_run_one(spec, arguments) for spec in specs]
+    sweeps = [run_one(spec, arguments) for spec in specs]
     if len(specs) > 1 and len(whole.optimizers) > 1:
         part = sweeps[0].spec.name.removeprefix(specs[0].name)
         overview.compare_over(whole, sweeps, arguments, part=part)
@@ -95,13 +95,33 @@ def _execution(arguments: Namespace) -> ExecutionOptions:
     return resolve_execution(ExecutionOptions(**{n: getattr(arguments, n) for n in names}))
 
 
-def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
+def run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
     """Train the missing runs of a sweep, write its report, and print the conclusion."""
-    store, execution = Store(arguments.results / spec.name), _execution(arguments)
-    refuse_foreign(store.options_file)  # before the directory of reports is made
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
-    with _telling_what_is_kept(spec, store), _progress(spec, store, arguments.quiet) as on_event:
+    stored = train(spec, arguments)
+    assert stored.store is not None
+    command, declared = stored.command, stored.store.read_spec()
+    if declared is not None and declared != spec:  # a part of the sweep has a report of its own
+        stored = replace(stored, spec=replace(spec, name=part_name(spec, declared)))
+    if not (arguments.quiet and arguments.no_report):
+        from bench.sweeps.load import analyse_stored
+
+        overview.conclude(analyse_stored(stored), command, arguments)
+    return stored
+
+
+def train(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> StoredSweep:
+    """Train the missing runs of a sweep, and print the failed ones.
+
+    `is_judged`: verdicts will be based on its seeds, so that a note says if they are too few.
+    """
+    store, execution = Store(arguments.results / spec.name), _execution(arguments)
+    refuse_foreign(store.options_file)
+    with (
+        _telling_what_is_kept(spec, store),
+        _progress(spec, store, arguments.quiet, is_judged=is_judged) as on_event,
+    ):
         files = run_sweep(
             spec,
             store,
@@ -112,15 +132,10 @@ def _run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
             on_event=on_event,
             on_damage=_print_damage,
         )
-    from bench.sweeps.load import analyse_stored, select_planned
+    from bench.sweeps.load import select_planned
 
     stored = select_planned(joined(files), spec, store)
     console.print_failures(stored.rows)
-    command, declared = stored.command, store.read_spec()
-    if declared is not None and declared != spec:  # a part of the sweep has a report of its own
-        stored = replace(stored, spec=replace(spec, name=part_name(spec, declared)))
-    if not (arguments.quiet and arguments.no_report):
-        overview.conclude(analyse_stored(stored), command, arguments)
     return stored
 
 
@@ -129,7 +144,9 @@ def _print_damage(damage: Damage) -> None:
 
 
 @contextmanager
-def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[SweepEvent], None]]:
+def _progress(
+    spec: SweepSpec, store: Store, quiet: bool, *, is_judged: bool
+) -> Iterator[Callable[[SweepEvent], None]]:
     """Show the events of a sweep as they are passed to the function that this yields."""
     with ExitStack() as stack:
         display: ProgressCounts | None = None
@@ -138,7 +155,7 @@ def _progress(spec: SweepSpec, store: Store, quiet: bool) -> Iterator[Callable[[
             nonlocal display
             if isinstance(event, SweepStarted):
                 if not quiet:
-                    level = _upcoming_level(spec, store)
+                    level = _upcoming_level(spec, store) if is_judged else None
                     console.print_start(spec, event.status, event.placement, level)
                 display = stack.enter_context(show_progress(spec, event.status, quiet))
             elif display is not None:
@@ -176,7 +193,7 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 
 
-def _dry_run(spec: SweepSpec, arguments: Namespace) -> None:
+def dry_run(spec: SweepSpec, arguments: Namespace) -> None:
     store, execution = Store(arguments.results / spec.name), _execution(arguments)
     machine, mix_devices = describe_resources(execution), execution.mix_devices
     status = find_missing(spec, store, machine, mix_devices=mix_devices, force=arguments.force)

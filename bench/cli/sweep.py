@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, _ActionsContainer
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.converters import (
@@ -19,6 +20,7 @@ from bench.cli.converters import (
 from bench.cli.margins import accuracy_margin
 from bench.cli.options import CORRECTION_HELP, Command, add_diagrams
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
+from bench.errors import SpecError
 from bench.execution import fork_server
 from bench.networks.names import resolve_network
 from bench.optimizers.catalogue import DEFAULT_OPTIMIZERS
@@ -36,6 +38,8 @@ from bench.spec.model import (
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.resampling import parse_resampling
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST, program
+from bench.tuning.plan import MAX_TRIALS, METRICS, TuningOptions
+from bench.tuning.space import parse_spaces
 
 #: Pairs of options that exclude each other.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
@@ -62,6 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _add_lengths(workload)
     _add_task(workload)
     _add_resampling(workload)
+    _add_tuning(parser.add_argument_group("tuning"))
     _add_declaration(parser.add_argument_group("how it will be judged, declared before the runs"))
     machine = parser.add_argument_group("the machine")
     _add_workers(machine)
@@ -72,22 +77,58 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the sweeps; return 1 if any run failed."""
+    _refuse_unused_tuning(arguments)
     is_in_workers = not (arguments.dry_run or arguments.in_process)
     if is_in_workers and arguments.device in ("auto", "cpu"):
         fork_server.try_to_start()  # it imports torch while this process prepares the sweep
+    if arguments.tune:
+        from bench.cli.tuning import execute_tuned
+
+        return execute_tuned(arguments)
     from bench.cli.execute import execute
 
     return execute(arguments)
 
 
-def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
-    """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed."""
+def _refuse_unused_tuning(arguments: Namespace) -> None:
+    """Raise SpecError if an option of a tuning is given without ``--tune``."""
+    if not arguments.tune and (given := tuning_words(arguments)):
+        raise SpecError(f"{given[0]} needs --tune")
+
+
+def tuning_words(arguments: Namespace) -> list[str]:
+    """The words of the options of a tuning that are not at their defaults."""
+    spaces = ",".join(f"{n}[{','.join(map(str, r))}]" for n, r in (arguments.space or {}).items())
+    words = []
+    for name, value, default in (
+        ("tune-trials", arguments.tune_trials, TuningOptions.trials),
+        ("tune-seeds", arguments.tune_seeds, TuningOptions.seeds),
+        ("tune-over", arguments.tune_over, ",".join(TuningOptions.over)),
+        ("tune-for", arguments.tune_for, TuningOptions.metric),
+        ("space", spaces, ""),
+    ):
+        words += [f"--{name}", str(value)] if value != default else []
+    return words
+
+
+def make_spec(
+    arguments: Namespace,
+    dataset: str | None = None,
+    *,
+    expressions: Sequence[OptimizerExpression] = (),
+    seeds: tuple[int, ...] = (),
+    name: str | None = None,
+) -> SweepSpec:
+    """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed.
+
+    `expressions`, `seeds` and `name` replace what the arguments say.
+    """
     from bench.sweeps.specify import build_spec
 
     dataset = dataset or arguments.dataset[0]
     return build_spec(
-        expressions=_expressions(arguments),
-        seeds=arguments.seed_list or tuple(range(arguments.seeds)),
+        expressions=expressions or given_expressions(arguments),
+        seeds=seeds or arguments.seed_list or tuple(range(arguments.seeds)),
         dataset=dataset,
         network=arguments.network,
         batch_size=arguments.batch_size,
@@ -96,7 +137,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
         eval_every=arguments.eval_every,
         resample_train=arguments.resample_train,
         budget=arguments.budget,
-        name=_name_on(dataset, arguments),
+        name=name or _name_on(dataset, arguments),
         declaration=Declaration(
             alpha=arguments.alpha,
             margin=arguments.margin,
@@ -109,7 +150,8 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
     )
 
 
-def _expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
+def given_expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
+    """The optimizers that the arguments name."""
     if arguments.preset is not None:
         return parse_optimizers(",".join(PRESETS[arguments.preset]))
     return arguments.optimizers  # type: ignore[no-any-return]
@@ -221,6 +263,50 @@ def _add_resampling(group: _ActionsContainer) -> None:
         help="draw the training set of each seed anew from the training images, the same for all "
         "optimizers: bootstrap (as many, with replacement) or subsample=0.9 (a share, without); "
         "the tests then cover other draws from these images too (default: none, all images)",
+    )
+
+
+def _add_tuning(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--tune",
+        action="store_true",
+        help="also tune every optimizer with the same number of trials, on a sixth of the training "
+        "images that is held out, and compare the tuned optimizers in a second sweep, NAME-tuned",
+    )
+    group.add_argument(
+        "--tune-trials",
+        type=up_to(MAX_TRIALS),
+        default=TuningOptions.trials,
+        metavar="N",
+        help=f"settings that are tried for each optimizer (default {TuningOptions.trials})",
+    )
+    group.add_argument(
+        "--tune-seeds",
+        type=up_to(MAX_TRIALS),
+        default=TuningOptions.seeds,
+        metavar="N",
+        help=f"seeds of each trial, which are not used to evaluate (default {TuningOptions.seeds})",
+    )
+    group.add_argument(
+        "--tune-over",
+        default=",".join(TuningOptions.over),
+        metavar="LIST",
+        help="hyperparameters to tune (default: lr, the learning rate); several, such as "
+        "lr,momentum: by a scrambled Halton sequence instead of a grid",
+    )
+    group.add_argument(
+        "--tune-for",
+        choices=METRICS,
+        default=TuningOptions.metric,
+        help="what the setting is selected by: mean accuracy (default) or loss on the held-out "
+        "images",
+    )
+    group.add_argument(
+        "--space",
+        type=checked(parse_spaces),
+        metavar="SPACE",
+        help="ranges that replace the default ones (a hundredth to a hundred times the default "
+        "learning rate), such as 'adam[lr=1e-4..1e-1],sgd[lr=0.01..1,momentum=0.5..0.99]'",
     )
 
 

@@ -33,7 +33,15 @@ from bench.datasets.content import ARRAYS, MANIFEST, PINNED, hash_dataset, hash_
 from bench.datasets.custom import call_function, read_npz
 from bench.datasets.downloads import fetch
 from bench.datasets.mnist import read_mnist
-from bench.datasets.names import DATA_DIR_VARIABLE, KEYS, N_TRAIN, is_npz, resolve_dataset
+from bench.datasets.names import (
+    DATA_DIR_VARIABLE,
+    KEYS,
+    N_TRAIN,
+    base_name,
+    is_npz,
+    resolve_dataset,
+)
+from bench.datasets.validation import hold_out, n_held_out
 from bench.errors import DataError, SpecError
 from bench.spec.plugins import is_external
 
@@ -66,6 +74,9 @@ def n_train_images(name: str, data_dir: Path | None = None) -> int:
     A user-defined dataset is read, and not put into the cache. Raises the errors of
     :func:`prepare`.
     """
+    if (base := base_name(name)) is not None:
+        n_images = n_train_images(base, data_dir)
+        return n_images - n_held_out(n_images)
     if name in N_TRAIN:
         return N_TRAIN[name]
     name = resolve_dataset(name)
@@ -112,7 +123,7 @@ def prepare_verified(
     """
     name = resolve_dataset(name)
     cache, source = data_dir or default_data_dir(), _source(name, quiet=quiet)
-    if is_external(name) and not is_npz(name):
+    if is_external(name) and not is_npz(name) and base_name(name) is None:
         _refuse_other_arrays(name, source)
     try:
         return _prepare_in(cache, source)
@@ -181,6 +192,8 @@ class _Source:
 
 
 def _source(name: str, *, quiet: bool) -> _Source:
+    if (base := base_name(name)) is not None:
+        return _held_out(name, _source(base, quiet=quiet))
     if is_npz(name):
         return _Source(stem=f"npz-{name.rpartition('@')[2]}", read=lambda _: read_npz(name))
     if is_external(name):
@@ -192,6 +205,15 @@ def _source(name: str, *, quiet: bool) -> _Source:
     own = {"mnist": read_mnist, "digits": lambda _: _read_digits()}
     read = own.get(name, lambda cache: fetch(name, cache, quiet=quiet))
     return _Source(stem=name, read=read, content_hash=PINNED.get(name))
+
+
+def _held_out(name: str, base: _Source) -> _Source:
+    """Return the source of a dataset that holds out training images of another one."""
+    return _Source(
+        stem=f"{base.stem}-validation",
+        read=lambda cache: hold_out(load(_prepare_in(cache, base).directory), f"dataset {name!r}"),
+        content_hash=PINNED.get(name),
+    )
 
 
 def _refuse_other_arrays(name: str, source: _Source) -> None:

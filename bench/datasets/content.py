@@ -33,6 +33,7 @@ ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 #: may hold anything. Their caches are compared with the hash in their manifest.
 PINNED: Mapping[str, str] = {
     "mnist": "16a12e942d770f2628adffd14c834f3556b66a57e48c97b9465f92092e09d8db",
+    "mnist/validation": "0e11dc1c43987ab1d83942739cd220c73c8feea9a7e612190d9c35d57d8bb06e",
     "digits": "1603f5f70bf771080e3b1c3809ad295bb9a2601c1a5c99b4203ca265d43b1c7f",
 }
 

@@ -19,6 +19,9 @@ DATA_DIR_VARIABLE = "OPTIMIZER_BENCH_DATA"
 #: Names of the arrays of a dataset in user files and functions.
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
+#: Ending of the dataset whose test images are held out of the training images of another one.
+VALIDATION = "/validation"
+
 _NPZ = re.compile(r"(?P<path>.*\.npz)(?:@(?P<hash>[^/\\]*))?", re.DOTALL | re.IGNORECASE)
 _HASH = re.compile("[0-9a-f]{12}")
 
@@ -59,9 +62,12 @@ def resolve_dataset(text: str) -> str:
     """Return the stored name of a dataset, which :func:`prepare` accepts.
 
     `text` is one of :data:`NAMES`, the path of an .npz file, or ``module:function``. The last two
-    get a hash, or keep the one that they have. Raise SpecError if there is no such dataset, or its
+    get a hash, or keep the one that they have. ``/validation`` behind a dataset is
+    :mod:`bench.datasets.validation`. Raise SpecError if there is no such dataset, or its
     hash has changed.
     """
+    if (base := base_name(text)) is not None:
+        return f"{resolve_dataset(base)}{VALIDATION}"
     if text in N_TRAIN:
         return text
     if is_npz(text):
@@ -72,6 +78,15 @@ def resolve_dataset(text: str) -> str:
         f"unknown dataset {text[:120]!r}: {suggestion(text, NAMES)} (a user-defined dataset is the "
         "path of an .npz file, or module:function)"
     )
+
+
+def base_name(name: str) -> str | None:
+    """Return the dataset that another one holds images out of; None if it is no such dataset.
+
+    >>> base_name("mnist/validation"), base_name("mnist")
+    ('mnist', None)
+    """
+    return name.removesuffix(VALIDATION) if name.endswith(VALIDATION) else None
 
 
 def resolve_datasets(text: str) -> tuple[str, ...]:
@@ -95,6 +110,8 @@ def short_name(name: str) -> str:
     >>> short_name("mypkg.data:load@1a2b3c4d5e6f")
     'load-1a2b3c4d5e6f'
     """
+    if (base := base_name(name)) is not None:
+        return f"{short_name(base)}-validation"
     what, _, digest = name.rpartition("@") if "@" in name else (name, "", "")
     if name in N_TRAIN:
         return name

@@ -135,7 +135,7 @@ def test_all_of_them_are_done_again_from_their_spec_file(
     names = {directory.name for directory in stored(swept)}
     (file,) = (f for f in (swept / "results").glob("*/sweep.yaml") if f.parent.name not in names)
     capsys.readouterr()
-    assert main(["sweep", "--config", str(file), *places(swept), "--dry-run"]) == 0
+    assert main(["sweep", "--config", str(file), *places(swept), "--dry-run", "--verbose"]) == 0
     states = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "seed " in line]
     assert states == ["done"] * 8
 

@@ -37,7 +37,7 @@ HIDDEN = "hidden must be 1 to 10 whole numbers from 1 to 10000 with x between th
     [
         ("", "a network is written name, name[hidden=128x64] or module:object, got ''"),
         ("lenet5", "unknown network 'lenet5': did you mean lenet?"),
-        ("cnn", "unknown network 'cnn': choose from mlp, logistic, lenet, module:object"),
+        ("cnn", "unknown network 'cnn': choose from mlp, logistic, lenet or write your own as"),
         ("lenet[hidden=3]", "network 'lenet[hidden=3]': lenet takes no options"),
         ("mlp[hiden=3]", "mlp has no option 'hiden': did you mean hidden?"),
         ("mlp[256]", "the only option of mlp is written hidden=256 or hidden=128x64"),

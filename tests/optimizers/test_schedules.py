@@ -354,6 +354,7 @@ def test_a_sweep_with_schedules_is_stored_and_resumed(
     assert pd.isna(schedules["sgd"])
     assert schedules["sgd[schedule=cosine(warmup=5)]"] == "cosine(end_factor=0.0,warmup=5)"
     command = ["sweep", "--seeds", "2", "--iterations", "40", "--eval-every", "20", "--dry-run"]
+    command.append("--verbose")
     named = [*DIGITS, "--name", "s", "--results", str(swept.parent), "--optimizers", OPTIMIZERS]
     assert main([*command, *named]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -184,6 +184,7 @@ CLOSE = (
 )
 
 
+@pytest.mark.parametrize("opened", ["troubled"], indirect=True)
 @pytest.mark.parametrize("width", [1400, 400])
 def test_a_pair_is_shown_in_the_window_and_gives_the_focus_back(opened: Opened, width: int) -> None:
     page = opened.page

@@ -380,7 +380,7 @@ def variant(name: str, lr: str, **changes: object) -> Variant:
 TUTORIAL = (variant("sgd", "0.1"), variant("adam", "0.001"))
 
 
-GIVEN = ", at the given hyperparameters (this program tunes none), "
+GIVEN = ", at the given hyperparameters, "
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def test_many_runs_need_no_more_than_few(arrays: Path, tmp_path: Path, n_workers
         if number in (EARLY, LATE)
     }
     early, late = needs[EARLY], needs[LATE]
-    assert len(early.descriptors) == len(late.descriptors) == 1 + n_workers
+    # other tests of this process may have left processes, such as the server of workers
+    assert len(early.descriptors) == len(late.descriptors) >= 1 + n_workers
     for before, after in zip(early.descriptors, late.descriptors, strict=True):
         assert after <= before + 3, "a worker has a few files open while it writes a row"
     for before, after in zip(early.megabytes, late.megabytes, strict=True):

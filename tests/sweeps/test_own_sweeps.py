@@ -278,9 +278,6 @@ def test_variants_with_batch_sizes_of_their_own(call_command: CommandCall) -> No
     }
     analysed = call_command("analyze", "results/x", "--json", "-")
     assert json.loads(analysed.out)["time_to_target"]["unit"] == "images"
-    page = (call_command.directory / "reports" / "x.html").read_text()
-    assert "Images to 95" in page
-    assert "Updates to 95" not in page
     checked = call_command("report", "results/x", "--check", "reports/x.html")
     assert checked.code == 0, checked.err
     (call_command.directory / "results" / "x" / "spec.json").unlink()

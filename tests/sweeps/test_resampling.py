@@ -30,7 +30,7 @@ def test_a_subsample_has_fewer_images_in_an_epoch() -> None:
     spec = bench.specify(resample_train="subsample=0.5", epochs=2)
     assert (spec.workload.iterations, spec.name) == (
         600,
-        "mnist-iterations600-resample-trainsubsample-0.5",
+        "mnist-iterations600-resample-tr-8ca18b26",
     )
     assert SweepSpec.from_json(spec.to_json()) == spec
 

@@ -21,6 +21,9 @@ _REASONS: dict[Obstacle, str] = {
     "order of the data": "runs of the same seed differ in the order of the data",
 }
 
+#: Part of the warning that an optimizer has other settings, which is the purpose of a tuning.
+SETTINGS_DIFFER = "the class or the hyperparameters differ"
+
 
 def change_cautions(found: SweepChange, *, is_copy: bool) -> tuple[str, ...]:
     """Return all warnings about `found`, which has none yet, the most important first.
@@ -64,7 +67,7 @@ def _other_hyperparameters(found: SweepChange) -> Iterator[str]:
     if names:
         verb = "is not the same optimizer" if len(names) == 1 else "are not the same optimizers"
         yield (
-            f"{_listed(names)} {verb} before and after: the class or the hyperparameters differ, "
+            f"{_listed(names)} {verb} before and after: {SETTINGS_DIFFER}, "
             "and their effect cannot be separated from other effects."
         )
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bench.analysis import to_dict
+from bench.analysis.export import document
 from bench.report.formats.csv import rows_csv
 from bench.report.html.parts import FigureView, Parts, Points
 from bench.report.html.views.readings import Reading, ReadingsView
@@ -39,7 +39,7 @@ def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
             [values.get((t.name, block)) for block in parts.blocks] for t in shown.treatments
         ],
         "readings": [_readings(view) for view in readings],
-        "analysis": to_dict(shown),
+        "analysis": document(shown),
         "csv": rows_csv(analysis),
     }
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # in ASCII: nothing is lost

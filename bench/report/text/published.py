@@ -60,7 +60,7 @@ def settings_words(variants: Sequence[Variant]) -> str:
     is_tutorials = all(rate is not None and lr == repr(rate) for rate, lr in rates)
     if is_tutorials and not any(v.schedule for v in variants):
         return "at the tutorial's learning rates, untuned"
-    return "at the given hyperparameters (this program tunes none)"
+    return "at the given hyperparameters"
 
 
 def published_score(analysis: SweepAnalysis, treatment: str) -> float | None:

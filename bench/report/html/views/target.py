@@ -90,7 +90,7 @@ def target_view(parts: Parts) -> TargetView | None:
         data=found.data,
         finer=_finer(parts, found),
         rows=tuple(_row(parts, t, counted, scale) for t in found.treatments if is_reached),
-        ticks=tuple((at, f"{int(text):,}") for at, text in scale.ticks(6)),
+        ticks=tuple((at, f"{float(text):,g}") for at, text in scale.ticks(6)),
         pairs=_pairs(parts, found, counted) if is_reached else (),
     )
 

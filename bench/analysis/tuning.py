@@ -1,0 +1,122 @@
+"""Select the best setting of each optimizer by the results of its trials.
+
+The expected best result of t trials is the exact mean over all subsets of t settings [1]_.
+
+.. [1] Dodge et al. (2019). Show your work: improved reporting of experimental results. EMNLP.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.results.tuning import SearchRange, Setting, TriedSetting, TunedOptimizer
+from bench.analysis.stats.rounding import FloatArray
+from bench.errors import TrainingError
+from bench.storage.records import DIVERGED, FAILED
+
+#: Results of a trial by what a setting is selected by: column of a row, and whether less is better.
+METRICS: Mapping[str, tuple[str, bool]] = {
+    "accuracy": ("test_accuracy", False),
+    "loss": ("test_loss", True),
+}
+#: A setting is good if its accuracy is at most this much below that of the best one.
+GOOD = 0.01
+
+
+def select_setting(
+    rows: pd.DataFrame,
+    *,
+    optimizer: str,
+    settings: Mapping[str, Setting],
+    ranges: Sequence[SearchRange],
+    default: Setting,
+    ends: Mapping[str, tuple[float, float]],
+    metric: str,
+) -> TunedOptimizer:
+    """Select the setting of one optimizer with the best mean over the tuning seeds.
+
+    Parameters
+    ----------
+    rows
+        The trials, one row each, on the validation images.
+    settings
+        By the name of the trial in `rows`, in the order of the plan. The first of equally good
+        settings is chosen.
+    ends
+        First and last value that is tried of each hyperparameter.
+    metric
+        One of :data:`METRICS`.
+
+    Raises
+    ------
+    TrainingError
+        If every setting has a failed trial.
+    """
+    by_name = dict(tuple(rows.groupby("optimizer")))
+    tried = tuple(_tried(name, s, by_name[name], metric) for name, s in settings.items())
+    able = [t for t in tried if t.score is not None]
+    if not able:
+        raise TrainingError(
+            f"no setting of {optimizer} can be chosen: each has a failed trial; the same command "
+            "repeats failed trials"
+        )
+    sign = -1 if METRICS[metric][1] else 1
+    chosen = max(able, key=lambda t: sign * (t.score or 0.0))
+    accuracies = np.array([t.accuracy or 0.0 for t in tried])
+    return TunedOptimizer(
+        optimizer=optimizer,
+        ranges=tuple(ranges),
+        default=default,
+        chosen=chosen,
+        edge=tuple(name for name, value in chosen.setting if value in ends.get(name, ())),
+        tried=tried,
+        expected_best=tuple(expected_best(accuracies)) if len(able) == len(tried) else (),
+        good_share=float(np.mean(accuracies >= accuracies.max() - GOOD)),
+    )
+
+
+def _tried(name: str, setting: Setting, rows: pd.DataFrame, metric: str) -> TriedSetting:
+    rows = rows.sort_values("seed")
+    column, is_less_better = METRICS[metric]
+    status = rows["status"]
+    n_failed, n_diverged = int((status == FAILED).sum()), int((status == DIVERGED).sum())
+    score: float | None
+    if n_failed:
+        score = None
+    elif n_diverged:
+        score = math.inf if is_less_better else -math.inf
+    else:
+        score = math.fsum(rows[column]) / len(rows)
+    results = zip(rows["test_accuracy"].astype(float), status, strict=True)
+    return TriedSetting(
+        name=name,
+        setting=setting,
+        accuracies=tuple(None if s in (FAILED, DIVERGED) else a for a, s in results),
+        score=score,
+        n_diverged=n_diverged,
+        n_failed=n_failed,
+        seconds=float(rows["train_seconds"].fillna(0).sum()),
+    )
+
+
+def expected_best(scores: FloatArray) -> FloatArray:
+    """Return the expected maximum of t of the T scores, without replacement, for t = 1 to T.
+
+    The i-th smallest score, counted from 0, is the maximum of C(i, t - 1) of the C(T, t) subsets.
+
+    >>> expected_best(np.array([0.5, 1.0])).tolist()
+    [0.75, 1.0]
+    """
+    ascending, n = np.sort(scores).tolist(), len(scores)
+    return np.array(
+        [
+            math.fsum(
+                math.comb(i, t - 1) / math.comb(n, t) * score for i, score in enumerate(ascending)
+            )
+            for t in range(1, n + 1)
+        ]
+    )

@@ -1,0 +1,213 @@
+"""Plot what the trials of a tuning found: sensitivity to a hyperparameter, and value of trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analysis.results.tuning import TunedOptimizer, Tuning
+from bench.report.figures.canvas import (
+    WIDE,
+    Layout,
+    Range,
+    add_axes,
+    add_title,
+    marked,
+    new_figure,
+    round_ticks,
+    row_name,
+    whole_ticks,
+)
+from bench.report.figures.styles import Style, assign_styles
+from bench.report.figures.svg import GRID, INK, figure_style, optimizer_gid
+from bench.report.text.format import ACCURACY
+
+_TOGETHER = 380.0
+_PANEL = 190.0
+#: Accuracies below this share of the best mean are outside the scale.
+_FLOOR = 0.85
+
+
+def sensitivity_figure(
+    tuning: Tuning, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Plot mean validation accuracy over the first tuned hyperparameter, all optimizers at once.
+
+    A ring marks the chosen value, a vertical stroke on the curve the default.
+    """
+    styles = styles or _styles(tuning)
+    with figure_style():
+        figure = new_figure(layout.width, _TOGETHER)
+        add_title(figure, 0, 0, "Validation accuracy, %")
+        axes = add_axes(figure, 64, 44, layout.width - 22, _TOGETHER - 58)
+        _prepare(axes, tuning.optimizers, _shown(tuning.optimizers))
+        axes.set_xlabel(_name(tuning.optimizers[0]), labelpad=6)
+        for tuned in reversed(tuning.optimizers):
+            _draw_mean(axes, tuned, styles[tuned.optimizer])
+    return figure
+
+
+def trials_figure(
+    tuning: Tuning, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Plot every trial of each optimizer in a panel of its own, with the mean of each setting."""
+    styles = styles or _styles(tuning)
+    n_columns = 1 if layout.narrow else 2
+    n_rows = math.ceil(len(tuning.optimizers) / n_columns)
+    with figure_style():
+        figure = new_figure(layout.width, n_rows * _PANEL + 10)
+        shown, width = _shown(tuning.optimizers), layout.width / n_columns
+        for place, tuned in enumerate(tuning.optimizers):
+            row, column = divmod(place, n_columns)
+            left, top = column * width, row * _PANEL
+            add_title(figure, left, top, row_name(tuned.optimizer))
+            axes = add_axes(figure, left + 56, top + 38, left + width - 24, top + _PANEL - 28)
+            _prepare(axes, [tuned], shown)
+            style = styles[tuned.optimizer]
+            _draw_trials(axes, tuned, style)
+            _draw_mean(axes, tuned, style)
+    return figure
+
+
+def trials_worth_figure(
+    tuning: Tuning, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Plot the expected best validation accuracy over the number of trials."""
+    styles = styles or _styles(tuning)
+    known = [tuned for tuned in tuning.optimizers if tuned.expected_best]
+    with figure_style():
+        figure = new_figure(layout.width, _TOGETHER)
+        add_title(figure, 0, 0, "Expected best validation accuracy, %")
+        axes = add_axes(figure, 64, 44, layout.width - 22, _TOGETHER - 58)
+        values = [value for tuned in known for value in tuned.expected_best]
+        _set_accuracies(axes, _visible(values, _FLOOR / 1.4))
+        whole_ticks(axes, max((len(t.expected_best) for t in known), default=1) + 0.5, 12)
+        axes.set_xlim(0.5, None)
+        axes.set_xlabel("settings tried", labelpad=6)
+        for tuned in reversed(known):
+            style = styles[tuned.optimizer]
+            axes.plot(
+                range(1, len(tuned.expected_best) + 1),
+                tuned.expected_best,
+                linewidth=1.8,
+                **marked(style, 6.5),
+                gid=optimizer_gid(style.index, "worth"),
+                zorder=3,
+            )
+    return figure
+
+
+def _styles(tuning: Tuning) -> dict[str, Style]:
+    return assign_styles(tuned.optimizer for tuned in tuning.optimizers)
+
+
+def _name(tuned: TunedOptimizer) -> str:
+    name = tuned.ranges[0].name
+    return "learning rate" if name == "lr" else name
+
+
+def _points(tuned: TunedOptimizer) -> list[tuple[float, float]]:
+    """Return the first hyperparameter and the mean accuracy of each setting, in its order."""
+    pairs = [(t.setting[0][1], t.accuracy) for t in tuned.tried]
+    return sorted((x, y if y is not None else math.nan) for x, y in pairs)
+
+
+def _shown(optimizers: Sequence[TunedOptimizer]) -> Range:
+    means = [y for tuned in optimizers for _, y in _points(tuned) if not math.isnan(y)]
+    return _visible(means, _FLOOR)
+
+
+def _visible(values: Sequence[float], floor: float) -> Range:
+    if not values:
+        return Range(0.0, 1.0)
+    best = max(values)
+    low = max(min(values), best * floor)
+    room = max(0.06 * (best - low), 0.002)
+    return Range(low - room, best + room)
+
+
+def _prepare(axes: Axes, optimizers: Sequence[TunedOptimizer], shown: Range) -> None:
+    ranges = [tuned.ranges[0] for tuned in optimizers]
+    low, high = min(r.low for r in ranges), max(r.high for r in ranges)
+    if all(r.is_log for r in ranges):
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.4, high * 1.4)
+        decades = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+        step = max(1, math.ceil(len(decades) / 6))
+        ticks = [10.0**decade for decade in decades[::step]]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+    else:
+        room = 0.03 * (high - low)
+        axes.set_xlim(low - room, high + room)
+    axes.tick_params(length=0, pad=6)
+    _set_accuracies(axes, shown)
+
+
+def _set_accuracies(axes: Axes, shown: Range) -> None:
+    axes.set_ylim(shown.low, shown.high)
+    places = round_ticks(shown.low, shown.high, 6, ACCURACY.factor)
+    axes.set_yticks(list(places), list(places.values()))
+    axes.tick_params(length=0, pad=8)
+    axes.grid(visible=True, color=GRID)
+
+
+def _draw_mean(axes: Axes, tuned: TunedOptimizer, style: Style) -> None:
+    points = _points(tuned)
+    axes.plot(
+        [x for x, _ in points],
+        [y for _, y in points],
+        linewidth=1.8,
+        **marked(style, 6.0),
+        gid=optimizer_gid(style.index, "sensitivity"),
+        zorder=3,
+    )
+    chosen = tuned.chosen
+    if chosen.accuracy is not None:
+        axes.plot(
+            [chosen.setting[0][1]],
+            [chosen.accuracy],
+            linestyle="none",
+            marker="o",
+            markersize=13,
+            markerfacecolor="none",
+            markeredgecolor=INK,
+            markeredgewidth=1.4,
+            zorder=5,
+        )
+    default = tuned.default[0][1]
+    if (height := _between(points, default)) is not None:
+        axes.plot([default], [height], "|", markersize=15, color=INK, zorder=5)
+
+
+def _between(points: Sequence[tuple[float, float]], x: float) -> float | None:
+    """Return the height of the curve at x; None where it is not known."""
+    for (left, low), (right, high) in pairwise(points):
+        if left <= x <= right and left > 0:
+            share = math.log(x / left) / math.log(right / left)
+            height = low + share * (high - low)
+            return None if math.isnan(height) else height
+    return None
+
+
+def _draw_trials(axes: Axes, tuned: TunedOptimizer, style: Style) -> None:
+    places = [
+        (tried.setting[0][1], accuracy)
+        for tried in tuned.tried
+        for accuracy in tried.accuracies
+        if accuracy is not None
+    ]
+    axes.plot(
+        [x for x, _ in places],
+        [y for _, y in places],
+        linestyle="none",
+        marker=".",
+        markersize=6,
+        color=style.colour,
+        alpha=0.5,
+        zorder=2,
+    )
