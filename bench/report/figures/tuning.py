@@ -19,7 +19,7 @@ from bench.report.figures.canvas import (
     marked,
     new_figure,
     round_ticks,
-    row_name,
+    short_names,
     whole_ticks,
 )
 from bench.report.figures.styles import Style, assign_styles
@@ -58,13 +58,14 @@ def trials_figure(
     styles = styles or _styles(tuning)
     n_columns = 1 if layout.narrow else 2
     n_rows = math.ceil(len(tuning.optimizers) / n_columns)
+    names = short_names(tuned.optimizer for tuned in tuning.optimizers)
     with figure_style():
         figure = new_figure(layout.width, n_rows * _PANEL + 10)
         shown, width = _shown(tuning.optimizers), layout.width / n_columns
         for place, tuned in enumerate(tuning.optimizers):
             row, column = divmod(place, n_columns)
             left, top = column * width, row * _PANEL
-            add_title(figure, left, top, row_name(tuned.optimizer))
+            add_title(figure, left, top, names[tuned.optimizer])
             axes = add_axes(figure, left + 56, top + 38, left + width - 24, top + _PANEL - 28)
             _prepare(axes, [tuned], shown)
             style = styles[tuned.optimizer]
