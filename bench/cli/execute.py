@@ -97,7 +97,8 @@ def _execution(arguments: Namespace) -> ExecutionOptions:
 
 def run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
     """Train the missing runs of a sweep, write its report, and print the conclusion."""
-    if not arguments.no_report:
+    refuse_foreign(Store(arguments.results / spec.name).options_file)
+    if not arguments.no_report:  # this makes the directory of reports
         require_output(arguments.reports / f"{spec.name}.html", "the report")
     stored = train(spec, arguments)
     assert stored.store is not None

@@ -75,7 +75,7 @@ def test_the_page_shows_settings_gain_and_value(tuned: Path) -> None:
         'href="x-tuned.html"',
         "lr 1e-05 to 0.1",
         "What tuning gained",
-        "--name x --dataset digits --optimizers sgd,adam --iterations 40 --eval-every 40 --device "
+        "--name x --optimizers sgd,adam --dataset digits --iterations 40 --eval-every 40 --device "
         "cpu --tune --tune-trials 3 --tune-seeds 2</code>",
         "Expected best validation accuracy",
     ):

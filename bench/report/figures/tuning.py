@@ -62,6 +62,7 @@ def trials_figure(
     with figure_style():
         figure = new_figure(layout.width, n_rows * _PANEL + 10)
         shown, width = _shown(tuning.optimizers), layout.width / n_columns
+        names = short_names(tuned.optimizer for tuned in tuning.optimizers)
         for place, tuned in enumerate(tuning.optimizers):
             row, column = divmod(place, n_columns)
             left, top = column * width, row * _PANEL
