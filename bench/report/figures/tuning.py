@@ -58,7 +58,6 @@ def trials_figure(
     styles = styles or _styles(tuning)
     n_columns = 1 if layout.narrow else 2
     n_rows = math.ceil(len(tuning.optimizers) / n_columns)
-    names = short_names(tuned.optimizer for tuned in tuning.optimizers)
     with figure_style():
         figure = new_figure(layout.width, n_rows * _PANEL + 10)
         shown, width = _shown(tuning.optimizers), layout.width / n_columns
