@@ -437,4 +437,4 @@ class TestAnalyse:
 
 @pytest.mark.usefixtures("undrawn")
 def test_typed_code_runs(tmp_path: Path) -> None:
-    assert [t.n for t in _typed_api.compare(tmp_path).treatments] == [2, 2]
+    assert [t.n for t in _typed_api.compare(tmp_path).treatments] == [2, 2, 2]
