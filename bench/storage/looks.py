@@ -14,13 +14,13 @@ family of tests of the compared `optimizers`, and for that of fewer of them. Wit
 the test of the same pair would have been stricter. Looks of earlier versions lack both lists, which
 are added when these looks are shown again.
 
-Showing the same runs again is the same look. So is showing fewer seeds of a look without missing
-runs, with optimizers that this look compared: all of these runs were seen, and later looks have the
-level that they would have had. The verdicts on such a part are chosen after the results were seen,
-so they are neither recorded nor stand. The same seeds with fewer missing runs are a new look.
-Other optimizers with the same seeds are not a new look, but their differences replace those of the
-optimizers before, unless they are some of these. The choice of optimizers must not depend on
-verdicts either, but the file cannot show why an optimizer was added.
+Showing the same runs again is the same look. So is showing a part of it: fewer of its optimizers
+with the same seeds, or fewer seeds of a look without missing runs with optimizers that it compared.
+All of these runs were seen, and later looks have the level that they would have had. The part is
+chosen after the results were seen, so its verdicts are neither recorded nor stand. The same seeds
+with fewer missing runs are a new look. Other optimizers with the same seeds are not a new look, but
+their differences replace those of the optimizers before. The choice of optimizers must not depend
+on verdicts either, but the file cannot show why an optimizer was added.
 """
 
 from __future__ import annotations
@@ -67,11 +67,18 @@ class TakenLook:
         return tuple(pair for pair in self.rejected if set(pair) <= set(optimizers))
 
     def has_part(self, other: TakenLook) -> bool:
-        """Return whether this look showed every run of `other`, and more seeds."""
-        if self.missing or self.optimizers is None or other.optimizers is None:
+        """Return whether this look showed every run of `other`, and more seeds or optimizers."""
+        if self.optimizers is None or other.optimizers is None:
             return False
-        is_within = set(other.optimizers) <= set(self.optimizers)
-        return is_within and set(other.seeds) < set(self.seeds)
+        if self.missing and not self.has_runs_of(other):
+            return False
+        seeds, optimizers = set(other.seeds), set(other.optimizers)
+        is_within = seeds <= set(self.seeds) and optimizers <= set(self.optimizers)
+        return is_within and (seeds, optimizers) != (set(self.seeds), set(self.optimizers))
+
+    def has_runs_of(self, other: TakenLook) -> bool:
+        """Return whether both looks have the same seeds, with as many missing runs."""
+        return (self.seeds, self.missing) == (other.seeds, other.missing)
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class Ledger:
         """
         looks = self.read()
         for number, look in enumerate(looks, start=1):
-            if (look.seeds, look.missing) == (now.seeds, now.missing):
+            if look.has_runs_of(now) and not look.has_part(now):
                 return looks[:number]
         for number, look in enumerate(looks, start=1):
             if look.has_part(now):
@@ -128,16 +135,16 @@ class Ledger:
         None if it is a look of its own.
         """
         stored = self.read()
-        if len(looks) > len(stored) or stored[len(looks) - 1].seeds == looks[-1].seeds:
+        if len(looks) > len(stored):
             return None
-        return stored[len(looks) - 1]
+        whole = stored[len(looks) - 1]
+        return whole if whole.has_part(looks[-1]) else None
 
     def record(self, looks: Sequence[TakenLook]) -> None:
         """Write the result of :meth:`with_look` if it has a new look, or rejected other pairs.
 
-        A part of a look is not written. The differences of a look that is shown again with fewer
-        optimizers stay as they are. With any other optimizers, they are replaced. Raise StoreError
-        if the file cannot be written.
+        A part of a look is not written. The differences of a look that is shown again with other
+        optimizers are replaced. Raise StoreError if the file cannot be written.
         """
         stored = self.read()
         number, now = len(looks), looks[-1]
@@ -145,9 +152,8 @@ class Ledger:
             return
         if number <= len(stored):
             before = stored[number - 1]
-            is_part = set(now.optimizers or ()) < set(before.optimizers or ())
             shown = replace(before, rejected=now.rejected, optimizers=now.optimizers)
-            if now.rejected is None or is_part or shown == before:
+            if now.rejected is None or shown == before:
                 return
             looks = (*stored[: number - 1], shown, *stored[number:])
         entries = [_entry(look) for look in looks]

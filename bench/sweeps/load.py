@@ -110,7 +110,7 @@ class StoredSweep:
 
     @cached_property
     def whole_look(self) -> TakenLook | None:
-        """The look that showed all of these runs and more seeds; None for a look of its own."""
+        """The look that showed all of these runs and more; None for a look of its own."""
         return Ledger(self.store.looks_file).whole_of(self._taken) if self.store else None
 
     @property
@@ -275,9 +275,9 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
         )
     if (whole := stored.whole_look) is not None:
         notes.append(
-            f"These are {len(stored.spec.seeds)} of the {len(whole.seeds)} seeds of a look that "
-            "was shown before. They are no new look, and their verdicts are exploratory: the "
-            "declared level bounds the error of the recorded looks only."
+            f"These are {_share(stored.spec, whole)} of a look that was shown before. They are no "
+            "new look, and their verdicts are exploratory: the declared level bounds the error of "
+            "the recorded looks only."
         )
     if stored.n_other:
         notes.append(
@@ -287,6 +287,15 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
     if stored.execution.mix_devices:
         notes.append(_on_mixed_devices(stored.rows))
     return tuple(notes)
+
+
+def _share(spec: SweepSpec, whole: TakenLook) -> str:
+    """``2 of the 8 optimizers and 5 of the 20 seeds``, without the number that is not smaller."""
+    sizes = (
+        ("optimizers", len(spec.optimizers), len(whole.optimizers or ())),
+        ("seeds", len(spec.seeds), len(whole.seeds)),
+    )
+    return " and ".join(f"{n} of the {of} {noun}" for noun, n, of in sizes if n < of)
 
 
 def _on_mixed_devices(rows: pa.Table) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import Comparison, compare, describe_runs, to_json
+from bench.analysis import Comparison, compare, describe_runs, look_levels, to_json
 from bench.cli import main
 from bench.report import render, verdict
 from bench.report.formats.latex import latex_table
@@ -129,7 +131,7 @@ A, B = [0.972, 0.973, 0.974, 0.972, 0.973, 0.974], [0.958, 0.959, 0.958, 0.959, 
 NONE: list[float | None] = [None] * 6
 
 
-def accuracies(columns: dict[str, Any]) -> Comparison:
+def accuracies(columns: dict[str, Any], **options: Any) -> Comparison:
     rows = [
         {
             "optimizer": name,
@@ -140,7 +142,7 @@ def accuracies(columns: dict[str, Any]) -> Comparison:
         for name, values in columns.items()
         for seed, x in (values.items() if isinstance(values, dict) else enumerate(values))
     ]
-    return compare(pd.DataFrame(rows))
+    return compare(pd.DataFrame(rows), **options)
 
 
 def test_an_optimizer_without_a_run_takes_no_share_of_the_level() -> None:
@@ -163,6 +165,81 @@ def test_pairs_without_common_seeds_are_no_tests(missing: Any) -> None:
     assert comparison.pairs[0].verdict in ("better", "not testable")
     assert sum(pair.verdict == "better" for pair in comparison.pairs) == 1
     assert "too few" not in said(comparison)
+
+
+AT_7 = np.array([0.962, 0.963, 0.964, 0.962, 0.963, 0.964, 0.965])
+BESIDE = AT_7 + 1e-4 * np.array([1, -1, 1, -1, 1, -1, -1])
+#: Values of a that beat b on seeds 0-7, b that beat c on 8-15, and c that beat a on 16-23.
+CYCLE = {
+    name: {seed: 0.9 if seed // 8 == i else 0.8 for seed in range(24) if seed // 8 != (i + 1) % 3}
+    for i, name in enumerate("abc")
+}
+LEADS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a diverged run of unpaired ones": (
+        {"a": A, "b": B, "bad": [math.inf, *B[1:]]},
+        {"test": "welch"},
+        "a leads: it beats b by 1.5 points. bad could not be tested.",
+    ),
+    "other seeds, with the best mean": (
+        {"a": A, "b": B, "bad": dict(enumerate([0.99] * 6, 50))},
+        {},
+        "a leads: it beats b by 1.5 points. bad could not be tested.",
+    ),
+    "nothing significant": (
+        {"a": A, "b": [x - 0.001 * (i > 1) for i, x in enumerate(A)], "bad": {0: 0.9}},
+        {"margin": 0.0001},
+        "6 seeds cannot separate a and b, which does not show that they perform alike. bad could "
+        "not be tested.",
+    ),
+    "a cycle and one seed": (
+        {**CYCLE, "z": {0: 0.99}},
+        {},
+        "Each tested optimizer is worse than another one on the seeds of the two. z could not be "
+        "tested.",
+    ),
+    "a cycle and too few seeds to differ": (
+        {**CYCLE, "z": dict.fromkeys(range(6), 0.95)},
+        {},
+        "24 seeds cannot separate z from the rest, and each of the rest is worse than another one "
+        "on the seeds of the two.",
+    ),
+    "identical and equivalent": (
+        {"a": AT_7, "b": AT_7, "c": BESIDE},
+        {"margin": 0.01},
+        "All 3 optimizers are equivalent within ±1 points or identical.",
+    ),
+    "identical and equivalent beside one without a test": (
+        {"a": AT_7, "b": AT_7, "c": BESIDE, "d": {0: 0}},
+        {"margin": 0.01},
+        "a, b and c are equivalent within ±1 points or identical. d could not be tested.",
+    ),
+    "the best mean is over other seeds": (
+        {"a": A, "b": {**dict(enumerate(B)), **dict(enumerate([0.99] * 6, 50))}},
+        {},
+        "a leads: it beats b by 1.5 points over their common seeds.",
+    ),
+    "an earlier look stands against the present sign": (
+        {"a": AT_7, "b": AT_7 + 1e-3 * (np.arange(7) > 2)},
+        {"looks": 2},
+        "a leads: it beats b since look 1, not at this look. Over 7 seeds, b has the highest mean",
+    ),
+    "an earlier look stands for one of two": (
+        {"a": AT_7, "b": AT_7 + 1e-3 * np.array([1, -1, 1, -1, 1, 1, 1]), "c": AT_7 - 0.1},
+        {"looks": 2, "alpha": 0.2},
+        "a leads: it beats the rest by 10.0 points, in 1 of 2 pairs since look 1, not at this "
+        "look.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEADS)
+def test_only_tested_optimizers_lead_and_only_by_differences_of_this_look(case: str) -> None:
+    columns, options, expected = LEADS[case]
+    if "looks" in options:
+        first, now = look_levels([(4, None), (8, None)], options.get("alpha", 0.05), 2)
+        looks = (replace(first, rejected=(("a", "b"),)), now)
+        options = {**options, "looks": looks, "planned_looks": 2}
+    assert said(accuracies(columns, **options)).startswith(expected)
 
 
 def test_too_few_seeds_are_counted_over_the_tested_pairs() -> None:

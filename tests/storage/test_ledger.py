@@ -92,6 +92,30 @@ def test_a_part_of_what_was_seen_is_no_new_look(
     assert (book.whole_of(found) == whole) == is_part
 
 
+@pytest.mark.parametrize(
+    ("missing", "now", "missing_now", "n_looks", "is_part"),
+    [
+        (0, "adam,sgd", 0, 2, True),
+        (3, "adam,sgd", 3, 2, True),
+        (3, "adam,sgd", 0, 3, False),
+        (0, "adam,rmsprop,sgd", 0, 2, False),
+        (0, "adam,nadam", 0, 2, False),
+    ],
+)
+def test_fewer_optimizers_at_the_same_seeds_are_a_part(
+    book: Ledger, missing: int, now: str, missing_now: int, n_looks: int, is_part: bool
+) -> None:
+    names = ("adam", "rmsprop", "sgd")
+    whole = replace(look(range(6), missing=missing), optimizers=names, rejected=FOUND)
+    book.record((look(range(3)), whole))
+    some = replace(look(range(6), LATER, missing_now), optimizers=tuple(now.split(",")))
+    found = book.with_look(some)
+    assert (len(found), book.whole_of(found) == whole) == (n_looks, is_part)
+    book.record((*found[:-1], replace(found[-1], rejected=())) if is_part else found)
+    assert book.read()[1] == whole
+    assert len(book.read()) == n_looks
+
+
 def test_a_look_before_the_whole_was_seen_counts(book: Ledger) -> None:
     names = ("adam", "sgd")
     book.record((replace(look(range(3)), optimizers=names),))

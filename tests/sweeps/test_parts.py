@@ -51,8 +51,19 @@ def test_fewer_seeds_of_an_unfinished_sweep_correct_its_declaration() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("n_seeds", "part", "share"),
+    [
+        (5, "example-sgd-adam-seeds0-4", "2 of the 8 optimizers and 5 of the 20 seeds"),
+        (20, "example-sgd-adam", "2 of the 8 optimizers"),
+    ],
+)
 def test_a_quick_look_at_a_part_leaves_the_whole_alone(
-    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+    call_command: CommandCall,
+    monkeypatch: pytest.MonkeyPatch,
+    n_seeds: int,
+    part: str,
+    share: str,
 ) -> None:
     """The rows are of another machine; only what they are compared with is replaced."""
     sweep = copy_example(call_command.directory)
@@ -60,12 +71,12 @@ def test_a_quick_look_at_a_part_leaves_the_whole_alone(
     monkeypatch.setattr("bench.sweeps.resume.check_uniform", lambda *_arguments, **_options: None)
     before = {file: (sweep / file).read_bytes() for file in ("spec.json", "looks.json")}
     words = ["sweep", "--name", "example", "--optimizers", "sgd,adam", "--device", row["device"]]
-    finished = call_command(*words, "--seed-list", format_seeds(WHOLE.seeds[:5]))
+    finished = call_command(*words, "--seed-list", format_seeds(WHOLE.seeds[:n_seeds]))
     assert finished.code == 0, finished.err
-    assert "report:    reports/example-sgd-adam-seeds0-4.html\n" in finished.out
+    assert f"report:    reports/{part}.html\n" in finished.out
     assert "--name example " in finished.out.splitlines()[-1]
-    assert "These are 5 of the 20 seeds of a look that was shown before." in finished.out
-    assert [f.name for f in Path("reports").iterdir()] == ["example-sgd-adam-seeds0-4.html"]
+    assert f"These are {share} of a look that was shown before." in finished.out
+    assert [f.name for f in Path("reports").iterdir()] == [f"{part}.html"]
     assert {file: (sweep / file).read_bytes() for file in before} == before
 
 
