@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.errors import SpecError, kind_and_line, suggestion
-from bench.spec.sources import content_hash, is_importable, pickled
+from bench.spec.sources import content_hash, have_common_code, is_importable, pickled
 
 _NAME = re.compile(
     r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<object>[A-Za-z_][\w.]*)(?:@(?P<hash>[0-9a-f]{12}))?"
@@ -96,8 +96,19 @@ def name_of(value: object, what: str, *, is_sent: bool = True) -> str:
         ) from error
     name = registered(found, value)
     if sent is not None:
-        _pickles.setdefault(name, sent)
+        first = _pickles.setdefault(name, sent)
+        if have_common_code(_objects[name], value) and _are_different(first, sent):
+            raise SpecError(
+                f"{what} {plain!r} is given as two objects that differ in what their hash "
+                f"{name[-12:]} does not cover: give them different code or different names"
+            )
     return name
+
+
+def _are_different(one: bytes, other: bytes) -> bool:
+    """Compare two pickles without the random identifiers of cloudpickle's classes."""
+    first, second = (re.sub(rb"\x8c\x20[0-9a-f]{32}", b"", pickle) for pickle in (one, other))
+    return first != second
 
 
 def registered(name: str, value: object) -> str:

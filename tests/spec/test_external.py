@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import linecache
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +138,118 @@ def test_the_name_of_an_object_of_a_notebook_changes_with_what_it_does(
     changed = CELL.replace(before, after)
     found = name_of(run_cell(changed, "Other" if "Other" in changed else "Mine"), "optimizer")
     assert (found != name) == is_other
+
+
+#: Definitions of `mine` with a value that its own source does not contain.
+HIDDEN = {
+    "an attribute of a function": "def mine(p): mine.k\nmine.k = VALUE",
+    "an attribute of a list": (
+        "class L(list): pass\nitems = L([1])\nitems.k = VALUE\ndef mine(p): items"
+    ),
+    "an attribute of a mapping": (
+        "class L(dict): pass\nitems = L(a=1)\nitems.k = VALUE\ndef mine(p): items"
+    ),
+    "an attribute of a number": (
+        "class F(float): pass\nrate = F(1)\nrate.k = VALUE\ndef mine(p): rate"
+    ),
+    "a slot": (
+        "class S:\n    __slots__ = ('k',)\nslots = S()\nslots.k = VALUE\ndef mine(p): slots"
+    ),
+    "a default of a mapping": (
+        "from collections import defaultdict\n"
+        "items = defaultdict(lambda: VALUE)\ndef mine(p): items"
+    ),
+    "the nesting of lists": "items = [[1], [2]] if VALUE == 1 else [[1, [2]]]\ndef mine(p): items",
+    "which of two lists": "a, b = [1], [2]\nitems = [a, b, (a, b)[VALUE - 1]]\ndef mine(p): items",
+    "a function in a set": "def f(): pass\nf.k = VALUE\nitems = {f, 'a', 'b'}\ndef mine(p): items",
+    "a set in a lambda": "mine = lambda p: p in {'a', 'b', 'c', VALUE}",
+    "an argument of a partial": (
+        "from functools import partial\ndef f(x): pass\nf2 = partial(f, VALUE)\ndef mine(p): f2"
+    ),
+    "an argument of a partial method": (
+        "from functools import partialmethod\ndef f(self, x): pass\n"
+        "class mine:\n    f = partialmethod(f, x=VALUE)"
+    ),
+    "what a decorator of another module binds": (
+        "from own_decorator import times\nk = VALUE\n@times(k)\ndef mine(p): pass"
+    ),
+    "a decorator of a method": (
+        "from own_decorator import times\nk = VALUE\n"
+        "class mine:\n    @times(k)\n    def step(self): pass"
+    ),
+    "an attribute of a wrapper": (
+        "from torch import no_grad\n@no_grad()\ndef mine(p): pass\nmine.k = VALUE"
+    ),
+}
+DECORATOR = """
+import functools
+def times(k):
+    def decorate(f):
+        @functools.wraps(f)
+        def wrapper(*given):
+            return k * f(*given)
+        return wrapper
+    return decorate
+"""
+PRINT_NAMES = """
+import sys
+from test_external import HIDDEN, run_cell
+from bench.spec.plugins import name_of
+for source in HIDDEN.values():
+    print(name_of(run_cell("\\n" + source.replace("VALUE", "1"), "mine"), "optimizer"))
+"""
+
+
+@pytest.fixture
+def decorator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "own_decorator.py").write_text(DECORATOR)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_the_name_covers_values_outside_the_source_and_is_that_of_another_process(
+    decorator: Path,
+) -> None:
+    names = [
+        [
+            name_of(run_cell(source.replace("VALUE", value), "mine"), "optimizer")
+            for source in HIDDEN.values()
+        ]
+        for value in ("1", "2")
+    ]
+    same = [label for label, one, two in zip(HIDDEN, *names, strict=True) if one == two]
+    assert not same
+    finished = subprocess.run(
+        [sys.executable, "-c", PRINT_NAMES],
+        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(
+            [str(decorator), str(Path(__file__).parent), *sys.path]
+        )},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert finished.stdout.split() == names[0]
+
+
+def test_two_objects_with_the_same_hash_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        "def make(k, is_class=False):\n"
+        "    def mine(params):\n        return k\n"
+        "    class Mine:\n        def step(self):\n            return k\n"
+        "    return Mine if is_class else mine\n"
+    )
+    make: Any = run_cell(source, "make")
+    again: Any = run_cell("\n" + source, "make")
+    monkeypatch.setattr(plugins, "_objects", {})
+    monkeypatch.setattr(plugins, "_pickles", {})
+    monkeypatch.setattr(plugins, "content_hash", lambda _: "0123456789ab")
+    for is_class in (False, True):
+        name = name_of(make(1, is_class), "optimizer")
+        assert name_of(make(1, is_class), "optimizer") == name
+        assert name_of(again(1, is_class), "optimizer") == name
+        with pytest.raises(
+            SpecError, match=r"is given as two objects .* different names"
+        ) as raised:
+            name_of(make(2, is_class), "optimizer")
+        assert "\n" not in str(raised.value)
 
 
 def test_the_name_stays_when_torch_has_changed_the_class() -> None:
