@@ -411,7 +411,7 @@ def test_the_headline_names_the_settings(
     text = " ".join(headline(analysis)).replace(NBSP, " ")
     start = {20: "Over 20 seeds", 3: "So far", 1: "On this seed"}[n]
     assert f"{start}{expected}" in (text if variants or n == 20 else f"{start}, ")
-    assert ("tune" in text) == bool(variants)
+    assert ("tune" in text) == (variants == TUTORIAL)
 
 
 def test_the_tutorials_learning_rates_are_the_defaults() -> None:
