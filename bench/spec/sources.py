@@ -69,7 +69,7 @@ def _codes(value: object) -> set[int]:
 
 
 class _Description:
-    """Describes `root` line by line; a function, class, list or mapping only once."""
+    """Describes `root` line by line; functions, classes, containers and own objects only once."""
 
     def __init__(self, root: object) -> None:
         self._module = getattr(root, "__module__", None)
@@ -203,7 +203,7 @@ def _source(code: CodeType) -> Iterator[object]:
     """The source of a function; of a lambda its bytecode, as its lines hold more than itself."""
     if code.co_name != "<lambda>":
         with suppress(OSError, TypeError, SyntaxError, IndexError):
-            yield _Line(textwrap.dedent(inspect.getsource(code)))
+            yield _Line(textwrap.dedent(inspect.getsource(code)).rstrip())
             return
     yield _Line(f"{code.co_code.hex()} {code.co_names} {code.co_varnames}")
     for constant in code.co_consts:
