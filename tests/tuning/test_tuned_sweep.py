@@ -77,6 +77,7 @@ def test_the_page_shows_settings_gain_and_value(tuned: Path) -> None:
         "What tuning gained",
         "--name x --optimizers sgd,adam --dataset digits --iterations 40 --eval-every 40 --device "
         "cpu --tune --tune-trials 3 --tune-seeds 2</code>",
+        ">p diff ",
         "Expected best validation accuracy",
     ):
         assert text in page
