@@ -21,6 +21,9 @@ from bench.spec.options import MAX_TIMEOUT
 
 #: Seconds between two attempts to interrupt a run that imports a module.
 _PAUSE = 0.05
+#: Seconds until a run is interrupted again: an exception in a destructor or a callback of the
+#: garbage collector is lost, and code of users may catch it.
+_AGAIN = 5.0
 #: Names of the code of Python's import system begin with this.
 _IMPORT_SYSTEM = "<frozen importlib"
 
@@ -107,6 +110,7 @@ def _alarm(seconds: float) -> Iterator[None]:
         if _n_imports(frame) > n_outside:
             signal.setitimer(signal.ITIMER_REAL, _PAUSE)
         else:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
             raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, interrupt)

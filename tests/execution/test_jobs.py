@@ -12,7 +12,7 @@ import pytest
 from conftest import resolve_all, resolve_one
 
 from bench.errors import SpecError, UsageError
-from bench.execution import train_job
+from bench.execution import timeouts, train_job
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext, make_jobs
 from bench.execution.runner import run_plan
@@ -200,6 +200,26 @@ def test_a_stack_has_the_time_of_all_its_runs_and_then_each_its_own(
     assert [event.status for event in events] == [FAILED] * 3
     message = "the run took longer than the 0.1 seconds of --timeout"
     assert all(message in error for error in rows_of(context)["error"].to_pylist())
+
+
+def test_a_run_is_interrupted_again_if_the_first_time_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python ignores exceptions in destructors, and user code may catch any."""
+    monkeypatch.setattr(timeouts, "_AGAIN", 0.05)
+    lost: list[BaseException] = []
+
+    def run() -> None:
+        with timeouts.time_limit(0.05, "too long"):
+            try:
+                time.sleep(60)
+            except BaseException as error:
+                lost.append(error)
+            time.sleep(60)
+
+    with pytest.raises(timeouts.RunTimeoutError, match="too long"):
+        run()
+    assert len(lost) == 1
 
 
 def test_a_timeout_holds_in_another_thread_too(arrays: Path, tmp_path: Path) -> None:
