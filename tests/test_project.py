@@ -59,17 +59,30 @@ def test_settings_are_where_they_belong() -> None:
     assert {"metadata", "options", "tool:pytest", "mypy"} <= set(setup.sections())
 
 
+#: The reports that are committed: those of results/example and of its tuned track.
+EXAMPLES = ("reports/example.html", "reports/example-tuned.html", "reports/example-tuning.html")
+
+
 def test_no_large_or_generated_file_is_tracked() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")
     files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
-    allowed = ("bench/data/mnist", "results/example", "reports/example.html", "docs/images")
+    allowed = ("bench/data/mnist", "results/example", *EXAMPLES, "docs/images")
     for file in files:
         inside = str(file.relative_to(ROOT))
         assert "__pycache__" not in inside
         if file.exists() and not inside.startswith(allowed):
             assert file.stat().st_size < 100_000, inside
+
+
+@pytest.mark.parametrize("name", ["example", "example-tuned"])
+def test_a_committed_report_is_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench import cli
+
+    results, page = ROOT / "results" / name, ROOT / "reports" / f"{name}.html"
+    assert cli.main(["report", str(results), "--check", str(page)]) == 0
+    assert capsys.readouterr().out.startswith("ok: ")
 
 
 @pytest.mark.usefixtures("undrawn")
