@@ -21,8 +21,9 @@ LARGEST = 1e150
 
 #: Text that marks a missing number, in lower case.
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "null", "none"})
-_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+#: Texts of numbers that are not finite, and of the others.
+NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def prepared(table: object) -> pd.DataFrame:
@@ -195,10 +196,10 @@ def _number(cell: object) -> float:
         text = cell.strip()
         if text.lower() in MISSING:
             return math.nan
-        if not (_NOT_FINITE.fullmatch(text) or _NUMERAL.fullmatch(text)):
+        if not (NOT_FINITE.fullmatch(text) or NUMERAL.fullmatch(text)):
             raise ValueError
         number = float(text)
-        if math.isinf(number) and not _NOT_FINITE.fullmatch(text):
+        if math.isinf(number) and not NOT_FINITE.fullmatch(text):
             raise OverflowError
         return number
     if cell is None or cell is pd.NA or cell is pd.NaT:
@@ -220,5 +221,5 @@ def spelled_not_finite(cells: pd.Series) -> NDArray[np.bool_]:
 
 def _is_not_finite(cell: object) -> bool:
     if isinstance(cell, str):
-        return _NOT_FINITE.fullmatch(cell.strip()) is not None
+        return NOT_FINITE.fullmatch(cell.strip()) is not None
     return isinstance(cell, Decimal | float | np.floating) and math.isinf(cell)

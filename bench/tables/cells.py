@@ -13,16 +13,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.analysis.columns import MISSING
+from bench.analysis.columns import MISSING, NOT_FINITE, NUMERAL
 from bench.storage.records import SCHEMA
 
 #: Columns of a sweep that hold a list, which is JSON in a text file.
 LISTS = tuple(f.name for f in SCHEMA if pa.types.is_list(f.type))
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _PER_CENT = re.compile(r"([+-]?(\d+\.?\d*|\.\d+))\s*%")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?\s*%?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
-_NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
 
 def typed(name: str, cells: pd.Series, *, is_outcome: bool) -> pd.Series:
@@ -83,16 +81,11 @@ def _number_of(cell: object, divisor: int) -> str | None:
         return None
     if found := _PER_CENT.fullmatch(cell.strip()):
         return str(Decimal(found[1]) / divisor)
-    is_no_number = cell.lower() in MISSING or cell.lstrip("+-").lower() in _NOT_FINITE
-    return cell if is_no_number else None
+    return cell if cell.lower() in MISSING or NOT_FINITE.fullmatch(cell) else None
 
 
 def _is_result(cell: str) -> bool:
-    return bool(
-        _NUMBER.fullmatch(cell)
-        or _PER_CENT.fullmatch(cell)
-        or cell.lstrip("+-").lower() in _NOT_FINITE
-    )
+    return any(kind.fullmatch(cell) for kind in (NUMERAL, _PER_CENT, NOT_FINITE))
 
 
 def _plain_numbers(cells: pd.Series) -> pd.Series | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.errors import TableError, UsageError, first_line
 from bench.tables.formats import RawTable
-from bench.tables.roles import Roles, find_column, likely
+from bench.tables.roles import Roles, find_column, unknown_column
 
 _MARK = "tfevents"
 
@@ -35,12 +35,8 @@ def read_runs(runs: Sequence[Path], directory: Path, roles: Roles) -> RawTable:
     tags = sorted({tag for found in scalars.values() for tag in found})
     tag = find_column(roles.value_name, tags)
     if tag is None:
-        similar = likely(roles.value_name, tags)
-        hint = f"; name the right one, such as --value {similar[0]}" if similar else ""
-        raise TableError(
-            f"{directory} has no scalar {roles.value_name!r}: its tags are "
-            f"{', '.join(tags)[:300] or 'none'}{hint}"
-        )
+        nouns = ("scalar", "tags")
+        raise TableError(unknown_column(roles.value_name, tags, directory, "--value", nouns))
     rows = []
     for run in runs:
         treatment, block = roles.names.split(run.relative_to(directory).as_posix())

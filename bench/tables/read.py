@@ -97,7 +97,7 @@ def read_tables(
 def _refuse_repeated(paths: Sequence[Path]) -> None:
     """Raise UsageError if a path is given twice, or two files have the same content."""
     seen: dict[object, Path] = {}
-    for path in paths:
+    for path in paths if len(paths) > 1 else ():  # a single file is read once
         for key in (os.path.realpath(path), _content(path)):
             if key is not None and key in seen:
                 raise UsageError(f"{seen[key]} and {path} hold the same runs: give them once")

@@ -130,9 +130,19 @@ def _without_prefix(name: str) -> str:
     return plain_name(_PREFIX.sub("", name.strip(), count=1))
 
 
-def unknown_column(name: str, columns: Sequence[str], file: Path, option: str) -> str:
-    """Return the message that a file lacks a column, with those that may be meant."""
-    message = f"{file} has no column {name!r}: its columns are {', '.join(columns)[:300] or 'none'}"
+def unknown_column(
+    name: str,
+    columns: Sequence[str],
+    file: Path,
+    option: str,
+    nouns: tuple[str, str] = ("column", "columns"),
+) -> str:
+    """Return the message that a file lacks a column, with those that may be meant.
+
+    `nouns` are the words for one column and for all of them.
+    """
+    held = ", ".join(columns)[:300] or "none"
+    message = f"{file} has no {nouns[0]} {name!r}: its {nouns[1]} are {held}"
     similar = likely(name, columns)
     return (
         f"{message}; name the right one with {option}, such as {similar[0]}" if similar else message
