@@ -30,7 +30,7 @@ class Needed:
 
     @classmethod
     def of(cls, correction: Correction, n_tests: int, level: float, next_level: float) -> Needed:
-        """Compute them from the smallest p-value of the exact test; 0 without a test."""
+        """Compute the numbers of blocks that the exact test needs; 0 without a test."""
         now, later = (
             blocks_to_reject(correction, n_tests, at) if n_tests else 0
             for at in (level, next_level)

@@ -139,7 +139,7 @@ def print_nothing_to_do(spec: SweepSpec) -> None:
 
 
 def kept_runs(spec: SweepSpec, rows: pa.Table) -> str:
-    """Say how many runs of an interrupted sweep are kept."""
+    """Return the sentence on how many runs of an interrupted sweep are kept."""
     finished, plan = finished_keys(rows), spec.plan()
     kept = sum(run.key in finished for run in plan)
     return f"{kept} of {count(len(plan), 'run')} kept; the same command resumes"

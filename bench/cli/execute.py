@@ -60,7 +60,7 @@ def execute(arguments: Namespace) -> int:
 
 
 def as_stored(spec: SweepSpec, arguments: Namespace) -> SweepSpec:
-    """Keep the name and evaluations of a stored sweep, whose defaults earlier versions chose."""
+    """Return the sweep with the stored default name and evaluations of an earlier version."""
     earlier = whole_sweep_name(spec.workload, spec.budget)[:100]
     is_named = arguments.name is not None or (arguments.results / spec.name).exists()
     if not is_named and (arguments.results / earlier).exists():

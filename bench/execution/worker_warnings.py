@@ -22,7 +22,7 @@ def keep_warnings() -> None:
 
 
 def take_warnings() -> tuple[str, ...]:
-    """Return the kept warnings, one line each, and forget them."""
+    """Return the collected warnings, one line each, and clear them."""
     taken = tuple(_kept)
     _kept.clear()
     return taken
