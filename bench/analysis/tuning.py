@@ -13,16 +13,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis.results.tuning import SearchRange, Setting, TriedSetting, TunedOptimizer
+from bench.analysis.results.tuning import Setting, TriedSetting, TunedOptimizer
 from bench.analysis.stats.rounding import FloatArray
 from bench.errors import TrainingError
+from bench.spec.ranges import METRICS, SearchRange
 from bench.storage.records import DIVERGED, FAILED
 
-#: Results of a trial by what a setting is selected by: column of a row, and whether less is better.
-METRICS: Mapping[str, tuple[str, bool]] = {
-    "accuracy": ("test_accuracy", False),
-    "loss": ("test_loss", True),
-}
 #: A setting is good if its accuracy is at most this much below that of the best one.
 GOOD = 0.01
 
@@ -34,7 +30,6 @@ def select_setting(
     settings: Mapping[str, Setting],
     ranges: Sequence[SearchRange],
     default: Setting,
-    ends: Mapping[str, tuple[float, float]],
     metric: str,
 ) -> TunedOptimizer:
     """Select the setting of one optimizer with the best mean over the tuning seeds.
@@ -46,10 +41,8 @@ def select_setting(
     settings
         By the name of the trial in `rows`, in the order of the plan. The first of equally good
         settings is chosen.
-    ends
-        First and last value that is tried of each hyperparameter.
     metric
-        One of :data:`METRICS`.
+        One of :data:`bench.spec.ranges.METRICS`.
 
     Raises
     ------
@@ -64,6 +57,7 @@ def select_setting(
             f"no setting of {optimizer} can be chosen: each has a failed trial; the same command "
             "repeats failed trials"
         )
+    ends = {r.name: r.ends for r in ranges}
     sign = -1 if METRICS[metric][1] else 1
     chosen = max(able, key=lambda t: sign * (t.score or 0.0))
     accuracies = np.array([t.accuracy or 0.0 for t in tried])

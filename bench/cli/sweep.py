@@ -36,9 +36,10 @@ from bench.spec.model import (
     check_sweep_name,
 )
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
+from bench.spec.ranges import METRICS
 from bench.spec.resampling import parse_resampling
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST, program
-from bench.tuning.plan import MAX_TRIALS, METRICS, TuningOptions
+from bench.tuning.plan import MAX_TRIALS, TuningOptions
 from bench.tuning.space import parse_spaces
 
 #: Pairs of options that exclude each other.

@@ -136,7 +136,6 @@ def _selected(
     names: Mapping[str, Sequence[str]],
     metric: str,
 ) -> tuple[TunedOptimizer, ...]:
-    from bench.analysis.results.tuning import SearchRange
     from bench.analysis.tuning import select_setting
 
     rows = tried.rows.to_pandas()
@@ -148,9 +147,8 @@ def _selected(
                 name: tuple(setting.items())
                 for name, setting in zip(names[variant.name], variant.settings, strict=True)
             },
-            ranges=[SearchRange(**vars(r)) for r in variant.space.ranges],
+            ranges=variant.space.ranges,
             default=tuple(variant.default.items()),
-            ends={r.name: (r.at(0), r.at(1)) for r in variant.space.ranges},
             metric=metric,
         )
         for variant in variants
@@ -188,7 +186,7 @@ def _result(
         default,
         tuned,
         names=("defaults", "tuned"),
-        command="",
+        same_settings=False,
         alpha=declared.alpha,
         margin=declared.margin,
     )

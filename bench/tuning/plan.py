@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from bench.errors import SpecError
 from bench.spec.expressions import OptimizerExpression, variant_name
 from bench.spec.model import OptimizerSpec, SweepSpec
-from bench.tuning.space import LEARNING_RATE, Range, Space, default_range
+from bench.spec.ranges import SearchRange
+from bench.tuning.space import LEARNING_RATE, Space, default_range
 
 #: First tuning seed: evaluation seeds are usually smaller, and an overlap is refused.
 FIRST_SEED = 1_000_000
 #: Largest number of trials of an optimizer, and of tuning seeds.
 MAX_TRIALS = 1000
-#: What a setting can be selected by.
-METRICS = ("accuracy", "loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class TuningOptions:
     trials: int = 12
     seeds: int = 3
     over: tuple[str, ...] = (LEARNING_RATE,)
-    spaces: Mapping[str, tuple[Range, ...]] | None = None
+    spaces: Mapping[str, tuple[SearchRange, ...]] | None = None
     metric: str = "accuracy"
 
     @property
@@ -92,7 +91,7 @@ def _variant(
     expression: OptimizerExpression,
     optimizer: OptimizerSpec,
     options: TuningOptions,
-    ranges: tuple[Range, ...] | None,
+    ranges: tuple[SearchRange, ...] | None,
 ) -> TunedVariant:
     known = dict(optimizer.hyperparameters)
     if ranges is None:

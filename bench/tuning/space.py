@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import SpecError
+from bench.spec.ranges import SearchRange
 
 #: Half of the default range of a learning rate, as a factor of its default: four decades in all.
 SPAN = 100.0
@@ -16,37 +16,6 @@ WITHOUT_DEFAULT = (1e-4, 1.0)
 LEARNING_RATE = "lr"
 #: Hyperparameters that are searched on a linear scale, and their default ranges.
 LINEAR: Mapping[str, tuple[float, float]] = {"momentum": (0.5, 0.99)}
-#: Digits of a tried value: its name, such as adam[lr=0.00123], identifies it.
-_DIGITS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """Range of one hyperparameter, including both ends; `is_log` is its scale."""
-
-    name: str
-    low: float
-    high: float
-    is_log: bool = True
-
-    def __post_init__(self) -> None:
-        lowest = 0.0 if self.is_log else -math.inf
-        if not lowest < self.low < self.high < math.inf:
-            raise SpecError(
-                f"the range of {self.name} must be LOW..HIGH with 0 < LOW < HIGH, got "
-                f"{self.low:g}..{self.high:g}"
-            )
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.low:g}..{self.high:g}"
-
-    def at(self, share: float) -> float:
-        """Return the value at a share of the range, from 0 to 1, with few digits."""
-        if self.is_log:
-            value = self.low * (self.high / self.low) ** share
-        else:
-            value = self.low + share * (self.high - self.low)
-        return float(f"{value:.{_DIGITS}g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +23,7 @@ class Space:
     """The ranges that are searched for one optimizer."""
 
     optimizer: str
-    ranges: tuple[Range, ...]
+    ranges: tuple[SearchRange, ...]
 
     def settings(self, n_trials: int, seed: int = 0) -> tuple[dict[str, float], ...]:
         """Return the settings that are tried.
@@ -76,7 +45,7 @@ class Space:
         return tuple(dict(zip(names, row, strict=True)) for row in rows)
 
 
-def default_range(name: str, default: object) -> Range:
+def default_range(name: str, default: object) -> SearchRange:
     """Return the range of a hyperparameter with a default value.
 
     A learning rate: from a hundredth to a hundred times its default. Raise SpecError if there is no
@@ -84,18 +53,18 @@ def default_range(name: str, default: object) -> Range:
     """
     if name in LINEAR:
         low, high = LINEAR[name]
-        return Range(name=name, low=low, high=high, is_log=False)
+        return SearchRange(name=name, low=low, high=high, is_log=False)
     if name != LEARNING_RATE:
         raise SpecError(
             f"--tune-over {name}: there is no default range, give one with --space, such as "
             f"'adam[{name}=0.1..1]'"
         )
     if isinstance(default, int | float) and not isinstance(default, bool) and default > 0:
-        return Range(name=name, low=default / SPAN, high=default * SPAN)
-    return Range(name=name, low=WITHOUT_DEFAULT[0], high=WITHOUT_DEFAULT[1])
+        return SearchRange(name=name, low=default / SPAN, high=default * SPAN)
+    return SearchRange(name=name, low=WITHOUT_DEFAULT[0], high=WITHOUT_DEFAULT[1])
 
 
-def parse_spaces(text: str) -> dict[str, tuple[Range, ...]]:
+def parse_spaces(text: str) -> dict[str, tuple[SearchRange, ...]]:
     """Parse spaces such as ``adam[lr=1e-4..1e-1],sgd[lr=0.01..1,momentum=0.5..0.99]``.
 
     >>> parse_spaces("adam[lr=1e-4..1e-1]")["adam"][0].high
@@ -106,7 +75,7 @@ def parse_spaces(text: str) -> dict[str, tuple[Range, ...]]:
     SpecError
         If it is not of this form, or an optimizer is given twice.
     """
-    spaces: dict[str, tuple[Range, ...]] = {}
+    spaces: dict[str, tuple[SearchRange, ...]] = {}
     for name, inside in re.findall(r"\s*([^\[\],]+)\[([^\]]*)\]\s*,?", text):
         ranges = tuple(_parsed_range(part, text) for part in inside.split(","))
         if name in spaces:
@@ -119,13 +88,13 @@ def parse_spaces(text: str) -> dict[str, tuple[Range, ...]]:
     return spaces
 
 
-def _parsed_range(part: str, text: str) -> Range:
+def _parsed_range(part: str, text: str) -> SearchRange:
     name, _, bounds = part.partition("=")
     low, dots, high = bounds.partition("..")
     try:
         if not dots:
             raise ValueError
-        return Range(
+        return SearchRange(
             name=name.strip(), low=float(low), high=float(high), is_log=name.strip() not in LINEAR
         )
     except ValueError:

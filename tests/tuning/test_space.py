@@ -16,13 +16,14 @@ from bench.datasets.names import resolve_dataset, short_name
 from bench.datasets.validation import hold_out
 from bench.errors import SpecError
 from bench.spec.expressions import parse_optimizers
+from bench.spec.ranges import SearchRange
 from bench.sweeps.specify import specify
 from bench.tuning.plan import FIRST_SEED, TuningOptions, plan_trials, refuse_common_seeds
-from bench.tuning.space import Range, Space, default_range, parse_spaces
+from bench.tuning.space import Space, default_range, parse_spaces
 
 
 def test_one_range_is_a_logarithmic_grid_with_both_ends() -> None:
-    space = Space(optimizer="adam", ranges=(Range(name="lr", low=1e-4, high=1e-1),))
+    space = Space(optimizer="adam", ranges=(SearchRange(name="lr", low=1e-4, high=1e-1),))
     values = [setting["lr"] for setting in space.settings(7)]
     assert (values[0], values[-1]) == (1e-4, 1e-1)
     ratios = np.diff(np.log(values))
@@ -31,7 +32,7 @@ def test_one_range_is_a_logarithmic_grid_with_both_ends() -> None:
 
 
 def test_several_ranges_are_a_halton_sequence() -> None:
-    ranges = (Range(name="lr", low=1e-4, high=1e-1), default_range("momentum", 0.9))
+    ranges = (SearchRange(name="lr", low=1e-4, high=1e-1), default_range("momentum", 0.9))
     space = Space(optimizer="momentum", ranges=ranges)
     settings = space.settings(16)
     assert settings == space.settings(16)

@@ -11,6 +11,7 @@ from conftest import CommandCall
 
 from bench.analysis.tuning import select_setting
 from bench.errors import TrainingError
+from bench.spec.ranges import SearchRange
 from bench.storage.store import Store, load_runs
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -166,9 +167,8 @@ def test_the_best_setting_is_selected(name: str, metric: str) -> None:
         trials(results),
         optimizer="sgd",
         settings={name: (("lr", values[name]),) for name in results},
-        ranges=(),
+        ranges=(SearchRange(name="lr", low=0.001, high=0.1),),
         default=(("lr", 0.05),),
-        ends={"lr": (0.001, 0.1)},
         metric=metric,
     )
     assert (found.chosen.name, found.edge) == (best, edge)
@@ -185,6 +185,5 @@ def test_no_setting_can_be_selected() -> None:
             settings={"a": (("lr", 0.1),)},
             ranges=(),
             default=(),
-            ends={},
             metric="accuracy",
         )

@@ -21,15 +21,13 @@ _REASONS: dict[Obstacle, str] = {
     "order of the data": "runs of the same seed differ in the order of the data",
 }
 
-#: Part of the warning that an optimizer has other settings, which is the purpose of a tuning.
-SETTINGS_DIFFER = "the class or the hyperparameters differ"
 
-
-def change_cautions(found: SweepChange, *, is_copy: bool) -> tuple[str, ...]:
+def change_cautions(found: SweepChange, *, is_copy: bool, same_settings: bool) -> tuple[str, ...]:
     """Return all warnings about `found`, which has none yet, the most important first.
 
     Warnings about the whole comparison come first, then those about all verdicts, then those about
-    single optimizers. `is_copy` says whether one sweep is a copy of the other.
+    single optimizers. `is_copy` says whether one sweep is a copy of the other, and `same_settings`
+    whether the hyperparameters should be the same.
     """
     copied = (
         "All common runs started in the same microsecond before and after: one sweep is a copy of "
@@ -39,7 +37,7 @@ def change_cautions(found: SweepChange, *, is_copy: bool) -> tuple[str, ...]:
         *((copied,) if is_copy else ()),
         *_missing(found),
         *_other_workload(found),
-        *_other_hyperparameters(found),
+        *(_other_hyperparameters(found) if same_settings else ()),
         *_not_paired(found),
         *_too_few_seeds(found),
         *_left_out(found),
@@ -67,7 +65,7 @@ def _other_hyperparameters(found: SweepChange) -> Iterator[str]:
     if names:
         verb = "is not the same optimizer" if len(names) == 1 else "are not the same optimizers"
         yield (
-            f"{_listed(names)} {verb} before and after: {SETTINGS_DIFFER}, "
+            f"{_listed(names)} {verb} before and after: the class or the hyperparameters differ, "
             "and their effect cannot be separated from other effects."
         )
 

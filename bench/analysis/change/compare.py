@@ -58,6 +58,7 @@ def compare_sweeps(
     margin: float | None = 0.002,
     names: tuple[str, str] = ("before", "after"),
     command: str = "",
+    same_settings: bool = True,
 ) -> SweepChange:
     """Compare every optimizer that two sweeps have with itself.
 
@@ -73,6 +74,8 @@ def compare_sweeps(
         practice. None means no equivalence tests.
     names, command
         Names of the two sweeps, and the command line that compares them; copied to the result.
+    same_settings
+        Whether the hyperparameters should be the same, so that a warning names those that differ.
 
     Raises
     ------
@@ -119,7 +122,9 @@ def compare_sweeps(
         time=speed_change_of_all(old.logs, new.logs, common, is_paired=is_paired, alpha=alpha),
         warnings=(),
     )
-    return replace(found, warnings=change_cautions(found, is_copy=_is_copy(old, new, common)))
+    is_copy = _is_copy(old, new, common)
+    warnings = change_cautions(found, is_copy=is_copy, same_settings=same_settings)
+    return replace(found, warnings=warnings)
 
 
 def _common_optimizers(old: SweepRuns, new: SweepRuns) -> tuple[str, ...]:

@@ -7,19 +7,10 @@ from math import fsum
 
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.change import SweepChange
+from bench.spec.ranges import SearchRange
 
 #: Hyperparameters and their values.
 Setting = tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchRange(NotebookRepr):
-    """Range of one hyperparameter, including both ends; `is_log` is its scale."""
-
-    name: str
-    low: float
-    high: float
-    is_log: bool
 
 
 @dataclass(frozen=True, kw_only=True)

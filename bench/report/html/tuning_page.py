@@ -26,7 +26,6 @@ from bench.report.text.tuning import (
     protocol,
     tuned_rows,
     tuning_verdict,
-    warnings_on,
 )
 from bench.storage.files import write_atomically
 
@@ -87,7 +86,7 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         budgets=budgets(tuning),
         budget_rows=budget_rows(tuning),
         changes=change_rows(tuning.change),
-        warnings=tuple(map(clean, warnings_on(tuning))),
+        warnings=tuple(map(clean, tuning.change.warnings)),
         level=fmt.level(1 - p.alpha),
         margin="" if p.margin is None else METRIC.margin(p.margin),
         sensitivity=figure_view(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.change.cautions import SETTINGS_DIFFER
 from bench.analysis.results import Change, Verdict
 from bench.analysis.results.tuning import Setting, TunedOptimizer, Tuning
 from bench.report.text import format as fmt
@@ -13,14 +12,9 @@ from bench.report.text.format import ACCURACY, count, listing
 from bench.report.text.sanitize import clean
 
 _DIFFERENT: tuple[Verdict, ...] = ("better", "worse")
-_VERDICTS: dict[Verdict, str] = {
-    "better": "better",
-    "worse": "worse",
-    "equivalent": "equivalent",
-    "identical": "identical",
-    "inconclusive": "inconclusive",
-    "not testable": "not testable",
-}
+_ORDER: tuple[Verdict, ...] = (
+    *("better", "worse", "equivalent", "identical", "inconclusive", "not testable"),
+)
 #: Numbers of trials whose expected best accuracy the table shows, besides all of them.
 FEW = (1, 2, 4)
 
@@ -65,9 +59,9 @@ def _on_changes(tuning: Tuning) -> Iterator[str]:
     for change in tuning.change.changes:
         by_verdict.setdefault(change.verdict, []).append(change)
     words = [
-        f"{listing(tuple(clean(c.optimizer) for c in by_verdict[verdict]))} {text}"
+        f"{listing(tuple(clean(c.optimizer) for c in by_verdict[verdict]))} {verdict}"
         f"{_by(by_verdict[verdict]) if verdict in _DIFFERENT else ''}"
-        for verdict, text in _VERDICTS.items()
+        for verdict in _ORDER
         if verdict in by_verdict
     ]
     yield f"Tuned against default: {'; '.join(words)}."
@@ -91,14 +85,14 @@ def _on_leaders(tuning: Tuning) -> Iterator[str]:
     leaders = []
     for track, means in tracks.items():
         known = [(mean, name) for mean, name in means if mean is not None]
-        if known:
-            mean, name = max(known)
-            leaders.append(f"{track} {clean(name)} ({ACCURACY.score_with_unit(mean)})")
-    if len(known) > 1:
-        yield (
-            f"The highest mean has {' and '.join(leaders)}; the reports on the two tracks say "
-            "which differences are significant."
-        )
+        if len(known) < 2:
+            return
+        mean, name = max(known)
+        leaders.append(f"{track} {clean(name)} ({ACCURACY.score_with_unit(mean)})")
+    yield (
+        f"The highest mean has {' and '.join(leaders)}; the reports on the two tracks say which "
+        "differences are significant."
+    )
 
 
 def _on_edges(tuning: Tuning) -> Iterator[str]:
@@ -107,7 +101,7 @@ def _on_edges(tuning: Tuning) -> Iterator[str]:
         value = (
             "values are at an end of their ranges"
             if len(names) > 1
-            else ("value is at an end of its range")
+            else "value is at an end of its range"
         )
         yield (
             f"The chosen {value} for {listing(names)}: a better one may lie beyond it (--space)."
@@ -120,13 +114,8 @@ def _on_trials(tuning: Tuning) -> Iterator[str]:
         accuracy, name = max(best)
         yield (
             f"With one setting drawn at random from its range, {name} has the highest expected "
-            f"validation accuracy ({ACCURACY.score(accuracy)} %)."
+            f"validation accuracy ({ACCURACY.score_with_unit(accuracy)})."
         )
-
-
-def warnings_on(tuning: Tuning) -> tuple[str, ...]:
-    """Return the warnings on the comparison, except that the settings differ, as they should."""
-    return tuple(w for w in tuning.change.warnings if SETTINGS_DIFFER not in w)
 
 
 def tuned_rows(tuning: Tuning) -> tuple[TunedRow, ...]:

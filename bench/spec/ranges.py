@@ -1,0 +1,51 @@
+"""Ranges of hyperparameters that a tuning searches, and what it selects by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.errors import SpecError
+
+#: What a setting is selected by: column of a row, and whether less is better.
+METRICS: Mapping[str, tuple[str, bool]] = {
+    "accuracy": ("test_accuracy", False),
+    "loss": ("test_loss", True),
+}
+#: Digits of a tried value: its name, such as adam[lr=0.00123], identifies it.
+_DIGITS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRange:
+    """Range of one hyperparameter, including both ends; `is_log` is its scale."""
+
+    name: str
+    low: float
+    high: float
+    is_log: bool = True
+
+    def __post_init__(self) -> None:
+        lowest = 0.0 if self.is_log else -math.inf
+        if not lowest < self.low < self.high < math.inf:
+            raise SpecError(
+                f"the range of {self.name} must be LOW..HIGH with 0 < LOW < HIGH, got "
+                f"{self.low:g}..{self.high:g}"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.low:g}..{self.high:g}"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The first and the last value that can be tried."""
+        return self.at(0), self.at(1)
+
+    def at(self, share: float) -> float:
+        """Return the value at a share of the range, from 0 to 1, with few digits."""
+        if self.is_log:
+            value = self.low * (self.high / self.low) ** share
+        else:
+            value = self.low + share * (self.high - self.low)
+        return float(f"{value:.{_DIGITS}g}")
