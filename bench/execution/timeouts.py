@@ -1,13 +1,15 @@
 """End runs that take longer than their timeout.
 
-A signal interrupts the run wherever it is in Python, except in an import. A run that does not
-react, because it waits outside Python or holds the GIL, is ended with its process by faulthandler,
-which needs neither Python nor the GIL. The parent process then records it.
+A signal interrupts the run wherever it is in Python, except in an import and where Python ignores
+exceptions (destructors, callbacks of the garbage collector). A run that does not react, because it
+waits outside Python or holds the GIL, is ended with its process by faulthandler, which needs
+neither Python nor the GIL. The parent process then records it.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -19,10 +21,10 @@ from types import FrameType
 
 from bench.spec.options import MAX_TIMEOUT
 
-#: Seconds between two attempts to interrupt a run that imports a module.
+#: Seconds between two attempts to interrupt a run that cannot be interrupted where it is.
 _PAUSE = 0.05
-#: Seconds until a run is interrupted again: an exception in a destructor or a callback of the
-#: garbage collector is lost, and code of users may catch it.
+#: Seconds until a run is interrupted again: code of users may catch any exception, and Python
+#: ignores it in callbacks of weak references.
 _AGAIN = 5.0
 #: Names of the code of Python's import system begin with this.
 _IMPORT_SYSTEM = "<frozen importlib"
@@ -95,19 +97,20 @@ def _watchdog(seconds: float, dump: Path | None) -> Iterator[None]:
 def _alarm(seconds: float) -> Iterator[None]:
     """Raise _TimeIsUp in the block by a signal, where signals can be handled.
 
-    An interrupted import would leave modules that are initialized in part. The signal is then
-    repeated until the import has ended.
+    An interrupted import would leave modules that are initialized in part, and Python ignores
+    exceptions in destructors and in callbacks of the garbage collector. The signal is then repeated
+    until these have ended.
     """
     if not can_interrupt():
         yield
         return
     is_over = False
-    n_outside = _n_imports(sys._getframe())  # of the block: 0 unless a module is a program
+    n_outside = _n_protected(sys._getframe())  # of the block: 0 unless a module is a program
 
     def interrupt(_number: int, frame: FrameType | None) -> None:
         if is_over:
             return
-        if _n_imports(frame) > n_outside:
+        if _n_protected(frame) > n_outside:
             signal.setitimer(signal.ITIMER_REAL, _PAUSE)
         else:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
@@ -125,10 +128,16 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _n_imports(frame: FrameType | None) -> int:
-    """Count the frames of Python's import system in a stack."""
+def _n_protected(frame: FrameType | None) -> int:
+    """Count the frames of a stack that no exception may end, or that would ignore it."""
+    callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
     n = 0
     while frame is not None:
-        n += frame.f_code.co_filename.startswith(_IMPORT_SYSTEM)
+        code = frame.f_code
+        n += (
+            code.co_filename.startswith(_IMPORT_SYSTEM)
+            or code.co_name == "__del__"
+            or code in callbacks
+        )
         frame = frame.f_back
     return n
