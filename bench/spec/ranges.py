@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from bench.errors import SpecError
 
-#: What a setting is selected by: column of a row, and whether less is better.
-METRICS: Mapping[str, tuple[str, bool]] = {
-    "accuracy": ("test_accuracy", False),
-    "loss": ("test_loss", True),
-}
+#: What a setting is selected by, and whether less is better.
+METRICS: Mapping[str, bool] = {"accuracy": False, "loss": True, "time-to-target": True}
+#: Hyperparameters and their values.
+Setting = tuple[tuple[str, float], ...]
 #: Digits of a tried value: its name, such as adam[lr=0.00123], identifies it.
 _DIGITS = 4
 
