@@ -53,6 +53,7 @@ _TUNING: Mapping[str, Any] = {
     "tune_repeats": TuningProtocol.repeats,
     "tune_over": LEARNING_RATE,
     "tune_for": TuningProtocol.metric,
+    "tune_extend": TuningProtocol.extend,
     "validation": TuningProtocol.validation,
     "space": None,
 }
@@ -301,6 +302,12 @@ def _add_tuning(group: _ActionsContainer) -> None:
         default=TuningProtocol.metric,
         help="what the setting is selected by, on the held-out images: mean accuracy (default), "
         "loss, or number of updates to the accuracy --target",
+    )
+    group.add_argument(
+        "--tune-extend",
+        action="store_true",
+        help="while the best setting of an optimizer is at an end of its range, give every "
+        "optimizer a quarter more trials, beyond that end (at most three times)",
     )
     group.add_argument(
         "--validation",

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 def execute_tuned(arguments: Namespace) -> int:
     """Tune, train both tracks, and compare them; return 1 if any run failed."""
     from bench.sweeps.tune import carry_out
-    from bench.sweeps.tuned import store_plan
 
     with naming_file(arguments):
         spec, planned = _planned(arguments)
@@ -38,13 +37,13 @@ def execute_tuned(arguments: Namespace) -> int:
         return 0
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}-tuning.html", "the report")
-    store_plan(planned.plan, arguments.results)
     stored = carry_out(
         spec,
         planned,
         partial(_train, planned.plan.protocol, arguments),
-        on_chosen=None if arguments.quiet else _print_chosen,
+        results=arguments.results,
         data_dir=arguments.data_dir,
+        on_chosen=None if arguments.quiet else _print_chosen,
     )
     _conclude(stored, arguments)
     sweeps = (*stored.trials, stored.default, *stored.tuned)
@@ -62,6 +61,7 @@ def _planned(arguments: Namespace) -> tuple[SweepSpec, PlannedTuning]:
         repeats=arguments.tune_repeats,
         validation=arguments.validation,
         metric=arguments.tune_for,
+        extend=arguments.tune_extend,
     )
     over = tuple(name.strip() for name in arguments.tune_over.split(","))
     spec = make_spec(arguments)

@@ -41,6 +41,12 @@ class SearchRange:
         """The first and the last value that can be tried."""
         return self.at(0), self.at(1)
 
+    def share(self, value: float) -> float:
+        """Return the place of a value in the range; 0 and 1 are its ends."""
+        if self.is_log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
     def at(self, share: float) -> float:
         """Return the value at a share of the range, from 0 to 1, with few digits."""
         if self.is_log:

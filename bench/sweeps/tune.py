@@ -17,7 +17,9 @@ from bench.spec.resampling import n_drawn
 from bench.storage.store import Store
 from bench.sweeps.load import StoredSweep, select_planned
 from bench.sweeps.run import sweep
-from bench.sweeps.tuned import Role, StoredTuning, select, store_plan
+from bench.sweeps.tuned import Role, StoredTuning, check_plan, select, store_plan
+from bench.tuning.extend import MAX_EXTENSIONS, refuse_extension
+from bench.tuning.extend import extend as extended
 from bench.tuning.plan import TuningPlan, TuningProtocol
 from bench.tuning.space import LEARNING_RATE, parse_spaces, search_range
 from bench.tuning.variants import PlannedTuning, Spaces, plan_tuning, tuned_sweeps
@@ -31,6 +33,7 @@ def tune(
     repeats: int = TuningProtocol.repeats,
     validation: str = TuningProtocol.validation,
     metric: str = TuningProtocol.metric,
+    extend: bool = TuningProtocol.extend,
     over: Sequence[str] = (LEARNING_RATE,),
     spaces: str | Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     results: Path | str = "results",
@@ -45,7 +48,7 @@ def tune(
     ----------
     spec
         The sweep, made with :func:`specify`.
-    trials, seeds, repeats, validation, metric
+    trials, seeds, repeats, validation, metric, extend
         See :class:`bench.tuning.plan.TuningProtocol`.
     over
         Hyperparameters to tune.
@@ -71,18 +74,22 @@ def tune(
         If every setting of an optimizer has a failed trial, or as :func:`sweep`.
     """
     protocol = TuningProtocol(
-        trials=trials, seeds=seeds, repeats=repeats, validation=validation, metric=metric
+        trials=trials,
+        seeds=seeds,
+        repeats=repeats,
+        validation=validation,
+        metric=metric,
+        extend=extend,
     )
     directory, cache = Path(results), None if data_dir is None else Path(data_dir)
     planned = plan_of(spec, protocol, over=over, spaces=_spaces(spaces), data_dir=cache)
-    store_plan(planned.plan, directory)
 
     def train(of: SweepSpec, _role: Role) -> StoredSweep:
         sweep(of, results=results, data_dir=data_dir, **options)
         store = Store(directory / of.name)
         return select_planned(store.read_rows(), of, store)
 
-    return carry_out(spec, planned, train, data_dir=cache).result()
+    return carry_out(spec, planned, train, results=directory, data_dir=cache).result()
 
 
 def plan_of(
@@ -104,7 +111,10 @@ def plan_of(
         )
     trials = replace(spec.workload, dataset=validation_name(spec.workload.dataset))
     n_images = _n_images(trials, data_dir)
-    return plan_tuning(spec, protocol, n_images, over=over, spaces=spaces)
+    planned = plan_tuning(spec, protocol, n_images, over=over, spaces=spaces)
+    if protocol.extend:
+        refuse_extension(planned.plan)
+    return planned
 
 
 def carry_out(
@@ -112,22 +122,42 @@ def carry_out(
     planned: PlannedTuning,
     train: Callable[[SweepSpec, Role], StoredSweep],
     *,
-    on_chosen: Callable[[Sequence[TunedOptimizer], Sequence[StoredSweep]], None] | None = None,
+    results: Path,
     data_dir: Path | None = None,
+    on_chosen: Callable[[Sequence[TunedOptimizer], Sequence[StoredSweep]], None] | None = None,
 ) -> StoredTuning:
-    """Train the trials, select the settings, and train both tracks.
+    """Store the plan, train the trials, select the settings, and train both tracks.
 
     `train` trains the missing runs of a sweep. `on_chosen` is called with the chosen settings and
     the trials before the tracks are trained.
     """
-    trials = tuple(train(of, "tuning") for of in planned.trials)
-    optimizers = select(planned.plan, trials, spec.declaration.target)
+    check_plan(planned.plan, results)
+    plan, trials = _tried(spec, planned, train, data_dir)
+    store_plan(plan, results)
+    optimizers = select(plan, trials, spec.declaration.target)
     if on_chosen is not None:
         on_chosen(optimizers, trials)
     default = train(spec, "default")
-    specs = tuned_specs(spec, planned.plan, optimizers, data_dir)
-    tuned = tuple(train(of, "tuned") for of in specs)
-    return StoredTuning(plan=planned.plan, trials=trials, default=default, tuned=tuned)
+    tuned = tuple(train(of, "tuned") for of in tuned_specs(spec, plan, optimizers, data_dir))
+    return StoredTuning(plan=plan, trials=trials, default=default, tuned=tuned)
+
+
+def _tried(
+    spec: SweepSpec,
+    planned: PlannedTuning,
+    train: Callable[[SweepSpec, Role], StoredSweep],
+    data_dir: Path | None,
+) -> tuple[TuningPlan, tuple[StoredSweep, ...]]:
+    """Train the trials, with extensions of the ranges if the protocol has them."""
+    trials = tuple(train(of, "tuning") for of in planned.trials)
+    for _ in range(MAX_EXTENSIONS if planned.plan.protocol.extend else 0):
+        optimizers = select(planned.plan, trials, spec.declaration.target)
+        if not any(tuned.edge for tuned in optimizers):
+            break
+        chosen = {of.optimizer: [c.setting for c in of.choices] for of in optimizers}
+        planned = extended(spec, planned, chosen, _n_images(planned.trials[0].workload, data_dir))
+        trials = tuple(train(of, "tuning") for of in planned.trials)
+    return planned.plan, trials
 
 
 def tuned_specs(

@@ -195,8 +195,8 @@ def select(
         select_settings(
             repeats,
             optimizer=variant.name,
-            settings=variant.settings,
-            ranges=variant.ranges,
+            settings=variant.tried,
+            ranges=variant.searched,
             default=variant.default,
             metric=plan.protocol.metric,
             target=target,
@@ -222,19 +222,26 @@ def read_plan(directory: Path) -> TuningPlan | None:
         raise SpecError(f"{file}: {error}") from error
 
 
-def store_plan(plan: TuningPlan, results: Path) -> None:
-    """Store a plan, unless it is stored.
+def check_plan(plan: TuningPlan, results: Path) -> None:
+    """Store a new plan before its trials are trained.
 
     Raise MixedRunsError if another tuning of this name is stored; more optimizers are allowed.
     """
     directory = results / plan.trials_name()
     stored = read_plan(directory)
     if stored is not None:
-        _refuse_other(stored, plan, directory)
+        if stored.declared == plan:
+            return
+        _refuse_other(stored.declared, plan, directory)
     elif Store(directory).read_spec() is not None:
         raise MixedRunsError(
             f"{directory} holds a sweep that is not the trials of a tuning: give another --name"
         )
+    store_plan(plan, results)
+
+
+def store_plan(plan: TuningPlan, results: Path) -> None:
+    """Write a plan into the directory of the trials, and with repeats also of the tuned track."""
     names = [plan.trials_name()]
     if plan.protocol.repeats > 1:
         names.append(plan.tuned_name)

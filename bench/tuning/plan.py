@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,9 @@ class TuningProtocol:
         its own.
     metric
         What is selected by: one of :data:`bench.spec.ranges.METRICS`, on the held-out images.
+    extend
+        Whether all optimizers get further trials beyond an end of their ranges, as long as the best
+        setting of one is at an end.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class TuningProtocol:
     repeats: int = 1
     validation: str = FIXED
     metric: str = "accuracy"
+    extend: bool = False
 
     def __post_init__(self) -> None:
         for name in ("trials", "seeds", "repeats"):
@@ -69,6 +73,8 @@ class TuningProtocol:
         for name, allowed in (("validation", (FIXED, PER_SEED)), ("metric", tuple(METRICS))):
             if (value := getattr(self, name)) not in allowed:
                 raise SpecError(f"{name} must be {' or '.join(allowed)}, got {value!r:.80}")
+        if not isinstance(self.extend, bool):
+            raise SpecError(f"extend must be True or False, got {self.extend!r:.80}")
 
     @property
     def splits(self) -> tuple[Mapping[int, tuple[int, ...]], ...]:
@@ -113,12 +119,30 @@ class TunedVariant:
         Values of the tuned hyperparameters without tuning, of those that have a number.
     settings
         The settings that are tried, by the names of their trials.
+    extra
+        Settings beyond the ranges, which extensions have added.
     """
 
     name: str
     ranges: tuple[SearchRange, ...]
     default: Setting
     settings: Mapping[str, Setting]
+    extra: Mapping[str, Setting] = field(default_factory=dict)
+
+    @property
+    def tried(self) -> Mapping[str, Setting]:
+        """All settings that are tried."""
+        return {**self.settings, **self.extra}
+
+    @property
+    def searched(self) -> tuple[SearchRange, ...]:
+        """The ranges with the settings of extensions."""
+        if not self.extra:
+            return self.ranges
+        (declared,) = self.ranges
+        values = [dict(setting)[declared.name] for setting in self.extra.values()]
+        low, high = min(declared.low, *values), max(declared.high, *values)
+        return (replace(declared, low=low, high=high),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +152,11 @@ class TuningPlan:
     name: str
     protocol: TuningProtocol
     variants: tuple[TunedVariant, ...]
+
+    @property
+    def declared(self) -> TuningPlan:
+        """The plan without the settings that extensions have added."""
+        return replace(self, variants=tuple(replace(v, extra={}) for v in self.variants))
 
     def trials_name(self, split: int = 1) -> str:
         """Name of the sweep of the trials on a split."""
@@ -168,8 +197,13 @@ def _variant(content: Mapping[str, Any]) -> TunedVariant:
         name=str(content["name"]),
         ranges=tuple(SearchRange(**found) for found in content["ranges"]),
         default=_setting(content["default"]),
-        settings={str(name): _setting(found) for name, found in content["settings"].items()},
+        settings=_settings(content["settings"]),
+        extra=_settings(content["extra"]),
     )
+
+
+def _settings(content: Mapping[str, Any]) -> dict[str, Setting]:
+    return {str(name): _setting(found) for name, found in content.items()}
 
 
 def _setting(pairs: Sequence[tuple[str, float]]) -> Setting:

@@ -22,6 +22,7 @@ _OPTIONS: Mapping[str, str] = {
     "repeats": "--tune-repeats",
     "validation": "--validation",
     "metric": "--tune-for",
+    "extend": "--tune-extend",
 }
 #: Hyperparameters with a default range.
 _WITH_DEFAULT = (LEARNING_RATE, *LINEAR)
@@ -201,7 +202,7 @@ def option_words(plan: TuningPlan, optimizers: Sequence[OptimizerSpec]) -> tuple
     words = ["--tune"]
     for name, option in _OPTIONS.items():
         if (value := getattr(plan.protocol, name)) != getattr(TuningProtocol, name):
-            words += [option, str(value)]
+            words += [option] if value is True else [option, str(value)]
     searched = {variant.name: variant.ranges for variant in plan.variants}
     over = _common_names(plan, optimizers)
     if over != (LEARNING_RATE,):

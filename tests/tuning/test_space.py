@@ -22,6 +22,7 @@ from bench.errors import SpecError
 from bench.spec.ranges import SearchRange
 from bench.sweeps.specify import specify
 from bench.sweeps.tune import plan_of
+from bench.tuning.extend import extend
 from bench.tuning.plan import FIRST_SEED, TuningPlan, TuningProtocol
 from bench.tuning.space import default_range, parse_spaces, settings_in
 from bench.tuning.variants import PlannedTuning, option_words, tuned_sweeps
@@ -157,6 +158,26 @@ def test_repeats_have_other_seeds_and_images(
     assert len(tuned) == repeats
 
 
+def test_an_extension_gives_every_optimizer_as_many_trials_beyond_an_end() -> None:
+    spec = specify(optimizers="sgd,adam", seeds=4, name="x")
+    planned = plan_of(spec, TuningProtocol(trials=5, extend=True))
+    chosen = {"sgd": [(("lr", 10.0),)], "adam": [(("lr", 1e-4),)]}
+    once = extend(spec, planned, chosen, 50_000)
+    assert [list(v.extra) for v in once.plan.variants] == [["sgd[lr=100.0]"], ["adam[lr=1e-06]"]]
+    assert [v.searched[0].ends for v in once.plan.variants] == [(0.001, 100.0), (1e-6, 0.1)]
+    twice = extend(spec, once, {**chosen, "sgd": [(("lr", 100.0),)]}, 50_000)
+    assert [list(v.extra) for v in twice.plan.variants] == [
+        ["sgd[lr=100.0]", "sgd[lr=1000.0]"],
+        ["adam[lr=1e-06]", "adam[lr=1e-07]"],
+    ]
+    assert len(twice.trials[0].optimizers) == 14
+    assert twice.plan.declared == planned.plan
+    assert option_words(twice.plan, spec.optimizers) == (
+        *("--tune", "--tune-trials", "5", "--tune-extend"),
+    )
+    assert TuningPlan.from_json(twice.plan.to_json()) == twice.plan
+
+
 def test_more_evaluation_seeds_move_none_to_another_repeat() -> None:
     protocol = TuningProtocol(repeats=5)
     before, after = protocol.divide(range(10)), protocol.divide(range(20))
@@ -170,6 +191,8 @@ IMPOSSIBLE = [
     ({"over": ("eps",)}, "--tune-over eps: there is no default range"),
     ({"repeats": 3}, "their number must be a multiple of 3, got 2"),
     ({"seeds": [1, FIRST_SEED + 2]}, "seed 1000002 is a tuning seed"),
+    ({"extend": True, "trials": 1}, "--tune-extend needs at least 2 trials of one hyperparameter"),
+    ({"extend": 1}, "extend must be True or False, got 1"),
     ({"trials": 0}, "trials must be from 1 to 1000, got 0"),
     ({"metric": "speed"}, "metric must be accuracy or loss or time-to-target, got 'speed'"),
     ({"validation": "none"}, "validation must be fixed or per-seed, got 'none'"),
@@ -187,6 +210,7 @@ def test_an_impossible_tuning_is_refused(options: dict[str, Any], message: str) 
 WORDS = [
     "",
     "--tune-trials 3 --tune-seeds 2 --tune-repeats 4 --validation per-seed --tune-for loss",
+    "--tune-extend",
     "--tune-over lr,momentum",
     "--space adam[lr=0.0001..1]",
     "--tune-over lr,momentum --space momentum[lr=0.01..1]",
@@ -205,6 +229,7 @@ def test_the_options_of_a_plan(words: str) -> None:
         repeats=given.tune_repeats,
         validation=given.validation,
         metric=given.tune_for,
+        extend=given.tune_extend,
     )
     plan = plan_of(spec, protocol, over=given.tune_over.split(","), spaces=given.space).plan
     assert " ".join(option_words(plan, spec.optimizers)) == f"--tune {words}".strip()

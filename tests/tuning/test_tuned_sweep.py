@@ -181,6 +181,34 @@ def test_a_tuning_from_python_has_the_same_runs(tuned: Path) -> None:
         bench.load_tuning(results / "x")
 
 
+EXTENDED = (
+    *("sweep", "--dataset", "digits", "--iterations", "20", "--eval-every", "20", "--name", "e"),
+    *("--optimizers", "sgd,adam", "--seeds", "2", "--in-process", "--tune", "--tune-trials", "2"),
+    *("--tune-seeds", "1", "--tune-extend", "--space", "sgd[lr=1e-4..1e-2],adam[lr=1e-3..1e-2]"),
+    "--no-report",
+)
+
+
+def test_ranges_are_extended_until_the_best_setting_is_inside(
+    tuned: Path, call_command: CommandCall
+) -> None:
+    """The best learning rate of sgd, about 0.1 to 1, is beyond its range."""
+    call = CommandCall(tuned, call_command.monkeypatch, call_command.capsys)
+    finished = call(*EXTENDED)
+    assert (finished.code, finished.err) == (0, "")
+    stored = open_tuning(tuned / "results" / "e-trials")
+    assert {len(variant.extra) for variant in stored.plan.variants} <= {1, 2, 3}
+    (n_tried,) = {len(of.tried) for of in stored.optimizers}
+    assert len(rows_of(tuned, "e-trials")) == 2 * n_tried
+    sgd = next(of for of in stored.optimizers if of.optimizer == "sgd")
+    assert dict(sgd.chosen.setting)["lr"] > 0.01
+    before = rows_of(tuned, "e-trials")
+    assert call(*EXTENDED).code == 0
+    assert rows_of(tuned, "e-trials")["started_at"].equals(before["started_at"])
+    refused = call(*(word for word in EXTENDED if word != "--tune-extend"))
+    assert "(extend True -> False)" in refused.err
+
+
 REPEATED = (
     *("sweep", "--dataset", "digits", "--iterations", "20", "--eval-every", "10", "--name", "r"),
     *("--optimizers", "sgd,adam", "--seeds", "12", "--in-process", "--tune", "--tune-trials", "2"),
