@@ -78,19 +78,18 @@ def _tried(name: str, setting: Setting, rows: pd.DataFrame, metric: str) -> Trie
     column, is_less_better = METRICS[metric]
     status = rows["status"]
     n_failed, n_diverged = int((status == FAILED).sum()), int((status == DIVERGED).sum())
-    score: float | None
-    if n_failed:
-        score = None
-    elif n_diverged:
-        score = math.inf if is_less_better else -math.inf
-    else:
-        score = math.fsum(rows[column]) / len(rows)
+    special = {FAILED: None, DIVERGED: math.inf if is_less_better else -math.inf}
+    scores = tuple(
+        special.get(s, x) for x, s in zip(rows[column].astype(float), status, strict=True)
+    )
+    known = [x for x in scores if x is not None]
     results = zip(rows["test_accuracy"].astype(float), status, strict=True)
     return TriedSetting(
         name=name,
         setting=setting,
         accuracies=tuple(None if s in (FAILED, DIVERGED) else a for a, s in results),
-        score=score,
+        scores=scores,
+        score=math.fsum(known) / len(known) if len(known) == len(scores) else None,
         n_diverged=n_diverged,
         n_failed=n_failed,
         seconds=float(rows["train_seconds"].fillna(0).sum()),
