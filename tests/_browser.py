@@ -36,15 +36,21 @@ def browser_path() -> str | None:
 
 
 @dataclass(frozen=True)
-class Report:
-    """An analysis and the page that was written of it."""
+class Page:
+    """A page that was written."""
 
-    analysis: SweepAnalysis
     path: Path
 
     @property
     def url(self) -> str:
         return self.path.as_uri()
+
+
+@dataclass(frozen=True)
+class Report(Page):
+    """An analysis and the page that was written of it."""
+
+    analysis: SweepAnalysis
 
     @property
     def names(self) -> list[str]:
@@ -69,7 +75,7 @@ class Reports:
 
     def __getitem__(self, name: str) -> Report:
         if name not in self._made:
-            report = Report(ANALYSES[name](), self._folder / f"{name}.html")
+            report = Report(self._folder / f"{name}.html", ANALYSES[name]())
             report.path.write_text(page_of(name), encoding="utf-8")
             self._made[name] = report
         return self._made[name]
@@ -83,7 +89,7 @@ class Opened:
     """A page of a report, with what went wrong on it."""
 
     page: Any
-    report: Report
+    report: Page
     problems: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -110,7 +116,7 @@ class Opened:
         assert len(self.page.context.pages) == 1
 
 
-def visit(browser: Any, report: Report, *, width: int = 1400, **options: Any) -> Opened:
+def visit(browser: Any, report: Page, *, width: int = 1400, **options: Any) -> Opened:
     """A page in a context of its own; options are those of a context."""
     context = browser.new_context(viewport={"width": width, "height": 900}, **options)
     context.set_default_timeout(10_000)
@@ -129,7 +135,7 @@ def visit(browser: Any, report: Report, *, width: int = 1400, **options: Any) ->
 
 
 @contextmanager
-def visiting(browser: Any, report: Report, **options: Any) -> Iterator[Opened]:
+def visiting(browser: Any, report: Page, **options: Any) -> Iterator[Opened]:
     """A page that is checked at the end, and closed."""
     opened = visit(browser, report, **options)
     try:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from bench.analysis.results import SweepAnalysis
 from bench.report import render, write
+from bench.report.html import tuning_page
 from bench.report.html.parts import FigureView, Parts
 
 HOSTILE_NAME = '../.<img src=x onerror=alert(1)> "sweep": 日本 %00 * ?\\..'
@@ -93,6 +94,18 @@ def figures_from(figure: Callable[..., FigureView]) -> Iterator[None]:
     """Replace :meth:`Parts.figure`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Parts, "figure", figure)
+        yield
+
+
+@contextmanager
+def empty_figures_of_tunings() -> Iterator[None]:
+    """Draw no figures of pages of tunings, which have no :class:`Parts`."""
+
+    def empty(_draw: object, name: str, **_options: object) -> FigureView:
+        return FigureView(name, Markup(), Markup())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning_page, "figure_view", empty)
         yield
 
 

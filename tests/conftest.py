@@ -16,7 +16,13 @@ from typing import Any
 
 import pytest
 from _browser import FLAGS, Reports, browser_path
-from _pages import Pages, empty_figure, figure_drawn_once, figures_from
+from _pages import (
+    Pages,
+    empty_figure,
+    empty_figures_of_tunings,
+    figure_drawn_once,
+    figures_from,
+)
 from hypothesis import settings
 
 from bench import cli
@@ -266,7 +272,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
 @pytest.fixture
 def undrawn() -> Iterator[None]:
     """Pages have empty figures, for tests of their text and of commands that write them."""
-    with figures_from(empty_figure):
+    with figures_from(empty_figure), empty_figures_of_tunings():
         yield
 
 

@@ -94,19 +94,17 @@ def _tried(
     rows = rows.sort_values("seed")
     status = rows["status"]
     n_failed, n_diverged = int((status == FAILED).sum()), int((status == DIVERGED).sum())
-    score: float | None
-    if n_failed:
-        score = None
-    elif n_diverged:
-        score = math.inf if METRICS[metric] else -math.inf
-    else:
-        score = math.fsum(_results(rows, metric, target)) / len(rows)
+    special = {FAILED: None, DIVERGED: math.inf if METRICS[metric] else -math.inf}
+    values = _results(rows, metric, target)
+    scores = tuple(special.get(s, x) for x, s in zip(values, status, strict=True))
+    known = [x for x in scores if x is not None]
     results = zip(rows["test_accuracy"].astype(float), status, strict=True)
     return TriedSetting(
         name=name,
         setting=setting,
         accuracies=tuple(None if s in (FAILED, DIVERGED) else a for a, s in results),
-        score=score,
+        scores=scores,
+        score=math.fsum(known) / len(known) if len(known) == len(scores) else None,
         n_diverged=n_diverged,
         n_failed=n_failed,
         seconds=float(rows["train_seconds"].fillna(0).sum()),

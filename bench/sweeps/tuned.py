@@ -21,6 +21,7 @@ import pyarrow as pa
 from bench.analysis import Look, SweepAnalysis, compare, compare_sweeps, describe_runs
 from bench.analysis.results.tuning import TunedOptimizer, Tuning
 from bench.analysis.tuning import means_by_repeat, select_settings
+from bench.analysis.tuning_statistics import with_statistics
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.storage.files import require_regular, write_stored
 from bench.storage.store import Store
@@ -115,7 +116,7 @@ class StoredTuning:
             for of in self.optimizers
             if of.optimizer in found
         ]
-        return Tuning(
+        tuning = Tuning(
             name=self.default.spec.name,
             metric=protocol.metric,
             target=declared.target if protocol.metric == "time-to-target" else None,
@@ -128,6 +129,7 @@ class StoredTuning:
             ),
             change=change,
         )
+        return with_statistics(tuning)
 
     def tuned_analysis(self) -> SweepAnalysis:
         """Compare the optimizers of the tuned track over the repeats of the tuning."""

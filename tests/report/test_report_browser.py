@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _browser import Opened, Reports, visit, visiting
+from _browser import Opened, Page, Reports, visit, visiting
+from _tunings import tuning_of
 
+from bench.report.html.tuning_page import write_tuning
 from bench.report.text.sanitize import clean
 from bench.report.text.wording import headline
 
@@ -295,6 +297,24 @@ def test_axe_finds_no_violation(audited: Opened, width: int, theme: str) -> None
     page.locator("[data-matrix] td button").first.click()
     assert violations(axe, page) == []
     page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize(
+    ("width", "theme"), [(400, "light"), pytest.param(1400, "dark", marks=pytest.mark.long)]
+)
+def test_axe_finds_no_violation_on_the_page_of_a_tuning(
+    browser: Any, tmp_path: Path, width: int, theme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    counts = {"sgd": [9500, 9510], "own.optimizers:Mine[lr=0.003]": [9700, 9702]}
+    tuned = dict(zip(counts, [[9760, 9770], [9750, 9751]], strict=True))
+    written = Page(tmp_path / "tuning.html")
+    write_tuning(tuning_of(counts, tuned), written.path)
+    with visiting(browser, written, bypass_csp=True, width=width, color_scheme=theme) as opened:
+        opened.open_details()
+        assert violations(axe, opened.page) == []
+        assert opened.page.evaluate(CLIPPED) == []
+        assert opened.overflow() == 0
 
 
 def violations(axe: Any, page: Any) -> list[tuple[str, list[str]]]:

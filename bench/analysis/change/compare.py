@@ -179,6 +179,7 @@ def _change(
         x, y = np.array([*before.values()]), np.array([*after.values()])
         single_level = parameters.alpha / parameters.k
         test = measure_samples(_SIDES, (y, x), parameters=parameters, single_level=single_level)
+    old_moments, new_moments = Moments.of(x), Moments.of(y)
     return Change(
         optimizer=name,
         is_paired=is_paired,
@@ -189,8 +190,10 @@ def _change(
         n_newly_failed=len(before.keys() & new.failed(name)),
         n_diverged_before=old.n_diverged(name),
         n_diverged_after=new.n_diverged(name),
-        mean_before=Moments.of(x).mean,
-        mean_after=Moments.of(y).mean,
+        mean_before=old_moments.mean,
+        mean_after=new_moments.mean,
+        std_before=old_moments.std,
+        std_after=new_moments.std,
         **{name: getattr(test, name) for name in _TESTED},
         pvalue_holm=None,
         pvalue_equivalence_holm=None,

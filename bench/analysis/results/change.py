@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.parameters import Block, Parameters, Verdict
+from bench.analysis.stats.rounding import significant
 
 #: Why runs of one seed of two sweeps are not paired: the workloads differ, no seed is in both, or
 #: a seed fixes other initial weights or another order of the data.
@@ -67,7 +71,7 @@ class Change(NotebookRepr):
         Seeds, ascending, with a run before and none after.
     n_diverged_before, n_diverged_after
         Number of diverged runs in each sweep.
-    mean_before, mean_after
+    mean_before, mean_after, std_before, std_after
         Over the `n` common seeds where runs are paired, else over all runs of each sweep.
     mean_difference, ci_low, ci_high
         After minus before and its t interval at level 1 - alpha; Welch's where not paired.
@@ -96,6 +100,8 @@ class Change(NotebookRepr):
     n_diverged_after: int
     mean_before: float | None
     mean_after: float | None
+    std_before: float | None
+    std_after: float | None
     mean_difference: float | None
     ci_low: float | None
     ci_high: float | None
@@ -176,3 +182,20 @@ class SweepChange(NotebookRepr):
         Optimizers and seeds that are missing after are in :attr:`is_complete`.
         """
         return all(change.is_unchanged for change in self.changes)
+
+    @property
+    def ranks(self) -> Mapping[str, tuple[int | None, int | None]]:
+        """Rank of the mean of each optimizer before and after.
+
+        1 is the highest mean, equal means share a rank, and without a mean there is none.
+        """
+        before = _ranks([change.mean_before for change in self.changes])
+        after = _ranks([change.mean_after for change in self.changes])
+        names = [change.optimizer for change in self.changes]
+        return dict(zip(names, zip(before, after, strict=True), strict=True))
+
+
+def _ranks(means: Sequence[float | None]) -> list[int | None]:
+    known = significant(np.array([mean for mean in means if mean is not None])).tolist()
+    places = iter([1 + sum(other > mean for other in known) for mean in known])
+    return [None if mean is None else next(places) for mean in means]

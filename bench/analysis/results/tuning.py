@@ -19,9 +19,12 @@ class TriedSetting(NotebookRepr):
     accuracies
         A fraction for each tuning seed in ascending order; None for a trial that failed or
         diverged.
+    scores
+        The metric of the selection for each tuning seed; infinite (the worst) for a trial that
+        diverged, None for one that failed.
     score
-        Mean of the metric of the selection; infinite (the worst) if a trial diverged; None if one
-        failed, so that the setting cannot be chosen.
+        Their mean; infinite if a trial diverged; None if one failed, so that the setting cannot be
+        chosen.
     seconds
         Training time of its trials.
     """
@@ -29,6 +32,7 @@ class TriedSetting(NotebookRepr):
     name: str
     setting: Setting
     accuracies: tuple[float | None, ...]
+    scores: tuple[float | None, ...]
     score: float | None
     n_diverged: int
     n_failed: int
@@ -94,6 +98,67 @@ class TunedOptimizer(NotebookRepr):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GoodRange(NotebookRepr):
+    """Values of the tuned hyperparameter within one point of the best accuracy.
+
+    Attributes
+    ----------
+    low, high
+        Smallest and largest good value that was tried.
+    decades
+        Logarithm to base 10 of their ratio; None on a linear scale.
+    is_edge
+        Whether one of them is an end of the searched range, so that more may lie beyond it.
+    """
+
+    name: str
+    low: float
+    high: float
+    decades: float | None
+    is_edge: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningStatistics(NotebookRepr):
+    """Statistics of the trials and of both tracks of one optimizer.
+
+    Attributes
+    ----------
+    rank_default, rank_tuned
+        Rank of its mean test accuracy among the optimizers of each track, 1 for the highest. No
+        test: neighbouring ranks may not differ significantly.
+    gap, gap_ci_low, gap_ci_high
+        Mean validation accuracy of the chosen setting minus its mean test accuracy, and the Welch
+        interval of tuning seeds against evaluation seeds at level 1 - alpha of the comparison. It
+        contains the selection, other images, and the smaller training set of the trials. The
+        interval is undefined with one tuning seed.
+    left_out_accuracy
+        Mean validation accuracy on a tuning seed of the setting that is chosen without this seed.
+        A diverged trial counts as 0. Undefined with one tuning seed.
+    optimism
+        Mean validation accuracy of the chosen setting minus `left_out_accuracy`.
+    best_low, best_high
+        10 % and 90 % quantile of the validation accuracy of the best of t settings that are drawn
+        at random without replacement, for t = 1 to their number, as in `expected_best`.
+    good_range
+        None if several hyperparameters are tuned, a trial failed, every setting diverged, or a
+        setting between two good ones is not good.
+    """
+
+    optimizer: str
+    rank_default: int | None
+    rank_tuned: int | None
+    gap: float | None
+    gap_ci_low: float | None
+    gap_ci_high: float | None
+    left_out_accuracy: float | None
+    optimism: float | None
+    best_low: tuple[float, ...]
+    best_high: tuple[float, ...]
+    good_range: GoodRange | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tuning(NotebookRepr, first=("optimizers",)):
     """The tuning of all optimizers, and what it changed.
 
@@ -116,6 +181,9 @@ class Tuning(NotebookRepr, first=("optimizers",)):
         In the order of the default track, the best mean first.
     change
         Every optimizer at its chosen setting compared with itself at its default.
+    statistics
+        One for each of the `optimizers`, in their order; empty until
+        :func:`bench.analysis.tuning_statistics.with_statistics` computes them.
     """
 
     name: str
@@ -127,3 +195,4 @@ class Tuning(NotebookRepr, first=("optimizers",)):
     split: str
     optimizers: tuple[TunedOptimizer, ...]
     change: SweepChange
+    statistics: tuple[TuningStatistics, ...] = ()

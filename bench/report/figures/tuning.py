@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.results.tuning import TunedOptimizer, Tuning
+from bench.analysis.results.tuning import GoodRange, TunedOptimizer, Tuning
 from bench.report.figures.canvas import (
     WIDE,
     Layout,
@@ -27,9 +28,19 @@ from bench.report.figures.svg import GRID, INK, figure_style, optimizer_gid
 from bench.report.text.format import ACCURACY
 
 _TOGETHER = 380.0
-_PANEL = 190.0
 #: Accuracies below this share of the best mean are outside the scale.
 _FLOOR = 0.85
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Height of a panel in pixels, and the number of columns in the wide layout."""
+
+    height: float
+    columns: int
+
+
+_PANEL, _BAND = _Panel(190.0, 2), _Panel(170.0, 4)
 
 
 def sensitivity_figure(
@@ -54,21 +65,18 @@ def sensitivity_figure(
 def trials_figure(
     tuning: Tuning, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Plot every trial of each optimizer in a panel of its own, with the mean of each setting."""
-    styles = styles or _styles(tuning)
-    n_columns = 1 if layout.narrow else 2
-    n_rows = math.ceil(len(tuning.optimizers) / n_columns)
+    """Plot every trial of each optimizer in a panel of its own, with the mean of each setting.
+
+    A light band marks the range of good values.
+    """
+    styles, shown = styles or _styles(tuning), _shown(tuning.optimizers)
+    good = {of.optimizer: of.good_range for of in tuning.statistics}
     with figure_style():
-        figure = new_figure(layout.width, n_rows * _PANEL + 10)
-        shown, width = _shown(tuning.optimizers), layout.width / n_columns
-        names = short_names(tuned.optimizer for tuned in tuning.optimizers)
-        for place, tuned in enumerate(tuning.optimizers):
-            row, column = divmod(place, n_columns)
-            left, top = column * width, row * _PANEL
-            add_title(figure, left, top, names[tuned.optimizer])
-            axes = add_axes(figure, left + 56, top + 38, left + width - 24, top + _PANEL - 28)
+        figure = new_figure(layout.width, _height(tuning, layout, _PANEL))
+        for axes, tuned in _panels(figure, tuning, layout, _PANEL):
             _prepare(axes, [tuned], shown)
             style = styles[tuned.optimizer]
+            _draw_good_range(axes, good.get(tuned.optimizer), style)
             _draw_trials(axes, tuned, style)
             _draw_mean(axes, tuned, style)
     return figure
@@ -84,22 +92,78 @@ def trials_worth_figure(
         figure = new_figure(layout.width, _TOGETHER)
         add_title(figure, 0, 0, "Expected best validation accuracy, %")
         axes = add_axes(figure, 64, 44, layout.width - 22, _TOGETHER - 58)
-        values = [value for tuned in known for value in tuned.expected_best]
-        _set_accuracies(axes, _visible(values, _FLOOR / 1.4))
-        whole_ticks(axes, max((len(t.expected_best) for t in known), default=1) + 0.5, 12)
-        axes.set_xlim(0.5, None)
+        _prepare_worth(axes, known, 12)
         axes.set_xlabel("settings tried", labelpad=6)
         for tuned in reversed(known):
-            style = styles[tuned.optimizer]
-            axes.plot(
-                range(1, len(tuned.expected_best) + 1),
-                tuned.expected_best,
-                linewidth=1.8,
-                **marked(style, 6.5),
-                gid=optimizer_gid(style.index, "worth"),
-                zorder=3,
-            )
+            _draw_worth(axes, tuned, styles[tuned.optimizer])
     return figure
+
+
+def best_bands_figure(
+    tuning: Tuning, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Plot the expected best of each optimizer in a panel of its own, with its quantiles."""
+    styles = styles or _styles(tuning)
+    known = [tuned for tuned in tuning.optimizers if tuned.expected_best]
+    ends = {of.optimizer: (of.best_low, of.best_high) for of in tuning.statistics}
+    with figure_style():
+        figure = new_figure(layout.width, _height(tuning, layout, _BAND))
+        for axes, tuned in _panels(figure, tuning, layout, _BAND):
+            style = styles[tuned.optimizer]
+            _prepare_worth(axes, known, 6)
+            low, high = ends.get(tuned.optimizer, ((), ()))
+            axes.fill_between(
+                range(1, len(low) + 1),
+                low,
+                high,
+                color=style.colour,
+                alpha=0.18,
+                linewidth=0,
+                gid=optimizer_gid(style.index, "worthband"),
+            )
+            _draw_worth(axes, tuned, style)
+    return figure
+
+
+def _columns(layout: Layout, panel: _Panel) -> int:
+    return 1 if layout.narrow else panel.columns
+
+
+def _height(tuning: Tuning, layout: Layout, panel: _Panel) -> float:
+    return math.ceil(len(tuning.optimizers) / _columns(layout, panel)) * panel.height + 10
+
+
+def _panels(
+    figure: Figure, tuning: Tuning, layout: Layout, panel: _Panel
+) -> Iterator[tuple[Axes, TunedOptimizer]]:
+    """Add axes with a title for each optimizer."""
+    n_columns = _columns(layout, panel)
+    width = layout.width / n_columns
+    names = short_names(tuned.optimizer for tuned in tuning.optimizers)
+    for place, tuned in enumerate(tuning.optimizers):
+        row, column = divmod(place, n_columns)
+        left, top = column * width, row * panel.height
+        add_title(figure, left, top, names[tuned.optimizer])
+        bottom = top + panel.height - 28
+        yield add_axes(figure, left + 56, top + 38, left + width - 24, bottom), tuned
+
+
+def _prepare_worth(axes: Axes, known: Sequence[TunedOptimizer], most_ticks: int) -> None:
+    values = [value for tuned in known for value in tuned.expected_best]
+    _set_accuracies(axes, _visible(values, _FLOOR / 1.4))
+    whole_ticks(axes, max((len(t.expected_best) for t in known), default=1) + 0.5, most_ticks)
+    axes.set_xlim(0.5, None)
+
+
+def _draw_worth(axes: Axes, tuned: TunedOptimizer, style: Style) -> None:
+    axes.plot(
+        range(1, len(tuned.expected_best) + 1),
+        tuned.expected_best,
+        linewidth=1.8,
+        **marked(style, 6.5),
+        gid=optimizer_gid(style.index, "worth"),
+        zorder=3,
+    )
 
 
 def _styles(tuning: Tuning) -> dict[str, Style]:
@@ -194,6 +258,19 @@ def _between(points: Sequence[tuple[float, float]], x: float) -> float | None:
             height = low + share * (high - low)
             return None if math.isnan(height) else height
     return None
+
+
+def _draw_good_range(axes: Axes, found: GoodRange | None, style: Style) -> None:
+    """Draw the range a little wider, so that a single value is visible."""
+    if found is None:
+        return
+    if found.decades is None:
+        room = 0.015 * abs(axes.get_xlim()[1] - axes.get_xlim()[0])
+        ends = found.low - room, found.high + room
+    else:
+        ends = found.low / 1.12, found.high * 1.12
+    gid = optimizer_gid(style.index, "good")
+    axes.axvspan(*ends, color=style.colour, alpha=0.13, linewidth=0, gid=gid)
 
 
 def _draw_trials(axes: Axes, tuned: TunedOptimizer, style: Style) -> None:

@@ -8,10 +8,18 @@ from functools import partial
 from pathlib import Path
 
 from bench.analysis.results.tuning import Tuning
+from bench.analysis.tuning_statistics import with_statistics
 from bench.report.context import NO_CONTEXT, ReportContext
 from bench.report.figures.change import change_figure
+from bench.report.figures.slopes import slopes_figure
 from bench.report.figures.styles import assign_styles, marker_name, marker_paths
-from bench.report.figures.tuning import sensitivity_figure, trials_figure, trials_worth_figure
+from bench.report.figures.svg import figure_style
+from bench.report.figures.tuning import (
+    best_bands_figure,
+    sensitivity_figure,
+    trials_figure,
+    trials_worth_figure,
+)
 from bench.report.html.page import fill
 from bench.report.html.parts import FigureView, Name, figure_view, name_view
 from bench.report.text import format as fmt
@@ -20,10 +28,14 @@ from bench.report.text.format import count
 from bench.report.text.sanitize import clean
 from bench.report.text.tuning import (
     BudgetRow,
+    SelectionRow,
     TunedRow,
     budget_rows,
     budgets,
     protocol,
+    ranks_in_words,
+    selection_gist,
+    selection_rows,
     tuned_rows,
     tuning_verdict,
 )
@@ -41,6 +53,9 @@ class TuningPage:
     markers: tuple[tuple[str, str], ...]
     names: Mapping[str, Name]
     rows: tuple[TunedRow, ...]
+    selection: tuple[SelectionRow, ...]
+    selection_gist: str
+    ranks: Mapping[str, str]
     budgets: tuple[int, ...]
     budget_rows: tuple[BudgetRow, ...]
     changes: tuple[ChangeRow, ...]
@@ -50,13 +65,17 @@ class TuningPage:
     sensitivity: FigureView
     trials: FigureView
     worth: FigureView
+    bands: FigureView
     change: FigureView
+    slopes: FigureView
     context: ReportContext
 
 
 def render_tuning(tuning: Tuning, context: ReportContext = NO_CONTEXT) -> str:
-    """The page of a tuning as HTML."""
-    return fill("tuning.html.j2", _page(tuning, context))
+    """The page of a tuning, with its statistics, as HTML."""
+    with figure_style():
+        page = _page(tuning if tuning.statistics else with_statistics(tuning), context)
+    return fill("tuning.html.j2", page)
 
 
 def write_tuning(tuning: Tuning, path: Path | str, context: ReportContext = NO_CONTEXT) -> None:
@@ -83,6 +102,9 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         markers=tuple((marker_name(m), path) for m, path in marker_paths().items()),
         names={name: name_view(name, style) for name, style in styles.items()},
         rows=tuned_rows(tuning),
+        selection=selection_rows(tuning),
+        selection_gist=selection_gist(tuning),
+        ranks=ranks_in_words(tuning),
         budgets=budgets(tuning),
         budget_rows=budget_rows(tuning),
         changes=change_rows(tuning.change),
@@ -99,7 +121,8 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
             partial(trials_figure, tuning, styles=styles),
             "trials",
             title="Every trial of each optimizer",
-            description="One panel per optimizer; one dot per trial, a line joins the means.",
+            description="One panel per optimizer; one dot per trial, a line joins the means. The "
+            "table of the value of trials has the good ranges.",
         ),
         worth=figure_view(
             partial(trials_worth_figure, tuning, styles=styles),
@@ -107,11 +130,23 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
             title="Expected best validation accuracy over the number of settings tried",
             description="The table below has the values.",
         ),
+        bands=figure_view(
+            partial(best_bands_figure, tuning, styles=styles),
+            "bands",
+            title="Expected best of each optimizer with its 10 % and 90 % quantiles",
+            description="One panel per optimizer; the table above has values.",
+        ),
         change=figure_view(
             partial(change_figure, tuning.change, styles=styles),
             "changes",
             title="Mean test accuracy, tuned minus default, by optimizer",
             description=change_description(tuning.change),
+        ),
+        slopes=figure_view(
+            partial(slopes_figure, tuning.change, styles=styles),
+            "slopes",
+            title="Mean test accuracy at the defaults and tuned, one line per optimizer",
+            description="The table above has the means and ranks.",
         ),
         context=context,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.results import Change, Verdict
-from bench.analysis.results.tuning import TunedOptimizer, Tuning
+from bench.analysis.results.tuning import GoodRange, TunedOptimizer, Tuning, TuningStatistics
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, count, listing
 from bench.report.text.sanitize import clean
@@ -37,11 +37,29 @@ class TunedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetRow:
-    """Expected best validation accuracy of one optimizer for some numbers of trials, as text."""
+    """Expected best validation accuracy of one optimizer for some numbers of trials, as text.
+
+    `good` and `good_range` are the share and the range of the settings within one point of the
+    best.
+    """
 
     optimizer: str
     expected: tuple[str, ...]
     good: str
+    good_range: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionRow:
+    """How much too high the validation accuracy of a chosen setting is; every number as text."""
+
+    optimizer: str
+    validation: str
+    test: str
+    gap: str
+    interval: str
+    left_out: str
+    optimism: str
 
 
 def tuning_verdict(tuning: Tuning) -> tuple[str, ...]:
@@ -79,19 +97,23 @@ def _by(changes: Sequence[Change]) -> str:
 
 
 def _on_leaders(tuning: Tuning) -> Iterator[str]:
-    tracks = {
-        "at their defaults": [(c.mean_before, c.optimizer) for c in tuning.change.changes],
-        "tuned": [(c.mean_after, c.optimizer) for c in tuning.change.changes],
-    }
+    """Name the highest mean of each track, and its rank in the other track."""
+    changes, ranks = tuning.change.changes, tuning.change.ranks
+    tracks = (
+        ("at the defaults", "tuned", {c.optimizer: c.mean_before for c in changes}),
+        ("tuned", "at the defaults", {c.optimizer: c.mean_after for c in changes}),
+    )
     leaders = []
-    for track, means in tracks.items():
-        known = [(mean, name) for mean, name in means if mean is not None]
-        if len(known) < 2:
+    for side, (track, other, means) in enumerate(tracks):
+        if sum(mean is not None for mean in means.values()) < 2:
             return
-        mean, name = max(known)
-        leaders.append(f"{track} {clean(name)} ({ACCURACY.score_with_unit(mean)})")
+        first = [name for name in means if ranks[name][side] == 1]
+        rank = ranks[first[0]][1 - side]
+        moved = f", rank {rank} {other}" if len(first) == 1 and rank not in (None, 1) else ""
+        names = listing(tuple(map(clean, first)))
+        leaders.append(f"{track} {names} ({ACCURACY.score_with_unit(means[first[0]])}{moved})")
     yield (
-        f"The highest mean has {' and '.join(leaders)}; the reports on the two tracks say which "
+        f"Highest mean: {' and '.join(leaders)}; the reports on the two tracks say which "
         "differences are significant."
     )
 
@@ -147,19 +169,83 @@ def budgets(tuning: Tuning) -> tuple[int, ...]:
 
 
 def budget_rows(tuning: Tuning) -> tuple[BudgetRow, ...]:
-    """Return the expected best accuracy for few and for all trials."""
+    """Return the expected best accuracy for few and for all trials, for few with its quantiles."""
     shown = budgets(tuning)
     return tuple(
         BudgetRow(
             optimizer=tuned.optimizer,
-            expected=tuple(
-                ACCURACY.score(tuned.expected_best[t - 1]) if tuned.expected_best else fmt.MISSING
-                for t in shown
-            ),
+            expected=tuple(_expected(tuned, found, t) for t in shown),
             good=fmt.percent(tuned.good_share),
+            good_range=_range_words(found.good_range),
         )
-        for tuned in tuning.optimizers
+        for tuned, found in zip(tuning.optimizers, tuning.statistics, strict=True)
     )
+
+
+def _expected(tuned: TunedOptimizer, found: TuningStatistics, t: int) -> str:
+    if t > len(tuned.expected_best):
+        return fmt.MISSING
+    mean = ACCURACY.score(tuned.expected_best[t - 1])
+    if t == len(tuned.expected_best):
+        return mean
+    low, high = (ACCURACY.score(ends[t - 1]) for ends in (found.best_low, found.best_high))
+    return f"{mean} ({low} to {high})"
+
+
+def _range_words(found: GoodRange | None) -> str:
+    if found is None:
+        return fmt.MISSING
+    more = " or beyond" if found.is_edge else ""
+    low, high = f"{found.low:.2g}", f"{found.high:.2g}"
+    if found.low == found.high:
+        return f"{found.name} {low}{more or ' only'}"
+    width = "" if found.decades is None else f", {_decades(found.decades)}"
+    return f"{found.name} {low} to {high}{more}{width}"
+
+
+def _decades(decades: float) -> str:
+    """Return a number of decades as text: ``1.0 decade``, ``1.3 decades``."""
+    text = f"{decades:.1f}"
+    return f"{text}{fmt.NBSP}decade{'' if text == '1.0' else 's'}"
+
+
+def ranks_in_words(tuning: Tuning) -> dict[str, str]:
+    """Return the rank of each optimizer at the defaults and tuned: ``3 → 1``."""
+    return {
+        of.optimizer: " → ".join(
+            fmt.MISSING if rank is None else str(rank) for rank in (of.rank_default, of.rank_tuned)
+        )
+        for of in tuning.statistics
+    }
+
+
+def selection_rows(tuning: Tuning) -> tuple[SelectionRow, ...]:
+    """Return how much too high the validation accuracies are, in the order of the optimizers."""
+    return tuple(
+        SelectionRow(
+            optimizer=tuned.optimizer,
+            validation=ACCURACY.score(tuned.chosen.accuracy),
+            test=ACCURACY.score(tuned.tuned_accuracy),
+            gap=ACCURACY.difference(found.gap),
+            interval=ACCURACY.difference_interval(found.gap_ci_low, found.gap_ci_high),
+            left_out=ACCURACY.score(found.left_out_accuracy),
+            optimism=ACCURACY.difference(found.optimism),
+        )
+        for tuned, found in zip(tuning.optimizers, tuning.statistics, strict=True)
+    )
+
+
+def selection_gist(tuning: Tuning) -> str:
+    """Summarize how much too high the validation accuracies are."""
+    gaps = [of.gap for of in tuning.statistics if of.gap is not None]
+    optimism = [of.optimism for of in tuning.statistics if of.optimism is not None]
+    parts = []
+    if gaps:
+        ends = f"{ACCURACY.difference(min(gaps))} to {ACCURACY.difference(max(gaps))}"
+        parts.append(f"Validation minus test: {ends} points.")
+    if optimism:
+        parts.append(f"Optimism: at most {ACCURACY.score(max(optimism))} points.")
+    return " ".join(parts)
 
 
 def protocol(tuning: Tuning) -> str:
