@@ -5,6 +5,7 @@ This module imports torch; the program that starts the workers imports it only w
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from bench.errors import (
     BenchError,
     DataError,
     SpecError,
+    WorkerError,
     is_out_of_memory,
     kind_and_line,
     last_line,
@@ -85,8 +87,29 @@ def do_job(job: Job, context: RunContext) -> tuple[RunEvent, ...]:
     use_one_thread()
     if is_worker():
         keep_warnings()
-    first, *others = store(train_job(job, context), context)
+    try:
+        first, *others = store(train_job(job, context), context)
+    finally:
+        if process_state.permanent_changes():
+            _end_process(job)
     return replace(first, warnings=take_warnings()), *others
+
+
+def _end_process(job: Job) -> NoReturn:
+    """End a worker whose settings cannot be restored; the other runs continue in a new one.
+
+    Raises
+    ------
+    WorkerError
+        If this process is not a worker.
+    """
+    if is_worker():
+        os._exit(1)
+    raise WorkerError(
+        f"the code of {job.runs[0].optimizer.name} or of its network changed "
+        f"{process_state.permanent_changes()[0]} of this process, which cannot be restored; the "
+        "finished runs are stored: give the same command again, without --in-process"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
