@@ -165,10 +165,22 @@ def _attempt(job: Job, context: RunContext) -> _Success | _Failure:
         cause = error.__cause__ if isinstance(error, SpecError) else error
         if not is_worker() and _is_signal(cause):
             raise cause from None
-        failure = _Failure.of(cause, changes.other)
+        failure = _describe(cause, changes.other, job, context)
         if isinstance(error, BenchError) and not failure.is_memory:
             raise
         return failure
+
+
+def _describe(
+    error: BaseException | None, notes: Sequence[str], job: Job, context: RunContext
+) -> _Failure:
+    """Describe the exception that is being handled; user code may have written its `__str__`."""
+    try:
+        with _time_limit(job, context):
+            return _Failure.of(error, notes)
+    except RunTimeoutError:
+        text = late_message(context, n_runs=len(job.runs))
+        return _Failure(text=text, notes=tuple(notes), is_late=True)
 
 
 def _refusal(changes: Sequence[str]) -> str:

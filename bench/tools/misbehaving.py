@@ -49,6 +49,12 @@ class _NoTextError(Exception):
         raise ValueError("no text")
 
 
+class _HangingTextError(Exception):
+    def __str__(self) -> str:
+        time.sleep(1000)
+        return ""
+
+
 def _hang() -> None:
     while True:
         try:
@@ -105,6 +111,7 @@ Interrupted = _raising(KeyboardInterrupt())
 Exiting = _raising(SystemExit(143))
 Surrogate = _raising(RuntimeError("\ud800" + 5_000_000 * "x"))
 NoText = _raising(_NoTextError())
+HangingText = _raising(_HangingTextError())
 Abort = _misbehaving(os.abort)
 Hang = _misbehaving(_hang)
 HoldGil = _misbehaving(_hold_gil)
@@ -118,5 +125,5 @@ STATUSES = {
     **dict.fromkeys(
         ("Cancelled", "Leaving", "Interrupted", "Exiting", "Surrogate", "NoText"), FAILED
     ),
-    **dict.fromkeys(("Abort", "Hang", "HoldGil"), FAILED),
+    **dict.fromkeys(("Abort", "Hang", "HangingText", "HoldGil"), FAILED),
 }

@@ -174,6 +174,13 @@ def test_the_precision_of_every_part_is_restored(name: str) -> None:
     assert "the precision of float32" in changes.numeric
 
 
+def test_the_text_of_an_exception_has_a_time_limit_too(arrays: Path, tmp_path: Path) -> None:
+    context = make_context(tmp_path, arrays, in_process=True, timeout=1.0)
+    (event,) = run_plan(plan_of("HangingText"), context)
+    assert event.status == FAILED
+    assert "_HangingTextError" in rows_of(context)["HangingText"]["error"]
+
+
 def specify(name: str, seeds: int) -> SweepSpec:
     return bench.specify(
         optimizers=expression(name), seeds=seeds, iterations=20, eval_every=20, dataset="digits"
