@@ -166,9 +166,15 @@ def _attempt(job: Job, context: RunContext) -> _Success | _Failure:
         if not is_worker() and _is_signal(cause):
             raise cause from None
         failure = _describe(cause, changes.other, job, context)
-        if isinstance(error, BenchError) and not failure.is_memory:
+        if isinstance(error, BenchError) and not failure.is_memory and _is_ours(error):
             raise
         return failure
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether this program has raised the exception, and not user code that has imported it."""
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == __package__.partition(".")[0]
 
 
 def _describe(

@@ -181,6 +181,28 @@ def test_the_text_of_an_exception_has_a_time_limit_too(arrays: Path, tmp_path: P
     assert "_HangingTextError" in rows_of(context)["HangingText"]["error"]
 
 
+@pytest.mark.parametrize("error", ["StoreError", "DataError", "UsageError"])
+def test_an_error_of_this_program_may_be_raised_by_user_code(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrays: Path
+) -> None:
+    """Such as by a class that calls this program."""
+    (tmp_path / f"raises{error}.py").write_text(
+        "import torch, bench.errors\n"
+        "class Raises(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        if self.param_groups[0]['params'][0].numel() > 100:\n"
+        f"            raise bench.errors.{error}('of the user')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    optimizers = resolve_all(f"raises{error}:Raises,adam")
+    plan = SweepSpec(name="x", optimizers=optimizers, seeds=(0,), workload=WORKLOAD).plan()
+    context = make_context(tmp_path, arrays, in_process=True)
+    events = list(run_plan(plan, context))
+    assert [event.status for event in events] == [FAILED, OK]
+    (text,) = (row["error"] for row in rows_of(context).values() if row["error"])
+    assert f"{error}: of the user" in text
+
+
 def specify(name: str, seeds: int) -> SweepSpec:
     return bench.specify(
         optimizers=expression(name), seeds=seeds, iterations=20, eval_every=20, dataset="digits"
