@@ -12,6 +12,7 @@ from bench.cli.options import Command
 from bench.optimizers.catalogue import CatalogueEntry
 from bench.optimizers.schedules import SCHEDULES, ScheduleEntry
 from bench.spec.expressions import variant_name
+from bench.tuning.space import known_ranges
 
 #: Maximum length of a line, in a terminal that is at least as wide.
 _WIDTH = 100
@@ -50,6 +51,10 @@ def _row(name: str, entry: CatalogueEntry) -> dict[str, Any]:
         "defaults": dict(settings(name)),
         "elementwise": entry.elementwise,
         "needs_closure": entry.needs_closure,
+        "tuning_ranges": {
+            found.name: {"low": found.low, "high": found.high, "is_log": found.is_log}
+            for found in known_ranges(settings(name))
+        },
     }
 
 
@@ -60,6 +65,8 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     yield from _wrapped("", f"paper: {row['paper']}")
     yield from _wrapped("", f"defaults: {defaults}")
     yield from _wrapped("", f"elementwise: {elementwise}")
+    ranges = (f"{key} {r['low']:g} to {r['high']:g}" for key, r in row["tuning_ranges"].items())
+    yield from _wrapped("", f"tuning ranges: {', '.join(ranges) or 'none by default'}")
 
 
 def _schedule_row(name: str, entry: ScheduleEntry) -> dict[str, Any]:
@@ -96,7 +103,8 @@ def _width() -> int:
 COMMAND = Command(
     help="show the named optimizers and schedules",
     description="Show every named optimizer with its update rule, its paper, its hyperparameters "
-    "and their defaults, and whether it acts elementwise; then every learning rate schedule.",
+    "and their defaults, whether it acts elementwise, and the ranges that a tuning searches; then "
+    "every learning rate schedule.",
     add_arguments=add_arguments,
     run=run,
 )

@@ -56,6 +56,12 @@ def default_range(name: str, default: object) -> SearchRange:
     return search_range(name, *WITHOUT_DEFAULT)
 
 
+def known_ranges(hyperparameters: Mapping[str, object]) -> tuple[SearchRange, ...]:
+    """Return the default ranges of the hyperparameters that have one, by their default values."""
+    names = [name for name in (LEARNING_RATE, *LINEAR) if name in hyperparameters]
+    return tuple(default_range(name, hyperparameters[name]) for name in names)
+
+
 def search_range(name: str, low: float, high: float) -> SearchRange:
     """Return a range on the scale of the hyperparameter; raise SpecError if it is empty."""
     return SearchRange(name=name, low=low, high=high, is_log=name not in LINEAR)
