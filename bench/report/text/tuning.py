@@ -51,7 +51,7 @@ class BudgetRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionRow:
-    """How much too high the validation accuracy of a chosen setting is; every number as text."""
+    """Validation against test accuracy of a chosen setting; every number as text."""
 
     optimizer: str
     validation: str
@@ -220,7 +220,7 @@ def ranks_in_words(tuning: Tuning) -> dict[str, str]:
 
 
 def selection_rows(tuning: Tuning) -> tuple[SelectionRow, ...]:
-    """Return how much too high the validation accuracies are, in the order of the optimizers."""
+    """Compare validation with test accuracies, in the order of the optimizers."""
     return tuple(
         SelectionRow(
             optimizer=tuned.optimizer,
@@ -236,7 +236,7 @@ def selection_rows(tuning: Tuning) -> tuple[SelectionRow, ...]:
 
 
 def selection_gist(tuning: Tuning) -> str:
-    """Summarize how much too high the validation accuracies are."""
+    """Summarize validation minus test accuracy, and the optimism of the selection."""
     gaps = [of.gap for of in tuning.statistics if of.gap is not None]
     optimism = [of.optimism for of in tuning.statistics if of.optimism is not None]
     parts = []
