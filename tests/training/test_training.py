@@ -67,7 +67,7 @@ def test_the_engine_equals_a_plain_torch_loop(
     name: str, default_dtype: torch.dtype, mnist: DeviceData
 ) -> None:
     """Weights after some updates equal those of autograd, a DataLoader and torch's defaults."""
-    updates = FEW_UPDATES.get(name, 30)
+    updates = FEW_UPDATES.get(name, 12)
     workload, spec, seed = Workload(iterations=updates), resolve_one(name), 5
     stack = Stack(workload, spec, [seed], mnist)
     stack.advance(0, updates)

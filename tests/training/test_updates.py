@@ -18,7 +18,7 @@ from bench.spec.model import OptimizerSpec, Workload
 from bench.training.device_data import DeviceData
 from bench.training.stack import Stack, train
 
-BASE = Workload(iterations=30, eval_every=12)
+BASE = Workload(iterations=12, eval_every=6)
 #: Optimizers whose step Python launches after every replay, and why it cannot be captured.
 NOT_CAPTURED = {
     "radam": "its capturable form is another computation",
@@ -48,7 +48,7 @@ TOLERANCE = {
 
 
 #: Begins and ends of the intervals between evaluations, during and after the warm-up.
-INTERVALS = ((0, 2), (2, 12), (12, 30))
+INTERVALS = ((0, 2), (2, 6), (6, 12))
 #: Of those whose updates take long; an update of L-BFGS has 20 iterations.
 FEW_INTERVALS = {
     "lbfgs": ((0, 1), (1, 2)),
