@@ -66,6 +66,7 @@ def start() -> int:
         atexit.register(_kill)
     start_method = multiprocessing.get_start_method(allow_none=True)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited by the server
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # tells it that a worker has ended
     try:
         server.ensure_running()
     finally:

@@ -16,6 +16,7 @@ import pytest
 
 from bench.execution import fork_server
 from bench.execution.pool import WorkerPool
+from bench.execution.timeouts import time_limit
 
 pytestmark = pytest.mark.skipif(not fork_server.is_available(), reason="forks workers on Linux")
 
@@ -70,6 +71,19 @@ def test_the_server_has_one_thread() -> None:
     """Forks of a process with several threads may wait for locks that no thread releases."""
     server = in_worker(os.getppid)  # it has imported everything
     assert "Threads:\t1\n" in Path(f"/proc/{server}/status").read_text()
+
+
+def test_the_end_of_a_worker_is_known_where_sigchld_is_blocked() -> None:
+    """A program inherits the signals that are blocked in the one that has started it."""
+    kill_server()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    try:
+        with time_limit(60, "the pool waits for its worker"):
+            in_worker(state)
+        assert signal.SIGCHLD in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        kill_server()
 
 
 def test_the_pool_breaks_if_the_server_ends_as_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
