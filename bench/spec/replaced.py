@@ -28,46 +28,49 @@ class Functions:
     Attributes
     ----------
     values
-        The functions, in the order of :func:`_names`.
+        The functions of each place, in the order of :func:`_places`.
     hooks
         The hooks for all modules and all optimizers, by their numbers.
     """
 
-    values: tuple[object, ...]
+    values: tuple[tuple[object, ...], ...]
     hooks: tuple[dict[Any, Any], ...]
 
     @classmethod
     def now(cls) -> Functions:
         """Return the present ones."""
         return cls(
-            values=tuple(vars(place).get(name) for place, name in _names()),
+            values=tuple(tuple(map(vars(place).get, names)) for place, names in _places()),
             hooks=tuple(dict(hooks) for hooks in _hooks()),
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Functions) and not self.names_of_changes(other)
+        if not isinstance(other, Functions) or self.hooks != other.hooks:
+            return False
+        return self.values == other.values or not any(self._replaced(other))
 
     def __hash__(self) -> int:
         return hash(self.values)
 
     def restore(self) -> None:
         """Make them the present ones."""
-        for i in self._replaced(Functions.now()):
-            place, name = _names()[i]
-            setattr(place, name, self.values[i])
+        for place, name, value in self._replaced(Functions.now()):
+            setattr(place, name, value)
         for present, hooks in zip(_hooks(), self.hooks, strict=True):
             present.clear()
             present.update(hooks)
 
     def names_of_changes(self, other: Functions) -> list[str]:
         """Return the names of what differs, such as "torch.optim.sgd.SGD.step"."""
-        names = [_name(*_names()[i]) for i in self._replaced(other)]
+        names = [_full_name(place, name) for place, name, _ in self._replaced(other)]
         return names + ["hooks for all modules or optimizers"] * (self.hooks != other.hooks)
 
-    def _replaced(self, other: Functions) -> Iterator[int]:
-        for i, (a, b) in enumerate(zip(self.values, other.values, strict=True)):
-            if a is not b and not (_is_of_torch(a) and _is_of_torch(b)):
-                yield i
+    def _replaced(self, other: Functions) -> Iterator[tuple[Any, str, object]]:
+        """Yield places, names and own values of functions that the other one has replaced."""
+        for (place, names), ours, theirs in zip(_places(), self.values, other.values, strict=True):
+            for name, a, b in zip(names, ours, theirs, strict=True):
+                if a is not b and not (_is_of_torch(a) and _is_of_torch(b)):
+                    yield place, name, a
 
 
 def _is_of_torch(value: object) -> bool:
@@ -75,16 +78,17 @@ def _is_of_torch(value: object) -> bool:
 
 
 @cache
-def _names() -> tuple[tuple[Any, str], ...]:
+def _places() -> tuple[tuple[Any, tuple[str, ...]], ...]:
+    """Return modules and classes, with the names of their functions."""
     optimizers = [value for value in vars(torch.optim).values() if isinstance(value, type)]
     places = (
         *(builtins, time, torch, torch.Tensor, torch.nn.functional, torch.nn.Module),
         *optimizers,
     )
-    return tuple((p, name) for p in places for name, value in vars(p).items() if callable(value))
+    return tuple((p, tuple(n for n, v in vars(p).items() if callable(v))) for p in places)
 
 
-def _name(place: Any, name: str) -> str:
+def _full_name(place: Any, name: str) -> str:
     prefix = f"{place.__module__}." if isinstance(place, type) else ""
     return f"{prefix}{place.__name__}.{name}"
 
