@@ -107,6 +107,7 @@ class StoredTuning:
             *self.tracks,
             names=("defaults", "tuned"),
             same_settings=False,
+            block="repeat" if self._is_repeated else "seed",
             alpha=self._look.level,
             margin=declared.margin,
         )

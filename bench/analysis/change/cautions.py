@@ -41,7 +41,7 @@ def change_cautions(found: SweepChange, *, is_copy: bool, same_settings: bool) -
         *_not_paired(found),
         *_too_few_seeds(found),
         *_left_out(found),
-        *_newly_failed(found.changes),
+        *_newly_failed(found.changes, found.parameters.block),
         *_diverged(found.changes),
     )
 
@@ -89,8 +89,9 @@ def _too_few_seeds(found: SweepChange) -> Iterator[str]:
     n_tested = family_size([c.pvalue for c in found.changes], 0) or len(found.changes)
     needed = seeds_to_reject(n_tested, found.parameters.alpha)
     if most < needed:
+        common = count(most, f"common {found.parameters.block}")
         yield (
-            f"With {count(most, 'common seed')} no change can be significant: Holm's method over "
+            f"With {common} no change can be significant: Holm's method over "
             f"{count(n_tested, 'optimizer')} needs {needed}."
         )
 
@@ -104,14 +105,15 @@ def _missing(found: SweepChange) -> Iterator[str]:
         if change.missing_seeds:
             lacking.setdefault(change.missing_seeds, []).append(change.optimizer)
     if lacking:
-        listed = (f"{_seeds(seeds)} of {', '.join(names)}" for seeds, names in lacking.items())
+        noun = found.parameters.block
+        listed = (f"{_seeds(s, noun)} of {', '.join(names)}" for s, names in lacking.items())
         yield f"Missing after, and not compared: {'; '.join(listed)}."
 
 
-def _seeds(seeds: Sequence[Block]) -> str:
+def _seeds(seeds: Sequence[Block], noun: str) -> str:
     numbers = [seed for seed in seeds if isinstance(seed, int)]
     text = format_seeds(numbers) if len(numbers) == len(seeds) else ",".join(map(str, seeds))
-    return f"{'seed' if len(seeds) == 1 else 'seeds'} {text}"
+    return f"{noun if len(seeds) == 1 else f'{noun}s'} {text}"
 
 
 def _left_out(found: SweepChange) -> Iterator[str]:
@@ -123,15 +125,17 @@ def _left_out(found: SweepChange) -> Iterator[str]:
         if (c.n if c.is_paired else min(c.n_before, c.n_after)) < MIN_BLOCKS_FOR_VERDICT
     ]
     if few:
-        what = "common seeds" if found.obstacle is None else "runs in each sweep"
+        what = (
+            f"common {found.parameters.block}s" if found.obstacle is None else "runs in each sweep"
+        )
         yield f"Not testable, with fewer than {MIN_BLOCKS_FOR_VERDICT} {what}: {_listed(few)}."
 
 
-def _newly_failed(changes: Sequence[Change]) -> Iterator[str]:
+def _newly_failed(changes: Sequence[Change], block: str) -> Iterator[str]:
     for c in changes:
         if c.n_newly_failed:
             yield (
-                f"{c.optimizer}: {count(c.n_newly_failed, 'run')} failed after on a seed with a "
+                f"{c.optimizer}: {count(c.n_newly_failed, 'run')} failed after on a {block} with a "
                 "result before; failed runs are left out of all numbers."
             )
 

@@ -61,6 +61,7 @@ class TuningPage:
     changes: tuple[ChangeRow, ...]
     warnings: tuple[str, ...]
     level: str
+    block: str
     margin: str
     sensitivity: FigureView
     trials: FigureView
@@ -95,7 +96,7 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         subtitle=(
             count(len(tuning.optimizers), "optimizer"),
             count(n_trials, "trial"),
-            count(p.n_blocks, "evaluation seed"),
+            count(p.n_blocks, "evaluation seed" if p.block == "seed" else p.block),
         ),
         verdict=tuple(map(clean, tuning_verdict(tuning))),
         protocol=protocol(tuning),
@@ -110,6 +111,7 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         changes=change_rows(tuning.change),
         warnings=tuple(map(clean, tuning.change.warnings)),
         level=fmt.level(1 - p.alpha),
+        block=p.block,
         margin="" if p.margin is None else METRIC.margin(p.margin),
         sensitivity=figure_view(
             partial(sensitivity_figure, tuning, styles=styles),

@@ -85,7 +85,10 @@ def _on_changes(tuning: Tuning) -> Iterator[str]:
     ]
     yield f"Tuned against default: {'; '.join(words)}."
     if "inconclusive" in by_verdict:
-        yield "Inconclusive does not mean that tuning is useless: these seeds do not decide it."
+        block = tuning.change.parameters.block
+        yield (
+            f"Inconclusive does not mean that tuning is useless: these {block}s do not decide it."
+        )
 
 
 def _by(changes: Sequence[Change]) -> str:
