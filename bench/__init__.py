@@ -8,7 +8,8 @@ Data flow::
 
 :func:`specify` declares a sweep and :func:`sweep` trains its missing runs. :func:`load_runs` and
 :func:`analyse` read stored runs, :mod:`bench.analysis` compares them and :mod:`bench.report`
-presents the results. Each name is imported when it is first used.
+presents the results. :func:`tune` compares optimizers that had equal tuning. Each name is imported
+when it is first used.
 
 >>> import bench
 >>> from tempfile import TemporaryDirectory
@@ -34,9 +35,11 @@ __all__ = [
     "analyse",
     "analysis",
     "load_runs",
+    "load_tuning",
     "report",
     "specify",
     "sweep",
+    "tune",
 ]
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
     from bench.sweeps.load import analyse
     from bench.sweeps.run import sweep
     from bench.sweeps.specify import specify
+    from bench.sweeps.tune import tune
+    from bench.sweeps.tuned import load_tuning
 else:  # hidden from type checkers, which would accept any name with a module __getattr__
     _MODULES = {
         **dict.fromkeys(
@@ -54,7 +59,9 @@ else:  # hidden from type checkers, which would accept any name with a module __
         "load_runs": "bench.storage.store",
         "analyse": "bench.sweeps.load",
         "specify": "bench.sweeps.specify",
+        "load_tuning": "bench.sweeps.tuned",
         "sweep": "bench.sweeps.run",
+        "tune": "bench.sweeps.tune",
     }
 
     def __getattr__(name):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
+from xml.etree import ElementTree
 
 import pytest
 from _sweep_analysis import CONTEXT, HOSTILE, Recipe, source_recipes, sweep
@@ -112,6 +113,21 @@ def empty_figures_of_tunings() -> Iterator[None]:
 def empty_figure(_parts: Parts, _draw: object, name: str, **_options: object) -> FigureView:
     """Draw nothing."""
     return FigureView(name, Markup(), Markup())
+
+
+def require_defined_p_values(text: str) -> None:
+    """In the text of a page, the definition follows the first p-value."""
+    first = text.index("p-value")
+    definition = text.index("the probability of a mean difference at least this far from zero if")
+    assert definition - first < 120
+
+
+def require_sound_svg(text: str) -> ElementTree.Element:
+    """Well formed, drawn with numbers, and with the looks that the style sheet gives it."""
+    assert "nan" not in text
+    for unwanted in ("style=", "<style", "font-family"):
+        assert unwanted not in text
+    return ElementTree.fromstring(text)
 
 
 _drawn: dict[object, FigureView] = {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import pandas as pd
 from _change_tables import Counts, sweep_of
 
 from bench.analysis import compare_sweeps
 from bench.analysis.results.tuning import TunedOptimizer, Tuning
-from bench.analysis.tuning import select_setting
+from bench.analysis.tuning import select_settings
 from bench.spec.ranges import SearchRange
 
 #: Accuracy of each trial by learning rate, or the status of one without a result.
@@ -31,6 +32,7 @@ def tuned_of(
     optimizer: str = "sgd",
     metric: str = "accuracy",
     ranges: Sequence[SearchRange] = (LR,),
+    n_repeats: int = 1,
 ) -> TunedOptimizer:
     """Select the setting of one optimizer; its trials have the loss 1 - accuracy."""
     rows = [
@@ -43,8 +45,10 @@ def tuned_of(
         for lr, runs in trials.items()
         for seed, trial in enumerate(runs)
     ]
-    return select_setting(
-        pd.DataFrame(rows),
+    table = pd.DataFrame(rows)
+    n_seeds = table["seed"].nunique() // n_repeats
+    return select_settings(
+        [part for _, part in table.groupby(table["seed"] // n_seeds)],
         optimizer=optimizer,
         settings={f"{optimizer}[lr={lr:g}]": (("lr", lr),) for lr in trials},
         ranges=ranges,
@@ -56,9 +60,10 @@ def tuned_of(
 def tuning_of(
     default: Counts,
     tuned: Counts,
-    trials: Mapping[str, Trials] | None = None,
+    trials: Mapping[str, Trials] = MappingProxyType({}),
     *,
     metric: str = "accuracy",
+    n_repeats: int = 1,
 ) -> Tuning:
     """Compare both tracks, given as correct images of 10,000; `TRIALS` are those of each."""
     change = compare_sweeps(
@@ -68,14 +73,19 @@ def tuning_of(
     )
     means = {found.optimizer: found.mean_after for found in change.changes}
     optimizers = [
-        tuned_of((trials or {}).get(name, TRIALS), optimizer=name, metric=metric)
+        tuned_of(
+            (trials or {}).get(name, TRIALS), optimizer=name, metric=metric, n_repeats=n_repeats
+        )
         for name in default
     ]
     return Tuning(
         name="x",
         metric=metric,
         n_validation=10_000,
-        n_seeds=3,
+        target=None,
+        n_seeds=3 // n_repeats,
+        n_repeats=n_repeats,
+        split="fixed",
         optimizers=tuple(replace(of, tuned_accuracy=means[of.optimizer]) for of in optimizers),
         change=change,
     )

@@ -34,9 +34,9 @@ ALLOWED = {
     "tables": {"errors", "spec", "storage", "analysis", "words"},
     "sweeps": {
         *("errors", "spec", "datasets", "networks", "optimizers", "storage", "training"),
-        *("execution", "analysis", "words"),
+        *("execution", "analysis", "tuning", "words"),
     },
-    "tuning": {"errors", "spec"},
+    "tuning": {"errors", "spec", "datasets", "optimizers"},
     "tools": {
         *("errors", "spec", "datasets", "optimizers", "storage", "training", "execution"),
         "analysis",

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench import __version__
 from bench.analysis.results import HIDDEN, OMIT_DEFAULT, Comparison, SweepChange
+from bench.analysis.results.tuning import Tuning
 
 #: Version of the keys of a comparison in JSON: increased when a key is removed, or changes its type
 #: or meaning.
@@ -65,11 +66,11 @@ def _attributes(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
 def document(result: object) -> Any:
     """Convert a result dataclass as :func:`to_dict` does.
 
-    The comparison of a table or of two sweeps begins with the version of its keys and that of this
-    package.
+    The comparison of a table or of two sweeps, or a tuning, begins with the version of its keys
+    and that of this package.
     """
     content = to_dict(result)
-    if isinstance(result, Comparison | SweepChange):
+    if isinstance(result, Comparison | SweepChange | Tuning):
         return {"schema_version": SCHEMA_VERSION, "optimizer_bench": __version__, **content}
     return content
 

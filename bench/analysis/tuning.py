@@ -13,75 +13,90 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis.results.tuning import Setting, TriedSetting, TunedOptimizer
+from bench.analysis.results.tuning import TriedSetting, TunedOptimizer
 from bench.analysis.stats.rounding import FloatArray
 from bench.errors import TrainingError
-from bench.spec.ranges import METRICS, SearchRange
-from bench.storage.records import DIVERGED, FAILED
+from bench.spec.ranges import METRICS, SearchRange, Setting
+from bench.storage.records import DIVERGED, FAILED, OK
 
 #: A setting is good if its accuracy is at most this much below that of the best one.
 GOOD = 0.01
+#: Columns of the metrics that are stored.
+_COLUMNS: Mapping[str, str] = {"accuracy": "test_accuracy", "loss": "test_loss"}
 
 
-def select_setting(
-    rows: pd.DataFrame,
+def select_settings(
+    repeats: Sequence[pd.DataFrame],
     *,
     optimizer: str,
     settings: Mapping[str, Setting],
     ranges: Sequence[SearchRange],
     default: Setting,
     metric: str,
+    target: float = 0.95,
 ) -> TunedOptimizer:
-    """Select the setting of one optimizer with the best mean over the tuning seeds.
+    """Select the setting of one optimizer with the best mean over the tuning seeds of each repeat.
 
     Parameters
     ----------
-    rows
-        The trials, one row each, on the validation images.
+    repeats
+        The trials of each repeat, one row each, on its validation images.
     settings
-        By the name of the trial in `rows`, in the order of the plan. The first of equally good
-        settings is chosen.
+        By the name of the trial in the rows, in the order of the plan. Of settings with equal
+        means the one with the higher accuracy is chosen, then the first.
     metric
         One of :data:`bench.spec.ranges.METRICS`.
+    target
+        Validation accuracy whose time is selected by, for the metric ``"time-to-target"``.
 
     Raises
     ------
     TrainingError
-        If every setting has a failed trial.
+        If every setting of a repeat has a failed trial.
     """
-    by_name = dict(tuple(rows.groupby("optimizer")))
-    tried = tuple(_tried(name, s, by_name[name], metric) for name, s in settings.items())
+
+    def tried(rows: pd.DataFrame) -> tuple[TriedSetting, ...]:
+        by_name = dict(tuple(rows.groupby("optimizer")))
+        return tuple(_tried(name, s, by_name[name], metric, target) for name, s in settings.items())
+
+    choices = tuple(_best(tried(rows), optimizer, metric) for rows in repeats)
+    pooled = tried(pd.concat(repeats))
+    ends = {found.name: found.ends for found in ranges}
+    at_end = {n for chosen in choices for n, value in chosen.setting if value in ends.get(n, ())}
+    accuracies = np.array([t.accuracy or 0.0 for t in pooled])
+    has_all = all(t.score is not None for t in pooled)
+    return TunedOptimizer(
+        optimizer=optimizer,
+        ranges=tuple(ranges),
+        default=default,
+        choices=choices,
+        edge=tuple(found.name for found in ranges if found.name in at_end),
+        tried=pooled,
+        expected_best=tuple(expected_best(accuracies)) if has_all else (),
+        good_share=float(np.mean(accuracies >= accuracies.max() - GOOD)),
+    )
+
+
+def _best(tried: Sequence[TriedSetting], optimizer: str, metric: str) -> TriedSetting:
     able = [t for t in tried if t.score is not None]
     if not able:
         raise TrainingError(
             f"no setting of {optimizer} can be chosen: each has a failed trial; the same command "
             "repeats failed trials"
         )
-    ends = {r.name: r.ends for r in ranges}
-    sign = -1 if METRICS[metric][1] else 1
-    chosen = max(able, key=lambda t: sign * (t.score or 0.0))
-    accuracies = np.array([t.accuracy or 0.0 for t in tried])
-    return TunedOptimizer(
-        optimizer=optimizer,
-        ranges=tuple(ranges),
-        default=default,
-        chosen=chosen,
-        edge=tuple(name for name, value in chosen.setting if value in ends.get(name, ())),
-        tried=tried,
-        expected_best=tuple(expected_best(accuracies)) if len(able) == len(tried) else (),
-        good_share=float(np.mean(accuracies >= accuracies.max() - GOOD)),
-    )
+    sign = -1 if METRICS[metric] else 1
+    return max(able, key=lambda t: (sign * (t.score or 0.0), t.accuracy or 0.0))
 
 
-def _tried(name: str, setting: Setting, rows: pd.DataFrame, metric: str) -> TriedSetting:
+def _tried(
+    name: str, setting: Setting, rows: pd.DataFrame, metric: str, target: float
+) -> TriedSetting:
     rows = rows.sort_values("seed")
-    column, is_less_better = METRICS[metric]
     status = rows["status"]
     n_failed, n_diverged = int((status == FAILED).sum()), int((status == DIVERGED).sum())
-    special = {FAILED: None, DIVERGED: math.inf if is_less_better else -math.inf}
-    scores = tuple(
-        special.get(s, x) for x, s in zip(rows[column].astype(float), status, strict=True)
-    )
+    special = {FAILED: None, DIVERGED: math.inf if METRICS[metric] else -math.inf}
+    values = _results(rows, metric, target)
+    scores = tuple(special.get(s, x) for x, s in zip(values, status, strict=True))
     known = [x for x in scores if x is not None]
     results = zip(rows["test_accuracy"].astype(float), status, strict=True)
     return TriedSetting(
@@ -94,6 +109,50 @@ def _tried(name: str, setting: Setting, rows: pd.DataFrame, metric: str) -> Trie
         n_failed=n_failed,
         seconds=float(rows["train_seconds"].fillna(0).sum()),
     )
+
+
+def _results(rows: pd.DataFrame, metric: str, target: float) -> list[float]:
+    """Return the result of each run by which settings are selected."""
+    if metric in _COLUMNS:
+        return [float(value) for value in rows[_COLUMNS[metric]]]
+    evaluations = zip(rows["eval_iterations"], rows["eval_test_accuracy"], strict=True)
+    return [
+        next((float(n) for n, a in zip(at, found, strict=True) if a >= target), math.inf)
+        for at, found in evaluations
+    ]
+
+
+def means_by_repeat(runs: pd.DataFrame, seeds: Sequence[Sequence[int]]) -> pd.DataFrame:
+    """Replace the runs of an optimizer in each repeat by one with their mean accuracy.
+
+    Parameters
+    ----------
+    runs
+        One row per run, as stored.
+    seeds
+        The evaluation seeds of each repeat.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each optimizer and repeat. `seed` is the number of the repeat from 1;
+        `test_accuracy` and `train_seconds` are means. A failed run makes the repeat ``failed``, a
+        diverged one ``diverged``. The other columns are those of the run with the first seed.
+    """
+    numbers = {seed: number for number, own in enumerate(seeds, 1) for seed in own}
+    runs = runs.sort_values(["optimizer", "seed"]).assign(repeat=runs["seed"].map(numbers))
+    groups = runs.groupby(["optimizer", "repeat"], sort=True)
+    rows = groups.head(1).set_index(["optimizer", "repeat"], drop=False)
+    statuses = groups["status"].agg(set)
+    worst = [next((w for w in (FAILED, DIVERGED) if w in found), OK) for found in statuses]
+    means = groups[["test_accuracy", "train_seconds"]].agg(lambda x: x.mean(skipna=False))
+    accuracy = means["test_accuracy"].where([status != FAILED for status in worst])
+    return rows.assign(
+        status=pd.Series(worst, index=means.index),
+        test_accuracy=accuracy,
+        train_seconds=means["train_seconds"],
+        seed=rows["repeat"],
+    ).reset_index(drop=True)
 
 
 def expected_best(scores: FloatArray) -> FloatArray:

@@ -44,10 +44,10 @@ def _statistics(
     metric: str,
     alpha: float,
 ) -> TuningStatistics:
-    gap = selection_gap(tuned.chosen, change)
+    gap = selection_gap(tuned.choices, change)
     interval = gap.interval(alpha)
-    best = tuned.chosen.accuracy
-    left_out = None if best is None else left_out_accuracy(tuned.tried, metric)
+    best = tuned.validation_accuracy
+    left_out = None if best is None else _left_out(tuned, metric)
     failed = any(tried.n_failed for tried in tuned.tried)
     accuracies = [] if failed else [tried.accuracy or 0.0 for tried in tuned.tried]
     return TuningStatistics(
@@ -65,15 +65,36 @@ def _statistics(
     )
 
 
-def selection_gap(chosen: TriedSetting, change: Change) -> MeanDifference:
-    """Compare the validation accuracies of a setting with its test accuracies, unpaired.
+def selection_gap(choices: Sequence[TriedSetting], change: Change) -> MeanDifference:
+    """Compare the validation accuracies of the chosen settings with their test accuracies.
 
-    Tuning seeds and evaluation seeds are two independent samples. Undefined if a trial diverged.
+    The samples are independent: tuning seeds against evaluation seeds of one tuning, or the means
+    of the repeats. Undefined if a trial diverged.
     """
-    known = [math.nan if a is None else a for a in chosen.accuracies]
+    values = choices[0].accuracies if len(choices) == 1 else [c.accuracy for c in choices]
+    known = [math.nan if a is None else a for a in values]
     n = change.n if change.is_paired else change.n_after
     test = Moments(n=n, mean=change.mean_after, std=change.std_after)
     return MeanDifference.of(Moments.of(np.array(known)), test)
+
+
+def _left_out(tuned: TunedOptimizer, metric: str) -> float | None:
+    """Return the mean of the repeats: each selects by its own tuning seeds, which are in turn."""
+    n_repeats = len(tuned.choices)
+    n_seeds = len(tuned.tried[0].scores) // n_repeats
+    found = []
+    for first in range(0, n_repeats * n_seeds, n_seeds):
+        own = [_part(tried, slice(first, first + n_seeds)) for tried in tuned.tried]
+        found.append(left_out_accuracy(own, metric))
+    known = [accuracy for accuracy in found if accuracy is not None]
+    return math.fsum(known) / len(known) if len(known) == n_repeats else None
+
+
+def _part(tried: TriedSetting, seeds: slice) -> TriedSetting:
+    scores = tried.scores[seeds]
+    known = [score for score in scores if score is not None]
+    score = math.fsum(known) / len(known) if len(known) == len(scores) else None
+    return replace(tried, accuracies=tried.accuracies[seeds], scores=scores, score=score)
 
 
 def left_out_accuracy(tried: Sequence[TriedSetting], metric: str) -> float | None:
@@ -86,7 +107,7 @@ def left_out_accuracy(tried: Sequence[TriedSetting], metric: str) -> float | Non
     n_seeds = min((len(setting.scores) for setting in able), default=0)
     if n_seeds < 2:
         return None
-    sign = -1 if METRICS[metric][1] else 1
+    sign = -1 if METRICS[metric] else 1
     found = []
     for left_out in range(n_seeds):
         scores = [_sum_without(setting, left_out) for setting in able]

@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from bench.cli.printing import printable
 from bench.errors import BenchError, UsageError, is_out_of_memory, kind_and_line
+from bench.execution.interrupts import ignores_exceptions, send_again
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -119,8 +120,11 @@ class _Signals:
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._raise)
 
-    def _raise(self, number: int, _frame: FrameType | None) -> NoReturn:
+    def _raise(self, number: int, frame: FrameType | None) -> None:
         self.received = number
+        if ignores_exceptions(frame):
+            send_again(number)
+            return
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)

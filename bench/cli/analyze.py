@@ -37,6 +37,7 @@ from bench.cli.printing import print_note, printable
 from bench.errors import TableError, UsageError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
 from bench.sweeps.reproduce import NO_TEST, program
+from bench.tuning.plan import holds_plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,6 +193,7 @@ def analyze_command(arguments: Namespace) -> str:
 def run(arguments: Namespace) -> int:
     """Compare the treatments; print a table, or write the requested files."""
     from bench.cli import console
+    from bench.cli.stored_tuning import analyze_tuning
 
     refuse_contradictions(arguments)
     outputs = {name: getattr(arguments, name) for name in ("json", "html", *_FORMATS)}
@@ -204,12 +206,17 @@ def run(arguments: Namespace) -> int:
     require_outputs(files, *arguments.files)
     if arguments.diagrams and arguments.html is None:
         raise UsageError("--diagrams adds to the HTML report: give --html FILE too")
+    is_shown = arguments.html is not None or not any(outputs.values())
+    if len(arguments.files) == 1 and holds_plan(arguments.files[0]):
+        given = repeated_options(arguments, _REPEATED)
+        is_shown = is_shown and not printed
+        analyze_tuning(arguments.files[0], outputs, given, is_shown=is_shown)
+        return 0
     roles = _roles(arguments)
     refuse_ignored(arguments.ignore_column, (*roles.treatment, roles.block, roles.value_name))
     request = _sweep_request(arguments, roles) or _table_request(arguments, roles)
     analysis = _analyse(request, arguments)
     _write(analysis, request.command, outputs, arguments.diagrams)
-    is_shown = arguments.html is not None or not any(outputs.values())
     if is_shown and not printed:
         for line in request.reading:
             print(printable(line))

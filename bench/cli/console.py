@@ -22,6 +22,7 @@ from bench.words import count
 
 if TYPE_CHECKING:
     from bench.analysis import SweepAnalysis, SweepChange
+    from bench.analysis.results.tuning import TunedOptimizer, Tuning
     from bench.execution.resources import Placement
     from bench.sweeps.resume import SweepStatus
     from bench.sweeps.run import Estimate
@@ -181,6 +182,27 @@ def print_change(found: SweepChange, files: Sequence[Path]) -> None:
     for file in files:
         print(printable(f"written:   {file}"))
     print(printable(f"reproduce: {found.command}"))
+
+
+def print_tuning(tuning: Tuning, page: Path | None) -> None:
+    """Print what tuning changed."""
+    from bench.report.text.tuning import tuning_verdict
+
+    print("what tuning changed: " + " ".join(map(printable, tuning_verdict(tuning))))
+    if page is not None:
+        print(f"tuning:    {printable(str(page))}")
+
+
+def print_chosen(optimizers: Sequence[TunedOptimizer]) -> None:
+    """Print the chosen setting of every optimizer."""
+    from bench.report.text.tuning import choice_words, setting_words
+
+    for tuned in optimizers:
+        edge = ", at an end of its range" if tuned.edge else ""
+        print(
+            f"  {printable(tuned.optimizer)}: {choice_words(tuned)} (default "
+            f"{setting_words(tuned.default)}){edge}"
+        )
 
 
 def duration(seconds: float) -> str:

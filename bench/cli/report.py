@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace, _ActionsContainer
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from bench.cli import console
 from bench.cli.converters import file_or_stdout, file_path
 from bench.cli.options import (
     STANDARD_OUTPUT,
@@ -22,12 +25,15 @@ from bench.cli.printing import printable
 from bench.errors import StoreError, UsageError
 from bench.report.context import ReportContext
 from bench.storage.files import write_atomically
+from bench.storage.rows import as_parquet
 from bench.sweeps.reproduce import command_line, programs
+from bench.tuning.plan import holds_plan
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from bench.analysis import SweepAnalysis
     from bench.report.html.check import ReportCheck
-    from bench.sweeps.load import StoredSweep
 
 #: The formats of a report, with the endings of their files.
 FORMATS = {"html": ".html", "json": ".json", "markdown": ".md", "csv": ".csv"}
@@ -86,21 +92,20 @@ def _add_report(group: _ActionsContainer) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the report and the further files, or check a report."""
-    from bench.sweeps.load import analyse_stored, open_sweep
-
     _refuse_contradictions(arguments)
+    source = _source(arguments.results)
     if arguments.check is not None:
-        return _check(arguments.results, arguments.check)
-    stored = open_sweep(arguments.results)
+        return _check(source, arguments.check)
     kind = arguments.format or "html"
-    output = arguments.output or Path("reports") / f"{stored.spec.name}{FORMATS[kind]}"
+    output = arguments.output or Path("reports") / f"{source.name}{FORMATS[kind]}"
     files = {"the report": output, "the LaTeX": arguments.latex, "the rows": arguments.rows}
+    source.refuse(arguments)
     require_outputs(output_files(files), arguments.results)
-    analysis = analyse_stored(stored)
-    context = ReportContext(command=stored.command, diagrams=tuple(arguments.diagrams))
-    text = _text(analysis, context, kind)
-    write_text(text, output)
-    _write_further_files(arguments, stored, analysis)
+    write_text(source.text(kind, tuple(arguments.diagrams)), output)
+    if arguments.latex is not None:
+        write_atomically(source.latex().encode(), arguments.latex)
+    if arguments.rows is not None:
+        write_atomically(as_parquet(source.rows), arguments.rows)
     if output != STANDARD_OUTPUT:
         _print_files(files)
     if arguments.open:
@@ -108,18 +113,111 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _text(analysis: SweepAnalysis, context: ReportContext, kind: str) -> str:
-    """The report in one of the formats."""
-    from bench import report
-    from bench.analysis import to_json
+class ReportSource(Protocol):
+    """What a report is about: a sweep, or a tuning with its tracks."""
 
-    if kind == "json":
-        return to_json(analysis.comparison)
-    if kind == "csv":
-        return report.rows_csv(analysis)
-    if kind == "markdown":
-        return report.markdown(analysis, context)
-    return report.render(analysis, context)
+    @property
+    def name(self) -> str:
+        """The name of its report, without the ending."""
+
+    def refuse(self, arguments: Namespace) -> None:
+        """Raise UsageError if an option does not apply."""
+
+    def text(self, kind: str, diagrams: tuple[str, ...], /) -> str:
+        """Return the report in one of the formats."""
+
+    def latex(self) -> str:
+        """Return the leaderboard as a LaTeX table."""
+
+    @property
+    def rows(self) -> pa.Table:
+        """All rows."""
+
+    def page_like(self, given: str) -> str:
+        """Return the page of the rows, with what `given` shows beside the results."""
+
+    def print_conclusion(self, page: Path | None) -> None:
+        """Print the verdict, and the path of the HTML report."""
+
+
+def _source(path: Path) -> ReportSource:
+    from bench.sweeps.load import analyse_stored, open_sweep
+
+    if holds_plan(path):
+        from bench.cli.stored_tuning import tuning_source
+
+        return tuning_source(path)
+    stored = open_sweep(path)
+    return AnalysisReport(
+        name=stored.spec.name,
+        command=lambda start: command_line(stored.spec, stored.execution, start=start),
+        analyse=lambda recorded: analyse_stored(stored, recorded=recorded),
+        rows=stored.rows,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisReport:
+    """The report of an analysis.
+
+    Attributes
+    ----------
+    name
+        The name of the report, without the ending.
+    command
+        The command line that repeats it, by the words that start the program.
+    analyse
+        The analysis; its argument says whether a look is recorded.
+    """
+
+    name: str
+    command: Callable[[str | None], str]
+    analyse: Callable[[bool], SweepAnalysis]
+    rows: pa.Table
+
+    @cached_property
+    def _analysis(self) -> SweepAnalysis:
+        return self.analyse(True)
+
+    def refuse(self, arguments: Namespace) -> None:
+        """Every option applies."""
+
+    def text(self, kind: str, diagrams: tuple[str, ...]) -> str:
+        from bench import report
+        from bench.analysis import to_json
+
+        context = ReportContext(command=self.command(None), diagrams=diagrams)
+        texts: dict[str, Callable[[], str]] = {
+            "html": lambda: report.render(self._analysis, context),
+            "json": lambda: to_json(self._analysis.comparison),
+            "csv": lambda: report.rows_csv(self._analysis),
+            "markdown": lambda: report.markdown(self._analysis, context),
+        }
+        return texts[kind]()
+
+    def latex(self) -> str:
+        from bench import report
+
+        return report.latex_table(self._analysis)
+
+    def page_like(self, given: str) -> str:
+        """Render the page; no verdict is shown, so no look is recorded."""
+        from bench import report
+
+        context = ReportContext(
+            command=command_like(given, self.command),
+            diagrams=("cd",) if 'data-figure="ranks"' in given else (),
+        )
+        return report.render(self.analyse(False), context)
+
+    def print_conclusion(self, page: Path | None) -> None:
+        console.print_conclusion(self._analysis, self.command(None), page)
+
+
+def command_like(given: str, command: Callable[[str | None], str]) -> str:
+    """Return the command as a page shows it; a page that was written from Python may lack it."""
+    start = next((start for start in programs("sweep") if start in given), None)
+    return command(start) if 'id="command"' in given else ""
 
 
 def _refuse_contradictions(arguments: Namespace) -> None:
@@ -139,19 +237,6 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         )
     if arguments.open and not is_page:
         raise UsageError(f"--open shows the HTML report only, got --format {arguments.format}")
-
-
-def _write_further_files(
-    arguments: Namespace, stored: StoredSweep, analysis: SweepAnalysis
-) -> None:
-    if arguments.latex is not None:
-        from bench import report
-
-        write_atomically(report.latex_table(analysis).encode(), arguments.latex)
-    if arguments.rows is not None:
-        from bench.storage.rows import as_parquet
-
-        write_atomically(as_parquet(stored.rows), arguments.rows)
 
 
 def _print_files(files: Mapping[str, Path | None]) -> None:
@@ -174,21 +259,12 @@ def _open(page: Path) -> None:
         print(printable(f"no browser could be started: open {address} in yours"), file=sys.stderr)
 
 
-def _check(results: Path, page: Path) -> int:
-    """Compare a report with its rows; no verdict is shown, so no look is recorded."""
+def _check(source: ReportSource, page: Path) -> int:
+    """Compare a report with its rows."""
     from bench import report
-    from bench.sweeps.load import analyse_stored, open_sweep
 
-    given, stored = _read_report(page), open_sweep(results)
-    start = next((start for start in programs("sweep") if start in given), None)
-    command = command_line(stored.spec, stored.execution, start=start)
-    context = ReportContext(
-        # a page that was written from Python may lack the command
-        command=command if 'id="command"' in given else "",
-        diagrams=("cd",) if 'data-figure="ranks"' in given else (),
-    )
-    analysis = analyse_stored(stored, recorded=False)
-    found = report.check_report(given, report.render(analysis, context))
+    given = _read_report(page)
+    found = report.check_report(given, source.page_like(given))
     for line in _findings(found, page):
         print(printable(line))
     return 0 if found.is_right else 1

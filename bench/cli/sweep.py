@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, _ActionsContainer
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.cli.converters import (
     MAX_COUNT,
@@ -39,11 +40,23 @@ from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.ranges import METRICS
 from bench.spec.resampling import parse_resampling
 from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST, program
-from bench.tuning.plan import MAX_TRIALS, TuningOptions
-from bench.tuning.space import parse_spaces
+from bench.tuning.plan import FIXED, MAX_TRIALS, PER_SEED, TuningProtocol
+from bench.tuning.space import LEARNING_RATE, parse_spaces
 
 #: Pairs of options that exclude each other.
 ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
+
+#: Options of a tuning, with their defaults.
+_TUNING: Mapping[str, Any] = {
+    "tune_trials": TuningProtocol.trials,
+    "tune_seeds": TuningProtocol.seeds,
+    "tune_repeats": TuningProtocol.repeats,
+    "tune_over": LEARNING_RATE,
+    "tune_for": TuningProtocol.metric,
+    "tune_extend": TuningProtocol.extend,
+    "validation": TuningProtocol.validation,
+    "space": None,
+}
 
 _EXAMPLES = (
     ("--seeds 20", "the tutorial's eight optimizers, all cores"),
@@ -93,43 +106,21 @@ def run(arguments: Namespace) -> int:
 
 def _refuse_unused_tuning(arguments: Namespace) -> None:
     """Raise SpecError if an option of a tuning is given without ``--tune``."""
-    if not arguments.tune and (given := tuning_words(arguments)):
-        raise SpecError(f"{given[0]} needs --tune")
+    if arguments.tune:
+        return
+    for name, default in _TUNING.items():
+        if getattr(arguments, name) != default:
+            raise SpecError(f"--{name.replace('_', '-')} needs --tune")
 
 
-def tuning_words(arguments: Namespace) -> list[str]:
-    """The words of the options of a tuning that are not at their defaults."""
-    spaces = ",".join(f"{n}[{','.join(map(str, r))}]" for n, r in (arguments.space or {}).items())
-    words = []
-    for name, value, default in (
-        ("tune-trials", arguments.tune_trials, TuningOptions.trials),
-        ("tune-seeds", arguments.tune_seeds, TuningOptions.seeds),
-        ("tune-over", arguments.tune_over, ",".join(TuningOptions.over)),
-        ("tune-for", arguments.tune_for, TuningOptions.metric),
-        ("space", spaces, ""),
-    ):
-        words += [f"--{name}", str(value)] if value != default else []
-    return words
-
-
-def make_spec(
-    arguments: Namespace,
-    dataset: str | None = None,
-    *,
-    expressions: Sequence[OptimizerExpression] = (),
-    seeds: tuple[int, ...] = (),
-    name: str | None = None,
-) -> SweepSpec:
-    """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed.
-
-    `expressions`, `seeds` and `name` replace what the arguments say.
-    """
+def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
+    """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed."""
     from bench.sweeps.specify import build_spec
 
     dataset = dataset or arguments.dataset[0]
     return build_spec(
-        expressions=expressions or given_expressions(arguments),
-        seeds=seeds or arguments.seed_list or tuple(range(arguments.seeds)),
+        expressions=_given_expressions(arguments),
+        seeds=arguments.seed_list or tuple(range(arguments.seeds)),
         dataset=dataset,
         network=arguments.network,
         batch_size=arguments.batch_size,
@@ -138,7 +129,7 @@ def make_spec(
         eval_every=arguments.eval_every,
         resample_train=arguments.resample_train,
         budget=arguments.budget,
-        name=name or _name_on(dataset, arguments),
+        name=_name_on(dataset, arguments),
         declaration=Declaration(
             alpha=arguments.alpha,
             margin=arguments.margin,
@@ -151,7 +142,7 @@ def make_spec(
     )
 
 
-def given_expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
+def _given_expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
     """The optimizers that the arguments name."""
     if arguments.preset is not None:
         return parse_optimizers(",".join(PRESETS[arguments.preset]))
@@ -277,20 +268,30 @@ def _add_tuning(group: _ActionsContainer) -> None:
     group.add_argument(
         "--tune-trials",
         type=up_to(MAX_TRIALS),
-        default=TuningOptions.trials,
+        default=TuningProtocol.trials,
         metavar="N",
-        help=f"settings that are tried for each optimizer (default {TuningOptions.trials})",
+        help=f"settings that are tried for each optimizer (default {TuningProtocol.trials})",
     )
     group.add_argument(
         "--tune-seeds",
         type=up_to(MAX_TRIALS),
-        default=TuningOptions.seeds,
+        default=TuningProtocol.seeds,
         metavar="N",
-        help=f"seeds of each trial, which are not used to evaluate (default {TuningOptions.seeds})",
+        help="seeds of each trial, which are not used to evaluate (default "
+        f"{TuningProtocol.seeds})",
+    )
+    group.add_argument(
+        "--tune-repeats",
+        type=up_to(MAX_TRIALS),
+        default=TuningProtocol.repeats,
+        metavar="N",
+        help="repeat the whole tuning with other tuning seeds and held-out images, and divide the "
+        "evaluation seeds among the repeats: the tests then cover the tuning too (default "
+        f"{TuningProtocol.repeats}: the chosen settings are taken as given)",
     )
     group.add_argument(
         "--tune-over",
-        default=",".join(TuningOptions.over),
+        default=LEARNING_RATE,
         metavar="LIST",
         help="hyperparameters to tune (default: lr, the learning rate); several, such as "
         "lr,momentum: by a scrambled Halton sequence instead of a grid",
@@ -298,9 +299,22 @@ def _add_tuning(group: _ActionsContainer) -> None:
     group.add_argument(
         "--tune-for",
         choices=METRICS,
-        default=TuningOptions.metric,
-        help="what the setting is selected by: mean accuracy (default) or loss on the held-out "
-        "images",
+        default=TuningProtocol.metric,
+        help="what the setting is selected by, on the held-out images: mean accuracy (default), "
+        "loss, or number of updates to the accuracy --target",
+    )
+    group.add_argument(
+        "--tune-extend",
+        action="store_true",
+        help="while the best setting of an optimizer is at an end of its range, give every "
+        "optimizer a quarter more trials, beyond that end (at most three times)",
+    )
+    group.add_argument(
+        "--validation",
+        choices=(FIXED, PER_SEED),
+        default=TuningProtocol.validation,
+        help="whether the tuning seeds of a repeat have the same held-out images (default) or each "
+        "its own",
     )
     group.add_argument(
         "--space",

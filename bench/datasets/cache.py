@@ -40,6 +40,8 @@ from bench.datasets.names import (
     base_name,
     is_npz,
     resolve_dataset,
+    split_number,
+    validation_name,
 )
 from bench.datasets.validation import hold_out, n_held_out
 from bench.errors import DataError, SpecError
@@ -209,11 +211,13 @@ def _source(name: str, *, quiet: bool) -> _Source:
 
 def _held_out(name: str, base: _Source) -> _Source:
     """Return the source of a dataset that holds out training images of another one."""
-    return _Source(
-        stem=f"{base.stem}-validation",
-        read=lambda cache: hold_out(load(_prepare_in(cache, base).directory), f"dataset {name!r}"),
-        content_hash=PINNED.get(name),
-    )
+    split = split_number(name)
+
+    def read(cache: Path) -> Dataset:
+        return hold_out(load(_prepare_in(cache, base).directory), f"dataset {name!r}", split)
+
+    stem = validation_name(base.stem, split).replace("/", "-")
+    return _Source(stem=stem, read=read, content_hash=PINNED.get(name))
 
 
 def _refuse_other_arrays(name: str, source: _Source) -> None:

@@ -22,6 +22,7 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 #: Ending of the dataset whose test images are held out of the training images of another one.
 VALIDATION = "/validation"
 
+_SPLIT = re.compile(rf"(?P<base>.+){VALIDATION}(?:-(?P<number>[1-9][0-9]{{0,3}}))?", re.DOTALL)
 _NPZ = re.compile(r"(?P<path>.*\.npz)(?:@(?P<hash>[^/\\]*))?", re.DOTALL | re.IGNORECASE)
 _HASH = re.compile("[0-9a-f]{12}")
 
@@ -67,7 +68,7 @@ def resolve_dataset(text: str) -> str:
     hash has changed.
     """
     if (base := base_name(text)) is not None:
-        return f"{resolve_dataset(base)}{VALIDATION}"
+        return validation_name(resolve_dataset(base), split_number(text))
     if text in N_TRAIN:
         return text
     if is_npz(text):
@@ -83,10 +84,30 @@ def resolve_dataset(text: str) -> str:
 def base_name(name: str) -> str | None:
     """Return the dataset that another one holds images out of; None if it is no such dataset.
 
-    >>> base_name("mnist/validation"), base_name("mnist")
-    ('mnist', None)
+    >>> base_name("mnist/validation"), base_name("mnist/validation-2"), base_name("mnist")
+    ('mnist', 'mnist', None)
     """
-    return name.removesuffix(VALIDATION) if name.endswith(VALIDATION) else None
+    match = _SPLIT.fullmatch(name)
+    return match["base"] if match else None
+
+
+def split_number(name: str) -> int:
+    """Return which split of its base a dataset with held-out images is, from 1.
+
+    >>> split_number("mnist/validation"), split_number("mnist/validation-2")
+    (1, 2)
+    """
+    match = _SPLIT.fullmatch(name)
+    return int(match["number"] or 1) if match else 1
+
+
+def validation_name(base: str, split: int = 1) -> str:
+    """Return the name of a dataset that holds images of `base` out.
+
+    >>> validation_name("mnist"), validation_name("mnist", 2)
+    ('mnist/validation', 'mnist/validation-2')
+    """
+    return f"{base}{VALIDATION}" if split == 1 else f"{base}{VALIDATION}-{split}"
 
 
 def resolve_datasets(text: str) -> tuple[str, ...]:
@@ -111,7 +132,7 @@ def short_name(name: str) -> str:
     'load-1a2b3c4d5e6f'
     """
     if (base := base_name(name)) is not None:
-        return f"{short_name(base)}-validation"
+        return validation_name(short_name(base), split_number(name)).replace("/", "-")
     what, _, digest = name.rpartition("@") if "@" in name else (name, "", "")
     if name in N_TRAIN:
         return name

@@ -2,7 +2,7 @@
 
 The dataset ``mnist/validation`` has the training images of ``mnist`` without one sixth of them, and
 this sixth as its test images. The test images of ``mnist`` are not in it, so that nothing that is
-selected by its results can depend on them.
+selected by its results can depend on them. ``mnist/validation-2`` and so on are other such splits.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def n_held_out(n_images: int) -> int:
     return n_images // HELD_OUT
 
 
-def hold_out(dataset: Dataset, where: str) -> Dataset:
+def hold_out(dataset: Dataset, where: str, split: int = 1) -> Dataset:
     """Split the training images, stratified by class, into training and validation images.
 
-    The split is the same at every call. Raise SpecError, which names the source `where`, if a class
-    cannot have at least one image on both sides.
+    A split, counted from 1, is the same at every call. Raise SpecError, which names the source
+    `where`, if a class cannot have at least one image on both sides.
     """
     labels = dataset.train_labels.astype(np.int64)
     sizes = _sizes(labels, n_held_out(len(labels)), where)
-    order = np.argsort(np.random.Generator(np.random.Philox(_KEY)).random(len(labels)))
+    order = np.argsort(np.random.Generator(np.random.Philox(_KEY + split - 1)).random(len(labels)))
     held_out = np.zeros(len(labels), dtype=bool)
     for label, size in sizes.items():
         members = order[labels[order] == label]

@@ -9,7 +9,6 @@ neither Python nor the GIL. The parent process then records it.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import signal
 import sys
@@ -19,12 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from bench.execution.interrupts import PAUSE, ignores_exceptions
 from bench.spec.options import MAX_TIMEOUT
 
-#: Seconds between two attempts to interrupt a run that cannot be interrupted where it is.
-_PAUSE = 0.05
 #: Seconds until a run is interrupted again: code of users may catch any exception, and Python
-#: ignores it in callbacks of weak references.
+#: ignores it in callbacks of weak references that :func:`ignores_exceptions` does not find.
 _AGAIN = 5.0
 #: Names of the code of Python's import system begin with this.
 _IMPORT_SYSTEM = "<frozen importlib"
@@ -105,13 +103,13 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
         return
     is_over = False
-    n_outside = _n_protected(sys._getframe())  # of the block: 0 unless a module is a program
+    n_outside = _n_imports(sys._getframe())  # of the block: 0 unless a module is a program
 
     def interrupt(_number: int, frame: FrameType | None) -> None:
         if is_over:
             return
-        if _n_protected(frame) > n_outside:
-            signal.setitimer(signal.ITIMER_REAL, _PAUSE)
+        if _n_imports(frame) > n_outside or ignores_exceptions(frame):
+            signal.setitimer(signal.ITIMER_REAL, PAUSE)
         else:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
             raise _TimeIsUp
@@ -128,16 +126,10 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _n_protected(frame: FrameType | None) -> int:
-    """Count the frames of a stack that no exception may end, or that would ignore it."""
-    callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+def _n_imports(frame: FrameType | None) -> int:
+    """Count the frames of Python's import system in a stack."""
     n = 0
     while frame is not None:
-        code = frame.f_code
-        n += (
-            code.co_filename.startswith(_IMPORT_SYSTEM)
-            or code.co_name == "__del__"
-            or code in callbacks
-        )
+        n += frame.f_code.co_filename.startswith(_IMPORT_SYSTEM)
         frame = frame.f_back
     return n

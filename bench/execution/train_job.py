@@ -5,6 +5,7 @@ This module imports torch; the program that starts the workers imports it only w
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from bench.errors import (
     BenchError,
     DataError,
     SpecError,
+    WorkerError,
     is_out_of_memory,
     kind_and_line,
     last_line,
@@ -85,8 +87,29 @@ def do_job(job: Job, context: RunContext) -> tuple[RunEvent, ...]:
     use_one_thread()
     if is_worker():
         keep_warnings()
-    first, *others = store(train_job(job, context), context)
+    try:
+        first, *others = store(train_job(job, context), context)
+    finally:
+        if process_state.permanent_changes():
+            _end_process(job)
     return replace(first, warnings=take_warnings()), *others
+
+
+def _end_process(job: Job) -> NoReturn:
+    """End a worker whose settings cannot be restored; the other runs continue in a new one.
+
+    Raises
+    ------
+    WorkerError
+        If this process is not a worker.
+    """
+    if is_worker():
+        os._exit(1)
+    raise WorkerError(
+        f"the code of {job.runs[0].optimizer.name} or of its network changed "
+        f"{process_state.permanent_changes()[0]} of this process, which cannot be restored; the "
+        "finished runs are stored: give the same command again, without --in-process"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +165,28 @@ def _attempt(job: Job, context: RunContext) -> _Success | _Failure:
         cause = error.__cause__ if isinstance(error, SpecError) else error
         if not is_worker() and _is_signal(cause):
             raise cause from None
-        failure = _Failure.of(cause, changes.other)
-        if isinstance(error, BenchError) and not failure.is_memory:
+        failure = _describe(cause, changes.other, job, context)
+        if isinstance(error, BenchError) and not failure.is_memory and _is_ours(error):
             raise
         return failure
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether this program has raised the exception, and not user code that has imported it."""
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == __package__.partition(".")[0]
+
+
+def _describe(
+    error: BaseException | None, notes: Sequence[str], job: Job, context: RunContext
+) -> _Failure:
+    """Describe the exception that is being handled; user code may have written its `__str__`."""
+    try:
+        with _time_limit(job, context):
+            return _Failure.of(error, notes)
+    except RunTimeoutError:
+        text = late_message(context, n_runs=len(job.runs))
+        return _Failure(text=text, notes=tuple(notes), is_late=True)
 
 
 def _refusal(changes: Sequence[str]) -> str:

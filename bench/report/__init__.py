@@ -2,7 +2,8 @@
 
 ``render`` and ``write`` make the page, ``verdict`` its opening sentences, ``runs_figure`` and the
 others its figures as matplotlib Figures. ``write_change``, ``change_verdict`` and ``change_figure``
-do the same for a comparison of two sweeps, and ``change_markdown`` writes it as a comment.
+do the same for a comparison of two sweeps, and ``change_markdown`` writes it as a comment;
+``write_tuning``, ``tuning_verdict`` and ``tuning_markdown`` do it for a tuning.
 ``markdown``, ``latex_table`` and ``rows_csv`` write the report in other formats. A
 ``ReportContext`` holds what a report shows beside the results. ``check_report`` compares a page
 with the rows that it was made from. Each name is imported when it is first used, so text does not
@@ -29,13 +30,18 @@ __all__ = [
     "rates_figure",
     "render",
     "render_change",
+    "render_tuning",
     "rows_csv",
     "runs_figure",
     "seed_figure",
+    "table_csv",
     "target_figure",
+    "tuning_markdown",
+    "tuning_verdict",
     "verdict",
     "write",
     "write_change",
+    "write_tuning",
 ]
 
 if TYPE_CHECKING:
@@ -49,26 +55,30 @@ if TYPE_CHECKING:
     from bench.report.figures.runs import runs_figure
     from bench.report.figures.seed import seed_figure
     from bench.report.figures.target import target_figure
-    from bench.report.formats.csv import rows_csv
+    from bench.report.formats.csv import rows_csv, table_csv
     from bench.report.formats.latex import latex_table
-    from bench.report.formats.markdown import change_markdown, markdown
+    from bench.report.formats.markdown import change_markdown, markdown, tuning_markdown
     from bench.report.html.change_page import render_change, write_change
     from bench.report.html.check import check_report
     from bench.report.html.page import render, write
+    from bench.report.html.tuning_page import render_tuning, write_tuning
     from bench.report.text.change import change_verdict
+    from bench.report.text.tuning import tuning_verdict
     from bench.report.text.wording import verdict
 else:  # hidden from type checkers, which would accept any name with a module __getattr__
     _MODULES = {
         **dict.fromkeys(("NARROW", "WIDE", "Layout"), "figures.canvas"),
         **{name: f"figures.{name[:-7]}" for name in __all__ if name.endswith("_figure")},
         "ReportContext": "context",
-        "rows_csv": "formats.csv",
+        **dict.fromkeys(("rows_csv", "table_csv"), "formats.csv"),
         "latex_table": "formats.latex",
-        **dict.fromkeys(("change_markdown", "markdown"), "formats.markdown"),
+        **dict.fromkeys(("change_markdown", "markdown", "tuning_markdown"), "formats.markdown"),
         **dict.fromkeys(("render_change", "write_change"), "html.change_page"),
+        **dict.fromkeys(("render_tuning", "write_tuning"), "html.tuning_page"),
         "check_report": "html.check",
         **dict.fromkeys(("render", "write"), "html.page"),
         "change_verdict": "text.change",
+        "tuning_verdict": "text.tuning",
         "verdict": "text.wording",
     }
 

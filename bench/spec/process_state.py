@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from bench.spec.replaced import Functions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,15 @@ class Changes:
 
     numeric: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+
+
+#: Settings of this process that could not be restored.
+_permanent: list[str] = []
+
+
+def permanent_changes() -> tuple[str, ...]:
+    """Return the settings of this process that user code changed and that cannot be restored."""
+    return tuple(_permanent)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,31 @@ def _set_default_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)
 
 
+def _precisions() -> tuple[tuple[Any, str], ...]:
+    """Return the precision of float32 of each part of torch for processors, the general one first.
+
+    Torch 2.9 has introduced them.
+    """
+    mkldnn: Any = torch.backends.mkldnn
+    parts = (torch.backends, mkldnn, *(getattr(mkldnn, n, 0) for n in ("conv", "rnn", "matmul")))
+    return tuple((part, part.fp32_precision) for part in parts if hasattr(part, "fp32_precision"))
+
+
+def _set_precisions(precisions: Sequence[tuple[Any, str]]) -> None:
+    for part, precision in precisions:
+        part.fp32_precision = precision
+
+
+def _modes() -> tuple[bool, int, int]:
+    """Return whether the inference mode is active, and how many modes intercept functions."""
+    n_function, n_dispatch = torch._C._len_torch_function_stack, torch._C._len_torch_dispatch_stack
+    return torch.is_inference_mode_enabled(), n_function(), n_dispatch()
+
+
+def _cannot_set(_value: object) -> None:
+    raise RuntimeError("only the block that has entered a mode can leave it")
+
+
 _N_THREADS = _Setting("the number of threads", torch.get_num_threads, torch.set_num_threads)
 _DTYPE = _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype)
 _DEVICE = _Setting("the default device", torch.get_default_device, _set_default_device)
@@ -74,13 +111,23 @@ _PRECISION = _Setting(
     torch.get_float32_matmul_precision,
     torch.set_float32_matmul_precision,
 )
+_PARTS = _Setting("the precision of float32", _precisions, _set_precisions)
 _DENORMALS = _Setting(
     "the rounding of denormals to 0", _denormals_are_zero, torch.set_flush_denormal
 )
+_AUTOCAST = _Setting(
+    "the automatic casts to another dtype",
+    partial(torch.is_autocast_enabled, "cpu"),
+    partial(torch.set_autocast_enabled, "cpu"),
+)
+_MODES = _Setting("the modes of torch", _modes, _cannot_set)
+_FUNCTIONS = _Setting("functions of torch or Python", Functions.now, Functions.restore)
+_RECURSION = _Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit)
 
 #: What affects the numbers or times of a training.
 _NUMERIC = (
-    *(_N_THREADS, _DTYPE, _DEVICE, _DETERMINISTIC, _GRADIENTS, _ANOMALIES, _PRECISION, _DENORMALS),
+    *(_FUNCTIONS, _N_THREADS, _DTYPE, _DEVICE, _DETERMINISTIC, _GRADIENTS, _ANOMALIES),
+    *(_PRECISION, _PARTS, _DENORMALS, _AUTOCAST, _MODES),
 )
 #: The values for a training. The precision of products is set with the device, if it is a GPU.
 _FOR_TRAINING = {
@@ -91,6 +138,7 @@ _FOR_TRAINING = {
     _GRADIENTS: True,
     _ANOMALIES: False,
     _DENORMALS: False,
+    _AUTOCAST: False,
 }
 
 
@@ -130,10 +178,12 @@ def restored(changes: Changes | None = None, *, is_import: bool = False) -> Iter
         Filled when the block ends; None: a new object.
     is_import
         Whether the block imports modules: environment variables and filters of warnings that they
-        set then stay, because the modules may need them.
+        set then stay, and functions that they replace, because the modules may need them.
     """
-    settings = [*_NUMERIC, _DIRECTORY, *_signal_settings()]
-    if not is_import:
+    settings = [_RECURSION, *_NUMERIC, _DIRECTORY, _LIMITS, _UMASK, *_signal_settings()]
+    if is_import:
+        settings.remove(_FUNCTIONS)
+    else:
         settings += _OF_MODULES
     before = [_read(setting) for setting in settings]
     changes = changes or Changes()
@@ -143,12 +193,17 @@ def restored(changes: Changes | None = None, *, is_import: bool = False) -> Iter
         for setting, value in zip(settings, before, strict=True):
             now = _read(setting)
             if now != value and not isinstance(value, _Unreadable):
-                setting.set(value)
+                with suppress(Exception):  # such as no permission
+                    setting.set(value)
                 found = changes.numeric if setting in _NUMERIC else changes.other
                 found.append(_described(setting, value, now))
+                if _read(setting) != value:
+                    _permanent.append(setting.name)
 
 
 def _described(setting: _Setting, before: object, after: object) -> str:
+    if isinstance(before, Functions) and isinstance(after, Functions):
+        return f"{setting.name} ({', '.join(before.names_of_changes(after)[:3])})"
     texts = [str(value) for value in (before, after)]
     is_short = max(map(len, texts)) <= _SHORT
     return f"{setting.name} from {texts[0]} to {texts[1]}" if is_short else setting.name
@@ -185,6 +240,30 @@ def _set_numpy_errors(errors: Mapping[str, Any]) -> None:
     np.seterr(**errors)
 
 
+def _limits() -> Mapping[int, tuple[int, int]]:
+    """Return the limits of resources, such as the number of open files."""
+    if sys.platform == "win32":
+        return {}
+    import resource
+
+    names = ("CORE", "CPU", "DATA", "FSIZE", "STACK", "NOFILE", "AS")
+    return {n: resource.getrlimit(n) for n in (getattr(resource, f"RLIMIT_{x}") for x in names)}
+
+
+def _set_limits(limits: Mapping[int, tuple[int, int]]) -> None:
+    import resource
+
+    for number, values in limits.items():
+        resource.setrlimit(number, values)
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0o077))
+    return mask
+
+
+_LIMITS = _Setting("the limits of resources", _limits, _set_limits)
+_UMASK = _Setting("the permissions of new files", _umask, os.umask)
 _DIRECTORY = _Setting("the working directory", _working_directory, _set_working_directory)
 #: What modules may set when they are imported.
 _OF_MODULES = (

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from bench.errors import SpecError
 
-#: What a setting is selected by: column of a row, and whether less is better.
-METRICS: Mapping[str, tuple[str, bool]] = {
-    "accuracy": ("test_accuracy", False),
-    "loss": ("test_loss", True),
-}
+#: What a setting is selected by, and whether less is better.
+METRICS: Mapping[str, bool] = {"accuracy": False, "loss": True, "time-to-target": True}
+#: Hyperparameters and their values.
+Setting = tuple[tuple[str, float], ...]
 #: Digits of a tried value: its name, such as adam[lr=0.00123], identifies it.
 _DIGITS = 4
 
@@ -41,6 +40,12 @@ class SearchRange:
     def ends(self) -> tuple[float, float]:
         """The first and the last value that can be tried."""
         return self.at(0), self.at(1)
+
+    def share(self, value: float) -> float:
+        """Return the place of a value in the range; 0 and 1 are its ends."""
+        if self.is_log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
 
     def at(self, share: float) -> float:
         """Return the value at a share of the range, from 0 to 1, with few digits."""

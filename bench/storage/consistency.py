@@ -35,6 +35,9 @@ def _contradictions(row: Mapping[str, Any]) -> Iterator[str]:
     if not FIRST_YEAR <= row["started_at"].year <= LAST_YEAR:
         yield f"started_at lies in the year {row['started_at'].year}"
     if status == FAILED:
+        for name in (*_MEASURED, "test_loss", "train_loss"):
+            if row[name] is not None:
+                yield f"{name} is not null, though the status is {status}"
         return
     for name in _MEASURED:
         if row[name] is None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from bench.errors import SpecError
-from bench.spec.ranges import SearchRange
+from bench.spec.ranges import SearchRange, Setting
 
 #: Half of the default range of a learning rate, as a factor of its default: four decades in all.
 SPAN = 100.0
@@ -18,31 +17,25 @@ LEARNING_RATE = "lr"
 LINEAR: Mapping[str, tuple[float, float]] = {"momentum": (0.5, 0.99)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Space:
-    """The ranges that are searched for one optimizer."""
+def settings_in(ranges: Sequence[SearchRange], n: int, *, rng: int = 0) -> tuple[Setting, ...]:
+    """Return the settings that are tried in the ranges of one optimizer.
 
-    optimizer: str
-    ranges: tuple[SearchRange, ...]
+    One range: an equally spaced grid that includes both ends. Several ranges: the first points of a
+    scrambled Halton sequence [1]_.
 
-    def settings(self, n_trials: int, seed: int = 0) -> tuple[dict[str, float], ...]:
-        """Return the settings that are tried.
+    .. [1] Bergstra & Bengio (2012). Random search for hyper-parameter optimization. JMLR 13.
+    """
+    shares: Sequence[Sequence[float]]
+    if len(ranges) == 1:
+        shares = [[i / (n - 1)] for i in range(n)] if n > 1 else [[0.5]]
+    else:
+        from scipy.stats import qmc
 
-        One range: an equally spaced grid that includes both ends. Several ranges: the first points
-        of a scrambled Halton sequence [1]_.
-
-        .. [1] Bergstra & Bengio (2012). Random search for hyper-parameter optimization. JMLR 13.
-        """
-        names = [r.name for r in self.ranges]
-        shares: Sequence[Sequence[float]]
-        if len(self.ranges) == 1:
-            shares = [[i / (n_trials - 1)] for i in range(n_trials)] if n_trials > 1 else [[0.5]]
-        else:
-            from scipy.stats import qmc
-
-            shares = qmc.Halton(len(self.ranges), rng=seed).random(n_trials).tolist()
-        rows = ([r.at(x) for r, x in zip(self.ranges, row, strict=True)] for row in shares)
-        return tuple(dict(zip(names, row, strict=True)) for row in rows)
+        shares = qmc.Halton(len(ranges), rng=rng).random(n).tolist()
+    return tuple(
+        tuple((found.name, found.at(share)) for found, share in zip(ranges, row, strict=True))
+        for row in shares
+    )
 
 
 def default_range(name: str, default: object) -> SearchRange:
@@ -52,16 +45,20 @@ def default_range(name: str, default: object) -> SearchRange:
     default range.
     """
     if name in LINEAR:
-        low, high = LINEAR[name]
-        return SearchRange(name=name, low=low, high=high, is_log=False)
+        return search_range(name, *LINEAR[name])
     if name != LEARNING_RATE:
         raise SpecError(
             f"--tune-over {name}: there is no default range, give one with --space, such as "
             f"'adam[{name}=0.1..1]'"
         )
     if isinstance(default, int | float) and not isinstance(default, bool) and default > 0:
-        return SearchRange(name=name, low=default / SPAN, high=default * SPAN)
-    return SearchRange(name=name, low=WITHOUT_DEFAULT[0], high=WITHOUT_DEFAULT[1])
+        return search_range(name, default / SPAN, default * SPAN)
+    return search_range(name, *WITHOUT_DEFAULT)
+
+
+def search_range(name: str, low: float, high: float) -> SearchRange:
+    """Return a range on the scale of the hyperparameter; raise SpecError if it is empty."""
+    return SearchRange(name=name, low=low, high=high, is_log=name not in LINEAR)
 
 
 def parse_spaces(text: str) -> dict[str, tuple[SearchRange, ...]]:
@@ -94,9 +91,7 @@ def _parsed_range(part: str, text: str) -> SearchRange:
     try:
         if not dots:
             raise ValueError
-        return SearchRange(
-            name=name.strip(), low=float(low), high=float(high), is_log=name.strip() not in LINEAR
-        )
+        return search_range(name.strip(), float(low), float(high))
     except ValueError:
         raise SpecError(
             f"--space: {part.strip()!r} must be of the form lr=1e-4..1e-1, in {text[:80]!r}"

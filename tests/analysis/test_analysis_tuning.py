@@ -110,6 +110,24 @@ def test_the_optimism_of_a_selection_is_never_negative(counts: list[list[int]]) 
     assert tuned.chosen.accuracy - left_out > -1e-12
 
 
+def test_repeats_select_and_are_left_out_on_their_own() -> None:
+    trials = {0.01: (0.9, 0.5, 0.5, 0.5), 0.1: (0.8, 0.8, 0.8, 0.8)}
+    tuned = tuned_of(trials, n_repeats=2)
+    assert [dict(choice.setting)["lr"] for choice in tuned.choices] == [0.1, 0.1]
+    # without its first seed a repeat chooses 0.1; without its second seed the first chooses 0.01
+    found = with_statistics(tuning_of({"a": [1, 2]}, {"a": [1, 2]}, {"a": trials}, n_repeats=2))
+    assert found.statistics[0].left_out_accuracy == pytest.approx((0.8 + 0.5 + 0.8 + 0.8) / 4)
+    once = with_statistics(tuning_of({"a": [1, 2]}, {"a": [1, 2]}, {"a": trials}, n_repeats=4))
+    assert [dict(c.setting)["lr"] for c in once.optimizers[0].choices] == [0.01, 0.1, 0.1, 0.1]
+    assert once.optimizers[0].validation_accuracy == pytest.approx((0.9 + 3 * 0.8) / 4)
+    assert once.statistics[0].left_out_accuracy is None
+    oracle = ttest_ind([0.9, 0.8, 0.8, 0.8], [1e-4, 2e-4], equal_var=False)
+    low, high = oracle.confidence_interval(0.95)
+    assert (once.statistics[0].gap_ci_low, once.statistics[0].gap_ci_high) == pytest.approx(
+        (low, high)
+    )
+
+
 # --- ranks
 
 

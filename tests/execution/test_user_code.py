@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -13,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import DIGITS, CommandLine, resolve_all
 
 import bench
-from bench.errors import TrainingError
+from bench.errors import TrainingError, WorkerError
 from bench.execution import train_job, worker_warnings
 from bench.execution.environment import describe_machine
 from bench.execution.jobs import Job, RunContext
 from bench.execution.runner import run_plan
 from bench.execution.train_job import do_job
+from bench.spec import process_state
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.spec.process_state import restored
+from bench.spec.replaced import Functions
 from bench.storage.records import FAILED, OK
 from bench.storage.store import Store
 from bench.sweeps.run import logging_warnings
@@ -72,6 +76,17 @@ CHANGES = "the code of the optimizer or the network changed settings of the proc
         ("Dtype", FAILED, f"{CHANGES}.*: the default dtype from torch.float32 to torch.float64"),
         ("Anomalies", FAILED, f"{CHANGES}.*: the detection of anomalies from False to True"),
         ("Denormals", FAILED, f"{CHANGES}.*: the rounding of denormals to 0 from False to True"),
+        ("Autocast", FAILED, f"{CHANGES}.*: the automatic casts to another dtype from False to"),
+        (
+            "Step",
+            FAILED,
+            rf"{CHANGES}.*: functions of torch or Python \(torch.optim.sgd.SGD.step\)",
+        ),
+        ("Clock", FAILED, rf"{CHANGES}.*: functions of torch or Python \(time.perf_counter\)"),
+        ("Hook", FAILED, rf"{CHANGES}.*: functions .*\(hooks for all modules or optimizers\)"),
+        ("Recursion", OK, "the recursion limit from [0-9]+ to 120"),
+        ("Files", OK, "the limits of resources"),
+        ("Umask", OK, "the permissions of new files"),
         ("NoSuchDevice", FAILED, "the default device|device|mps|MPS"),
         ("Leaving", FAILED, "GeneratorExit"),
         ("Masked", OK, "the blocked signals"),
@@ -118,6 +133,74 @@ def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
     assert "died twice in this run" in rows["Abort"]["error"]
     assert "longer than the 4 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
     assert "in _hold_gil" in rows["HoldGil"]["error"], "where it was"
+
+
+def test_a_worker_whose_settings_cannot_be_restored_trains_nothing_else(
+    arrays: Path, tmp_path: Path
+) -> None:
+    context = make_context(tmp_path, arrays)
+    list(run_plan(plan_of("Inference", "adam"), context))
+    rows = rows_of(context)
+    assert {name: row["status"] for name, row in rows.items()} == {"Inference": FAILED, "adam": OK}
+    assert f"{CHANGES}, and every run" in rows["Inference"]["error"]
+    assert "the modes of torch" in rows["Inference"]["error"]
+
+
+def test_the_program_ends_if_its_settings_cannot_be_restored(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_state, "_permanent", ["the modes of torch"])
+    context = make_context(tmp_path, arrays, in_process=True)
+    with pytest.raises(WorkerError, match=r"code of adam .* changed the modes of torch .* without"):
+        list(run_plan(plan_of("adam"), context))
+    assert len(rows_of(context)) == 1, "it was trained under the settings of all others"
+
+
+def test_functions_that_torch_wraps_have_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Functions.now()
+    wrapped = functools.wraps(torch.optim.Adam.step)(lambda *_: None)
+    monkeypatch.setattr(torch.optim.Adam, "step", wrapped)
+    assert Functions.now() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="needs torch 2.9")
+@pytest.mark.parametrize("name", ["conv", "rnn", "matmul"])
+def test_the_precision_of_every_part_is_restored(name: str) -> None:
+    part = getattr(torch.backends.mkldnn, name)
+    before = part.fp32_precision
+    with restored() as changes:
+        part.fp32_precision = "bf16"
+    assert part.fp32_precision == before
+    assert "the precision of float32" in changes.numeric
+
+
+def test_the_text_of_an_exception_has_a_time_limit_too(arrays: Path, tmp_path: Path) -> None:
+    context = make_context(tmp_path, arrays, in_process=True, timeout=1.0)
+    (event,) = run_plan(plan_of("HangingText"), context)
+    assert event.status == FAILED
+    assert "_HangingTextError" in rows_of(context)["HangingText"]["error"]
+
+
+@pytest.mark.parametrize("error", ["StoreError", "DataError", "UsageError"])
+def test_an_error_of_this_program_may_be_raised_by_user_code(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrays: Path
+) -> None:
+    """Such as by a class that calls this program."""
+    (tmp_path / f"raises{error}.py").write_text(
+        "import torch, bench.errors\n"
+        "class Raises(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        if self.param_groups[0]['params'][0].numel() > 100:\n"
+        f"            raise bench.errors.{error}('of the user')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    optimizers = resolve_all(f"raises{error}:Raises,adam")
+    plan = SweepSpec(name="x", optimizers=optimizers, seeds=(0,), workload=WORKLOAD).plan()
+    context = make_context(tmp_path, arrays, in_process=True)
+    events = list(run_plan(plan, context))
+    assert [event.status for event in events] == [FAILED, OK]
+    (text,) = (row["error"] for row in rows_of(context).values() if row["error"])
+    assert f"{error}: of the user" in text
 
 
 def specify(name: str, seeds: int) -> SweepSpec:

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,7 +27,6 @@ from bench.report.text.sanitize import clean
 pytestmark = pytest.mark.browser
 
 SVG = "{http://www.w3.org/2000/svg}"
-BOTH = pytest.mark.parametrize("opened", ["small", "hostile"], indirect=True)
 ALL = pytest.mark.parametrize("opened", ["small", "hostile", "table"], indirect=True)
 
 
@@ -148,7 +147,6 @@ def check_drawing(opened: Opened, rows: list[tuple[Any, float, float]]) -> None:
     np.testing.assert_allclose([y for _, y, *_ in dots], start + slope * np.array(differences))
 
 
-@pytest.mark.parametrize("opened", ["small", "table"], indirect=True)
 def test_arrow_keys_move_in_the_matrix_and_jump_over_its_diagonal(opened: Opened) -> None:
     page = opened.page
     page.locator(BUTTONS).first.focus()
@@ -185,13 +183,15 @@ CLOSE = (
 
 
 @pytest.mark.parametrize("opened", ["troubled"], indirect=True)
-@pytest.mark.parametrize("width", [1400, 400])
-def test_a_pair_is_shown_in_the_window_and_gives_the_focus_back(opened: Opened, width: int) -> None:
+@pytest.mark.parametrize(("width", "ways"), [(1400, CLOSE), (400, CLOSE[:1])])
+def test_a_pair_is_shown_in_the_window_and_gives_the_focus_back(
+    opened: Opened, width: int, ways: Sequence[tuple[str, str] | None]
+) -> None:
     page = opened.page
     page.set_viewport_size({"width": width, "height": 900})
     panel, button = page.locator("#pair-details"), cell(page, 6, 3).get_by_role("button")
     assert not panel.is_visible()
-    for closing in CLOSE:
+    for closing in ways:
         cell(page, 6, 2).get_by_role("button").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
@@ -318,7 +318,6 @@ def highlighted(page: Any) -> str | None:
     return str(names[index])
 
 
-@BOTH
 def test_a_click_highlights_everything_of_that_optimizer(opened: Opened) -> None:
     page = opened.page
     assert highlighted(page) is None
@@ -407,7 +406,6 @@ def test_learning_curves_are_chosen_by_keyboard(opened: Opened) -> None:
         assert shown_variants(page, "curves") == [shown], key
 
 
-@BOTH
 def test_each_reference_can_be_chosen(opened: Opened) -> None:
     page, names = opened.page, opened.report.names
     choice = page.get_by_role("combobox", name="Differences to")
@@ -592,7 +590,6 @@ def test_arrow_keys_read_along_a_series_and_between_series(opened: Opened) -> No
     assert tip(page) is None
 
 
-@pytest.mark.parametrize("opened", ["small", "table"], indirect=True)
 def test_a_click_on_a_dot_highlights_its_optimizer(opened: Opened) -> None:
     page, name = opened.page, "runs-wide"
     drawing = page.locator(f"[data-drawing={name}]")
@@ -688,7 +685,7 @@ SHOWN = """figure => {
 }"""
 
 
-@BOTH
+@pytest.mark.parametrize("opened", ["small", "hostile"], indirect=True)
 def test_figures_are_saved_as_svg(opened: Opened) -> None:
     for figure in FIGURES:
         check_svg(opened.page, figure)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from _pages import require_defined_p_values
 from _sweep_analysis import many_recipes, sweep
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -98,6 +99,8 @@ def test_the_page_says_what_it_leaves_out(many: SweepAnalysis, drawn: Mapping[st
     assert len(data["analysis"]["pairs"]) == PAIRS
     assert len(re.findall(r'<g id="behind-\d+">', page)) == MOST_SHOWN
     assert many.comparison.treatments[-1].name in data["csv"]
+    text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
+    require_defined_p_values(" ".join(text.split()))
 
 
 def test_styles_are_those_of_all_treatments(many: SweepAnalysis) -> None:

@@ -312,6 +312,14 @@ CONTRADICTIONS = {
     "infinite": ({"eval_seconds": float("inf")}, "eval_seconds is inf"),
     "past": ({"started_at": datetime(1, 1, 1, tzinfo=UTC)}, "started_at lies in the year 1"),
     "future": ({"started_at": datetime(9999, 1, 1, tzinfo=UTC)}, "in the year 9999"),
+    "result of a failed run": (
+        {"status": FAILED, "error": "x"},
+        "test_correct is not null, though the status is failed",
+    ),
+    "loss of a failed run": (
+        {"status": FAILED, "error": "x", **dict.fromkeys(outcome(0)), "train_loss": 0.5},
+        "train_loss is not null, though the status is failed",
+    ),
     "divergence": ({"diverged_at": 12}, "diverged_at is 12, though the status is ok"),
     "no divergence": ({"status": "diverged"}, "diverged_at is None, though the status is div"),
 }

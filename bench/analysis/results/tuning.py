@@ -7,10 +7,7 @@ from math import fsum
 
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.change import SweepChange
-from bench.spec.ranges import SearchRange
-
-#: Hyperparameters and their values.
-Setting = tuple[tuple[str, float], ...]
+from bench.spec.ranges import SearchRange, Setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +47,18 @@ class TriedSetting(NotebookRepr):
 
 @dataclass(frozen=True, kw_only=True)
 class TunedOptimizer(NotebookRepr):
-    """The chosen setting of one optimizer.
+    """The chosen settings of one optimizer.
 
     Attributes
     ----------
     default
-        Values of the tuned hyperparameters without tuning.
+        Values of the tuned hyperparameters without tuning, of those that have a number.
+    choices
+        The chosen setting of each repeat of the tuning, with the trials of this repeat.
     edge
-        Hyperparameters whose chosen value is an end of their range.
+        Hyperparameters whose chosen value is an end of their range in any repeat.
     tried
-        All settings, in the order of the plan.
+        All settings, in the order of the plan, with the trials of all repeats.
     expected_best
         Expected validation accuracy of the best of t settings that are drawn at random without
         replacement, for t = 1 to their number. A setting with a diverged trial counts as 0. Empty
@@ -73,12 +72,24 @@ class TunedOptimizer(NotebookRepr):
     optimizer: str
     ranges: tuple[SearchRange, ...]
     default: Setting
-    chosen: TriedSetting
+    choices: tuple[TriedSetting, ...]
     edge: tuple[str, ...]
     tried: tuple[TriedSetting, ...]
     expected_best: tuple[float, ...]
     good_share: float
     tuned_accuracy: float | None = None
+
+    @property
+    def chosen(self) -> TriedSetting:
+        """The setting that most repeats chose, the first of several; its trials in that repeat."""
+        settings = [choice.setting for choice in self.choices]
+        return max(self.choices, key=lambda choice: settings.count(choice.setting))
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """Mean validation accuracy of the chosen settings; None where one has none."""
+        known = [choice.accuracy for choice in self.choices]
+        return None if None in known else fsum(a or 0.0 for a in known) / len(known)
 
     @property
     def seconds(self) -> float:
@@ -154,11 +165,18 @@ class Tuning(NotebookRepr, first=("optimizers",)):
     Attributes
     ----------
     metric
-        What the settings were selected by: ``accuracy`` or ``loss``.
+        What the settings were selected by: one of :data:`bench.spec.ranges.METRICS`.
+    target
+        Accuracy whose time was selected by, a fraction; None for other metrics.
     n_validation
         Number of held-out images.
     n_seeds
-        Number of tuning seeds.
+        Number of tuning seeds of a repeat.
+    n_repeats
+        Number of repeats. With more than one, a block of `change` is a repeat, which has a setting
+        of its own, and its accuracies are means over the evaluation seeds of the repeat.
+    split
+        ``fixed`` or ``per-seed``: how the held-out images were drawn.
     optimizers
         In the order of the default track, the best mean first.
     change
@@ -170,8 +188,11 @@ class Tuning(NotebookRepr, first=("optimizers",)):
 
     name: str
     metric: str
+    target: float | None
     n_validation: int
     n_seeds: int
+    n_repeats: int
+    split: str
     optimizers: tuple[TunedOptimizer, ...]
     change: SweepChange
     statistics: tuple[TuningStatistics, ...] = ()

@@ -231,11 +231,12 @@ def _draw_mean(axes: Axes, tuned: TunedOptimizer, style: Style) -> None:
         gid=optimizer_gid(style.index, "sensitivity"),
         zorder=3,
     )
-    chosen = tuned.chosen
-    if chosen.accuracy is not None:
+    chosen = {choice.setting for choice in tuned.choices}
+    rings = [t for t in tuned.tried if t.setting in chosen and t.accuracy is not None]
+    if rings:
         axes.plot(
-            [chosen.setting[0][1]],
-            [chosen.accuracy],
+            [tried.setting[0][1] for tried in rings],
+            [tried.accuracy or 0.0 for tried in rings],
             linestyle="none",
             marker="o",
             markersize=13,
@@ -244,8 +245,8 @@ def _draw_mean(axes: Axes, tuned: TunedOptimizer, style: Style) -> None:
             markeredgewidth=1.4,
             zorder=5,
         )
-    default = tuned.default[0][1]
-    if (height := _between(points, default)) is not None:
+    default = dict(tuned.default).get(tuned.ranges[0].name)
+    if default is not None and (height := _between(points, default)) is not None:
         axes.plot([default], [height], "|", markersize=15, color=INK, zorder=5)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from bench.analysis.results import Comparison, SweepAnalysis
 from bench.report.context import described
@@ -23,14 +25,19 @@ def rows_csv(results: SweepAnalysis | Comparison) -> str:
     apostrophe.
     """
     analysis = described(results)
+    return table_csv(analysis.runs.columns, analysis.runs.rows)
+
+
+def table_csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Write any table as :func:`rows_csv` does."""
     sink = io.StringIO()
     writer = csv.writer(sink)  # its default dialect is that of RFC 4180
-    writer.writerow(map(_inert, analysis.runs.columns))
-    writer.writerows(map(_inert, row) for row in analysis.runs.rows)
+    writer.writerow(map(_inert, columns))
+    writer.writerows(map(_inert, row) for row in rows)
     return sink.getvalue()
 
 
-def _inert(cell: str | int | float | None) -> str | int | float | None:
+def _inert(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     text = clean(cell)

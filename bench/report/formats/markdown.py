@@ -7,6 +7,7 @@ from dataclasses import astuple
 
 from bench.analysis.correction import NAMES
 from bench.analysis.results import Comparison, SweepAnalysis, SweepChange
+from bench.analysis.results.tuning import Tuning
 from bench.report.context import NO_CONTEXT, ReportContext, described
 from bench.report.formats.markdown_syntax import code_block, escape, paragraph, table
 from bench.report.text import format as fmt
@@ -15,6 +16,7 @@ from bench.report.text.lines import PairLine, leader_lines, pair_line
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.procedures import procedure_of, with_article
+from bench.report.text.tuning import protocol, tuned_rows, tuning_verdict
 from bench.report.text.wording import headline
 
 
@@ -62,6 +64,41 @@ def change_markdown(found: SweepChange) -> str:
         "\n".join(f"- {escape(warning)}" for warning in found.warnings),
     )
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def tuning_markdown(tuning: Tuning, context: ReportContext = NO_CONTEXT) -> str:
+    """Write the verdict, the chosen settings and what they gained; ends in a newline."""
+    level = fmt.level(1 - tuning.change.parameters.alpha)
+    gains = [
+        (r.optimizer, r.verdict, r.before, r.after, r.difference, r.interval, r.p_labelled)
+        for r in change_rows(tuning.change)
+    ]
+    blocks = (
+        f"# {escape(tuning.name)}: defaults and tuned",
+        *map(paragraph, tuning_verdict(tuning)),
+        *_listed("## Warnings", tuning.change.warnings),
+        "## Chosen settings",
+        paragraph(protocol(tuning)),
+        table(
+            ("optimizer", "default", "chosen", "range", "validation, %", "test, %"),
+            (0, 1, 2, 3),
+            [
+                (r.optimizer, r.default, r.chosen, r.ranges, r.validation, r.test)
+                for r in tuned_rows(tuning)
+            ],
+        ),
+        "## Gain",
+        table(
+            (
+                *("optimizer", "verdict", "default, %", "tuned, %", "tuned − default"),
+                *(f"{level} interval", "adj. p"),
+            ),
+            (0, 1),
+            gains,
+        ),
+        *(("## Reproduce", code_block(context.command)) if context.command else ()),
+    )
+    return "\n\n".join(blocks) + "\n"
 
 
 def _leaderboard(analysis: SweepAnalysis, nouns: Nouns) -> str:

@@ -74,7 +74,7 @@ class TuningPage:
 def render_tuning(tuning: Tuning, context: ReportContext = NO_CONTEXT) -> str:
     """The page of a tuning, with its statistics, as HTML."""
     with figure_style():
-        page = _page(with_statistics(tuning), context)
+        page = _page(tuning if tuning.statistics else with_statistics(tuning), context)
     return fill("tuning.html.j2", page)
 
 

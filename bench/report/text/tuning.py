@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.results import Change, Verdict
-from bench.analysis.results.tuning import (
-    GoodRange,
-    Setting,
-    TunedOptimizer,
-    Tuning,
-    TuningStatistics,
-)
+from bench.analysis.results.tuning import GoodRange, TunedOptimizer, Tuning, TuningStatistics
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, count, listing
 from bench.report.text.sanitize import clean
@@ -152,12 +147,12 @@ def tuned_rows(tuning: Tuning) -> tuple[TunedRow, ...]:
 
 
 def _row(tuned: TunedOptimizer) -> TunedRow:
-    validation, test = tuned.chosen.accuracy, tuned.tuned_accuracy
+    validation, test = tuned.validation_accuracy, tuned.tuned_accuracy
     n_diverged = sum(tried.n_diverged for tried in tuned.tried)
     return TunedRow(
         optimizer=tuned.optimizer,
         default=setting_words(tuned.default),
-        chosen=setting_words(tuned.chosen.setting),
+        chosen=choice_words(tuned),
         is_edge=bool(tuned.edge),
         ranges=", ".join(f"{r.name} {r.low:.3g} to {r.high:.3g}" for r in tuned.ranges),
         validation=ACCURACY.score(validation),
@@ -256,17 +251,46 @@ def selection_gist(tuning: Tuning) -> str:
 def protocol(tuning: Tuning) -> str:
     """Describe how the settings were chosen."""
     n = max(len(tuned.tried) for tuned in tuning.optimizers)
-    by = "accuracy" if tuning.metric == "accuracy" else "loss"
+    images = f"{tuning.n_validation:,} held-out training images"
+    others = ", which are others for every tuning seed" if tuning.split == "per-seed" else ""
     return (
         f"Every optimizer had {count(n, 'setting')}, each with the same "
-        f"{count(tuning.n_seeds, 'tuning seed')}. The setting with the best mean {by} on "
-        f"{tuning.n_validation:,} held-out training images was chosen; the test images were not "
-        "used. The chosen setting was then trained on all training images with the evaluation "
-        "seeds. Intervals and p-values take the chosen settings as given: they do not cover other "
-        "tuning seeds or other held-out images."
+        f"{count(tuning.n_seeds, 'tuning seed')}. The setting with {_best(tuning)} on {images}"
+        f"{others} was chosen; the test images were not used. The chosen setting was then trained "
+        f"on all training images with the evaluation seeds. {_scope(tuning)}"
     )
 
 
-def setting_words(setting: Setting) -> str:
+def _best(tuning: Tuning) -> str:
+    if tuning.target is not None:
+        target = ACCURACY.score_with_unit(tuning.target)
+        return f"the fewest updates, in the mean, until an evaluation reached {target}"
+    return "the lowest mean loss" if tuning.metric == "loss" else "the best mean accuracy"
+
+
+def _scope(tuning: Tuning) -> str:
+    """Say what the intervals cover."""
+    if tuning.n_repeats == 1:
+        return (
+            "Intervals and p-values take the chosen settings as given: they do not cover other "
+            "tuning seeds or other held-out images."
+        )
+    return (
+        f"All of this was done {tuning.n_repeats} times with other tuning seeds and other held-out "
+        "images, and the evaluation seeds were divided among these repeats. The unit of every test "
+        "is the repeat, so that intervals and p-values cover the tuning too."
+    )
+
+
+def choice_words(tuned: TunedOptimizer) -> str:
+    """Return the chosen setting as text, or those of the repeats, the most frequent first."""
+    settings = Counter(choice.setting for choice in tuned.choices)
+    if len(settings) == 1:
+        return setting_words(next(iter(settings)))
+    n = len(tuned.choices)
+    return ", ".join(f"{setting_words(s)} ({k} of {n})" for s, k in settings.most_common())
+
+
+def setting_words(setting: Sequence[tuple[str, float]]) -> str:
     """Return a setting as text, such as lr 0.003."""
-    return ", ".join(f"{name} {value:g}" for name, value in setting)
+    return ", ".join(f"{name} {value:g}" for name, value in setting) or fmt.MISSING

@@ -22,6 +22,7 @@ from bench.tools.simulation.pairs import EFFECTS, looks_study, power_study, skew
 from bench.tools.simulation.study import ALPHA, N_SEEDS, K, Measure, Requirement, S, Study
 from bench.tools.simulation.sweeps import collapse_studies, max_t_studies, sweep_studies
 from bench.tools.simulation.times import times_studies
+from bench.tools.simulation.tuned import tuned_studies
 
 #: Number of repetitions that share a random generator and form one job of a worker.
 BLOCK = 50
@@ -73,6 +74,7 @@ def make_studies() -> tuple[Study[Any], ...]:
         *sweep_studies(),
         *collapse_studies(),
         *max_t_studies(),
+        *tuned_studies(),
         skewed_pair_study(),
         new_images_study(),
         *(power_study(dz) for dz in EFFECTS),

@@ -264,22 +264,22 @@ def sweep_studies() -> tuple[Study[Sweep], ...]:
         "any false verdict of either family", _false_verdict, "two families, each at level alpha"
     )
     return (
-        _sweep_study("normal", World(draw=_normal), FALSE_DIFFERENCE, *all_t, WIN_RATE),
-        _sweep_study(
+        sweep_study("normal", World(draw=_normal), FALSE_DIFFERENCE, *all_t, WIN_RATE),
+        sweep_study(
             "skewed, all alike",
             World(draw=_skewed),
             *(FALSE_DIFFERENCE, WIN_RATE),
             *not_required("t intervals assume normal data", *all_t),
         ),
-        _sweep_study("heavy-tailed", World(draw=_heavy_tailed), FALSE_DIFFERENCE),
-        _sweep_study("tied counts", World(draw=_tied, total=TOTAL), FALSE_DIFFERENCE),
-        _sweep_study("correlated, unequal scales", World(draw=_correlated), FALSE_DIFFERENCE),
-        _sweep_study(
+        sweep_study("heavy-tailed", World(draw=_heavy_tailed), FALSE_DIFFERENCE),
+        sweep_study("tied counts", World(draw=_tied, total=TOTAL), FALSE_DIFFERENCE),
+        sweep_study("correlated, unequal scales", World(draw=_correlated), FALSE_DIFFERENCE),
+        sweep_study(
             "partial null: 4 equal, 4 apart",
             World(draw=partial(_normal, means=PARTLY_EQUAL), means=PARTLY_EQUAL),
             FALSE_DIFFERENCE,
         ),
-        _sweep_study(
+        sweep_study(
             "16 pairs at the margin, 12 equal",
             World(
                 # with little noise equal pairs are often equivalent: a hard case for Holm's method
@@ -289,12 +289,12 @@ def sweep_studies() -> tuple[Study[Sweep], ...]:
             ),
             *(FALSE_DIFFERENCE, FALSE_EQUIVALENCE, either),
         ),
-        _sweep_study(
+        sweep_study(
             "skewed differences: steady or tailed",
             World(draw=_steady_and_skewed, win_rate=_STEADY_WINS),
             *outside,
         ),
-        _sweep_study(
+        sweep_study(
             "skewed differences: mirrored tails",
             World(draw=_mirrored, win_rate=_GOOD_WINS),
             *outside,
@@ -310,7 +310,7 @@ def collapse_studies() -> tuple[Study[Sweep], ...]:
     at_margin = partial(_collapsing, rate=rate, depth=MARGIN / rate, means=apart, scale=0.3)
     return (
         *(
-            _sweep_study(
+            sweep_study(
                 f"5 % of runs of four collapse by {depth:g} s.d.",
                 World(
                     draw=partial(_collapsing, rate=0.05, depth=depth),
@@ -320,7 +320,7 @@ def collapse_studies() -> tuple[Study[Sweep], ...]:
             )
             for depth in (10.0, 100.0)
         ),
-        _sweep_study(
+        sweep_study(
             "3 % of runs of four collapse, to the margin",
             World(draw=at_margin, means=apart, margin=MARGIN),
             *not_required(OUTSIDE, FALSE_EQUIVALENCE),
@@ -335,7 +335,7 @@ def max_t_studies() -> tuple[Study[Sweep], ...]:
     """
     return (
         *(
-            _sweep_study(
+            sweep_study(
                 f"normal, {n} seeds",
                 World(draw=partial(_normal, n_seeds=n), correction="max-t"),
                 *(BY_MAX_T, BY_HOLM),
@@ -343,7 +343,7 @@ def max_t_studies() -> tuple[Study[Sweep], ...]:
             for n in (FEW, ELEVEN)
         ),
         *(
-            _sweep_study(
+            sweep_study(
                 f"mirrored tails, {n} seeds",
                 World(
                     draw=partial(_mirrored, n_seeds=n),
@@ -355,13 +355,13 @@ def max_t_studies() -> tuple[Study[Sweep], ...]:
             )
             for n in (FEW, ELEVEN)
         ),
-        _sweep_study(
+        sweep_study(
             "skewed, all alike, 11 seeds",
             World(draw=partial(_skewed, n_seeds=ELEVEN), correction="max-t"),
             *not_required("not jointly symmetric", BY_MAX_T),
             BY_HOLM,
         ),
-        _sweep_study(
+        sweep_study(
             "partial null, 11 seeds",
             World(
                 draw=partial(_normal, means=PARTLY_EQUAL, n_seeds=ELEVEN),
@@ -373,5 +373,6 @@ def max_t_studies() -> tuple[Study[Sweep], ...]:
     )
 
 
-def _sweep_study(scenario: str, world: World, *measures: Measure[Sweep]) -> Study[Sweep]:
+def sweep_study(scenario: str, world: World, *measures: Measure[Sweep]) -> Study[Sweep]:
+    """Return the scenario of sweeps whose scores are drawn by `world`."""
     return Study(scenario=scenario, draw=partial(_sweep, world=world), measures=measures)
