@@ -95,8 +95,8 @@ def _tried(
     status = rows["status"]
     n_failed, n_diverged = int((status == FAILED).sum()), int((status == DIVERGED).sum())
     special = {FAILED: None, DIVERGED: math.inf if METRICS[metric] else -math.inf}
-    values = _results(rows, metric, target)
-    scores = tuple(special.get(s, x) for x, s in zip(values, status, strict=True))
+    values = iter(_results(rows[status == OK], metric, target))
+    scores = tuple(special[s] if s in special else next(values) for s in status)
     known = [x for x in scores if x is not None]
     results = zip(rows["test_accuracy"].astype(float), status, strict=True)
     return TriedSetting(

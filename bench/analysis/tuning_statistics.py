@@ -100,25 +100,29 @@ def _part(tried: TriedSetting, seeds: slice) -> TriedSetting:
 def left_out_accuracy(tried: Sequence[TriedSetting], metric: str) -> float | None:
     """Return the mean accuracy of the setting that is chosen without a tuning seed, on this seed.
 
-    Each tuning seed is left out once. Undefined for fewer than two, and without a setting that can
-    be chosen.
+    Each tuning seed is left out once, and the others choose as in
+    :func:`bench.analysis.tuning.select_settings`. Undefined for fewer than two, and without a
+    setting that can be chosen.
     """
     able = [setting for setting in tried if setting.score is not None]
     n_seeds = min((len(setting.scores) for setting in able), default=0)
     if n_seeds < 2:
         return None
-    sign = -1 if METRICS[metric] else 1
     found = []
     for left_out in range(n_seeds):
-        scores = [_sum_without(setting, left_out) for setting in able]
-        best = max(range(len(able)), key=lambda i: sign * scores[i])
+        merits = [_merit_without(setting, left_out, metric) for setting in able]
+        best = max(range(len(able)), key=lambda i: merits[i])
         found.append(able[best].accuracies[left_out] or 0.0)
     return math.fsum(found) / n_seeds
 
 
-def _sum_without(setting: TriedSetting, left_out: int) -> float:
-    scores = (*setting.scores[:left_out], *setting.scores[left_out + 1 :])
-    return math.fsum(score for score in scores if score is not None)
+def _merit_without(setting: TriedSetting, left_out: int, metric: str) -> tuple[float, float]:
+    """By what a setting is chosen without a seed: its score, and the accuracy of equal ones."""
+    others = [seed for seed in range(len(setting.scores)) if seed != left_out]
+    score = math.fsum(setting.scores[seed] or 0.0 for seed in others)
+    accuracies = [setting.accuracies[seed] for seed in others]
+    accuracy = 0.0 if None in accuracies else math.fsum(a or 0.0 for a in accuracies)
+    return -score if METRICS[metric] else score, accuracy
 
 
 def best_quantiles(scores: Sequence[float], tenths: int) -> tuple[float, ...]:

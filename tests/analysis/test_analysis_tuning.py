@@ -7,8 +7,10 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from _change_tables import noisy
 from _tunings import LR, TRIALS, Trials, tuned_of, tuning_of
@@ -18,7 +20,8 @@ from scipy.stats import ttest_ind
 
 from bench.analysis import to_json
 from bench.analysis.notebook import NotebookRepr
-from bench.analysis.results.tuning import TuningStatistics
+from bench.analysis.results.tuning import TunedOptimizer, TuningStatistics
+from bench.analysis.tuning import select_settings
 from bench.analysis.tuning_statistics import (
     best_quantiles,
     good_range,
@@ -125,6 +128,39 @@ def test_repeats_select_and_are_left_out_on_their_own() -> None:
     low, high = oracle.confidence_interval(0.95)
     assert (once.statistics[0].gap_ci_low, once.statistics[0].gap_ci_high) == pytest.approx(
         (low, high)
+    )
+
+
+def test_of_equal_times_the_choice_without_a_seed_has_the_higher_accuracy() -> None:
+    """As in the selection: the second setting is as fast as the first, and better."""
+    rows = [
+        {
+            **{"optimizer": name, "seed": seed, "status": "ok", "test_loss": 0.1},
+            **{"test_accuracy": accuracy, "train_seconds": 1.0},
+            **{"eval_iterations": [1, 2], "eval_test_accuracy": [0.96, accuracy]},
+        }
+        for name, accuracy in (("a", 0.96), ("b", 0.97))
+        for seed in range(3)
+    ]
+    tuned = timed(rows)
+    assert tuned.chosen.name == "b"
+    assert tuned.chosen.scores == (1.0, 1.0, 1.0)
+    assert left_out_accuracy(tuned.tried, "time-to-target") == pytest.approx(0.97)
+    nothing = dict.fromkeys(("eval_iterations", "eval_test_accuracy", "test_accuracy", "test_loss"))
+    rows[-1] |= {"status": "failed", **nothing}
+    failed = timed(rows)
+    assert (failed.chosen.name, failed.tried[1].scores) == ("a", (1.0, 1.0, None))
+
+
+def timed(rows: list[dict[str, Any]]) -> TunedOptimizer:
+    return select_settings(
+        [pd.DataFrame(rows)],
+        optimizer="sgd",
+        settings={"a": (("lr", 0.01),), "b": (("lr", 0.1),)},
+        ranges=(LR,),
+        default=(),
+        metric="time-to-target",
+        target=0.95,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from html import unescape
 from itertools import pairwise
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -23,7 +24,13 @@ from bench.report.figures.slopes import slopes_figure
 from bench.report.figures.svg import inline_svg
 from bench.report.figures.tuning import best_bands_figure, trials_figure
 from bench.report.html.tuning_page import render_tuning
-from bench.report.text.tuning import budget_rows, ranks_in_words, selection_rows, tuning_verdict
+from bench.report.text.tuning import (
+    budget_rows,
+    ranks_in_words,
+    selection_note,
+    selection_rows,
+    tuning_verdict,
+)
 
 LAYOUTS = pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
 
@@ -105,6 +112,20 @@ def test_one_tuning_seed_has_dashes() -> None:
     assert (sgd.gap, sgd.interval, sgd.left_out, sgd.optimism) == ("+1.95", "–", "–", "–")
     assert (adam.gap, adam.left_out, adam.optimism) == ("+0.49", "97.50", "0.00")
     assert re.fullmatch(r"\[\+0\.\d\d, \+0\.\d\d\]", adam.interval)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "covers other seeds, but not other images"),
+        ({"split": "per-seed"}, "luck with the tuning seeds and their held-out images"),
+        ({"n_repeats": 4}, "covers other tunings, but not other test images"),
+    ],
+)
+def test_the_note_says_what_the_numbers_contain(changes: dict[str, Any], expected: str) -> None:
+    note = selection_note(replace(tuning_of(SMALL, SMALL), **changes))
+    assert expected in note
+    assert ("does not contain luck with the held-out images" in note) == ("split" not in changes)
 
 
 # --- figures

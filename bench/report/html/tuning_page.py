@@ -35,6 +35,7 @@ from bench.report.text.tuning import (
     protocol,
     ranks_in_words,
     selection_gist,
+    selection_note,
     selection_rows,
     tuned_rows,
     tuning_verdict,
@@ -55,6 +56,8 @@ class TuningPage:
     rows: tuple[TunedRow, ...]
     selection: tuple[SelectionRow, ...]
     selection_gist: str
+    selection_note: str
+    selection_units: str
     ranks: Mapping[str, str]
     budgets: tuple[int, ...]
     budget_rows: tuple[BudgetRow, ...]
@@ -105,6 +108,12 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         rows=tuned_rows(tuning),
         selection=selection_rows(tuning),
         selection_gist=selection_gist(tuning),
+        selection_note=selection_note(tuning),
+        selection_units=(
+            "tuning seeds against evaluation seeds"
+            if tuning.n_repeats == 1
+            else "the means of the repeats, unpaired"
+        ),
         ranks=ranks_in_words(tuning),
         budgets=budgets(tuning),
         budget_rows=budget_rows(tuning),

@@ -251,6 +251,29 @@ def selection_gist(tuning: Tuning) -> str:
     return " ".join(parts)
 
 
+def selection_note(tuning: Tuning) -> str:
+    """Say what validation minus test accuracy and the optimism of the selection contain."""
+    has_own_images, is_repeated = tuning.split == "per-seed", tuning.n_repeats > 1
+    luck = "the tuning seeds and their held-out images" if has_own_images else "the tuning seeds"
+    covered = "other seeds, but not other images"
+    if is_repeated:
+        covered = "other tunings, but not other test images"
+    elif has_own_images:
+        covered = "other seeds and held-out images, but not other test images"
+    missed = "" if has_own_images else "It does not contain luck with the held-out images. "
+    return (
+        "Validation minus test is not selection bias alone: it contains the selection (the best of "
+        "several settings is partly lucky), other images, and training on one sixth fewer images "
+        f"before the selection. Its interval covers {covered}. Optimism estimates the luck with "
+        f"{luck}: each seed{' of a repeat' if is_repeated else ''} is left out once, a setting is "
+        "chosen with the others, and its accuracy on the seed that was left out counts; optimism "
+        "is the validation accuracy of the chosen setting minus the mean of these. It is 0 if the "
+        f"same setting is always chosen. {missed}The choice without a seed is a little worse, "
+        "because it has less data. With one tuning seed, "
+        f"{'optimism is' if is_repeated else 'interval and optimism are'} undefined."
+    )
+
+
 def protocol(tuning: Tuning) -> str:
     """Describe how the settings were chosen."""
     n = max(len(tuned.tried) for tuned in tuning.optimizers)
