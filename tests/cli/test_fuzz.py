@@ -2,7 +2,7 @@
 
 Input is almost valid, so that it gets past the first check. It is the same in each run;
 ``--hypothesis-profile=random`` draws new input, and FUZZ_SCALE=1 gives all of it; the default is a
-tenth.
+twentieth.
 """
 
 from __future__ import annotations

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DIGITS, CommandLine, Environment, Finished
+from conftest import DIGITS, CommandCall, CommandLine, Environment, Finished
 
 import bench
 from bench import cli
 from bench.datasets.names import DATA_DIR_VARIABLE
+from bench.errors import UsageError
+from bench.execution import _joblib
 from bench.execution.environment import available_cores
 from bench.storage.store import Store
 
@@ -235,9 +237,11 @@ def test_without_workers_runs_are_made_in_one_process(
     }
 
 
-def test_what_measures_workers_needs_them(run_command: CommandLine) -> None:
-    finished = run_command("benchmark", environment={"JOBLIB_MULTIPROCESSING": "0"})
-    error = require_one_line(finished, 2)
+def test_what_measures_workers_needs_them(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_joblib, "why_no_workers", lambda: "JOBLIB_MULTIPROCESSING=0")
+    error = require_one_line(call_command("benchmark"), 2)
     assert "benchmark needs worker processes, not available because JOBLIB_MULTI" in error
 
 
@@ -245,8 +249,8 @@ def test_what_measures_workers_needs_them(run_command: CommandLine) -> None:
     ("name", "value"),
     [
         ("JOBLIB_START_METHOD", "nonsense"),  # a ValueError of the import
-        ("LOKY_MAX_CPU_COUNT", "all"),  # of the first call
-        ("LOKY_PICKLER", "no_such_module"),  # an ImportError
+        pytest.param("LOKY_MAX_CPU_COUNT", "all", marks=pytest.mark.long),  # of the first call
+        pytest.param("LOKY_PICKLER", "no_such_module", marks=pytest.mark.long),  # an ImportError
         pytest.param("JOBLIB_MULTIPROCESSING", "false", marks=pytest.mark.long),
         pytest.param("LOKY_MAX_DEPTH", "", marks=pytest.mark.long),
     ],
@@ -258,6 +262,24 @@ def test_variables_of_joblib_that_it_refuses_are_named(
     assert error.startswith("optimizer-bench: error: cannot use joblib (")
     assert error.endswith(f": check the environment variable {name}={value}\n")
     assert not (run_command.directory / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("LOKY_MAX_CPU_COUNT", "all"), ("LOKY_PICKLER", "no_such_module")]
+)
+def test_what_joblib_refuses_later_is_named_too(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here joblib is imported already; as it would be, it fails without the module."""
+
+    def refuse(_name: str) -> None:
+        raise ImportError(f"No module named {os.environ['LOKY_PICKLER']!r}")
+
+    monkeypatch.setenv(name, value)
+    if name == "LOKY_PICKLER":
+        monkeypatch.setattr(_joblib, "import_module", refuse)
+    with pytest.raises(UsageError, match=f"cannot use joblib .* variable {name}={value}$"):
+        _joblib._load()
 
 
 @pytest.mark.parametrize(
@@ -458,6 +480,7 @@ def _require_true_part(some: list[dict[str, Any]], ordinary: Path) -> None:
     assert common == [known[row["run_key"]] for row in common]
 
 
+@pytest.mark.long  # tests/execution/test_runner.py has rows that workers cannot write
 def test_results_that_become_read_only_keep_what_was_finished(
     run_command: CommandLine, ordinary: Path
 ) -> None:

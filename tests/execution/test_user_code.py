@@ -118,20 +118,22 @@ def test_a_run_that_misbehaves_changes_no_other(
 def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
     arrays: Path, tmp_path: Path
 ) -> None:
-    """The one run that holds the GIL is ended too, and the aborted one is tried again."""
-    names = ("Interrupted", "Exiting", "Abort", "HoldGil", "adam", "sgd")
-    context = make_context(tmp_path, arrays, 2, timeout=4.0, grace=0.5)
+    """The aborted one is tried again, and the one that holds the GIL is ended too."""
+    names = ("Interrupted", "Exiting", "Abort", "adam", "sgd")
+    context = make_context(tmp_path, arrays, 2)
     events = list(run_plan(plan_of(*names), context))
     assert len(events) == len(names)
+    limited = replace(context, timeout=2.0, grace=0.5)  # which others may miss on a busy machine
+    assert [event.status for event in run_plan(plan_of("HoldGil"), limited)] == [FAILED]
     rows = rows_of(context)
-    assert {name: rows[name]["status"] for name in names} == {
-        **dict.fromkeys(names[:4], FAILED),
-        **dict.fromkeys(names[4:], OK),
+    assert {name: row["status"] for name, row in rows.items()} == {
+        **dict.fromkeys(("Interrupted", "Exiting", "Abort", "HoldGil"), FAILED),
+        **dict.fromkeys(("adam", "sgd"), OK),
     }
     assert "KeyboardInterrupt" in rows["Interrupted"]["error"]
     assert "SystemExit: 143" in rows["Exiting"]["error"]
     assert "died twice in this run" in rows["Abort"]["error"]
-    assert "longer than the 4 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
+    assert "longer than the 2 seconds of --timeout and did not react" in rows["HoldGil"]["error"]
     assert "in _hold_gil" in rows["HoldGil"]["error"], "where it was"
 
 
@@ -209,6 +211,7 @@ def specify(name: str, seeds: int) -> SweepSpec:
     )
 
 
+@pytest.mark.long  # the aborted run above is tried again alone, and is the last one then too
 def test_the_last_run_does_not_end_the_program_that_calls(tmp_path: Path, data_dir: Path) -> None:
     spec = specify("Abort", seeds=1)
     with pytest.raises(TrainingError):

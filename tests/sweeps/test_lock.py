@@ -53,9 +53,11 @@ LOSSES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("after", [1, 2], ids=["first run", "last run"])
 def test_a_sweep_ends_if_its_directory_is_moved_or_removed(
-    kind: str, after: int, tmp_path: Path, arrays: Path
+    kind: str, after: int, tmp_path: Path, digits: Path
 ) -> None:
-    spec = specify(optimizers="sgd", seeds=2, iterations=2, eval_every=1, name="x")
+    spec = specify(
+        optimizers="sgd", seeds=2, iterations=2, eval_every=1, name="x", dataset="digits"
+    )
     store, n_ended = Store(tmp_path / "results" / "x"), 0
 
     def on_event(event: SweepEvent) -> None:
@@ -70,7 +72,7 @@ def test_a_sweep_ends_if_its_directory_is_moved_or_removed(
             spec,
             store,
             resolve_execution(execution),
-            data_dir=arrays.parent,
+            data_dir=digits.parent,
             on_event=on_event,
             on_damage=lambda _: None,
         )
@@ -83,7 +85,7 @@ def test_a_sweep_ends_if_its_directory_is_moved_or_removed(
         assert not store.directory.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_ends_with_one_line_if_the_results_are_moved(run_command: CommandLine) -> None:
     results = run_command.directory / "results"
     process = run_command.start(

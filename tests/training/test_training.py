@@ -64,18 +64,18 @@ def plain_update(
 @pytest.mark.parametrize("default_dtype", [torch.float64, torch.float32], indirect=True)
 @pytest.mark.parametrize("name", available())
 def test_the_engine_equals_a_plain_torch_loop(
-    name: str, default_dtype: torch.dtype, mnist: DeviceData
+    name: str, default_dtype: torch.dtype, few: DeviceData
 ) -> None:
     """Weights after some updates equal those of autograd, a DataLoader and torch's defaults."""
     updates = FEW_UPDATES.get(name, 12)
     workload, spec, seed = Workload(iterations=updates), resolve_one(name), 5
-    stack = Stack(workload, spec, [seed], mnist)
+    stack = Stack(workload, spec, [seed], few)
     stack.advance(0, updates)
 
     order = data_order(Workload(iterations=updates), 60_000, seed)
-    images = mnist.train_images[order.flatten()] / 255
+    images = few.train_images[order.flatten()] / 255
     loader = DataLoader(
-        TensorDataset(images, mnist.train_labels[order.flatten()]), batch_size=100, shuffle=False
+        TensorDataset(images, few.train_labels[order.flatten()]), batch_size=100, shuffle=False
     )
     model = initial_module(MLP((784, 100, 10)), seed)
     optimizers = plain_optimizers(spec, model)
