@@ -43,7 +43,11 @@ def run_guarded(command: Callable[[], int]) -> int:
         print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as interruption:
+        signals.ignore_more()
         return _interrupted(str(interruption))
+    except SystemExit:
+        signals.ignore_more()
+        raise
     except ImportError as error:
         if signals.received is None:  # a damaged installation, or no memory to map a library
             print(f"optimizer-bench: error: {printable(kind_and_line(error))}", file=sys.stderr)
@@ -105,6 +109,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._watched: list[int] = []
 
     def watch(self) -> None:
         """Handle Ctrl-C, SIGTERM and, where it exists, SIGHUP.
@@ -118,6 +123,13 @@ class _Signals:
             number = getattr(signal, name, None)  # Windows has no SIGHUP
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._raise)
+                self._watched.append(number)
+
+    def ignore_more(self) -> None:
+        """Ignore further signals while the process ends, if one is the reason for its end."""
+        if self.received is not None:
+            for number in self._watched:
+                signal.signal(number, signal.SIG_IGN)
 
     def _raise(self, number: int, _frame: FrameType | None) -> NoReturn:
         self.received = number
