@@ -18,7 +18,7 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from bench.cli.printing import printable
+from bench.cli.printing import bounded
 from bench.errors import BenchError, UsageError, is_out_of_memory, kind_and_line
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -40,7 +40,7 @@ def run_guarded(command: Callable[[], int]) -> int:
         sys.stdout.flush()
         return code
     except BenchError as error:
-        print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
+        print(f"optimizer-bench: error: {bounded(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as interruption:
         signals.ignore_more()
@@ -50,7 +50,7 @@ def run_guarded(command: Callable[[], int]) -> int:
         raise
     except ImportError as error:
         if signals.received is None:  # a damaged installation, or no memory to map a library
-            print(f"optimizer-bench: error: {printable(kind_and_line(error))}", file=sys.stderr)
+            print(f"optimizer-bench: error: {bounded(kind_and_line(error))}", file=sys.stderr)
             return 1
         # a signal during an import can end as this
         return _interrupted() if signals.received == signal.SIGINT else 128 + signals.received
@@ -68,7 +68,7 @@ def run_guarded(command: Callable[[], int]) -> int:
         return 1
     except OSError as error:
         _discard_output()
-        print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
+        print(f"optimizer-bench: error: {bounded(str(error))}", file=sys.stderr)
         return 2 if error.errno == errno.ENAMETOOLONG else 1  # refused before anything was written
 
 
@@ -170,4 +170,4 @@ def _show_warning(
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     """Print a warning as one line, without the line of source that Python adds."""
-    print(f"optimizer-bench: warning: {printable(str(message))}", file=sys.stderr)
+    print(f"optimizer-bench: warning: {bounded(str(message))}", file=sys.stderr)
