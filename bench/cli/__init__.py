@@ -18,7 +18,7 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import TextIO
 
-from bench.cli.printing import printable
+from bench.cli.printing import bounded
 from bench.errors import BenchError, UsageError, is_out_of_memory, kind_and_line
 from bench.execution.interrupts import ignores_exceptions, send_again
 
@@ -41,13 +41,17 @@ def run_guarded(command: Callable[[], int]) -> int:
         sys.stdout.flush()
         return code
     except BenchError as error:
-        print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
+        print(f"optimizer-bench: error: {bounded(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as interruption:
+        signals.ignore_more()
         return _interrupted(str(interruption))
+    except SystemExit:
+        signals.ignore_more()
+        raise
     except ImportError as error:
         if signals.received is None:  # a damaged installation, or no memory to map a library
-            print(f"optimizer-bench: error: {printable(kind_and_line(error))}", file=sys.stderr)
+            print(f"optimizer-bench: error: {bounded(kind_and_line(error))}", file=sys.stderr)
             return 1
         # a signal during an import can end as this
         return _interrupted() if signals.received == signal.SIGINT else 128 + signals.received
@@ -65,7 +69,7 @@ def run_guarded(command: Callable[[], int]) -> int:
         return 1
     except OSError as error:
         _discard_output()
-        print(f"optimizer-bench: error: {printable(str(error))}", file=sys.stderr)
+        print(f"optimizer-bench: error: {bounded(str(error))}", file=sys.stderr)
         return 2 if error.errno == errno.ENAMETOOLONG else 1  # refused before anything was written
 
 
@@ -106,6 +110,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._watched: list[int] = []
 
     def watch(self) -> None:
         """Handle Ctrl-C, SIGTERM and, where it exists, SIGHUP.
@@ -119,6 +124,13 @@ class _Signals:
             number = getattr(signal, name, None)  # Windows has no SIGHUP
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._raise)
+                self._watched.append(number)
+
+    def ignore_more(self) -> None:
+        """Ignore further signals while the process ends, if one is the reason for its end."""
+        if self.received is not None:
+            for number in self._watched:
+                signal.signal(number, signal.SIG_IGN)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         self.received = number
@@ -162,4 +174,4 @@ def _show_warning(
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     """Print a warning as one line, without the line of source that Python adds."""
-    print(f"optimizer-bench: warning: {printable(str(message))}", file=sys.stderr)
+    print(f"optimizer-bench: warning: {bounded(str(message))}", file=sys.stderr)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+#: Characters of the beginning and of the end of a long message.
+_HALF = 2000
+
 
 def printable(text: str) -> str:
     """Return `text` on one line, without control characters, escapes and direction marks.
@@ -16,6 +19,17 @@ def printable(text: str) -> str:
     )
 
 
+def bounded(text: str) -> str:
+    """Return :func:`printable` text of bounded length: a cell of a table may have millions.
+
+    >>> len(bounded(10**6 * "x"))
+    4007
+    """
+    if len(text) > 2 * _HALF:
+        text = f"{text[:_HALF]} [...] {text[-_HALF:]}"
+    return printable(text)
+
+
 def print_note(text: str) -> None:
     """Print a note about how a file was read on standard error."""
-    print(f"optimizer-bench: note: {printable(text)}", file=sys.stderr)
+    print(f"optimizer-bench: note: {bounded(text)}", file=sys.stderr)

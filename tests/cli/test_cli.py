@@ -604,6 +604,25 @@ def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: Command
     assert process.returncode == 0, err + out
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_further_signals_are_ignored_while_the_program_ends(sent: signal.Signals) -> None:
+    """Python calls the handlers during its exit too, and prints the traceback of an exception."""
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def command() -> int:
+        os.kill(os.getpid(), sent)
+        return 0
+
+    try:
+        code: object = cli.run_guarded(command)
+    except SystemExit as ended:
+        code = ended.code
+    finally:
+        found = {signal.signal(number, handler) for number, handler in handlers.items()}
+    assert code == 128 + sent
+    assert found == {signal.SIG_IGN}
+
+
 @pytest.mark.long  # tests/execution/test_user_code.py kills the parent of a worker that hangs
 def test_a_killed_parent_takes_its_workers_along(run_command: CommandLine) -> None:
     with running(run_command) as process:

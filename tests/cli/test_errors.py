@@ -224,3 +224,12 @@ def test_an_error_is_one_line_and_exit_2(
     assert finished.err.count("\n") == 1
     assert message in finished.err
     assert snapshot(place) == before
+
+
+def test_a_message_about_a_long_cell_is_short(call_command: CommandCall) -> None:
+    (call_command.directory / "x.csv").write_text(f"optimizer,seed,accuracy\n{10**6 * 'x'},1,0.5\n")
+    question = ("--treatment", "optimizer", "--block", "seed", "--value", "accuracy")
+    finished = call_command("analyze", "x.csv", *question)
+    assert finished.code == 2
+    assert finished.err.endswith("x' only: a comparison needs at least two\n")
+    assert len(finished.err) < 5000
