@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from bench.cli import console
 from bench.cli.converters import file_or_stdout, file_path
 from bench.cli.options import (
     STANDARD_OUTPUT,
@@ -25,7 +24,6 @@ from bench.cli.printing import printable
 from bench.errors import StoreError, UsageError
 from bench.report.context import ReportContext
 from bench.storage.files import write_atomically
-from bench.storage.rows import as_parquet
 from bench.sweeps.reproduce import command_line, programs
 from bench.tuning.plan import holds_plan
 
@@ -105,6 +103,8 @@ def run(arguments: Namespace) -> int:
     if arguments.latex is not None:
         write_atomically(source.latex().encode(), arguments.latex)
     if arguments.rows is not None:
+        from bench.storage.rows import as_parquet
+
         write_atomically(as_parquet(source.rows), arguments.rows)
     if output != STANDARD_OUTPUT:
         _print_files(files)
@@ -211,6 +211,8 @@ class AnalysisReport:
         return report.render(self.analyse(False), context)
 
     def print_conclusion(self, page: Path | None) -> None:
+        from bench.cli import console
+
         console.print_conclusion(self._analysis, self.command(None), page)
 
 
