@@ -49,10 +49,12 @@ settings.load_profile("repeatable")
 #: Files that take long, the longest first: where several are tested at a time, they are begun
 #: before all others, so that no process is left alone with one of them at the end.
 LONG_FILES = (
-    *("test_report_script", "test_environment", "test_report_browser", "test_cli", "test_api"),
-    *("test_user_code", "test_fork_server", "test_report_page", "test_matplotlib_settings"),
-    *("test_validation", "test_report_figures", "test_report_check", "test_layers", "test_fuzz"),
-    *("test_training", "test_hardware", "test_own_optimizers", "test_lock", "test_updates"),
+    *("test_report_script", "test_environment", "test_report_browser", "test_user_code"),
+    *("test_cli", "test_report_page", "test_report_figures", "test_matplotlib_settings"),
+    *("test_training", "test_docs", "test_validation", "test_analysis_compare"),
+    *("test_report_check", "test_layers", "test_updates", "test_api", "test_hardware"),
+    *("test_fork_server", "test_own_optimizers", "test_report_outputs", "test_objects"),
+    *("test_runner", "test_fuzz"),
 )
 
 
