@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,10 +55,12 @@ settings.load_profile("repeatable")
 #: Files that take long, the longest first: where several are tested at a time, they are begun
 #: before all others, so that no process is left alone with one of them at the end.
 LONG_FILES = (
-    *("test_report_script", "test_environment", "test_report_browser", "test_cli", "test_api"),
-    *("test_user_code", "test_fork_server", "test_report_page", "test_matplotlib_settings"),
-    *("test_validation", "test_report_figures", "test_report_check", "test_layers", "test_fuzz"),
-    *("test_training", "test_hardware", "test_own_optimizers", "test_lock", "test_updates"),
+    *("test_report_script", "test_environment", "test_report_browser", "test_user_code"),
+    *("test_cli", "test_report_page", "test_report_figures", "test_matplotlib_settings"),
+    *("test_training", "test_docs", "test_validation", "test_analysis_compare"),
+    *("test_report_check", "test_layers", "test_updates", "test_api", "test_hardware"),
+    *("test_fork_server", "test_own_optimizers", "test_report_outputs", "test_objects"),
+    *("test_runner", "test_fuzz"),
 )
 
 
@@ -66,6 +68,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep pytest-xdist from beginning with the files that have the most tests."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from looking at every object again while modules are imported."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -85,21 +85,9 @@ def test_a_committed_report_is_right(name: str, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.startswith("ok: ")
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_the_committed_example_is_what_its_rows_give(tmp_path: Path) -> None:
-    from bench import cli
-
-    example = ROOT / "results" / "example"
-    assert sum(file.stat().st_size for file in example.iterdir()) < 5_000_000
-    assert cli.main(["report", str(example), "--output", str(tmp_path / "example.html")]) == 0
+def test_the_committed_example_is_small_and_whole() -> None:
+    """:func:`test_a_committed_report_is_right` compares all that it says with its rows."""
+    assert sum(f.stat().st_size for f in (ROOT / "results" / "example").iterdir()) < 5_000_000
     committed = (ROOT / "reports" / "example.html").read_text()
-    for figure in ("Leaderboard", "Every run", "160\u00a0runs"):
-        assert figure in committed
-    rows = _numbers(committed), _numbers((tmp_path / "example.html").read_text())
-    assert rows[0] == rows[1]
-
-
-def _numbers(page: str) -> list[str]:
-    import re
-
-    return re.findall(r'data-sort="([^"]+)"', page)
+    for text in ("Leaderboard", "Every run", "160\u00a0runs"):
+        assert text in committed
