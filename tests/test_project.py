@@ -76,12 +76,13 @@ def test_no_large_or_generated_file_is_tracked() -> None:
             assert file.stat().st_size < 100_000, inside
 
 
-@pytest.mark.parametrize("name", ["example", "example-tuned"])
-def test_a_committed_report_is_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_a_committed_report_is_right(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     from bench import cli
 
-    results, page = ROOT / "results" / name, ROOT / "reports" / f"{name}.html"
-    assert cli.main(["report", str(results), "--check", str(page)]) == 0
+    name = Path(page).stem.replace("-tuning", "-trials")
+    results = ROOT / "results" / name
+    assert cli.main(["report", str(results), "--check", str(ROOT / page)]) == 0
     assert capsys.readouterr().out.startswith("ok: ")
 
 
