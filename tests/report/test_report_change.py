@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
@@ -192,15 +194,20 @@ def test_facts_are_in_words() -> None:
 
 # --- figure ----------------------------------------------------------------------------------
 
-CASES = {
-    "all verdicts": change_of(AFTER),
-    "far away": change_of({**AFTER, "far": WORST}),
-    "one run": change_of({"x": BASE[:1]}),
-    "failed": change_of({"x": BASE, "y": BASE}, status=["failed"] * 20 + ["ok"] * 20),
-    "not paired": change_of(AFTER, initial_weights_sha256="other"),
-    "no margin": compare_sweeps(sweep_of(AFTER), sweep_of(AFTER), margin=None),
-    "hostile": change_of(dict.fromkeys((*HOSTILE, "a\x00b", "a\x01b"), AFTER["worse"])),
+CASES: dict[str, Callable[[], SweepChange]] = {
+    "all verdicts": lambda: change_of(AFTER),
+    "far away": lambda: change_of({**AFTER, "far": WORST}),
+    "one run": lambda: change_of({"x": BASE[:1]}),
+    "failed": lambda: change_of({"x": BASE, "y": BASE}, status=["failed"] * 20 + ["ok"] * 20),
+    "not paired": lambda: change_of(AFTER, initial_weights_sha256="other"),
+    "no margin": lambda: compare_sweeps(sweep_of(AFTER), sweep_of(AFTER), margin=None),
+    "hostile": lambda: change_of(dict.fromkeys((*HOSTILE, "a\x00b", "a\x01b"), AFTER["worse"])),
 }
+
+
+@cache
+def case_of(name: str) -> SweepChange:
+    return CASES[name]()
 
 
 def svg(found: SweepChange, layout: Layout = WIDE) -> str:
@@ -215,22 +222,25 @@ def words(text: str) -> list[str]:
 @pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_case_is_drawn(case: str, layout: Layout) -> None:
-    text = svg(CASES[case], layout)
+    text = svg(case_of(case), layout)
     root = ElementTree.fromstring(text)
     assert float(root.attrib["viewBox"].split()[2]) == layout.width
     assert "nan" not in text
     assert "style=" not in text
     names = [e for e in root.iter() if e.get("data-part") == "name"]
-    assert len(names) == len(CASES[case].changes)
+    assert len(names) == len(case_of(case).changes)
     assert any("margin" in word for word in words(text)) == (case != "no margin")
-    assert text == svg(CASES[case], layout)
+
+
+def test_the_same_change_is_drawn_in_the_same_bytes() -> None:
+    assert svg(case_of("all verdicts")) == svg(case_of("all verdicts"))
 
 
 def test_means_are_drawn_where_they_are() -> None:
-    root = ElementTree.fromstring(svg(CASES["all verdicts"]))
+    root = ElementTree.fromstring(svg(case_of("all verdicts")))
     marks = [e for e in root.iter() if e.get("data-part") == "difference"]
     places = [float(use.attrib["x"]) for mark in marks for use in mark.iter() if use.get("x")]
-    means = [c.mean_difference or 0.0 for c in CASES["all verdicts"].changes]
+    means = [c.mean_difference or 0.0 for c in case_of("all verdicts").changes]
     assert len(places) == len(means)
     assert sorted(range(5), key=places.__getitem__) == sorted(range(5), key=means.__getitem__)
     slopes = (places[0] - places[-1]) / (means[0] - means[-1])
@@ -239,14 +249,14 @@ def test_means_are_drawn_where_they_are() -> None:
 
 
 def test_what_is_far_away_is_written_and_does_not_stretch_the_scale() -> None:
-    printed = words(svg(CASES["far away"]))
+    printed = words(svg(case_of("far away")))
     assert any(word.startswith("◂ −80.") for word in printed)
     ticks = [w for w in printed if re.fullmatch(r"[−+][\d.]+", w)]
     assert max(float(t[1:]) for t in ticks) < 2
 
 
 def test_no_result_is_said() -> None:
-    assert "not known" in words(svg(CASES["failed"]))
+    assert "not known" in words(svg(case_of("failed")))
 
 
 # --- page and Markdown -----------------------------------------------------------------------
@@ -254,7 +264,7 @@ def test_no_result_is_said() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_page_is_whole_and_safe(case: str) -> None:
-    found = replace(CASES[case], before="<i>old</i>", command="echo '<b>'")
+    found = replace(case_of(case), before="<i>old</i>", command="echo '<b>'")
     html = render_change(found)
     assert html.count("<html") == html.count("</html>") == 1
     for tag in ("section", "table", "tr", "td", "th", "dl", "div", "p", "details"):
@@ -269,7 +279,7 @@ def test_the_page_is_whole_and_safe(case: str) -> None:
 
 
 def test_the_page_shows_every_number() -> None:
-    found = CASES["all verdicts"]
+    found = case_of("all verdicts")
     html = unescape(render_change(found))
     for row in change_rows(found):
         for number in (
@@ -280,7 +290,7 @@ def test_the_page_shows_every_number() -> None:
 
 
 def test_the_page_says_how_it_compared() -> None:
-    paired, unpaired = render_change(CASES["all verdicts"]), render_change(CASES["not paired"])
+    paired, unpaired = render_change(case_of("all verdicts")), render_change(case_of("not paired"))
     assert ("sign-flip" in paired, "Welch" in paired) == (True, False)
     assert ("sign-flip" in unpaired, "Welch" in unpaired) == (False, True)
     assert "are not paired here" in unpaired
@@ -288,8 +298,8 @@ def test_the_page_says_how_it_compared() -> None:
 
 def test_the_page_is_written_into_new_directories(tmp_path: Path) -> None:
     file = tmp_path / "new" / "page.html"
-    write_change(CASES["one run"], file)
-    assert file.read_text() == render_change(CASES["one run"])
+    write_change(case_of("one run"), file)
+    assert file.read_text() == render_change(case_of("one run"))
 
 
 def test_markdown_is_a_sentence_and_tables() -> None:
