@@ -9,6 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -110,15 +111,18 @@ def left_out_accuracy(tried: Sequence[TriedSetting], metric: str) -> float | Non
     sign = -1 if METRICS[metric] else 1
     found = []
     for left_out in range(n_seeds):
-        scores = [_sum_without(setting, left_out) for setting in able]
-        best = max(range(len(able)), key=lambda i: sign * scores[i])
-        found.append(able[best].accuracies[left_out] or 0.0)
+        best = max(able, key=partial(_without, left_out, sign))
+        found.append(best.accuracies[left_out] or 0.0)
     return math.fsum(found) / n_seeds
 
 
-def _sum_without(setting: TriedSetting, left_out: int) -> float:
-    scores = (*setting.scores[:left_out], *setting.scores[left_out + 1 :])
-    return math.fsum(score for score in scores if score is not None)
+def _without(left_out: int, sign: int, setting: TriedSetting) -> tuple[float, float]:
+    """Return what a setting is selected by, without a seed: its score, then its accuracy."""
+    seeds = [seed for seed in range(len(setting.scores)) if seed != left_out]
+    score = math.fsum(setting.scores[seed] or 0.0 for seed in seeds)
+    accuracies = [setting.accuracies[seed] for seed in seeds]
+    accuracy = 0.0 if None in accuracies else math.fsum(a or 0.0 for a in accuracies)
+    return sign * score, accuracy
 
 
 def best_quantiles(scores: Sequence[float], tenths: int) -> tuple[float, ...]:

@@ -224,7 +224,7 @@ def selection_rows(tuning: Tuning) -> tuple[SelectionRow, ...]:
     return tuple(
         SelectionRow(
             optimizer=tuned.optimizer,
-            validation=ACCURACY.score(tuned.chosen.accuracy),
+            validation=ACCURACY.score(tuned.validation_accuracy),
             test=ACCURACY.score(tuned.tuned_accuracy),
             gap=ACCURACY.difference(found.gap),
             interval=ACCURACY.difference_interval(found.gap_ci_low, found.gap_ci_high),
