@@ -64,7 +64,7 @@ def select_settings(
     ends = {found.name: found.ends for found in ranges}
     at_end = {n for chosen in choices for n, value in chosen.setting if value in ends.get(n, ())}
     accuracies = np.array([t.accuracy or 0.0 for t in pooled])
-    has_all = all(t.score is not None for t in pooled)
+    has_all, best = all(t.score is not None for t in pooled), accuracies.max()
     return TunedOptimizer(
         optimizer=optimizer,
         ranges=tuple(ranges),
@@ -73,7 +73,7 @@ def select_settings(
         edge=tuple(found.name for found in ranges if found.name in at_end),
         tried=pooled,
         expected_best=tuple(expected_best(accuracies)) if has_all else (),
-        good_share=float(np.mean(accuracies >= accuracies.max() - GOOD)),
+        good_share=float(np.mean(accuracies >= best - GOOD)) if has_all and best > 0 else None,
     )
 
 
@@ -137,10 +137,14 @@ def means_by_repeat(runs: pd.DataFrame, seeds: Sequence[Sequence[int]]) -> pd.Da
     pandas.DataFrame
         One row for each optimizer and repeat. `seed` is the number of the repeat from 1;
         `test_accuracy` and `train_seconds` are means. A failed run makes the repeat ``failed``, a
-        diverged one ``diverged``. The other columns are those of the run with the first seed.
+        diverged one ``diverged``; one that lacks a run has no row. The other columns are those of
+        the run with the first seed.
     """
     numbers = {seed: number for number, own in enumerate(seeds, 1) for seed in own}
+    sizes = {number: len(own) for number, own in enumerate(seeds, 1)}
     runs = runs.sort_values(["optimizer", "seed"]).assign(repeat=runs["seed"].map(numbers))
+    n_runs = runs.groupby(["optimizer", "repeat"])["seed"].transform("size")
+    runs = runs[n_runs == runs["repeat"].map(sizes)].astype({"repeat": int})
     groups = runs.groupby(["optimizer", "repeat"], sort=True)
     rows = groups.head(1).set_index(["optimizer", "repeat"], drop=False)
     statuses = groups["status"].agg(set)

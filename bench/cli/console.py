@@ -46,8 +46,10 @@ def print_start(
         f"{count(n_planned, 'run')}{already}; {_described(placement)}",
         flush=True,
     )
+    if level is None:
+        return
     print(in_points(spec.declaration.margin), flush=True)
-    if level is not None and len(spec.seeds) < seeds_needed(spec, level):
+    if len(spec.seeds) < seeds_needed(spec, level):
         from bench.analysis.correction import NAMES, remedies
 
         n, correction = len(spec.seeds), spec.declaration.correction

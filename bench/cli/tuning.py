@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.cli import console, overview
 from bench.cli.config import naming_file
 from bench.cli.execute import dry_run, run_one, train
+from bench.cli.printing import printable
 from bench.cli.stored_tuning import tuning_context
 from bench.cli.sweep import make_spec
 from bench.errors import SpecError
@@ -105,7 +106,7 @@ def _conclude(stored: StoredTuning, arguments: Namespace) -> None:
 
         page = arguments.reports / f"{tuning.name}-tuning.html"
         write_tuning(tuning, page, tuning_context(stored, command))
-    if arguments.quiet:
-        print(page)
-        return
-    console.print_tuning(tuning, page)
+    if not arguments.quiet:
+        console.print_tuning(tuning, page)
+    elif page is not None:
+        print(printable(str(page)))

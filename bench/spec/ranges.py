@@ -26,12 +26,14 @@ class SearchRange:
     is_log: bool = True
 
     def __post_init__(self) -> None:
-        lowest = 0.0 if self.is_log else -math.inf
+        lowest, rule = (0.0, "0 < LOW < HIGH") if self.is_log else (-math.inf, "LOW < HIGH")
         if not lowest < self.low < self.high < math.inf:
             raise SpecError(
-                f"the range of {self.name} must be LOW..HIGH with 0 < LOW < HIGH, got "
+                f"the range of {self.name} must be LOW..HIGH with {rule}, got "
                 f"{self.low:g}..{self.high:g}"
             )
+        if math.isinf(self.high / self.low if self.is_log else self.high - self.low):
+            raise SpecError(f"the range of {self.name} is too wide, got {self}")
 
     def __str__(self) -> str:
         return f"{self.name}={self.low:g}..{self.high:g}"

@@ -9,7 +9,7 @@ repeats the directory NAME-tuned holds it too.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,12 +27,14 @@ from bench.storage.files import require_regular, write_stored
 from bench.storage.store import Store
 from bench.sweeps.load import StoredSweep, add_warnings, open_sweep
 from bench.sweeps.reproduce import command_line
-from bench.tuning.plan import PLAN_FILE, TunedVariant, TuningPlan
+from bench.tuning.plan import PLAN_FILE, TunedVariant, TuningPlan, holds_plan
 from bench.tuning.variants import option_words
 from bench.words import count
 
 #: What the runs of a sweep are for.
 Role = Literal["tuning", "default", "tuned"]
+#: What completes a tuning.
+_AGAIN = "give the command of the tuning again"
 #: Columns of a comparison of repeats.
 _COMPARED = ("optimizer", "repeat", "status", "test_accuracy")
 
@@ -57,7 +59,7 @@ class StoredTuning:
     @property
     def _seeds(self) -> tuple[tuple[int, ...], ...]:
         """The evaluation seeds of each repeat."""
-        return self.plan.protocol.divide(self.default.spec.seeds)
+        return tuple(of.spec.seeds for of in self.tuned)
 
     @property
     def _is_repeated(self) -> bool:
@@ -86,10 +88,16 @@ class StoredTuning:
         With repeats they are means over the evaluation seeds of each repeat.
         """
         tables = [self.default.rows.to_pandas(), *(s.rows.to_pandas() for s in self.tuned)]
-        for stored, table in zip(self.tuned, tables[1:], strict=True):
-            pairs = zip(stored.spec.optimizers, self.plan.variants, strict=True)
-            table["optimizer"] = table["optimizer"].map({o.name: v.name for o, v in pairs})
+        for repeat, table in enumerate(tables[1:]):
+            names = {of.choices[repeat].name: of.optimizer for of in self.optimizers}
+            if lost := sorted(set(names) - set(table["optimizer"])):
+                raise UsageError(
+                    f"{self.tuned[repeat].spec.name} has no run of {lost[0]}, the chosen setting "
+                    f"of {names[lost[0]]}: {_AGAIN}"
+                )
+            table["optimizer"] = table["optimizer"].map(names)
         default, tuned = tables[0], pd.concat(tables[1:], ignore_index=True)
+        tuned = tuned.dropna(subset="optimizer")  # settings that an earlier selection chose
         if not self._is_repeated:
             return default, tuned
         tuned["hyperparameters"] = tuned["optimizer"].map(  # every repeat has its own
@@ -147,13 +155,14 @@ class StoredTuning:
         )
         name = self.tuned_name
         analysis = describe_runs(means, comparison, name=name, target=declared.target)
-        n_seeds = count(len(self._seeds[0]), "evaluation seed")
+        n_seeds = len(self._seeds[0])
+        seeds = f"mean over the {n_seeds} evaluation seeds" if n_seeds > 1 else "result of the seed"
         return add_warnings(
             analysis,
             (
-                f"Every repeat tuned all optimizers again, with other tuning seeds and other "
-                f"held-out images. A value is a mean over the {n_seeds} of one repeat, so that "
-                "intervals and p-values cover the tuning too.",
+                "Every repeat tuned all optimizers again, with other tuning seeds and other "
+                f"held-out images. A value is the {seeds} of one repeat, so that intervals and "
+                "p-values cover the tuning too.",
             ),
         )
 
@@ -188,10 +197,16 @@ def _n_held_out(trials: StoredSweep) -> int:
 def select(
     plan: TuningPlan, trials: Sequence[StoredSweep], target: float
 ) -> tuple[TunedOptimizer, ...]:
-    """Select the setting of every optimizer in every repeat from the stored trials."""
+    """Select the setting of every optimizer in every repeat from the stored trials.
+
+    Raise UsageError if a trial is not stored.
+    """
     rows = {stored.spec.name: stored.rows.to_pandas() for stored in trials}
     repeats = [
-        pd.concat([rows[plan.trials_name(split)] for split in splits], ignore_index=True)
+        pd.concat(
+            [_trials_of(plan, rows, split, seeds) for split, seeds in splits.items()],
+            ignore_index=True,
+        )
         for splits in plan.protocol.splits
     ]
     return tuple(
@@ -206,6 +221,19 @@ def select(
         )
         for variant in plan.variants
     )
+
+
+def _trials_of(
+    plan: TuningPlan, rows: Mapping[str, pd.DataFrame], split: int, seeds: Sequence[int]
+) -> pd.DataFrame:
+    """Return the trials on a split with the tuning seeds; raise UsageError if one is missing."""
+    name = plan.trials_name(split)
+    table = rows[name][rows[name]["seed"].isin(seeds)]
+    stored = set(zip(table["optimizer"], table["seed"], strict=True))
+    planned = [(trial, s) for variant in plan.variants for trial in variant.tried for s in seeds]
+    if lost := [run for run in planned if run not in stored]:
+        raise UsageError(f"{name} lacks the trial {lost[0][0]} seed {lost[0][1]}: {_AGAIN}")
+    return table
 
 
 def read_plan(directory: Path) -> TuningPlan | None:
@@ -236,11 +264,20 @@ def check_plan(plan: TuningPlan, results: Path) -> None:
         if stored.declared == plan:
             return
         _refuse_other(stored.declared, plan, directory)
-    elif Store(directory).read_spec() is not None:
-        raise MixedRunsError(
-            f"{directory} holds a sweep that is not the trials of a tuning: give another --name"
-        )
+    else:
+        _refuse_stored(plan, results)
     store_plan(plan, results)
+
+
+def _refuse_stored(plan: TuningPlan, results: Path) -> None:
+    """Refuse the names of a new tuning if another sweep has one of them."""
+    splits = [split for repeat in plan.protocol.splits for split in repeat]
+    for name in (*map(plan.trials_name, splits), plan.tuned_name, *plan.tuned_names):
+        directory = results / name
+        if holds_plan(directory) or Store(directory).read_spec() is not None:
+            raise MixedRunsError(
+                f"{directory} holds a sweep that is not of this tuning: give another --name"
+            )
 
 
 def store_plan(plan: TuningPlan, results: Path) -> None:
@@ -284,11 +321,15 @@ def open_tuning(directory: Path) -> StoredTuning:
     Raises
     ------
     UsageError
-        If there is no tuning, or one of its sweeps is missing.
+        If there is no tuning, one of its sweeps is missing, or its directory has another name.
     """
     plan = read_plan(directory)
     if plan is None:
         raise UsageError(f"no tuning at {directory}: expected the directory NAME-trials of one")
+    if directory.resolve().name not in (plan.trials_name(), plan.tuned_name):
+        raise UsageError(
+            f"{directory} has the plan of {plan.trials_name()}: a tuning cannot be renamed"
+        )
     results = directory.resolve().parent
     splits = [split for repeat in plan.protocol.splits for split in repeat]
     return StoredTuning(

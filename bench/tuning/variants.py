@@ -14,6 +14,7 @@ from bench.spec.model import OptimizerSpec, SweepSpec, Workload
 from bench.spec.ranges import SearchRange, Setting
 from bench.tuning.plan import FIRST_SEED, TunedVariant, TuningPlan, TuningProtocol
 from bench.tuning.space import LEARNING_RATE, LINEAR, default_range, settings_in
+from bench.words import count
 
 #: Options of the command by the attributes of a protocol.
 _OPTIONS: Mapping[str, str] = {
@@ -59,29 +60,30 @@ def plan_tuning(
     Raises
     ------
     SpecError
-        If a space names another optimizer, an optimizer has nothing to tune or lacks a
-        hyperparameter, a tuning seed is an evaluation seed, or the repeats cannot share the seeds.
+        If a space names another optimizer, an optimizer has nothing to tune, lacks a hyperparameter
+        or has fewer settings than trials, two optimizers have a common setting, a tuning seed is an
+        evaluation seed, or the repeats cannot share the seeds.
     """
     protocol.divide(spec.seeds)
     _refuse_common_seeds(spec, protocol)
     spaces = dict(spaces or {})
     first = replace(spec.workload, dataset=validation_name(spec.workload.dataset))
     _refuse_large_batches(first, n_images)
-    trials: dict[tuple[object, ...], OptimizerSpec] = {}  # two variants may share a setting
-    variants = []
+    _refuse_unknown(spec.optimizers, over)
+    trials: dict[tuple[object, ...], OptimizerSpec] = {}
+    variants: list[TunedVariant] = []
     for optimizer in spec.optimizers:
         ranges = _ranges(optimizer, over, spaces.pop(optimizer.name, None))
         vary = partial(with_setting, optimizer, workload=first, n_images=n_images)
-        tried = {}
-        for setting in settings_in(ranges, protocol.trials):
-            trial = vary(setting)
-            tried[trials.setdefault(trial.content, trial).name] = setting
+        tried = {vary(setting): setting for setting in settings_in(ranges, protocol.trials)}
+        _refuse_same(optimizer, ranges, tuple(tried), trials, protocol)
+        trials |= {trial.content: trial for trial in tried}
         variants.append(
             TunedVariant(
                 name=optimizer.name,
                 ranges=tuple(ranges),
                 default=_default(optimizer, ranges),
-                settings=tried,
+                settings={trial.name: setting for trial, setting in tried.items()},
             )
         )
     for name in spaces:
@@ -91,6 +93,37 @@ def plan_tuning(
         )
     plan = TuningPlan(name=spec.name, protocol=protocol, variants=tuple(variants))
     return PlannedTuning(plan=plan, trials=_trials(spec, plan, tuple(trials.values())))
+
+
+def _refuse_unknown(optimizers: Sequence[OptimizerSpec], over: Sequence[str]) -> None:
+    """Raise SpecError if no optimizer has one of the hyperparameters."""
+    known = {name for optimizer in optimizers for name, _ in optimizer.hyperparameters}
+    for name in over:
+        if name not in known:
+            raise SpecError(f"--tune-over: no optimizer has a hyperparameter {name!r}")
+
+
+def _refuse_same(
+    optimizer: OptimizerSpec,
+    ranges: Sequence[SearchRange],
+    tried: Sequence[OptimizerSpec],
+    others: Mapping[tuple[object, ...], OptimizerSpec],
+    protocol: TuningProtocol,
+) -> None:
+    """Raise SpecError if two settings of an optimizer, or of it and another one, are the same."""
+    if len(tried) < protocol.trials:
+        raise SpecError(
+            f"{optimizer.name} has only {count(len(tried), 'different setting')} in "
+            f"{', '.join(map(str, ranges))}, at the precision of their names: too few for "
+            f"{count(protocol.trials, 'trial')}"
+        )
+    for trial in tried:
+        if trial.content in others:
+            raise SpecError(
+                f"{optimizer.name} and another optimizer would both try "
+                f"{others[trial.content].name}, and may be tuned to the same: leave one out, or "
+                "give it another range with --space"
+            )
 
 
 def _trials(
@@ -153,6 +186,9 @@ def _ranges(
 ) -> Sequence[SearchRange]:
     known = dict(optimizer.hyperparameters)
     ranges = _default_ranges(optimizer, over) if given is None else given
+    names = [found.name for found in ranges]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise SpecError(f"{optimizer.name}: {repeated[0]} is to be tuned twice, name it once")
     if unknown := [found.name for found in ranges if found.name not in known]:
         raise SpecError(
             f"{optimizer.name} has no hyperparameter {unknown[0]!r} to tune: it has "

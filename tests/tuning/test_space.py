@@ -77,6 +77,8 @@ WRONG = [
     ("adam[lr=1..0.1]", "the range of lr must be LOW..HIGH with 0 < LOW < HIGH, got 1..0.1"),
     ("adam[lr=-1..1]", "the range of lr must be LOW..HIGH"),
     ("adam[lr=0.1..inf]", "the range of lr must be LOW..HIGH"),
+    ("adam[lr=1e-320..1e300]", "the range of lr is too wide, got lr=9.99989e-321..1e+300"),
+    ("sgd[momentum=0.9..0.5]", "the range of momentum must be LOW..HIGH with LOW < HIGH, got"),
     ("adam[lr=0.1..1],adam[lr=0.1..1]", "--space names 'adam' twice"),
     ("adam[lr=0.1..1] and more", "must be of the form"),
 ]
@@ -84,7 +86,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("text", "message"), WRONG)
 def test_a_wrong_space_is_refused(text: str, message: str) -> None:
-    with pytest.raises(SpecError, match=r"--space|range of lr") as raised:
+    with pytest.raises(SpecError, match=r"--space|range of") as raised:
         parse_spaces(text)
     assert message in str(raised.value)
 
@@ -113,13 +115,17 @@ def test_every_optimizer_gets_the_same_number_of_trials() -> None:
     assert (trials.workload.dataset, len(trials.plan())) == ("mnist/validation", 27)
 
 
-def test_variants_with_a_common_setting_share_its_trial() -> None:
-    planned = plan("adam,adam[lr=0.1]", trials=3, spaces=parse_spaces("adam[lr=1e-3..10]"))
-    assert [list(v.settings) for v in planned.plan.variants] == [
-        ["adam", "adam[lr=0.1]", "adam[lr=10.0]"],
-        ["adam", "adam[lr=0.1]", "adam[lr=10.0]"],
-    ]
-    assert len(planned.trials[0].optimizers) == 3
+#: Optimizers with a common setting, and hyperparameters that are tuned.
+COMMON = [("adam,adam[lr=0.1]", ("lr",)), ("sgd,momentum", ("lr", "momentum"))]
+
+
+@pytest.mark.parametrize(("optimizers", "over"), COMMON)
+def test_optimizers_with_a_common_setting_are_refused(
+    optimizers: str, over: tuple[str, ...]
+) -> None:
+    """Tuning could make them equal, and a sweep has every variant once."""
+    with pytest.raises(SpecError, match="and another optimizer would both try"):
+        plan(optimizers, trials=3, over=over)
 
 
 def test_batch_sizes_and_schedules_are_kept() -> None:
@@ -187,7 +193,10 @@ def test_more_evaluation_seeds_move_none_to_another_repeat() -> None:
 IMPOSSIBLE = [
     ({"spaces": parse_spaces("adamw[lr=0.1..1]")}, "names 'adamw', which is not compared"),
     ({"spaces": parse_spaces("adam[lrr=0.1..1]")}, "adam has no hyperparameter 'lrr' to tune"),
-    ({"over": ("momentum",)}, "adam has none of momentum to tune"),
+    ({"over": ("momentum",)}, "--tune-over: no optimizer has a hyperparameter 'momentum'"),
+    ({"over": ("lr", "lrr")}, "--tune-over: no optimizer has a hyperparameter 'lrr'"),
+    ({"over": ("lr", "lr")}, "adam: lr is to be tuned twice"),
+    ({"spaces": parse_spaces("adam[lr=1..1.001]")}, "adam has only 2 different settings in lr="),
     ({"over": ("eps",)}, "--tune-over eps: there is no default range"),
     ({"repeats": 3}, "their number must be a multiple of 3, got 2"),
     ({"seeds": [1, FIRST_SEED + 2]}, "seed 1000002 is a tuning seed"),
@@ -206,7 +215,7 @@ def test_an_impossible_tuning_is_refused(options: dict[str, Any], message: str) 
     assert message in str(raised.value)
 
 
-#: Options of a tuning of sgd, momentum and adam.
+#: Options of a tuning of momentum, nesterov and adam.
 WORDS = [
     "",
     "--tune-trials 3 --tune-seeds 2 --tune-repeats 4 --validation per-seed --tune-for loss",
@@ -222,7 +231,7 @@ def test_the_options_of_a_plan(words: str) -> None:
     parser = Parser(prog="sweep")
     sweep.add_arguments(parser)
     given = parser.parse_args(["--tune", *words.split()])
-    spec = specify(optimizers="sgd,momentum,adam", seeds=4)
+    spec = specify(optimizers="momentum,nesterov,adam", seeds=4)
     protocol = TuningProtocol(
         trials=given.tune_trials,
         seeds=given.tune_seeds,

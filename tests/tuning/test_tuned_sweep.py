@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from conftest import CommandCall
 
@@ -16,6 +20,7 @@ from bench.errors import MixedRunsError, TrainingError, UsageError
 from bench.spec.ranges import SearchRange
 from bench.storage.store import Store, load_runs
 from bench.sweeps.tuned import open_tuning
+from bench.tuning.plan import TuningPlan
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -160,6 +165,47 @@ NOT_FOR_A_TUNING = [
     ),
     (("analyze", "results/x-trials", "--latex", "-"), "--latex is for one of the tracks"),
 ]
+
+
+def test_a_tuned_track_is_read_by_the_names_of_its_settings(
+    tuned: Path, tmp_path: Path, call_command: CommandCall
+) -> None:
+    """The plan may have another order than the stored sweeps, and their rows may be incomplete."""
+    shutil.copytree(tuned / "results", tmp_path / "results")
+    results = tmp_path / "results"
+    before = open_tuning(results / "x-trials").result()
+    file = results / "x-trials" / "tuning.json"
+    plan = TuningPlan.from_json(file.read_text())
+    file.write_text(replace(plan, variants=plan.variants[::-1]).to_json())
+    assert open_tuning(results / "x-trials").result() == before
+    for name, message in (
+        ("x-tuned", "the chosen setting of adam"),
+        ("x-trials", "x-trials lacks"),
+    ):
+        runs = Store(results / name).rows_file
+        rows = pq.read_table(runs)
+        is_other = pc.invert(pc.starts_with(rows["optimizer"], "adam"))
+        pq.write_table(rows.filter(is_other), runs)
+        shutil.rmtree(results / name / "runs", ignore_errors=True)
+        refused = call_command("analyze", "results/x-trials")
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+        assert message in refused.err
+    (results / "x-trials").rename(results / "y-trials")
+    refused = call_command("analyze", "results/y-trials")
+    assert "results/y-trials has the plan of x-trials: a tuning cannot be renamed" in refused.err
+
+
+@pytest.mark.parametrize("name", ["c-trials", "c-trials-2", "c-tuned", "c-tuned-2"])
+def test_a_new_tuning_takes_no_directory_of_another_sweep(
+    name: str, call_command: CommandCall
+) -> None:
+    Store(call_command.directory / "results" / name).create()
+    spec = bench.specify(optimizers="sgd", dataset="digits", seeds=2, name=name)
+    Store(call_command.directory / "results" / name).write_spec(spec)
+    refused = call_command(*TUNE, "--name", "c", "--tune-repeats", "2", "--no-report")
+    assert (refused.code, refused.out) == (2, "")
+    assert f"results/{name} holds a sweep that is not of this tuning" in refused.err
+    assert [path.name for path in (call_command.directory / "results").iterdir()] == [name]
 
 
 def test_a_tuning_from_python_has_the_same_runs(tuned: Path) -> None:
@@ -383,3 +429,5 @@ def test_means_by_repeat() -> None:
     assert found["status"].tolist() == [OK, "diverged", "failed"]
     assert found["test_accuracy"].tolist()[:2] == pytest.approx([0.8, 0.1])
     assert found["test_accuracy"].isna().tolist() == [False, False, True]
+    # a run of a repeat is missing, and one is of no repeat
+    assert means_by_repeat(runs, [(0, 1), (2, 9)])["seed"].tolist() == [1]

@@ -64,7 +64,8 @@ class TunedOptimizer(NotebookRepr):
         replacement, for t = 1 to their number. A setting with a diverged trial counts as 0. Empty
         if a trial failed.
     good_share
-        Share of the settings whose accuracy is within one point of the best one.
+        Share of the settings whose accuracy is within one point of the best one; None if a trial
+        failed, or every setting has a diverged trial.
     tuned_accuracy
         Mean test accuracy of the chosen setting over the evaluation seeds; None without a run.
     """
@@ -76,7 +77,7 @@ class TunedOptimizer(NotebookRepr):
     edge: tuple[str, ...]
     tried: tuple[TriedSetting, ...]
     expected_best: tuple[float, ...]
-    good_share: float
+    good_share: float | None
     tuned_accuracy: float | None = None
 
     @property

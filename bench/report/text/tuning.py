@@ -130,7 +130,8 @@ def _on_edges(tuning: Tuning) -> Iterator[str]:
             else "value is at an end of its range"
         )
         yield (
-            f"The chosen {value} for {listing(names)}: a better one may lie beyond it (--space)."
+            f"The chosen {value} for {listing(names)}: a better one may lie beyond it (see --space "
+            "and --tune-extend)."
         )
 
 
@@ -227,7 +228,7 @@ def selection_rows(tuning: Tuning) -> tuple[SelectionRow, ...]:
     return tuple(
         SelectionRow(
             optimizer=tuned.optimizer,
-            validation=ACCURACY.score(tuned.chosen.accuracy),
+            validation=ACCURACY.score(tuned.validation_accuracy),
             test=ACCURACY.score(tuned.tuned_accuracy),
             gap=ACCURACY.difference(found.gap),
             interval=ACCURACY.difference_interval(found.gap_ci_low, found.gap_ci_high),
