@@ -117,6 +117,7 @@ class StoredTuning:
             same_settings=False,
             alpha=self._look.level,
             margin=declared.margin,
+            block="repeat" if self._is_repeated else "seed",
         )
         found = {change.optimizer: change for change in change.changes}
         own = [

@@ -10,7 +10,7 @@ from bench.analysis.results import Block, Change, Obstacle, SweepChange
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import seeds_to_reject
 from bench.spec.expressions import format_seeds
-from bench.words import count
+from bench.words import count, plural
 
 #: Largest number of optimizers that are named in a sentence.
 _MANY = 4
@@ -89,8 +89,9 @@ def _too_few_seeds(found: SweepChange) -> Iterator[str]:
     n_tested = family_size([c.pvalue for c in found.changes], 0) or len(found.changes)
     needed = seeds_to_reject(n_tested, found.parameters.alpha)
     if most < needed:
+        blocks = count(most, f"common {found.parameters.block}")
         yield (
-            f"With {count(most, 'common seed')} no change can be significant: Holm's method over "
+            f"With {blocks} no change can be significant: Holm's method over "
             f"{count(n_tested, 'optimizer')} needs {needed}."
         )
 
@@ -104,14 +105,17 @@ def _missing(found: SweepChange) -> Iterator[str]:
         if change.missing_seeds:
             lacking.setdefault(change.missing_seeds, []).append(change.optimizer)
     if lacking:
-        listed = (f"{_seeds(seeds)} of {', '.join(names)}" for seeds, names in lacking.items())
+        block = found.parameters.block
+        listed = (
+            f"{_blocks(seeds, block)} of {', '.join(names)}" for seeds, names in lacking.items()
+        )
         yield f"Missing after, and not compared: {'; '.join(listed)}."
 
 
-def _seeds(seeds: Sequence[Block]) -> str:
+def _blocks(seeds: Sequence[Block], noun: str) -> str:
     numbers = [seed for seed in seeds if isinstance(seed, int)]
     text = format_seeds(numbers) if len(numbers) == len(seeds) else ",".join(map(str, seeds))
-    return f"{'seed' if len(seeds) == 1 else 'seeds'} {text}"
+    return f"{noun if len(seeds) == 1 else plural(noun)} {text}"
 
 
 def _left_out(found: SweepChange) -> Iterator[str]:
@@ -123,7 +127,9 @@ def _left_out(found: SweepChange) -> Iterator[str]:
         if (c.n if c.is_paired else min(c.n_before, c.n_after)) < MIN_BLOCKS_FOR_VERDICT
     ]
     if few:
-        what = "common seeds" if found.obstacle is None else "runs in each sweep"
+        what = (
+            f"common {found.parameters.block}s" if found.obstacle is None else "runs in each sweep"
+        )
         yield f"Not testable, with fewer than {MIN_BLOCKS_FOR_VERDICT} {what}: {_listed(few)}."
 
 

@@ -59,6 +59,7 @@ def compare_sweeps(
     names: tuple[str, str] = ("before", "after"),
     command: str = "",
     same_settings: bool = True,
+    block: str = "seed",
 ) -> SweepChange:
     """Compare every optimizer that two sweeps have with itself.
 
@@ -76,6 +77,8 @@ def compare_sweeps(
         Names of the two sweeps, and the command line that compares them; copied to the result.
     same_settings
         Whether the hyperparameters should be the same, so that a warning names those that differ.
+    block
+        What the column `seed` counts, for the warnings: ``"repeat"`` for the repeats of a tuning.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def compare_sweeps(
         direction="higher",
         value=VALUE,
         treatment="optimizer",
-        block="seed",
+        block=block,
         n_blocks=len(old.seeds & new.seeds),
         k=len(common),
     )

@@ -60,6 +60,7 @@ class TuningPage:
     budget_rows: tuple[BudgetRow, ...]
     changes: tuple[ChangeRow, ...]
     warnings: tuple[str, ...]
+    unit: str
     level: str
     margin: str
     sensitivity: FigureView
@@ -95,7 +96,7 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         subtitle=(
             count(len(tuning.optimizers), "optimizer"),
             count(n_trials, "trial"),
-            count(p.n_blocks, "evaluation seed"),
+            count(p.n_blocks, "evaluation seed" if p.block == "seed" else p.block),
         ),
         verdict=tuple(map(clean, tuning_verdict(tuning))),
         protocol=protocol(tuning),
@@ -109,6 +110,7 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         budget_rows=budget_rows(tuning),
         changes=change_rows(tuning.change),
         warnings=tuple(map(clean, tuning.change.warnings)),
+        unit=p.block,
         level=fmt.level(1 - p.alpha),
         margin="" if p.margin is None else METRIC.margin(p.margin),
         sensitivity=figure_view(
