@@ -103,6 +103,14 @@ def test_each_seed_judges_the_choice_of_the_others(case: str, metric: str) -> No
     assert found == (None if expected is None else pytest.approx(expected))
 
 
+def test_equal_scores_are_ordered_by_accuracy_as_in_the_selection() -> None:
+    tried = [
+        replace(setting, scores=(10.0, 10.0), score=10.0)
+        for setting in tuned_of({0.01: (0.5, 0.5), 0.1: (0.9, 0.9)}).tried
+    ]
+    assert left_out_accuracy(tried, "time-to-target") == pytest.approx(0.9)
+
+
 @given(st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_the_optimism_of_a_selection_is_never_negative(counts: list[list[int]]) -> None:
     trials = {0.1 + 0.1 * place: [n / 8 for n in run] for place, run in enumerate(counts)}

@@ -51,6 +51,39 @@ def plain(text: str) -> str:
 # --- sentences and rows
 
 SMALL = {"sgd": [9500, 9510], "adam": [9700, 9702]}
+#: Each tuning seed has another best setting.
+SEEDS: Trials = {0.01: (0.9, 0.7, 0.9), 0.1: (0.8, 0.8, 0.8)}
+LOST: Trials = {0.01: (0.5, "diverged", 0.5), 0.1: ("diverged", 0.6, 0.6)}
+#: Metric, trials of adam, and what the verdict says on its choice.
+UNRANKED = [
+    ("accuracy", LOST, "Every setting of adam had a diverged trial: the choice means little."),
+    ("loss", LOST, "Every setting of adam had a diverged trial: the choice means little."),
+    ("accuracy", TRIALS, None),
+]
+
+
+@pytest.mark.parametrize(("metric", "trials", "sentence"), UNRANKED)
+def test_a_choice_among_diverged_settings_is_named(
+    metric: str, trials: Trials, sentence: str | None
+) -> None:
+    tuning = tuning_of(SMALL, SMALL, {"adam": trials}, metric=metric)
+    found = [text for text in tuning_verdict(tuning) if text.startswith("Every setting")]
+    assert found == ([] if sentence is None else [sentence])
+    shares = {of.optimizer: of.good_share for of in tuning.optimizers}
+    assert (shares["adam"] is None) == (sentence is not None)
+
+
+def test_the_page_of_a_repeated_tuning_counts_repeats() -> None:
+    once = with_statistics(tuning_of(SMALL, SMALL, {"sgd": SEEDS}, n_repeats=3))
+    parameters = replace(once.change.parameters, block="repeat")
+    tuning = replace(once, change=replace(once.change, parameters=parameters))
+    page = plain(render_tuning(tuning))
+    for text in ("<span>2 repeats</span>", "paired by repeat", "of the means of the repeats"):
+        assert text in page
+    for row, of in zip(selection_rows(tuning), tuning.optimizers, strict=True):
+        assert row.validation == f"{(of.validation_accuracy or 0.0) * 100:.2f}"
+
+
 LEADERS = [
     (
         {"sgd": [9760, 9770], "adam": [9750, 9751]},

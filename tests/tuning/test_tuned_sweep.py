@@ -285,6 +285,7 @@ def test_a_repeated_tuning_is_judged_by_its_repeats(tuned: Path, call_command: C
         assert change.mean_difference == pytest.approx(expected[name] - default[name])
     page = (tuned / "reports" / "r-tuning.html").read_text()
     assert "The unit of every test is the repeat" in page
+    assert "With 6 common repeats no change can be significant" in page
     for name in ("r-tuning", "r-tuned"):
         directory = f"results/{name.replace('tuning', 'trials')}"
         checked = call("report", directory, "--check", f"reports/{name}.html")

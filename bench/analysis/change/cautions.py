@@ -10,7 +10,7 @@ from bench.analysis.results import Block, Change, Obstacle, SweepChange
 from bench.analysis.stats.multiplicity import family_size
 from bench.analysis.stats.power import seeds_to_reject
 from bench.spec.expressions import format_seeds
-from bench.words import count
+from bench.words import count, plural
 
 #: Largest number of optimizers that are named in a sentence.
 _MANY = 4
@@ -89,9 +89,9 @@ def _too_few_seeds(found: SweepChange) -> Iterator[str]:
     n_tested = family_size([c.pvalue for c in found.changes], 0) or len(found.changes)
     needed = seeds_to_reject(n_tested, found.parameters.alpha)
     if most < needed:
-        common = count(most, f"common {found.parameters.block}")
+        blocks = count(most, f"common {found.parameters.block}")
         yield (
-            f"With {common} no change can be significant: Holm's method over "
+            f"With {blocks} no change can be significant: Holm's method over "
             f"{count(n_tested, 'optimizer')} needs {needed}."
         )
 
@@ -105,15 +105,17 @@ def _missing(found: SweepChange) -> Iterator[str]:
         if change.missing_seeds:
             lacking.setdefault(change.missing_seeds, []).append(change.optimizer)
     if lacking:
-        noun = found.parameters.block
-        listed = (f"{_seeds(s, noun)} of {', '.join(names)}" for s, names in lacking.items())
+        block = found.parameters.block
+        listed = (
+            f"{_blocks(seeds, block)} of {', '.join(names)}" for seeds, names in lacking.items()
+        )
         yield f"Missing after, and not compared: {'; '.join(listed)}."
 
 
-def _seeds(seeds: Sequence[Block], noun: str) -> str:
+def _blocks(seeds: Sequence[Block], noun: str) -> str:
     numbers = [seed for seed in seeds if isinstance(seed, int)]
     text = format_seeds(numbers) if len(numbers) == len(seeds) else ",".join(map(str, seeds))
-    return f"{noun if len(seeds) == 1 else f'{noun}s'} {text}"
+    return f"{noun if len(seeds) == 1 else plural(noun)} {text}"
 
 
 def _left_out(found: SweepChange) -> Iterator[str]:

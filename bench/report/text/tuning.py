@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isinf
 
 from bench.analysis.results import Change, Verdict
 from bench.analysis.results.tuning import GoodRange, TunedOptimizer, Tuning, TuningStatistics
 from bench.report.text import format as fmt
 from bench.report.text.format import ACCURACY, count, listing
 from bench.report.text.sanitize import clean
+from bench.words import plural
 
 _DIFFERENT: tuple[Verdict, ...] = ("better", "worse")
 _ORDER: tuple[Verdict, ...] = (
@@ -68,6 +70,7 @@ def tuning_verdict(tuning: Tuning) -> tuple[str, ...]:
         *_on_changes(tuning),
         *_on_leaders(tuning),
         *_on_edges(tuning),
+        *_on_unranked(tuning),
         *_on_trials(tuning),
     )
 
@@ -85,10 +88,8 @@ def _on_changes(tuning: Tuning) -> Iterator[str]:
     ]
     yield f"Tuned against default: {'; '.join(words)}."
     if "inconclusive" in by_verdict:
-        block = tuning.change.parameters.block
-        yield (
-            f"Inconclusive does not mean that tuning is useless: these {block}s do not decide it."
-        )
+        units = plural(tuning.change.parameters.block)
+        yield f"Inconclusive does not mean that tuning is useless: these {units} do not decide it."
 
 
 def _by(changes: Sequence[Change]) -> str:
@@ -133,6 +134,22 @@ def _on_edges(tuning: Tuning) -> Iterator[str]:
             f"The chosen {value} for {listing(names)}: a better one may lie beyond it (see --space "
             "and --tune-extend)."
         )
+
+
+def _on_unranked(tuning: Tuning) -> Iterator[str]:
+    """Name the optimizers whose chosen setting has the worst score, as all of its settings."""
+    names = tuple(
+        clean(of.optimizer)
+        for of in tuning.optimizers
+        if any(choice.score is not None and isinf(choice.score) for choice in of.choices)
+    )
+    if names:
+        reason = "had a diverged trial"
+        if tuning.target is not None:
+            target = ACCURACY.score_with_unit(tuning.target)
+            reason = f"diverged or did not reach {target} with some tuning seed"
+        where = "" if tuning.n_repeats == 1 else " in a repeat"
+        yield f"Every setting of {listing(names)} {reason}{where}: the choice means little."
 
 
 def _on_trials(tuning: Tuning) -> Iterator[str]:
