@@ -36,7 +36,7 @@ ALLOWED = {
         *("errors", "spec", "datasets", "networks", "optimizers", "storage", "training"),
         *("execution", "analysis", "tuning", "words"),
     },
-    "tuning": {"errors", "spec", "datasets", "optimizers"},
+    "tuning": {"errors", "spec", "datasets", "optimizers", "words"},
     "tools": {
         *("errors", "spec", "datasets", "optimizers", "storage", "training", "execution"),
         "analysis",
