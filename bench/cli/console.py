@@ -82,12 +82,19 @@ def print_plan(status: SweepStatus) -> None:
         print(f"... and {len(planned) - MAX_LISTED} more")
 
 
-def print_dry_run(spec: SweepSpec, status: SweepStatus, estimated: Estimate, level: float) -> None:
-    """Print the number of runs, the estimated time, and how many seeds the tests need."""
+def print_dry_run(
+    spec: SweepSpec, status: SweepStatus, estimated: Estimate, level: float | None
+) -> None:
+    """Print the number of runs, the estimated time, and how many seeds the tests need.
+
+    `level` is that of the tests; None: nothing is tested.
+    """
     planned, n_missing = status.planned, len(status.missing)
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
     print(f"runs:   {len(planned)}, of which {len(planned) - n_missing} are done")
     print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
+    if level is None:
+        return
     print(in_points(spec.declaration.margin))
     for line in _evaluations(spec, len(planned), estimated):
         print(line)

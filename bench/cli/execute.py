@@ -194,11 +194,13 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 
 
-def dry_run(spec: SweepSpec, arguments: Namespace) -> None:
+def dry_run(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> None:
+    """Print what would be trained, and if verdicts will be based on it, what the tests need."""
     store, execution = Store(arguments.results / spec.name), _execution(arguments)
     machine, mix_devices = describe_resources(execution), execution.mix_devices
     status = find_missing(spec, store, machine, mix_devices=mix_devices, force=arguments.force)
     estimated = estimate(spec, status, execution, arguments.data_dir)
-    console.print_dry_run(spec, status, estimated, _upcoming_level(spec, store))
+    level = _upcoming_level(spec, store) if is_judged else None
+    console.print_dry_run(spec, status, estimated, level)
     if arguments.verbose:
         console.print_plan(status)

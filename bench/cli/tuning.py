@@ -73,8 +73,9 @@ def _planned(arguments: Namespace) -> tuple[SweepSpec, PlannedTuning]:
 
 
 def _dry_run(spec: SweepSpec, planned: PlannedTuning, arguments: Namespace) -> None:
-    for sweep in (*planned.trials, spec):
-        dry_run(sweep, arguments)
+    for trials in planned.trials:
+        dry_run(trials, arguments, is_judged=False)
+    dry_run(spec, arguments)
     names = ", ".join(planned.plan.tuned_names)
     print(f"tuned:  {names}: the chosen settings, as many runs as {spec.name}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -183,23 +184,33 @@ class TuningPlan:
         """Create a plan from the text of :meth:`to_json`; raise SpecError if it is no such text."""
         try:
             content = json.loads(text)
+            variants = tuple(map(_variant, content["variants"]))
+            if len({variant.name for variant in variants}) != len(variants) or not variants:
+                raise SpecError("the optimizers must be different ones, at least one")
             return cls(
                 name=str(content["name"]),
                 protocol=TuningProtocol(**content["protocol"]),
-                variants=tuple(map(_variant, content["variants"])),
+                variants=variants,
             )
         except _DAMAGED as error:
             raise SpecError(f"not the plan of a tuning: {error!r:.200}") from error
 
 
 def _variant(content: Mapping[str, Any]) -> TunedVariant:
-    return TunedVariant(
+    variant = TunedVariant(
         name=str(content["name"]),
         ranges=tuple(SearchRange(**found) for found in content["ranges"]),
         default=_setting(content["default"]),
         settings=_settings(content["settings"]),
         extra=_settings(content["extra"]),
     )
+    names = [found.name for found in variant.ranges]
+    if not (names and variant.settings) or (variant.extra and len(names) > 1):
+        raise SpecError(f"{variant.name} has no settings, or extra ones of several ranges")
+    for setting in variant.tried.values():
+        if [name for name, _ in setting] != names or not all(isfinite(x) for _, x in setting):
+            raise SpecError(f"a setting of {variant.name} must have values of {', '.join(names)}")
+    return variant
 
 
 def _settings(content: Mapping[str, Any]) -> dict[str, Setting]:

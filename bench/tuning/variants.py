@@ -14,7 +14,6 @@ from bench.spec.model import OptimizerSpec, SweepSpec, Workload
 from bench.spec.ranges import SearchRange, Setting
 from bench.tuning.plan import FIRST_SEED, TunedVariant, TuningPlan, TuningProtocol
 from bench.tuning.space import LEARNING_RATE, LINEAR, default_range, settings_in
-from bench.words import count
 
 #: Options of the command by the attributes of a protocol.
 _OPTIONS: Mapping[str, str] = {
@@ -113,9 +112,9 @@ def _refuse_same(
     """Raise SpecError if two settings of an optimizer, or of it and another one, are the same."""
     if len(tried) < protocol.trials:
         raise SpecError(
-            f"{optimizer.name} has only {count(len(tried), 'different setting')} in "
-            f"{', '.join(map(str, ranges))}, at the precision of their names: too few for "
-            f"{count(protocol.trials, 'trial')}"
+            f"--tune-trials must be at most {len(tried)}, the number of different settings of "
+            f"{optimizer.name} in {', '.join(map(str, ranges))} with 4 digits, got "
+            f"{protocol.trials}"
         )
     for trial in tried:
         if trial.content in others:

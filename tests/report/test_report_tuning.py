@@ -22,7 +22,7 @@ from bench.analysis.tuning_statistics import with_statistics
 from bench.report.figures.canvas import NARROW, WIDE, Layout
 from bench.report.figures.slopes import slopes_figure
 from bench.report.figures.svg import inline_svg
-from bench.report.figures.tuning import best_bands_figure, trials_figure
+from bench.report.figures.tuning import best_bands_figure, searched_name, trials_figure
 from bench.report.html.tuning_page import render_tuning
 from bench.report.text.tuning import (
     budget_rows,
@@ -31,6 +31,7 @@ from bench.report.text.tuning import (
     selection_rows,
     tuning_verdict,
 )
+from bench.spec.ranges import SearchRange
 
 LAYOUTS = pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
 
@@ -71,6 +72,19 @@ def test_a_choice_among_diverged_settings_is_named(
     assert found == ([] if sentence is None else [sentence])
     shares = {of.optimizer: of.good_share for of in tuning.optimizers}
     assert (shares["adam"] is None) == (sentence is not None)
+
+
+def test_the_page_names_the_hyperparameter() -> None:
+    tuning = tuning_of(SMALL, SMALL)
+    ranges = (SearchRange(name="momentum", low=0.5, high=0.99, is_log=False),)
+    sgd, adam = tuning.optimizers
+    both = replace(tuning, optimizers=(sgd, replace(adam, ranges=ranges)))
+    assert (searched_name(tuning), searched_name(both)) == (
+        "learning rate",
+        "learning rate or momentum",
+    )
+    only = replace(tuning, optimizers=tuple(replace(of, ranges=ranges) for of in (sgd, adam)))
+    assert "Validation accuracy over the momentum" in render_tuning(with_statistics(only))
 
 
 def test_the_page_of_a_repeated_tuning_counts_repeats() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -196,7 +197,10 @@ IMPOSSIBLE = [
     ({"over": ("momentum",)}, "--tune-over: no optimizer has a hyperparameter 'momentum'"),
     ({"over": ("lr", "lrr")}, "--tune-over: no optimizer has a hyperparameter 'lrr'"),
     ({"over": ("lr", "lr")}, "adam: lr is to be tuned twice"),
-    ({"spaces": parse_spaces("adam[lr=1..1.001]")}, "adam has only 2 different settings in lr="),
+    (
+        {"spaces": parse_spaces("adam[lr=1..1.001]")},
+        "--tune-trials must be at most 2, the number of",
+    ),
     ({"over": ("eps",)}, "--tune-over eps: there is no default range"),
     ({"repeats": 3}, "their number must be a multiple of 3, got 2"),
     ({"seeds": [1, FIRST_SEED + 2]}, "seed 1000002 is a tuning seed"),
@@ -243,6 +247,26 @@ def test_the_options_of_a_plan(words: str) -> None:
     plan = plan_of(spec, protocol, over=given.tune_over.split(","), spaces=given.space).plan
     assert " ".join(option_words(plan, spec.optimizers)) == f"--tune {words}".strip()
     assert TuningPlan.from_json(plan.to_json()) == plan
+
+
+DAMAGED_PARTS: list[tuple[str, Any]] = [
+    ("variants", []),
+    ("variants", [{"name": "adam"}]),
+    ("settings", {}),
+    ("settings", {"adam": []}),
+    ("settings", {"adam": [["momentum", 0.9]]}),
+    ("settings", {"adam": [["lr", math.inf]]}),
+    ("ranges", []),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), DAMAGED_PARTS)
+def test_a_plan_with_a_damaged_part_is_refused(key: str, value: Any) -> None:
+    content = json.loads(plan("adam").plan.to_json())
+    where = content if key in content else content["variants"][0]
+    where[key] = value
+    with pytest.raises(SpecError, match="not the plan of a tuning"):
+        TuningPlan.from_json(json.dumps(content))
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def sensitivity_figure(
         add_title(figure, 0, 0, "Validation accuracy, %")
         axes = add_axes(figure, 64, 44, layout.width - 22, _TOGETHER - 58)
         _prepare(axes, tuning.optimizers, _shown(tuning.optimizers))
-        axes.set_xlabel(_name(tuning.optimizers[0]), labelpad=6)
+        axes.set_xlabel(searched_name(tuning), labelpad=6)
         for tuned in reversed(tuning.optimizers):
             _draw_mean(axes, tuned, styles[tuned.optimizer])
     return figure
@@ -170,9 +170,10 @@ def _styles(tuning: Tuning) -> dict[str, Style]:
     return assign_styles(tuned.optimizer for tuned in tuning.optimizers)
 
 
-def _name(tuned: TunedOptimizer) -> str:
-    name = tuned.ranges[0].name
-    return "learning rate" if name == "lr" else name
+def searched_name(tuning: Tuning) -> str:
+    """Return the first hyperparameter of each optimizer in words, which the sensitivity is over."""
+    names = dict.fromkeys(tuned.ranges[0].name for tuned in tuning.optimizers)
+    return " or ".join("learning rate" if name == "lr" else name for name in names)
 
 
 def _points(tuned: TunedOptimizer) -> list[tuple[float, float]]:
@@ -246,16 +247,17 @@ def _draw_mean(axes: Axes, tuned: TunedOptimizer, style: Style) -> None:
             zorder=5,
         )
     default = dict(tuned.default).get(tuned.ranges[0].name)
-    if default is not None and (height := _between(points, default)) is not None:
+    if default is not None and (height := _between(points, default, axes)) is not None:
         axes.plot([default], [height], "|", markersize=15, color=INK, zorder=5)
 
 
-def _between(points: Sequence[tuple[float, float]], x: float) -> float | None:
-    """Return the height of the curve at x; None where it is not known."""
+def _between(points: Sequence[tuple[float, float]], x: float, axes: Axes) -> float | None:
+    """Return the height of the curve at x on the scale of the axes; None where it is not known."""
+    is_log = axes.get_xscale() == "log"
     for (left, low), (right, high) in pairwise(points):
-        if left <= x <= right and left > 0:
-            share = math.log(x / left) / math.log(right / left)
-            height = low + share * (high - low)
+        if left <= x <= right:
+            part, whole = (math.log(v / left) if is_log else v - left for v in (x, right))
+            height = low + part / whole * (high - low) if whole else low
             return None if math.isnan(height) else height
     return None
 

@@ -16,6 +16,7 @@ from bench.report.figures.styles import assign_styles, marker_name, marker_paths
 from bench.report.figures.svg import figure_style
 from bench.report.figures.tuning import (
     best_bands_figure,
+    searched_name,
     sensitivity_figure,
     trials_figure,
     trials_worth_figure,
@@ -125,7 +126,7 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         sensitivity=figure_view(
             partial(sensitivity_figure, tuning, styles=styles),
             "sensitivity",
-            title="Validation accuracy over the learning rate",
+            title=f"Validation accuracy over the {searched_name(tuning)}",
             description="One curve per optimizer; the table above has the chosen settings.",
         ),
         trials=figure_view(
