@@ -91,9 +91,9 @@ def _add_report(group: _ActionsContainer) -> None:
 def run(arguments: Namespace) -> int:
     """Write the report and the further files, or check a report."""
     _refuse_contradictions(arguments)
-    source = _source(arguments.results)
     if arguments.check is not None:
-        return _check(source, arguments.check)
+        return _check(arguments.results, arguments.check)
+    source = _source(arguments.results)
     kind = arguments.format or "html"
     output = arguments.output or Path("reports") / f"{source.name}{FORMATS[kind]}"
     files = {"the report": output, "the LaTeX": arguments.latex, "the rows": arguments.rows}
@@ -261,12 +261,12 @@ def _open(page: Path) -> None:
         print(printable(f"no browser could be started: open {address} in yours"), file=sys.stderr)
 
 
-def _check(source: ReportSource, page: Path) -> int:
+def _check(results: Path, page: Path) -> int:
     """Compare a report with its rows."""
     from bench import report
 
     given = _read_report(page)
-    found = report.check_report(given, source.page_like(given))
+    found = report.check_report(given, _source(results).page_like(given))
     for line in _findings(found, page):
         print(printable(line))
     return 0 if found.is_right else 1
