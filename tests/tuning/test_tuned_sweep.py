@@ -16,7 +16,7 @@ from conftest import CommandCall
 
 import bench
 from bench.analysis.tuning import means_by_repeat, select_settings
-from bench.errors import MixedRunsError, TrainingError, UsageError
+from bench.errors import MixedRunsError, SpecError, TrainingError, UsageError
 from bench.spec.ranges import SearchRange
 from bench.storage.store import Store, load_runs
 from bench.sweeps.tuned import open_tuning
@@ -234,6 +234,8 @@ def test_a_tuning_from_python_has_the_same_runs(tuned: Path) -> None:
         assert rows_of(tuned, name)["started_at"].equals(rows["started_at"])
     with pytest.raises(MixedRunsError, match="holds another tuning"):
         bench.tune(spec, spaces={"adam": {"lr": (0.1, 1)}}, results=results)
+    with pytest.raises(SpecError, match="spaces must be a mapping such as"):
+        bench.tune(spec, spaces={"adam": {"lr": (1,)}}, results=results)  # type: ignore[dict-item]
     with pytest.raises(UsageError, match="no tuning at"):
         bench.load_tuning(results / "x")
 
