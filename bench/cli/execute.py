@@ -29,7 +29,7 @@ from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store, joined
 from bench.sweeps.parts import part_name
 from bench.sweeps.reproduce import refuse_foreign
-from bench.sweeps.resume import find_missing
+from bench.sweeps.resume import SweepStatus, find_missing
 from bench.sweeps.run import SweepEvent, SweepStarted, describe_damage, estimate, run_sweep
 
 if TYPE_CHECKING:
@@ -194,11 +194,17 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     return look_level(len(taken), spec.declaration.alpha, spec.declaration.looks)
 
 
+def status_of(spec: SweepSpec, arguments: Namespace) -> SweepStatus:
+    """Compare a sweep with its stored rows; raise MixedRunsError if they are of another one."""
+    store, execution = Store(arguments.results / spec.name), _execution(arguments)
+    machine, mix_devices = describe_resources(execution), execution.mix_devices
+    return find_missing(spec, store, machine, mix_devices=mix_devices, force=arguments.force)
+
+
 def dry_run(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> None:
     """Print what would be trained, and if verdicts will be based on it, what the tests need."""
     store, execution = Store(arguments.results / spec.name), _execution(arguments)
-    machine, mix_devices = describe_resources(execution), execution.mix_devices
-    status = find_missing(spec, store, machine, mix_devices=mix_devices, force=arguments.force)
+    status = status_of(spec, arguments)
     estimated = estimate(spec, status, execution, arguments.data_dir)
     level = _upcoming_level(spec, store) if is_judged else None
     console.print_dry_run(spec, status, estimated, level)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.cli import console, overview
 from bench.cli.config import naming_file
-from bench.cli.execute import dry_run, run_one, train
+from bench.cli.execute import dry_run, run_one, status_of, train
 from bench.cli.printing import printable
 from bench.cli.stored_tuning import tuning_context
 from bench.cli.sweep import make_spec
-from bench.errors import SpecError
+from bench.errors import SpecError, StoreError
 from bench.spec.model import SweepSpec
 from bench.storage.files import require_output
 from bench.storage.records import FAILED
@@ -38,6 +39,8 @@ def execute_tuned(arguments: Namespace) -> int:
         return 0
     if not arguments.no_report:
         require_output(arguments.reports / f"{spec.name}-tuning.html", "the report")
+    with suppress(StoreError):  # damaged files are set aside when the defaults are trained
+        status_of(spec, arguments)  # before the trials
     stored = carry_out(
         spec,
         planned,

@@ -185,7 +185,14 @@ def _spaces(
         return None
     if isinstance(given, str):
         return parse_spaces(given)
-    return {
-        name: tuple(search_range(key, low, high) for key, (low, high) in ranges.items())
-        for name, ranges in given.items()
-    }
+    try:
+        return {
+            name: tuple(search_range(key, low, high) for key, (low, high) in ranges.items())
+            for name, ranges in given.items()
+        }
+    except SpecError:
+        raise
+    except (AttributeError, TypeError, ValueError):
+        raise SpecError(
+            f"spaces must be a mapping such as {{'adam': {{'lr': (1e-4, 0.1)}}}}, got {given!r:.80}"
+        ) from None

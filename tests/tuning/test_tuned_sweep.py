@@ -16,7 +16,7 @@ from conftest import CommandCall
 
 import bench
 from bench.analysis.tuning import means_by_repeat, select_settings
-from bench.errors import MixedRunsError, TrainingError, UsageError
+from bench.errors import MixedRunsError, SpecError, TrainingError, UsageError
 from bench.spec.ranges import SearchRange
 from bench.storage.store import Store, load_runs
 from bench.sweeps.tuned import open_tuning
@@ -208,6 +208,17 @@ def test_a_new_tuning_takes_no_directory_of_another_sweep(
     assert [path.name for path in (call_command.directory / "results").iterdir()] == [name]
 
 
+def test_defaults_that_were_declared_otherwise_are_refused_before_the_trials(
+    tuned: Path, call_command: CommandCall
+) -> None:
+    results = call_command.directory / "results"
+    shutil.copytree(tuned / "results" / "x", results / "x")
+    refused = call_command(*TUNE, "--margin", "0.01")
+    assert (refused.code, refused.out) == (2, "")
+    assert "results/x was declared with margin=0.002" in refused.err
+    assert [path.name for path in results.iterdir()] == ["x"]
+
+
 def test_a_tuning_from_python_has_the_same_runs(tuned: Path) -> None:
     spec = bench.specify(
         optimizers="sgd,adam", dataset="digits", seeds=6, iterations=40, eval_every=40, name="x"
@@ -223,6 +234,8 @@ def test_a_tuning_from_python_has_the_same_runs(tuned: Path) -> None:
         assert rows_of(tuned, name)["started_at"].equals(rows["started_at"])
     with pytest.raises(MixedRunsError, match="holds another tuning"):
         bench.tune(spec, spaces={"adam": {"lr": (0.1, 1)}}, results=results)
+    with pytest.raises(SpecError, match="spaces must be a mapping such as"):
+        bench.tune(spec, spaces={"adam": {"lr": (1,)}}, results=results)  # type: ignore[dict-item]
     with pytest.raises(UsageError, match="no tuning at"):
         bench.load_tuning(results / "x")
 
