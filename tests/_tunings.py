@@ -86,6 +86,20 @@ def tuning_of(
         n_seeds=3 // n_repeats,
         n_repeats=n_repeats,
         split="fixed",
-        optimizers=tuple(replace(of, tuned_accuracy=means[of.optimizer]) for of in optimizers),
+        optimizers=tuple(
+            replace(
+                of,
+                tuned_accuracy=means[of.optimizer],
+                repeat_accuracies=_repeated(tuned[of.optimizer], n_repeats),
+            )
+            for of in optimizers
+        ),
         change=change,
     )
+
+
+def _repeated(counts: Sequence[int], n_repeats: int) -> tuple[float, ...]:
+    """Accuracies of the repeats; few counts are used again."""
+    if n_repeats == 1:
+        return ()
+    return tuple(counts[repeat % len(counts)] / 10_000 for repeat in range(n_repeats))

@@ -20,7 +20,7 @@ from bench.analysis.results.tuning import (
     Tuning,
     TuningStatistics,
 )
-from bench.analysis.stats.student import Moments
+from bench.analysis.stats.student import Interval, Moments, t_interval
 from bench.analysis.stats.welch import MeanDifference
 from bench.analysis.tuning import GOOD
 from bench.spec.ranges import METRICS
@@ -44,8 +44,7 @@ def _statistics(
     metric: str,
     alpha: float,
 ) -> TuningStatistics:
-    gap = selection_gap(tuned.choices, change)
-    interval = gap.interval(alpha)
+    gap, interval = _selection_gap(tuned, change, alpha)
     best = tuned.validation_accuracy
     left_out = None if best is None else _left_out(tuned, metric)
     failed = any(tried.n_failed for tried in tuned.tried)
@@ -54,7 +53,7 @@ def _statistics(
         optimizer=tuned.optimizer,
         rank_default=ranks[0],
         rank_tuned=ranks[1],
-        gap=gap.difference,
+        gap=gap,
         gap_ci_low=interval.low,
         gap_ci_high=interval.high,
         left_out_accuracy=left_out,
@@ -65,17 +64,26 @@ def _statistics(
     )
 
 
-def selection_gap(choices: Sequence[TriedSetting], change: Change) -> MeanDifference:
+def _selection_gap(
+    tuned: TunedOptimizer, change: Change, alpha: float
+) -> tuple[float | None, Interval]:
     """Compare the validation accuracies of the chosen settings with their test accuracies.
 
-    The samples are independent: tuning seeds against evaluation seeds of one tuning, or the means
-    of the repeats. Undefined if a trial diverged.
+    Tuning seeds and evaluation seeds of one tuning are independent samples. Both results of a
+    repeat have the same setting, and are paired. Undefined if a trial diverged.
     """
-    values = choices[0].accuracies if len(choices) == 1 else [c.accuracy for c in choices]
-    known = [math.nan if a is None else a for a in values]
+    validation = [choice.accuracy for choice in tuned.choices]
+    if tuned.repeat_accuracies:
+        differences = np.array(validation, dtype=float) - np.array(
+            tuned.repeat_accuracies, dtype=float
+        )
+        moments = Moments.of(differences)
+        return moments.mean, t_interval(moments, alpha)
+    known = [math.nan if a is None else a for a in tuned.chosen.accuracies]
     n = change.n if change.is_paired else change.n_after
     test = Moments(n=n, mean=change.mean_after, std=change.std_after)
-    return MeanDifference.of(Moments.of(np.array(known)), test)
+    found = MeanDifference.of(Moments.of(np.array(known)), test)
+    return found.difference, found.interval(alpha)
 
 
 def _left_out(tuned: TunedOptimizer, metric: str) -> float | None:

@@ -121,7 +121,11 @@ class StoredTuning:
         )
         found = {change.optimizer: change for change in change.changes}
         own = [
-            replace(of, tuned_accuracy=found[of.optimizer].mean_after)
+            replace(
+                of,
+                tuned_accuracy=found[of.optimizer].mean_after,
+                repeat_accuracies=self._accuracies(of.optimizer),
+            )
             for of in self.optimizers
             if of.optimizer in found
         ]
@@ -139,6 +143,15 @@ class StoredTuning:
             change=change,
         )
         return with_statistics(tuning)
+
+    def _accuracies(self, name: str) -> tuple[float | None, ...]:
+        """Mean test accuracies of a tuned optimizer in each repeat; empty with one tuning."""
+        if not self._is_repeated:
+            return ()
+        means = self.tracks[1]
+        own = means[means["optimizer"] == name].set_index("seed")["test_accuracy"]
+        values = (own.get(number) for number in range(1, self.plan.protocol.repeats + 1))
+        return tuple(None if value is None or pd.isna(value) else float(value) for value in values)
 
     def tuned_analysis(self) -> SweepAnalysis:
         """Compare the optimizers of the tuned track over the repeats of the tuning."""

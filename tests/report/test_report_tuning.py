@@ -92,7 +92,7 @@ def test_the_page_of_a_repeated_tuning_counts_repeats() -> None:
     parameters = replace(once.change.parameters, block="repeat")
     tuning = replace(once, change=replace(once.change, parameters=parameters))
     page = plain(render_tuning(tuning))
-    for text in ("<span>2 repeats</span>", "paired by repeat", "of the means of the repeats"):
+    for text in ("<span>2 repeats</span>", "paired by repeat", "differences in each repeat"):
         assert text in page
     for row, of in zip(selection_rows(tuning), tuning.optimizers, strict=True):
         assert row.validation == f"{(of.validation_accuracy or 0.0) * 100:.2f}"

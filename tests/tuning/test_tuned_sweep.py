@@ -15,6 +15,7 @@ import pytest
 from conftest import CommandCall
 
 import bench
+from bench import cli
 from bench.analysis.tuning import means_by_repeat, select_settings
 from bench.errors import MixedRunsError, SpecError, TrainingError, UsageError
 from bench.spec.ranges import SearchRange
@@ -34,8 +35,12 @@ TUNE = (*SWEEP, "--tune", "--tune-trials", "3", "--tune-seeds", "2")
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a tuned sweep."""
-    return tmp_path_factory.mktemp("tuned")
+    """The directory of a tuned sweep without its reports."""
+    directory = tmp_path_factory.mktemp("tuned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        assert cli.main([*TUNE, "--quiet", "--no-report"]) == 0
+    return directory
 
 
 def rows_of(directory: Path, name: str) -> pd.DataFrame:
@@ -75,7 +80,9 @@ def test_every_optimizer_has_equal_trials_on_other_images_and_seeds(tuned: Path)
     assert len(default) == len(chosen) == 12
 
 
-def test_the_page_shows_settings_gain_and_value(tuned: Path) -> None:
+def test_the_page_shows_settings_gain_and_value(tuned: Path, call_command: CommandCall) -> None:
+    call = CommandCall(tuned, call_command.monkeypatch, call_command.capsys)
+    assert call("report", "results/x-trials").code == 0
     page = (tuned / "reports" / "x-tuning.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
     for text in (
         "Every optimizer had 3 settings, each with the same 2 tuning seeds",

@@ -68,6 +68,8 @@ class TunedOptimizer(NotebookRepr):
         failed, or every setting has a diverged trial.
     tuned_accuracy
         Mean test accuracy of the chosen setting over the evaluation seeds; None without a run.
+    repeat_accuracies
+        The same for each repeat; empty with one tuning.
     """
 
     optimizer: str
@@ -79,6 +81,7 @@ class TunedOptimizer(NotebookRepr):
     expected_best: tuple[float, ...]
     good_share: float | None
     tuned_accuracy: float | None = None
+    repeat_accuracies: tuple[float | None, ...] = ()
 
     @property
     def chosen(self) -> TriedSetting:
@@ -129,10 +132,11 @@ class TuningStatistics(NotebookRepr):
         Rank of its mean test accuracy among the optimizers of each track, 1 for the highest. No
         test: neighbouring ranks may not differ significantly.
     gap, gap_ci_low, gap_ci_high
-        Mean validation accuracy of the chosen setting minus its mean test accuracy, and the Welch
-        interval of tuning seeds against evaluation seeds at level 1 - alpha of the comparison. It
-        contains the selection, other images, and the smaller training set of the trials. The
-        interval is undefined with one tuning seed.
+        Mean validation accuracy of the chosen setting minus its mean test accuracy, and its
+        interval at level 1 - alpha of the comparison: Welch's, of tuning seeds against evaluation
+        seeds, or with repeats the t interval of their differences. It contains the selection, other
+        images, and the smaller training set of the trials. Welch's is undefined with one tuning
+        seed.
     left_out_accuracy
         Mean validation accuracy on a tuning seed of the setting that is chosen without this seed.
         A diverged trial counts as 0. Undefined with one tuning seed.

@@ -111,9 +111,9 @@ def _page(tuning: Tuning, context: ReportContext) -> TuningPage:
         selection_gist=selection_gist(tuning),
         selection_note=selection_note(tuning),
         selection_units=(
-            "tuning seeds against evaluation seeds"
+            "Welch intervals of tuning seeds against evaluation seeds"
             if tuning.n_repeats == 1
-            else "the means of the repeats, unpaired"
+            else "t intervals of the differences in each repeat"
         ),
         ranks=ranks_in_words(tuning),
         budgets=budgets(tuning),

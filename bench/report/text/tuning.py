@@ -157,7 +157,7 @@ def _on_trials(tuning: Tuning) -> Iterator[str]:
     if len(best) > 1:
         accuracy, name = max(best)
         yield (
-            f"With one setting drawn at random from its range, {name} has the highest expected "
+            f"With one of the tried settings drawn at random, {name} has the highest expected "
             f"validation accuracy ({ACCURACY.score_with_unit(accuracy)})."
         )
 
