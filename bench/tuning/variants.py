@@ -65,16 +65,14 @@ def plan_tuning(
     """
     protocol.divide(spec.seeds)
     _refuse_common_seeds(spec, protocol)
-    spaces = dict(spaces or {})
     first = replace(spec.workload, dataset=validation_name(spec.workload.dataset))
     _refuse_large_batches(first, n_images)
-    _refuse_unknown(spec.optimizers, over)
+    vary = partial(with_setting, workload=first, n_images=n_images)
     trials: dict[tuple[object, ...], OptimizerSpec] = {}
     variants: list[TunedVariant] = []
-    for optimizer in spec.optimizers:
-        ranges = _ranges(optimizer, over, spaces.pop(optimizer.name, None))
-        vary = partial(with_setting, optimizer, workload=first, n_images=n_images)
-        tried = {vary(setting): setting for setting in settings_in(ranges, protocol.trials)}
+    for optimizer, ranges in _searched(spec.optimizers, over, spaces or {}):
+        settings = settings_in(ranges, protocol.trials)
+        tried = {vary(optimizer, setting): setting for setting in settings}
         _refuse_same(optimizer, ranges, tuple(tried), trials, protocol)
         trials |= {trial.content: trial for trial in tried}
         variants.append(
@@ -85,21 +83,29 @@ def plan_tuning(
                 settings={trial.name: setting for trial, setting in tried.items()},
             )
         )
-    for name in spaces:
-        names = ", ".join(optimizer.name for optimizer in spec.optimizers)
-        raise SpecError(
-            f"--space names {name!r}, which is not compared: the optimizers are {names}"
-        )
     plan = TuningPlan(name=spec.name, protocol=protocol, variants=tuple(variants))
     return PlannedTuning(plan=plan, trials=_trials(spec, plan, tuple(trials.values())))
 
 
-def _refuse_unknown(optimizers: Sequence[OptimizerSpec], over: Sequence[str]) -> None:
-    """Raise SpecError if no optimizer has one of the hyperparameters."""
+def _searched(
+    optimizers: Sequence[OptimizerSpec], over: Sequence[str], spaces: Spaces
+) -> list[tuple[OptimizerSpec, Sequence[SearchRange]]]:
+    """Return the ranges of every optimizer.
+
+    Raise SpecError if no optimizer has a hyperparameter, or a space is of another optimizer.
+    """
     known = {name for optimizer in optimizers for name, _ in optimizer.hyperparameters}
     for name in over:
         if name not in known:
             raise SpecError(f"--tune-over: no optimizer has a hyperparameter {name!r}")
+    names = [optimizer.name for optimizer in optimizers]
+    for name in spaces:
+        if name not in names:
+            raise SpecError(
+                f"--space names {name!r}, which is not compared: the optimizers are "
+                f"{', '.join(names)}"
+            )
+    return [(of, _ranges(of, over, spaces.get(of.name))) for of in optimizers]
 
 
 def _refuse_same(
