@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import bench
 from bench.spec.model import SweepSpec
 from bench.storage.compatibility import run_spec_of
-from bench.storage.records import SCHEMA
+from bench.storage.consistency import RESULTS
+from bench.storage.records import FAILED, SCHEMA
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
 
@@ -69,3 +70,8 @@ def edited(sweep: Path, file: Path | str, *edits: Edit, only: str | None = None)
 
 def columns(**values: object) -> Edit:
     return lambda row: row.update(values)
+
+
+def failed(error: str) -> Edit:
+    """Turn rows into those of failed runs, which have no results."""
+    return columns(status=FAILED, error=error, **dict.fromkeys(RESULTS))

@@ -21,6 +21,8 @@ _MEASURED = (
     *("test_correct", "test_total", "test_accuracy", "correct_bits", "train_seconds"),
     *("eval_seconds", "eval_iterations", *_EVALUATIONS),
 )
+#: Columns that are null in the row of a failed run.
+RESULTS = (*_MEASURED, "test_loss", "train_loss")
 
 
 def contradiction(row: Mapping[str, Any]) -> str | None:
@@ -35,7 +37,7 @@ def _contradictions(row: Mapping[str, Any]) -> Iterator[str]:
     if not FIRST_YEAR <= row["started_at"].year <= LAST_YEAR:
         yield f"started_at lies in the year {row['started_at'].year}"
     if status == FAILED:
-        for name in (*_MEASURED, "test_loss", "train_loss"):
+        for name in RESULTS:
             if row[name] is not None:
                 yield f"{name} is not null, though the status is {status}"
         return

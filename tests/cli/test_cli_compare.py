@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from _stored import Edit, Row, columns, edited, three_seeds
+from _stored import Edit, Row, columns, edited, failed, three_seeds
 from conftest import DIGITS, CommandCall
 
 from bench import cli
@@ -287,7 +287,7 @@ def _text(file: str) -> str:
 def test_a_sweep_that_failed_throughout_is_named(
     before: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    after = edited(before, "after.parquet", columns(status="failed", error="no memory"))
+    after = edited(before, "after.parquet", failed("no memory"))
     assert run(before, after) == 1
     assert "every run in after.parquet failed: there is nothing to compare" in (
         capsys.readouterr().err

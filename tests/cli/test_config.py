@@ -83,6 +83,8 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("gpus: 0,1", ["--gpus", "0,1"]),
     ("gpus: [0, 1]", ["--gpus", "0,1"]),
     ("jobs-per-gpu: 2", ["--jobs-per-gpu", "2"]),
+    ("tune: true\ntune-repeats: 2", ["--tune", "--tune-repeats", "2"]),
+    ("tune-extend: true\nvalidation: per-seed", ["--tune-extend", "--validation", "per-seed"]),
     ("tf32: true\nmix-devices: false", ["--tf32"]),
     ("mix-devices: true", ["--mix-devices"]),
     ("timeout: 60", ["--timeout", "60"]),

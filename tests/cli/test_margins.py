@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from _stored import columns, edited, few_rows, three_seeds
+from _stored import edited, failed, few_rows, three_seeds
 from conftest import CommandCall
 
 from bench.cli.analyze import analyze_command
@@ -76,7 +76,7 @@ def test_a_declaration_may_change_until_a_run_has_a_result(tmp_path: Path) -> No
     other = replace(declared, declaration=replace(declared.declaration, margin=0.01))
     with pytest.raises(MixedRunsError, match=r"declared with margin=0\.002 before its runs"):
         find_missing(other, store, machine)
-    edited(store.directory, store.rows_file, columns(status="failed", error="no memory"))
+    edited(store.directory, store.rows_file, failed("no memory"))
     assert len(find_missing(other, store, machine).missing) == 3
     write_rows(store.read_rows().slice(0, 0), store.rows_file)
     assert len(find_missing(other, store, machine).missing) == 3

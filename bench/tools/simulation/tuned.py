@@ -21,7 +21,7 @@ from bench.tools.simulation.sweeps import (
 _N_SETTINGS = 12
 #: Loss of accuracy, in points, one decade from the best setting, and standard deviation over seeds.
 _CURVATURE, _NOISE = 2.0, 0.15
-_AS_GIVEN = "the chosen settings are taken as given"
+_AS_GIVEN = "settings taken as given"
 
 
 def _accuracies() -> FloatArray:
