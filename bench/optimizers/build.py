@@ -160,7 +160,7 @@ def _construct(
         made = _external(spec)(list(parameters), **arguments)
         set_mode(made, "train")
         return made
-    _skip_compiler()
+    skip_compiler()
     algorithm = spec.algorithm.removeprefix("torch.optim.")
     unset = not IMPLEMENTATION_FLAGS & arguments.keys()
     device = parameters[0].device
@@ -176,7 +176,7 @@ def _construct(
 
 
 @cache
-def _skip_compiler() -> None:
+def skip_compiler() -> None:
     """Let the first optimizer of a process be made without importing torch._dynamo.
 
     torch excludes this method from compilation when it is called first, and keeps the result in

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import SpecError, suggestion
 from bench.spec.expressions import Literal, parse_overrides, written_overrides
@@ -227,9 +227,18 @@ def _stepped(name: str, lr: float, n: int, settings: Mapping[str, float]) -> NDA
     import numpy as np
     import torch
 
+    from bench.optimizers.build import skip_compiler
+
+    class Held(torch.optim.Optimizer):
+        """Holds a learning rate. A step of SGD would import torch._dynamo, in two seconds."""
+
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            """Do nothing."""
+
+    skip_compiler()
     rates = np.empty(n)
     if n:
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+        optimizer = Held([torch.nn.Parameter(torch.zeros(1))], {"lr": lr})
         scheduler = _scheduler(name, optimizer, lr, n, settings)
         optimizer.step()  # schedulers warn if their step is called first
         (group,) = optimizer.param_groups

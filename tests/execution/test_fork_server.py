@@ -178,16 +178,19 @@ def test_steps_of_torch_need_no_compiler(digits: Path) -> None:
     """Importing torch._dynamo would take each new process two seconds."""
     code = f"""
 import sys
+from dataclasses import replace
 from pathlib import Path
 from bench.execution.train_job import load_data
 from bench.optimizers.resolve import resolve
+from bench.optimizers.schedules import parse_schedule
 from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import Workload
 from bench.training.stack import train
 data, workload = load_data(Path({str(digits)!r}), "cpu"), Workload(iterations=2, eval_every=2)
-for expression in parse_optimizers(",".join(PRESETS["source"])):
-    train(workload, resolve(expression), [0], data)
+specs = [resolve(expression) for expression in parse_optimizers(",".join(PRESETS["source"]))]
+for spec in (*specs, replace(specs[0], schedule=parse_schedule("one-cycle").text)):
+    train(workload, spec, [0], data)
 print([name for name in sys.modules if name in ("torch._dynamo", "sympy")])
 """
     done = subprocess.run(
