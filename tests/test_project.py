@@ -60,7 +60,15 @@ def test_settings_are_where_they_belong() -> None:
 
 
 #: The reports that are committed: those of results/example and of its tuned track.
-EXAMPLES = ("reports/example.html", "reports/example-tuned.html", "reports/example-tuning.html")
+#: The committed reports, with the directories of their results.
+EXAMPLES = {
+    "reports/example.html": "example",
+    "reports/example-tuned.html": "example-tuned",
+    "reports/example-tuning.html": "example-trials",
+    "reports/schedules.html": "schedules/schedules",
+    "reports/schedules-tuned.html": "schedules/schedules-tuned",
+    "reports/schedules-tuning.html": "schedules/schedules-trials",
+}
 
 
 def test_no_large_or_generated_file_is_tracked() -> None:
@@ -68,7 +76,7 @@ def test_no_large_or_generated_file_is_tracked() -> None:
     if listed.returncode:
         pytest.skip("not a git checkout")
     files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
-    allowed = ("bench/data/mnist", "results/example", *EXAMPLES, "docs/images")
+    allowed = ("bench/data/mnist", "results/example", "results/schedules", *EXAMPLES, "docs/images")
     for file in files:
         inside = str(file.relative_to(ROOT))
         assert "__pycache__" not in inside
@@ -80,8 +88,7 @@ def test_no_large_or_generated_file_is_tracked() -> None:
 def test_a_committed_report_is_right(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     from bench import cli
 
-    name = Path(page).stem.replace("-tuning", "-trials")
-    results = ROOT / "results" / name
+    results = ROOT / "results" / EXAMPLES[page]
     assert cli.main(["report", str(results), "--check", str(ROOT / page)]) == 0
     assert capsys.readouterr().out.startswith("ok: ")
 
