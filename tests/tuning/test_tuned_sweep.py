@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from bench.analysis.tuning import means_by_repeat, select_settings
 from bench.errors import MixedRunsError, SpecError, TrainingError, UsageError
 from bench.spec.ranges import SearchRange
 from bench.storage.store import Store, load_runs
-from bench.sweeps.tuned import open_tuning
+from bench.sweeps.tuned import open_tuning, select
 from bench.tuning.plan import TuningPlan
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -159,6 +160,16 @@ def test_a_tuning_is_reported_and_checked(
         refused = call(*words)
         assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
         assert message in refused.err
+
+
+def test_runs_of_other_seeds_select_nothing(tuned: Path) -> None:
+    stored = open_tuning(tuned / "results" / "x-trials")
+    (trials,) = stored.trials
+    rows = trials.rows.to_pylist()
+    others = [{**row, "seed": 0, "test_accuracy": 1 - row["test_accuracy"]} for row in rows]
+    both = pa.Table.from_pylist([*rows, *others], schema=trials.rows.schema)
+    found = select(stored.plan, [replace(trials, rows=both)], 0.95)
+    assert found == select(stored.plan, [trials], 0.95)
 
 
 NOT_FOR_A_TUNING = [
