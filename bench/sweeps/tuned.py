@@ -284,8 +284,7 @@ def check_plan(plan: TuningPlan, results: Path) -> None:
 
 def _refuse_stored(plan: TuningPlan, results: Path) -> None:
     """Refuse the names of a new tuning if another sweep has one of them."""
-    splits = [split for repeat in plan.protocol.splits for split in repeat]
-    for name in (*map(plan.trials_name, splits), plan.tuned_name, *plan.tuned_names):
+    for name in (*plan.trials_names, plan.tuned_name, *plan.tuned_names):
         directory = results / name
         if holds_plan(directory) or Store(directory).read_spec() is not None:
             raise MixedRunsError(
@@ -344,10 +343,9 @@ def open_tuning(directory: Path) -> StoredTuning:
             f"{directory} has the plan of {plan.trials_name()}: a tuning cannot be renamed"
         )
     results = directory.resolve().parent
-    splits = [split for repeat in plan.protocol.splits for split in repeat]
     return StoredTuning(
         plan=plan,
-        trials=tuple(open_sweep(results / plan.trials_name(split)) for split in splits),
+        trials=tuple(open_sweep(results / name) for name in plan.trials_names),
         default=open_sweep(results / plan.name),
         tuned=tuple(open_sweep(results / name) for name in plan.tuned_names),
     )

@@ -164,6 +164,11 @@ class TuningPlan:
         return f"{self.name}-trials" if split == 1 else f"{self.name}-trials-{split}"
 
     @property
+    def trials_names(self) -> tuple[str, ...]:
+        """Names of the sweeps of trials, one for each split."""
+        return tuple(self.trials_name(split) for of in self.protocol.splits for split in of)
+
+    @property
     def tuned_name(self) -> str:
         """Name of the tuned track."""
         return f"{self.name}-tuned"
