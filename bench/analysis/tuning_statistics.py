@@ -1,4 +1,4 @@
-"""Statistics of a tuning: ranks in both tracks, luck of the selection, value of the trials.
+"""Statistics of a tuning: ranks in both tracks, optimism of the selection, best of t trials.
 
 They describe the trials. Nothing here is a test, and nothing decides a verdict.
 """
@@ -87,7 +87,7 @@ def _selection_gap(
 
 
 def _left_out(tuned: TunedOptimizer, metric: str) -> float | None:
-    """Return the mean of the repeats: each selects by its own tuning seeds, which are in turn."""
+    """Return the mean left-out accuracy over the repeats; each has its own tuning seeds."""
     n_repeats = len(tuned.choices)
     n_seeds = len(tuned.tried[0].scores) // n_repeats
     found = []

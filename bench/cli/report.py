@@ -180,7 +180,7 @@ class AnalysisReport:
         return self.analyse(True)
 
     def refuse(self, arguments: Namespace) -> None:
-        """Every option applies."""
+        """Accept all options: each of them applies to an analysis."""
 
     def text(self, kind: str, diagrams: tuple[str, ...]) -> str:
         from bench import report

@@ -19,7 +19,7 @@ _CALLBACKS = {
 
 
 def ignores_exceptions(frame: FrameType | None) -> bool:
-    """Return whether an exception in this frame would only be printed, and the program go on.
+    """Return whether Python would print and ignore an exception raised in this frame.
 
     That is so in destructors, in callbacks of the garbage collector, and in callbacks of weak
     references, of which only those of the standard library are found.

@@ -239,7 +239,7 @@ def _refuse_large_batches(workload: Workload, n_images: int) -> None:
 
 
 def option_words(plan: TuningPlan, optimizers: Sequence[OptimizerSpec]) -> tuple[str, ...]:
-    """Return the options that give the plan, the fewest; `optimizers` are those of its sweep."""
+    """Return the fewest options that give the plan; `optimizers` are those of its sweep."""
     words = ["--tune"]
     for name, option in _OPTIONS.items():
         if (value := getattr(plan.protocol, name)) != getattr(TuningProtocol, name):

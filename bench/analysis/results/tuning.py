@@ -85,7 +85,7 @@ class TunedOptimizer(NotebookRepr):
 
     @property
     def chosen(self) -> TriedSetting:
-        """The setting that most repeats chose, the first of several; its trials in that repeat."""
+        """The most frequent choice, with the trials of the first repeat that made it."""
         settings = [choice.setting for choice in self.choices]
         return max(self.choices, key=lambda choice: settings.count(choice.setting))
 
