@@ -210,6 +210,8 @@ def _without_value(runs: _Runs) -> Iterator[str]:
 
 def _missing(runs: _Runs) -> Iterator[str]:
     failed, absent = runs.treatment.n_failed, runs.blocks - runs.treatment.n
+    if runs.parameters.looks:  # no run of a look is missing; the looks say who has how many
+        return
     reasons = [f"{failed} failed"] if failed else []
     reasons += [f"{absent - failed} missing"] if absent > failed else []
     if reasons:

@@ -55,7 +55,7 @@ def collapses(paired: PairedTable, order: Sequence[str], parameters: Parameters)
     collapsed = collapsed_runs(paired, parameters.margin)[:, columns]
     is_tested = collapsed.any() and parameters.test == "sign-flip"
     both = list(combinations(range(len(order)), 2)) if is_tested else []
-    alpha = None if parameters.test == "corrected-t" else parameters.alpha
+    alpha = None if parameters.test == "corrected-t" else parameters.interval_alpha
     outcomes = np.where(ran, collapsed, np.nan)
     # McNemar's exact test is the sign-flip test of differences of -1, 0 and 1
     differences = (outcomes[:, i] - outcomes[:, j] for i, j in both)

@@ -33,12 +33,14 @@ Where the results were looked at before, the verdicts use the level of this look
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from numbers import Real
 from statistics import median
 from typing import Literal, TypeGuard
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.cautions import cautions
@@ -46,7 +48,7 @@ from bench.analysis.collapses import collapses
 from bench.analysis.columns import brief, column_name, prepared
 from bench.analysis.correction import blocks_to_reject
 from bench.analysis.leaderboard import leaderboard
-from bench.analysis.pairs import compare_pairs
+from bench.analysis.pairs import LookAdjusted, compare_pairs
 from bench.analysis.remarks import Needed, note_on_test, notes_on_pairs, with_remarks
 from bench.analysis.results import (
     CORRECTIONS,
@@ -61,6 +63,7 @@ from bench.analysis.results import (
     Test,
 )
 from bench.analysis.scope import scope
+from bench.analysis.sequential import describe_looks, replay
 from bench.analysis.single_seed import single_seed
 from bench.analysis.standing import rejected_pairs, with_standing
 from bench.analysis.stats.multiplicity import family_size
@@ -70,6 +73,7 @@ from bench.analysis.stats.sequential import look_level, look_levels
 from bench.analysis.table import PairedTable, default_margin, pair_up
 from bench.analysis.target import time_to_target
 from bench.errors import SpecError
+from bench.words import count, spoken
 
 #: Smallest level: for smaller ones, quantiles and power cannot be computed.
 LEAST_ALPHA = 1e-9
@@ -87,6 +91,7 @@ def compare(
     target: float = 0.95,
     looks: Sequence[Look] = (),
     planned_looks: int | None = 1,
+    until_decided: Sequence[int] = (),
     win_threshold: float | None = None,
     correction: Correction = "holm",
     test: Test = "sign-flip",
@@ -123,6 +128,10 @@ def compare(
     planned_looks
         Declared number of looks, or None for any number. The level of the next look follows from
         it, and with it the number of seeds that a pair needs.
+    until_decided
+        Declares a sequential comparison: the numbers of blocks, ascending, at which the pairs are
+        judged until all are decided (:mod:`bench.analysis.sequential`). The blocks are used in
+        ascending order; `looks` and `planned_looks` are not used.
     win_threshold
         Share of blocks, from 0.5 to below 1, that a treatment must win more than. An exact binomial
         test of every pair, with Holm's method in a separate family; verdicts do not depend on it.
@@ -148,8 +157,9 @@ def compare(
     TableError
         If the table cannot be compared: see :func:`bench.analysis.table.pair_up`.
     SpecError
-        If `alpha`, `margin`, `target`, `win_threshold`, `direction`, `correction`, `test` or
-        `resampling_ratio` is not allowed.
+        If `alpha`, `margin`, `target`, `win_threshold`, `direction`, `correction`, `test`,
+        `resampling_ratio` or `until_decided` is not allowed, or no look of a sequential comparison
+        is complete.
 
     Notes
     -----
@@ -179,15 +189,14 @@ def compare(
     check_win_threshold(win_threshold)
     check_correction(correction)
     check_test(test, resampling_ratio, correction, win_threshold)
+    stages = check_until_decided(until_decided, test, correction)
     table = prepared(table)
-    paired = pair_up(
-        table,
-        treatment=column_name("treatment", treatment),
-        block=column_name("block", block),
-        value=column_name("value", value),
-        direction=direction,
-        is_paired=test != "welch",
-    )
+    columns = {
+        "treatment": column_name("treatment", treatment),
+        "block": column_name("block", block),
+        "value": column_name("value", value),
+    }
+    paired = pair_up(table, **columns, direction=direction, is_paired=test != "welch")
     if isinstance(margin, str) and margin == "default":
         margin = default_margin(str(value), paired.values)
     check_margin(margin)
@@ -204,7 +213,10 @@ def compare(
         correction=correction,
         test=test,
         resampling_ratio=resampling_ratio,
+        looks=stages,
     )
+    if stages:
+        return _compare_sequentially(table, paired, parameters, target)
     taken = _checked_looks(looks) or look_levels([(len(paired.blocks), None)], alpha, planned=1)
     next_level = look_level(len(taken) + 1, alpha, planned_looks)
     return _compare(table, paired, parameters, taken, next_level, target)
@@ -273,6 +285,70 @@ def check_test(
         )
 
 
+def check_until_decided(
+    looks: Sequence[int], test: Test = "sign-flip", correction: Correction = "holm"
+) -> tuple[int, ...]:
+    """Return the declared numbers of blocks of a sequential comparison; empty for any other.
+
+    Raise SpecError unless there are at least two, ascending from 3, and the test and the correction
+    are the default ones.
+    """
+    if not isinstance(looks, list | tuple) or not all(type(n) is int for n in looks):
+        raise SpecError(f"until_decided must be a sequence of whole numbers, got {brief(looks)}")
+    if not looks:
+        return ()
+    if len(looks) < 2 or looks[0] < 3 or any(n >= m for n, m in pairwise(looks)):
+        raise SpecError(
+            "until_decided must be at least two numbers of seeds, ascending, of at least 3, got "
+            f"{brief(looks)}"
+        )
+    if test != "sign-flip" or correction != "holm":
+        raise SpecError(
+            "until_decided goes with test 'sign-flip' and correction 'holm', got "
+            f"{test!r} and {correction!r}"
+        )
+    return tuple(looks)
+
+
+def _compare_sequentially(
+    table: pd.DataFrame, paired: PairedTable, parameters: Parameters, target: float
+) -> Comparison:
+    """Compare the runs of the looks that are complete, each pair at its last look."""
+    found = replay(paired, parameters)
+    if not found.looks:
+        first = parameters.looks[0]
+        raise SpecError(
+            f"the first look needs {count(first, spoken(parameters.block))} of each "
+            f"{spoken(parameters.treatment)}, and some of these runs are missing or failed"
+        )
+    used = np.sort(paired.cells[found.is_used(paired) & (paired.cells >= 0)])
+    analysed = table.iloc[used].reset_index(drop=True)
+    paired = pair_up(
+        analysed,
+        treatment=parameters.treatment,
+        block=parameters.block,
+        value=parameters.value,
+        direction=parameters.direction,
+    )
+    parameters = replace(parameters, n_blocks=len(paired.blocks))
+    looks = tuple(
+        Look(
+            look=look.look,
+            n_blocks=look.n_blocks,
+            level=parameters.alpha,
+            spent=parameters.alpha,
+            at=None,
+        )
+        for look in found.looks
+    )
+    comparison = _compare(
+        analysed, paired, parameters, looks, parameters.interval_alpha, target, found.adjusted
+    )
+    order = [t.name for t in comparison.treatments]
+    n_later = len(table) - len(analysed)
+    return replace(comparison, sequential=describe_looks(found, parameters, order, n_later))
+
+
 def _compare(
     table: pd.DataFrame,
     paired: PairedTable,
@@ -280,15 +356,17 @@ def _compare(
     looks: tuple[Look, ...],
     next_level: float,
     target: float,
+    sequential: Mapping[tuple[str, str], LookAdjusted] | None = None,
 ) -> Comparison:
-    level = looks[-1].level
+    level = looks[-1].level if sequential is None else parameters.interval_alpha
     is_exact = parameters.test == "sign-flip"
-    treatments = leaderboard(paired, parameters.alpha, parameters.resampling_ratio)
+    treatments = leaderboard(paired, parameters.interval_alpha, parameters.resampling_ratio)
     order = [t.name for t in treatments]
-    pairs = compare_pairs(paired, order, parameters, level, next_level)
+    pairs = compare_pairs(paired, order, parameters, level, next_level, sequential)
     power = _power(pairs, parameters, sum(t.n > 0 for t in treatments), level, next_level)
     looks = (*looks[:-1], replace(looks[-1], rejected=rejected_pairs(pairs)))
-    pairs = with_standing(pairs, looks)
+    if sequential is None:
+        pairs = with_standing(pairs, looks)
     collapsed = collapses(paired, order, parameters)
     n_tests = family_size([pair.pvalue for pair in pairs], sum(t.n > 0 for t in treatments))
     needed = Needed.of(parameters.correction, n_tests, level, next_level)
@@ -299,7 +377,9 @@ def _compare(
         omnibus=omnibus(block_ranks(paired.complete, paired.sign)) if is_exact else None,
         pairs=pairs,
         power=power,
-        single_seed=single_seed(paired, order, pairs, parameters.alpha) if is_exact else None,
+        single_seed=single_seed(paired, order, pairs, parameters.interval_alpha)
+        if is_exact
+        else None,
         time_to_target=time_to_target(
             table, paired, parameters, target=target, level=level, next_level=next_level
         ),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from bench.analysis.correction import blocks_to_reject
-from bench.analysis.results import Pair, Parameters, Verdict
+from bench.analysis.results import Pair, Parameters, Verdict, reversed_verdict
 from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
 from bench.analysis.stats.max_t import MaxT, max_t
@@ -48,30 +48,60 @@ _NOT_RESAMPLED: Mapping[str, Any] = dict.fromkeys(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class LookAdjusted:
+    """p-values of a pair that are adjusted for the looks of a sequential comparison.
+
+    `verdict` is that of the look `decided_at`, from 1; both are None where the pair is not decided.
+    """
+
+    pvalue: float | None = None
+    pvalue_equivalence: float | None = None
+    verdict: Verdict | None = None
+    decided_at: int | None = None
+
+    @property
+    def reversed(self) -> LookAdjusted:
+        """The same of b and a instead of a and b."""
+        return (
+            self if self.verdict is None else replace(self, verdict=reversed_verdict(self.verdict))
+        )
+
+
 def compare_pairs(
     paired: PairedTable,
     order: Sequence[str],
     parameters: Parameters,
     level: float,
     next_level: float | None = None,
+    sequential: Mapping[tuple[str, str], LookAdjusted] | None = None,
 ) -> tuple[Pair, ...]:
     """Compare every unordered pair of treatments once; all pairs form one family of tests.
 
     `order` holds the names of the treatments, best first: the order of the pairs. Intervals have
-    level 1 - `parameters.alpha`; `level` is the family-wise level of the verdicts, and `next_level`
-    that of the next look, for the seeds needed (by default the same).
+    level 1 - `parameters.interval_alpha`; `level` is the family-wise level of the verdicts, and
+    `next_level` that of the next look, for the seeds needed (by default the same). `sequential`
+    holds the p-values of a sequential comparison, for the names in either order. They are adjusted
+    for the looks, so that verdicts have level `parameters.alpha`.
     """
     names = list(combinations(order, 2))
     pairs = _measured(paired, names, parameters, level)
+    if sequential is not None:
+        pairs = [_with_looks(pair, sequential) for pair in pairs]
     pairs = _adjusted(pairs, paired, parameters)
-    equivalence = holm([pair.pvalue_equivalence for pair in pairs])
+    equivalence = holm([pair.pvalue_equivalence_of_looks for pair in pairs])
     wins = holm([pair.pvalue_wins for pair in pairs])
+    judged_at = level if sequential is None else parameters.alpha
     judged = [
         replace(
             pair,
             pvalue_equivalence_holm=q,
             pvalue_wins_holm=w,
-            verdict=decide_verdict(pair.verdict, pair.pvalue_adjusted, q, level),
+            verdict=(
+                decide_verdict(pair.verdict, pair.pvalue_adjusted, q, judged_at)
+                if pair.decided_at is None
+                else pair.verdict
+            ),
         )
         for pair, q, w in zip(pairs, equivalence, wins, strict=True)
     ]
@@ -84,7 +114,20 @@ def compare_pairs(
         else None
         for pair in judged
     ]
-    return _with_seeds_needed(judged, stds, parameters, level, next_level or level)
+    return _with_seeds_needed(judged, stds, parameters, judged_at, next_level or level)
+
+
+def _with_looks(pair: Pair, sequential: Mapping[tuple[str, str], LookAdjusted]) -> Pair:
+    """Add the p-values that are adjusted for the looks, and the verdict of a decided pair."""
+    names = pair.a, pair.b
+    found = sequential[names] if names in sequential else sequential[names[::-1]].reversed
+    return replace(
+        pair,
+        pvalue_sequential=found.pvalue,
+        pvalue_equivalence_sequential=found.pvalue_equivalence,
+        decided_at=found.decided_at,
+        verdict=found.verdict or pair.verdict,
+    )
 
 
 def _measured(
@@ -171,7 +214,7 @@ def _left(pvalues: Sequence[float | None], adjusted: Sequence[float | None], lev
 
 def _adjusted(pairs: Sequence[Pair], paired: PairedTable, parameters: Parameters) -> list[Pair]:
     """Return the pairs with their adjusted p-values: Holm's, and max-T if it was declared."""
-    adjusted = holm([pair.pvalue for pair in pairs])
+    adjusted = holm([pair.pvalue_of_looks for pair in pairs])
     found = [replace(pair, pvalue_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
     tested = [i for i, pair in enumerate(found) if pair.pvalue is not None]
     if parameters.correction != "max-t" or not tested:
@@ -217,7 +260,11 @@ def measure_pair(
     1 - `single_level`. `n_tests` is the number of pairs with a test.
     """
     (a, b), (x, y) = names, values
-    sign, alpha, margin = sign_of(parameters.direction), parameters.alpha, parameters.margin
+    sign, alpha, margin = (
+        sign_of(parameters.direction),
+        parameters.interval_alpha,
+        parameters.margin,
+    )
     d = differences
     moments = d.moments
     spread = resampled(moments, parameters.resampling_ratio)
@@ -251,7 +298,7 @@ def measure_pair(
         win_rate_high=wilson.high,
         a12=effects.a12(x, y, sign),
         correlation=effects.correlation(x, y),
-        verdict=_nominal_verdict(d, sign),
+        verdict=nominal_verdict(d, sign),
         seeds_needed=None,
         posterior_below=posterior.below,
         posterior_within=posterior.within,
@@ -323,7 +370,7 @@ def _nominal_verdict_of_samples(
     return "better" if sign * gap.difference > 0 else "worse"
 
 
-def _nominal_verdict(d: Differences, sign: int) -> Verdict:
+def nominal_verdict(d: Differences, sign: int) -> Verdict:
     """Return the verdict of a pair if its difference were significant."""
     if d.n < 2:
         return "not testable"

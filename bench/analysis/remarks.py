@@ -131,6 +131,11 @@ def _remarks(pair: Pair, parameters: Parameters, needed: Needed) -> Iterator[str
             f"{first} was better than {second} at look {pair.earlier_look}. This verdict stands, "
             f"because the looks share alpha. This look alone gives: {pair.verdict_of_look}."
         )
+    if contradicts_decision(pair, parameters):
+        yield (
+            f"The verdict is that of look {pair.decided_at}, which stands. The mean over all seeds "
+            "up to now does not agree with it."
+        )
     if contains_zero(pair):
         students, of_test = (
             ("Student's, ", " of the exact test") if parameters.test == "sign-flip" else ("", "")
@@ -150,6 +155,21 @@ def _remarks(pair: Pair, parameters: Parameters, needed: Needed) -> Iterator[str
                 f"The {what} is a Monte Carlo estimate from {draws:,} random patterns of signs, "
                 f"with a standard error of {error:.1g}: there are too many patterns to count."
             )
+
+
+def contradicts_decision(pair: Pair, parameters: Parameters) -> bool:
+    """Return whether the mean does not agree with the verdict of an earlier look.
+
+    This is possible in a sequential comparison: a decided pair gets more seeds as long as other
+    pairs of both treatments are open.
+    """
+    mean, margin = pair.mean_difference, parameters.margin
+    if pair.decided_at is None or mean is None:
+        return False
+    if pair.verdict == "equivalent":
+        return margin is not None and abs(mean) >= margin
+    is_higher = (pair.verdict == "better") == (parameters.direction == "higher")
+    return mean <= 0 if is_higher else mean >= 0
 
 
 def leaves_out_zero(pair: Pair) -> bool:

@@ -244,7 +244,7 @@ def _crossed_interval(
     if len(blocks) < MIN_BLOCKS_FOR_VERDICT or correctness.n_examples < 2:
         return none
     squares, margin = _mean_squares(correctness, a, b, blocks), parameters.margin
-    half, wide = (squares.half_width(alpha) for alpha in (parameters.alpha, single_level))
+    half, wide = (squares.half_width(alpha) for alpha in (parameters.interval_alpha, single_level))
     return replace(
         none,
         crossed_ci_low=squares.mean - half,

@@ -71,6 +71,7 @@ def analyse_sweep(
     target: float = 0.95,
     looks: Sequence[Look] = (),
     planned_looks: int | None = 1,
+    until_decided: Sequence[int] = (),
     win_threshold: float | None = None,
     correction: Correction = "holm",
 ) -> SweepAnalysis:
@@ -87,7 +88,7 @@ def analyse_sweep(
         fractions.
     looks
         All looks at this sweep, the current one last; by default there is only one.
-    planned_looks, win_threshold, correction
+    planned_looks, until_decided, win_threshold, correction
         As in :func:`bench.analysis.compare`.
 
     Raises
@@ -107,15 +108,12 @@ def analyse_sweep(
         target=target,
         looks=looks,
         planned_looks=planned_looks,
+        until_decided=until_decided,
         win_threshold=win_threshold,
         correction=correction,
     )
-    return describe_runs(
-        table,
-        comparison,
-        name=name,
-        target=target,
-    )
+    analysed = table if comparison.table is None else comparison.table
+    return describe_runs(analysed, comparison, name=name, target=target)
 
 
 def describe_runs(
@@ -162,14 +160,16 @@ def describe_runs(
         variants=variants,
         scores=_scores(table, p.value),
         curves=(
-            learning_curves(table, order, alpha=p.alpha, resampling_ratio=p.resampling_ratio)
+            learning_curves(
+                table, order, alpha=p.interval_alpha, resampling_ratio=p.resampling_ratio
+            )
             if _has(table, CURVE_COLUMNS)
             else ()
         ),
         rates=rate_curves(table, variants) if _has(table, ("iterations", *RATE_COLUMNS)) else (),
         timings=_timings(table, order) if _has(table, SECONDS) else (),
         time_ratios=(
-            time_ratios(table, comparison.pairs, alpha=p.alpha)
+            time_ratios(table, comparison.pairs, alpha=p.interval_alpha)
             if p.is_paired and _has(table, SECONDS) and _is_of_one_device(table)
             else ()
         ),

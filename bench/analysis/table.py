@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -119,6 +119,13 @@ class PairedTable:
         units = np.zeros(len(self.blocks))
         units[~np.isnan(self.values[:, [a, b]]).any(axis=1)] = self.differences(a, b).units
         return units
+
+    def first_blocks(self, n: int) -> PairedTable:
+        """Return the table of the first `n` blocks."""
+        matrices = ("values", "cells", "diverged", "failed")
+        return replace(
+            self, blocks=self.blocks[:n], **{name: getattr(self, name)[:n] for name in matrices}
+        )
 
     def runs_of(self, column: int) -> FloatArray:
         """Return the values of one treatment over its own blocks, shape (n_own,)."""

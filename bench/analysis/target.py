@@ -97,7 +97,7 @@ def time_to_target(
         direction="lower",
         error=0.0,
     )
-    treatments = leaderboard(restricted, parameters.alpha)
+    treatments = leaderboard(restricted, parameters.interval_alpha)
     samples = {
         name: _Sample.of(times[:, i], budget) for i, name in enumerate(restricted.treatments)
     }
@@ -108,7 +108,9 @@ def time_to_target(
         data="test",
         budget=budget,
         treatments=tuple(
-            _treatment(t, samples[t.name], arrivals.of(column[t.name], budget), parameters.alpha)
+            _treatment(
+                t, samples[t.name], arrivals.of(column[t.name], budget), parameters.interval_alpha
+            )
             for t in treatments
         ),
         pairs=pairs,

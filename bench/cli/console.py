@@ -256,7 +256,7 @@ def _ranking(analysis: SweepAnalysis) -> FittedTable:
     from bench.report.text.metrics import metric_of
 
     comparison = analysis.comparison
-    unit, level = metric_of(comparison).unit, fmt.level(1 - comparison.parameters.alpha)
+    unit, level = metric_of(comparison).unit, fmt.level(1 - comparison.parameters.interval_alpha)
     lines, against = leader_lines(analysis), lines_against_leader(comparison)
     compared = [against.get(line.name) for line in lines]
     return FittedTable(

@@ -18,6 +18,7 @@ from bench.analysis.results.parameters import (
     Parameters,
     Test,
     Verdict,
+    reversed_verdict,
 )
 from bench.analysis.results.runs import (
     Band,
@@ -47,6 +48,7 @@ from bench.analysis.results.secondary import (
     TargetTreatment,
     TimeToTarget,
 )
+from bench.analysis.results.sequential import PairAtLook, Sequential, SequentialLook
 from bench.analysis.results.sweep import SweepAnalysis
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "Obstacle",
     "Omnibus",
     "Pair",
+    "PairAtLook",
     "Parameters",
     "Power",
     "Provenance",
@@ -83,6 +86,8 @@ __all__ = [
     "RunTable",
     "Scope",
     "SelectionPoint",
+    "Sequential",
+    "SequentialLook",
     "SingleSeed",
     "SpeedChange",
     "SurvivalStep",
@@ -96,4 +101,5 @@ __all__ = [
     "Treatment",
     "Variant",
     "Verdict",
+    "reversed_verdict",
 ]

@@ -9,8 +9,9 @@ import pandas as pd
 
 from bench.analysis.notebook import NotebookRepr
 from bench.analysis.results.pairs import Omnibus, Pair, Power, Treatment
-from bench.analysis.results.parameters import HIDDEN, OMIT_DEFAULT, Parameters, Verdict
+from bench.analysis.results.parameters import HIDDEN, OMIT_DEFAULT, Parameters, reversed_verdict
 from bench.analysis.results.secondary import Collapses, Scope, SingleSeed, TimeToTarget
+from bench.analysis.results.sequential import Sequential
 from bench.analysis.stats.multiplicity import family_size
 
 
@@ -67,6 +68,9 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
         Shares of runs that ended far below the others of their treatment.
     looks
         All looks so far. The last one is the current look; its level is that of the verdicts.
+    sequential
+        What each look found, if seeds are added until every pair is decided. Left out of JSON
+        where it is None.
     warnings
         Sentences for the reader, the most important first.
     notes
@@ -90,6 +94,7 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
     looks: tuple[Look, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT)
+    sequential: Sequential | None = field(default=None, metadata=OMIT_DEFAULT)
     table: pd.DataFrame | None = field(
         default=None, repr=False, compare=False, kw_only=True, metadata=HIDDEN
     )
@@ -127,6 +132,15 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
         return self.looks[-1].level
 
     @property
+    def secondary_level(self) -> float:
+        """Family-wise level of the secondary tests.
+
+        In a sequential comparison their p-values are not adjusted for the looks, and the level is
+        divided among the looks instead.
+        """
+        return self.level if self.sequential is None else self.parameters.interval_alpha
+
+    @property
     def n_present(self) -> int:
         """Number of treatments that have results."""
         return sum(t.n > 0 for t in self.treatments)
@@ -144,11 +158,10 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
 
 def _minus_first(pair: Pair) -> dict[str, float | str | None]:
     """Return what the ranking shows of a pair, from the point of view of its second treatment."""
-    reverse: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
     difference = pair.mean_difference
     return {
         "difference": None if difference is None else -difference,
         "pvalue": pair.pvalue_adjusted,
         "pvalue_equivalence": pair.pvalue_equivalence_holm,
-        "verdict": reverse.get(pair.verdict, pair.verdict),
+        "verdict": reversed_verdict(pair.verdict),
     }

@@ -110,6 +110,12 @@ class Pair(NotebookRepr):
     earlier_look, verdict_of_look
         Number of the first look whose verdict of a difference stands, and the verdict of the
         current look alone. None where `verdict` is that of the current look alone.
+    pvalue_sequential, pvalue_equivalence_sequential
+        In a sequential comparison, the p-values of all looks at this pair, adjusted for the number
+        of looks: these are adjusted by Holm's method. Like `decided_at`, None and left out of JSON
+        in any other comparison.
+    decided_at
+        Number of the look that decided the pair, in a sequential comparison.
     remarks
         Sentences on how to read the numbers of this pair. Left out of JSON where empty.
     n_a, n_b
@@ -165,6 +171,21 @@ class Pair(NotebookRepr):
     remarks: tuple[str, ...] = field(default=(), metadata=OMIT_DEFAULT)
     n_a: int | None = field(default=None, metadata=OMIT_DEFAULT)
     n_b: int | None = field(default=None, metadata=OMIT_DEFAULT)
+    pvalue_sequential: float | None = field(default=None, metadata=OMIT_DEFAULT)
+    pvalue_equivalence_sequential: float | None = field(default=None, metadata=OMIT_DEFAULT)
+    decided_at: int | None = field(default=None, metadata=OMIT_DEFAULT)
+
+    @property
+    def pvalue_of_looks(self) -> float | None:
+        """The p-value that is adjusted for the number of pairs."""
+        return self.pvalue if self.pvalue_sequential is None else self.pvalue_sequential
+
+    @property
+    def pvalue_equivalence_of_looks(self) -> float | None:
+        """The p-value of equivalence that is adjusted for the number of pairs."""
+        if self.pvalue_equivalence_sequential is None:
+            return self.pvalue_equivalence
+        return self.pvalue_equivalence_sequential
 
     @property
     def pvalue_adjusted(self) -> float | None:

@@ -23,6 +23,12 @@ CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
 Test = Literal["sign-flip", "welch", "corrected-t"]
 TESTS: tuple[Test, ...] = ("sign-flip", "welch", "corrected-t")
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "identical", "not testable"]
+_REVERSED: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+
+
+def reversed_verdict(verdict: Verdict) -> Verdict:
+    """Return the verdict on b relative to a from that on a relative to b."""
+    return _REVERSED.get(verdict, verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,9 @@ class Parameters(NotebookRepr):
     resampling_ratio
         Number of test examples over that of training examples of a fold; None unless `test` is
         ``"corrected-t"``. Left out of JSON where it is None.
+    looks
+        Declared numbers of blocks at which a sequential comparison judges the pairs
+        (:mod:`bench.analysis.sequential`). Empty, and left out of JSON, for any other comparison.
     """
 
     alpha: float
@@ -71,6 +80,16 @@ class Parameters(NotebookRepr):
     correction: Correction = "holm"
     test: Test = field(default="sign-flip", metadata=OMIT_DEFAULT)
     resampling_ratio: float | None = field(default=None, metadata=OMIT_DEFAULT)
+    looks: tuple[int, ...] = field(default=(), metadata=OMIT_DEFAULT)
+
+    @property
+    def interval_alpha(self) -> float:
+        """Error rate of a single interval: `alpha`, divided among the looks if seeds are added.
+
+        With it, the intervals of one mean at all looks hold together (repeated confidence
+        intervals, by Bonferroni's method).
+        """
+        return self.alpha / max(1, len(self.looks))
 
     @property
     def is_paired(self) -> bool:

@@ -23,12 +23,12 @@ def family_size(pvalues: Sequence[float | None], n_treatments: int) -> int:
     return sum(p is not None for p in pvalues) or math.comb(n_treatments, 2)
 
 
-def holm(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:
+def holm(pvalues: Sequence[float | None], n_tests: int | None = None) -> tuple[float | None, ...]:
     """Return Holm's step-down adjusted p-values, in the given order.
 
     Rejecting the hypotheses with an adjusted p-value of at most alpha controls the family-wise
     error rate at alpha under any dependence of the tests. An undefined p-value (None) stays None
-    and does not belong to the family.
+    and does not belong to the family, unless `n_tests` gives the number of its tests.
 
     Examples
     --------
@@ -37,8 +37,8 @@ def holm(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:
     """
     tested = sorted((p, i) for i, p in enumerate(pvalues) if p is not None)
     adjusted: list[float | None] = [None] * len(pvalues)
-    largest = 0.0
+    largest, size = 0.0, n_tests or len(tested)
     for rank, (p, i) in enumerate(tested):
-        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        largest = max(largest, min(1.0, (size - rank) * p))
         adjusted[i] = largest
     return tuple(adjusted)

@@ -224,7 +224,7 @@ def _note_outside(
 
 def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
     canvas = canvas_of(figure)
-    interval = f"mean with {level(1 - analysis.comparison.parameters.alpha)} t interval"
+    interval = f"mean with {level(1 - analysis.comparison.parameters.interval_alpha)} t interval"
     marked = any(published_score(analysis, t.name) for t in analysis.comparison.treatments)
     x, y = 10.0, 18.0
     canvas.scatter([x + 2, x + 12, x + 7], [y - 3, y - 1, y + 5], s=30, color=MUTED, alpha=0.7)

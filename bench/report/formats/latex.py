@@ -75,7 +75,7 @@ def latex_table(results: SweepAnalysis | Comparison) -> str:
 
 
 def _heads(comparison: Comparison) -> tuple[str, ...]:
-    level = fmt.level(1 - comparison.parameters.alpha)
+    level = fmt.level(1 - comparison.parameters.interval_alpha)
     treatment = Nouns.of(comparison.parameters).treatment
     texts = ("", treatment.one, "mean", f"{level} interval", "std", "letters", "minus first")
     return (*map(_escaped, texts), _escaped(f"{level} interval"), r"$p$, adjusted")

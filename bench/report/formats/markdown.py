@@ -104,7 +104,7 @@ def tuning_markdown(tuning: Tuning, context: ReportContext = NO_CONTEXT) -> str:
 def _leaderboard(analysis: SweepAnalysis, nouns: Nouns) -> str:
     comparison = analysis.comparison
     unit = metric_of(comparison).unit
-    level = fmt.level(1 - comparison.parameters.alpha)
+    level = fmt.level(1 - comparison.parameters.interval_alpha)
     heads = (
         *("#", nouns.treatment.one, f"mean, {unit}" if unit else "mean", f"{level} interval"),
         *("std", "median", f"worst {nouns.block}", "mean rank", "letters"),
@@ -125,7 +125,7 @@ def _pairs(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
     if not comparison.pairs:
         return ()
     unit = metric_of(comparison).difference_unit
-    level = fmt.level(1 - comparison.parameters.alpha)
+    level = fmt.level(1 - comparison.parameters.interval_alpha)
     heads = (
         *("pair", f"mean difference, {unit}" if unit else "mean difference", f"{level} interval"),
         *("simultaneous interval", "p, adjusted", "d_z", "win rate", "verdict"),

@@ -158,7 +158,7 @@ def _nothing_measured(comparison: Comparison) -> tuple[str, ...]:
 
 def _nothing_to_compare(comparison: Comparison, only: Treatment) -> tuple[str, ...]:
     metric = metric_of(comparison)
-    level = fmt.level(1 - comparison.parameters.alpha)
+    level = fmt.level(1 - comparison.parameters.interval_alpha)
     interval = (
         f" ({level} interval {metric.score_interval(only.ci_low, only.ci_high)})"
         if only.ci_low is not None

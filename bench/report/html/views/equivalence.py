@@ -48,8 +48,10 @@ def equivalence_view(parts: Parts) -> EquivalenceView | None:
         EquivalenceRow(
             pair_row(parts, p),
             _shown_to_be_small(p, comparison.level, parts.nouns.block),
-            fmt.pvalue(with_images.get((p.a, p.b)), comparison.level),
-            "shown" if at_most(with_images.get((p.a, p.b)), comparison.level) else "not shown",
+            fmt.pvalue(with_images.get((p.a, p.b)), comparison.secondary_level),
+            "shown"
+            if at_most(with_images.get((p.a, p.b)), comparison.secondary_level)
+            else "not shown",
         )
         for p in comparison.pairs
         if p.mean_difference is not None and abs(p.mean_difference) < margin

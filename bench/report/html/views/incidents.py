@@ -91,7 +91,7 @@ def _collapsed(parts: Parts, found: Collapses) -> str:
     return (
         f"{rule} No run has. With {count(fewest.n, 'run')}, a collapse rate of up to "
         f"{fmt.level(float(f'{fewest.at_most or 1.0:.2g}'))} is still possible "
-        f"({fmt.level(1 - parts.analysis.comparison.parameters.alpha)} confidence)."
+        f"({fmt.level(1 - parts.analysis.comparison.parameters.interval_alpha)} confidence)."
     )
 
 
@@ -110,7 +110,7 @@ def _different(parts: Parts) -> str:
         f"{clean(pair.a)} and {clean(pair.b)} "
         f"({fmt.p_equals(pair.pvalue_holm, comparison.parameters.alpha)})"
         for pair in comparison.collapses.pairs
-        if at_most(pair.pvalue_holm, comparison.level)
+        if at_most(pair.pvalue_holm, comparison.secondary_level)
     ]
     if not shown:
         return "No two collapse rates differ significantly (McNemar's exact test, Holm's method)."

@@ -133,7 +133,7 @@ def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> P
         nouns=parts.nouns,
         result=result_label(analysis),
         worst="lowest" if p.direction == "higher" else "highest",
-        level=fmt.level(1 - p.alpha),
+        level=fmt.level(1 - p.interval_alpha),
         alpha=fmt.level(p.alpha),
         n_family=comparison.n_family,
         tested_pairs=words.count(comparison.n_family, "pair"),

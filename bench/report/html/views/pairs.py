@@ -89,7 +89,9 @@ def pairs_view(parts: Parts) -> PairsView:
 def _wins(parts: Parts, threshold: float) -> str:
     """Count the pairs in which one side was shown to win more than the declared share."""
     comparison = parts.analysis.comparison
-    shown = sum(at_most(pair.pvalue_wins_holm, comparison.level) for pair in comparison.pairs)
+    shown = sum(
+        at_most(pair.pvalue_wins_holm, comparison.secondary_level) for pair in comparison.pairs
+    )
     block = parts.nouns.block
     return (
         f"In {shown} of {fmt.count(len(comparison.pairs), 'pair')}, one of the two was shown to be "

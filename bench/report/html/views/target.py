@@ -165,7 +165,7 @@ def _pairs(parts: Parts, found: TimeToTarget, counted: Metric) -> tuple[TargetPa
             mark_of(p, None),
             _sooner(p.verdict) if reached[p.a] or reached[p.b] else "neither reached it",
             pair_line(p, comparison, counted),
-            fmt.pvalue(footnote.pvalue, comparison.level),
+            fmt.pvalue(footnote.pvalue, comparison.secondary_level),
         )
         for p, footnote in zip(found.pairs, found.logrank, strict=True)
     )
