@@ -153,17 +153,17 @@ def numbers_of_looks(
     if not until_decided:
         return ()
     from bench.analysis.stats.power import seeds_to_reject
-    from bench.analysis.stats.sequential import doubling_looks
+    from bench.analysis.stats.sequential import LAST_DOUBLING, doubling_looks
 
     if isinstance(max_seeds, bool) or not isinstance(max_seeds, int):
         raise SpecError(f"max_seeds must be a whole number, got {max_seeds!r:.80}")
     n_pairs = math.comb(n_optimizers, 2)
     looks = doubling_looks(n_pairs, alpha, max_seeds)
     if len(looks) < 2:
-        first = seeds_to_reject(2 * n_pairs, alpha)
+        least = math.ceil(seeds_to_reject(2 * n_pairs, alpha) / LAST_DOUBLING)
         raise SpecError(
-            f"--max-seeds must be more than {first}, with which the first of two looks can find a "
-            f"difference between {count(n_optimizers, 'optimizer')}, got {max_seeds}"
+            f"--max-seeds must be at least {least} for two looks that can find a difference "
+            f"between {count(n_optimizers, 'optimizer')}, got {max_seeds}"
         )
     return looks
 
