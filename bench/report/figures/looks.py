@@ -1,0 +1,219 @@
+"""Plot the pairs of a sequential comparison that needed more than one look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analysis.results import PairAtLook, SweepAnalysis
+from bench.report.figures.canvas import (
+    WIDE,
+    Layout,
+    Range,
+    add_axes,
+    canvas_of,
+    draw_line,
+    draw_marker,
+    new_figure,
+    round_ticks,
+    short_names,
+)
+from bench.report.figures.styles import Style, styles_of
+from bench.report.figures.svg import GRID, INK, MUTED, PAPER, figure_style, optimizer_gid
+from bench.report.text.format import MINUS, Metric
+from bench.report.text.looks import Followed, followed_pairs
+from bench.report.text.metrics import metric_of
+from bench.report.text.nouns import Nouns
+from bench.report.text.pairs import sign_of_verdict
+from bench.report.text.sanitize import elide
+
+#: Number of pairs that are drawn.
+MOST_PAIRS = 12
+#: Heights in pixels: the heading of a panel, the panel, and the ticks and the space below it.
+_HEAD, _PLOT, _FOOT = 70.0, 150.0, 46.0
+#: Room for the ticks on the left, and between two panels.
+_LEFT, _BETWEEN = 52.0, 26.0
+#: An interval is drawn up to this many times the median end of all intervals.
+_FAR = 4.0
+
+
+def looks_figure(
+    analysis: SweepAnalysis, layout: Layout = WIDE, styles: Mapping[str, Style] | None = None
+) -> Figure:
+    """Plot a panel for each pair that needed more than one look, with its interval at every look.
+
+    The open pairs come first, and at most :data:`MOST_PAIRS` pairs are drawn. All panels have the
+    same scales; the numbers of blocks are on a logarithmic one.
+
+    Raises
+    ------
+    ValueError
+        If the comparison is not sequential.
+    """
+    comparison = analysis.comparison
+    if comparison.sequential is None:
+        raise ValueError("comparison.sequential must not be None: no looks were declared")
+    pairs = followed_pairs(comparison.sequential)[:MOST_PAIRS]
+    margin, metric = comparison.parameters.margin, metric_of(comparison)
+    panels = _Panels(
+        looks=comparison.sequential.planned,
+        shown=_range_of(pairs, margin),
+        margin=margin,
+        metric=metric,
+        block=Nouns.of(comparison.parameters).block.plural,
+        styles=styles or styles_of(analysis),
+        names=short_names((name for p in pairs for name in (p.a, p.b)), 16),
+    )
+    n_rows = max(1, math.ceil(len(pairs) / (2 if layout.narrow else 4)))
+    n_columns = max(1, math.ceil(len(pairs) / n_rows))
+    width = min((layout.width - _LEFT) / n_columns, 340.0)
+    with figure_style():
+        figure = new_figure(layout.width, n_rows * (_HEAD + _PLOT + _FOOT))
+        for place, pair in enumerate(pairs):
+            row, column = divmod(place, n_columns)
+            left, top = _LEFT + column * width, row * (_HEAD + _PLOT + _FOOT)
+            axes = add_axes(figure, left, top + _HEAD, left + width - _BETWEEN, top + _HEAD + _PLOT)
+            panels.prepare(axes, is_first=column == 0)
+            panels.write_heading(canvas_of(figure), left, top, pair)
+            if column == 0:
+                panels.write_units(canvas_of(figure), left - 7.0, top)
+            panels.draw(axes, pair)
+    return figure
+
+
+def _range_of(pairs: Sequence[Followed], margin: float | None) -> Range:
+    """Choose a range with zero, the margin, all means, and all intervals but far ends."""
+    points = [point for pair in pairs for _, point in pair.points]
+    ends = [end for p in points for end in (p.ci_low, p.ci_high) if end is not None]
+    means = [p.mean_difference for p in points if p.mean_difference is not None]
+    far = _FAR * max(median(map(abs, ends)) if ends else 0.0, margin or 0.0)
+    known = [0.0, -(margin or 0.0), margin or 0.0]
+    known += [min(max(value, -far), far) for value in (*ends, *means)]
+    room = 0.06 * (max(known) - min(known)) or 1.0
+    return Range(min(known) - room, max(known) + room)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Panels:
+    """What all panels have in common."""
+
+    looks: tuple[int, ...]
+    shown: Range
+    margin: float | None
+    metric: Metric
+    block: str
+    styles: Mapping[str, Style]
+    names: Mapping[str, str]
+
+    def prepare(self, axes: Axes, *, is_first: bool) -> None:
+        """Set the scales, and draw zero and the margin."""
+        places = [math.log(n) for n in self.looks]
+        room = 0.06 * (places[-1] - places[0])
+        axes.set_xlim(places[0] - room, places[-1] + room)
+        axes.set_ylim(self.shown.low, self.shown.high)
+        axes.grid(visible=False)
+        if self.margin is not None:
+            axes.axhspan(-self.margin, self.margin, color=GRID, alpha=0.55, linewidth=0, zorder=0.5)
+        axes.axhline(0, color=INK, linewidth=1.2, zorder=1.5)
+        ticks = round_ticks(self.shown.low, self.shown.high, 5, self.metric.factor)
+        axes.set_yticks(list(ticks), [_signed(text) for text in ticks.values()] if is_first else [])
+        axes.set_xticks(places, _without_overlap(self.looks, places, axes))
+        axes.tick_params(length=0, pad=6, labelsize=12)
+
+    def write_heading(self, canvas: Axes, left: float, top: float, pair: Followed) -> None:
+        """Write both names with their markers, and the verdict."""
+        for i, name in enumerate((pair.a, pair.b)):
+            y, style = top + 14.0 + 19.0 * i, self.styles[name]
+            if i:
+                canvas.text(left, y, MINUS, va="center_baseline", fontweight="bold")
+            gid = optimizer_gid(style.index, "name")
+            draw_marker(canvas, left + 20.0, y, style, 9.0, gid=gid)
+            gid = optimizer_gid(style.index, "label")
+            text = self.names[name]
+            canvas.text(left + 31.0, y, text, va="center_baseline", fontweight="bold", gid=gid)
+        state = "open" if pair.points[-1][1].is_open else f"{pair.verdict}, look {pair.last_look}"
+        text = f"{sign_of_verdict(pair.verdict)} {state}"
+        canvas.text(left, top + 53.0, text, va="center_baseline", color=MUTED, fontsize=12)
+
+    def write_units(self, canvas: Axes, right: float, top: float) -> None:
+        """Write the units of both scales at the left of a row."""
+        for text, y in (
+            (self.metric.difference_unit, top + 53.0),
+            (self.block, top + _HEAD + _PLOT + 10.0),
+        ):
+            unit = elide(text, 8)
+            canvas.text(right, y, unit, ha="right", va="center_baseline", color=MUTED, fontsize=12)
+
+    def draw(self, axes: Axes, pair: Followed) -> None:
+        """Draw the mean difference and its interval at each look at the pair."""
+        points = [(math.log(self.looks[look - 1]), point) for look, point in pair.points]
+        means = [(x, p.mean_difference) for x, p in points if p.mean_difference is not None]
+        ends = [
+            (x, p.ci_low, p.ci_high)
+            for x, p in points
+            if p.ci_low is not None and p.ci_high is not None
+        ]
+        if ends:
+            xs, low, high = zip(*ends, strict=True)
+            axes.fill_between(xs, low, high, color=MUTED, alpha=0.13, linewidth=0)
+        if not means:
+            axes.text(0.5, 0.5, "not known", color=MUTED, ha="center", transform=axes.transAxes)
+            return
+        draw_line(axes, *zip(*means, strict=True), color=MUTED, linewidth=1.2, zorder=2)
+        for x, point in points:
+            if point.mean_difference is not None:
+                self._draw_look(axes, x, point, point.mean_difference)
+
+    def _draw_look(self, axes: Axes, x: float, point: PairAtLook, mean: float) -> None:
+        """Draw one look: hollow while the pair is open, filled where it was decided."""
+        winner, shown = self._winner(point), self.shown
+        colour = winner.colour if winner else MUTED if point.is_open else INK
+        if point.ci_low is not None and point.ci_high is not None:
+            ends = [max(point.ci_low, shown.low), min(point.ci_high, shown.high)]
+            width = 2.2 if point.is_open else 4.0
+            line = {"color": colour, "linewidth": width, "solid_capstyle": "butt"}
+            draw_line(axes, [x, x], ends, **line, zorder=3)
+        if not shown.holds(mean):
+            self._write_far(axes, x, mean)
+        elif winner:
+            draw_marker(axes, x, mean, winner, 12.0, markeredgewidth=1.2, zorder=4)
+        else:
+            face, size = (PAPER, 7.0) if point.is_open else (INK, 9.0)
+            dot = {"marker": "o", "markersize": size, "markerfacecolor": face}
+            edge = {"markeredgecolor": colour, "markeredgewidth": 1.6}
+            draw_line(axes, [x], [mean], **dot, **edge, linestyle="none", zorder=4)
+
+    def _write_far(self, axes: Axes, x: float, mean: float) -> None:
+        """Write a mean beyond the scale at the edge on its side."""
+        is_low = mean < self.shown.low
+        y, arrow = (self.shown.low, "▾") if is_low else (self.shown.high, "▴")
+        text = f"{arrow} {self.metric.difference(mean)}"
+        axes.text(x, y, text, ha="center", va="bottom" if is_low else "top", fontsize=11)
+
+    def _winner(self, point: PairAtLook) -> Style | None:
+        better = {"better": point.a, "worse": point.b}.get(point.verdict)
+        return self.styles[better] if better else None
+
+
+def _signed(text: str) -> str:
+    """Write a tick as a difference: ``+0.2``, ``−0.2``, ``0``."""
+    value = float(text)
+    return f"+{text}" if value > 0 else text.replace("-", MINUS) if value < 0 else "0"
+
+
+def _without_overlap(looks: Sequence[int], places: Sequence[float], axes: Axes) -> list[str]:
+    """Return the ticks of the looks; the last is always written, others where there is room."""
+    pixels = [float(axes.transData.transform((place, 0.0))[0]) for place in places]
+    texts, free = [f"{n:,}" for n in looks], math.inf
+    for i in reversed(range(len(texts))):
+        half = 4.2 * len(texts[i])
+        if pixels[i] + half > free:
+            texts[i] = ""
+        else:
+            free = pixels[i] - half - 5.0
+    return texts
