@@ -32,6 +32,34 @@ class Followed:
         return self.points[-1][0]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LookLine:
+    """A look as text: numbers of blocks, treatments with runs, runs added, and pairs."""
+
+    look: str
+    blocks: str
+    treatments: str
+    runs: str
+    decided: str
+    open: str
+
+
+def look_lines(sequential: Sequential) -> tuple[LookLine, ...]:
+    """Format the looks that were taken."""
+    before = (0, *(look.n_blocks for look in sequential.looks))
+    return tuple(
+        LookLine(
+            look=str(look.look),
+            blocks=f"{look.n_blocks:,}",
+            treatments=f"{len(look.treatments):,}",
+            runs=f"{(look.n_blocks - earlier) * len(look.treatments):,}",
+            decided=f"{len(look.pairs) - len(look.open_pairs):,}",
+            open=f"{len(look.open_pairs):,}",
+        )
+        for look, earlier in zip(sequential.looks, before, strict=False)
+    )
+
+
 def followed_pairs(sequential: Sequential) -> tuple[Followed, ...]:
     """Return the pairs that needed more than one look, the hardest ones first.
 
@@ -79,15 +107,12 @@ def own_blocks_sentence(comparison: Comparison) -> str:
     )
 
 
-def repeated_level(comparison: Comparison) -> str:
-    """Say at which level the intervals of all looks hold together; empty without looks."""
-    sequential = comparison.sequential
-    if sequential is None:
+def at_secondary_level(comparison: Comparison) -> str:
+    """``, at level 1 % instead of an adjustment for the looks``; empty without looks."""
+    if comparison.sequential is None:
         return ""
-    return (
-        f"the intervals of one mean at all {len(sequential.planned)} looks hold together at "
-        f"{fmt.level(1 - comparison.parameters.alpha)}"
-    )
+    level = fmt.level(comparison.secondary_level)
+    return f", at level {level} instead of an adjustment for the looks"
 
 
 def looks_summary(comparison: Comparison, sequential: Sequential) -> str:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.results import Look, PairAtLook, Sequential, SequentialLook
+from bench.analysis.results import Look, PairAtLook, Sequential
 from bench.report.figures.looks import MOST_PAIRS, looks_figure
 from bench.report.html.parts import FigureView, Name, Parts
 from bench.report.text import format as fmt
-from bench.report.text.format import count
-from bench.report.text.looks import Followed, followed_pairs, looks_sentences, looks_summary
+from bench.report.text.format import count, listing
+from bench.report.text.looks import (
+    Followed,
+    LookLine,
+    followed_pairs,
+    look_lines,
+    looks_sentences,
+    looks_summary,
+)
 from bench.report.text.sanitize import clean
 
 
@@ -24,18 +31,6 @@ class LookRow:
     level: str
     spent: str
     different: str
-
-
-@dataclass(frozen=True)
-class SequentialRow:
-    """A look of a sequential comparison: numbers of seeds, optimizers with runs, and pairs."""
-
-    look: str
-    seeds: str
-    treatments: str
-    runs: str
-    decided: str
-    open: str
 
 
 @dataclass(frozen=True)
@@ -67,17 +62,21 @@ class SequentialView:
         The pairs that needed more than one look, and the numbers behind it; None without any.
     caption
         Which pairs are drawn.
-    n_looks, level
-        Number of declared looks, and level at which all intervals hold together.
+    n_looks, planned
+        Number of declared looks, and their numbers of seeds in words.
+    level, secondary_level
+        Level at which all intervals hold together, and level of the tests of secondary metrics.
     """
 
     sentences: tuple[str, ...]
-    rows: tuple[SequentialRow, ...]
+    rows: tuple[LookLine, ...]
     figure: FigureView | None
     pairs: tuple[PairAtLookRow, ...]
     caption: str
     n_looks: int
+    planned: str
     level: str
+    secondary_level: str
 
 
 @dataclass(frozen=True)
@@ -140,32 +139,14 @@ def _sequential_view(parts: Parts, sequential: Sequential) -> SequentialView:
     comparison, pairs = parts.analysis.comparison, followed_pairs(sequential)
     return SequentialView(
         sentences=tuple(map(clean, looks_sentences(comparison, sequential))),
-        rows=_sequential_rows(sequential),
+        rows=look_lines(sequential),
         figure=_figure(parts, pairs) if pairs else None,
         pairs=tuple(_pair_row(parts, look, p) for pair in pairs for look, p in pair.points),
         caption=_which(len(pairs), len(comparison.pairs)),
         n_looks=len(sequential.planned),
+        planned=listing(tuple(f"{n:,}" for n in sequential.planned)),
         level=fmt.level(1 - comparison.parameters.alpha),
-    )
-
-
-def _sequential_rows(sequential: Sequential) -> tuple[SequentialRow, ...]:
-    rows, before = [], 0
-    for look in sequential.looks:
-        runs = (look.n_blocks - before) * len(look.treatments)
-        rows.append(_sequential_row(look, runs))
-        before = look.n_blocks
-    return tuple(rows)
-
-
-def _sequential_row(look: SequentialLook, runs: int) -> SequentialRow:
-    return SequentialRow(
-        look=str(look.look),
-        seeds=f"{look.n_blocks:,}",
-        treatments=f"{len(look.treatments):,}",
-        runs=f"{runs:,}",
-        decided=f"{len(look.pairs) - len(look.open_pairs):,}",
-        open=f"{len(look.open_pairs):,}",
+        secondary_level=fmt.level(comparison.secondary_level),
     )
 
 
