@@ -204,6 +204,29 @@ def test_too_few_seeds_give_a_warning() -> None:
     assert not any("No difference" in warning for warning in compare(long(enough)).warnings)
 
 
+@pytest.mark.parametrize(
+    ("looks", "warned"),
+    [
+        (
+            (4, 6),
+            [
+                "No look can find a difference: the last one has 6 seeds, and Holm's method over 3 "
+                "pairs needs at least 7."
+            ],
+        ),
+        ((4, 6, 7), []),
+    ],
+)
+def test_looks_that_are_all_too_small_give_a_warning(
+    looks: tuple[int, ...], warned: list[str]
+) -> None:
+    """A look before the last may be small, and other remedies do not apply to looks."""
+    columns = {f"o{i}": noisy(9000 + 100 * i, 6, i) for i in range(3)}
+    comparison = compare(long(columns), until_decided=looks)
+    assert [w for w in comparison.warnings if "difference" in w] == warned
+    assert not any("cannot find any" in r for pair in comparison.pairs for r in pair.remarks)
+
+
 def test_an_interval_that_contradicts_the_verdict_is_explained() -> None:
     """With ten seeds and 28 pairs, most simultaneous intervals leave out 0 and no pair differs."""
     columns = {f"o{i}": noisy(9000 + 100 * i, 10, i) for i in range(8)}

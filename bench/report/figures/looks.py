@@ -35,7 +35,7 @@ from bench.report.text.sanitize import elide
 #: Number of pairs that are drawn.
 MOST_PAIRS = 12
 #: Heights in pixels: the heading of a panel, the panel, and the ticks and the space below it.
-_HEAD, _PLOT, _FOOT = 70.0, 150.0, 46.0
+_HEAD, _PLOT, _FOOT = 70.0, 156.0, 48.0
 #: Room for the ticks on the left, and between two panels.
 _LEFT, _BETWEEN = 52.0, 26.0
 #: An interval is drawn up to this many times the median end of all intervals.
@@ -47,8 +47,8 @@ def looks_figure(
 ) -> Figure:
     """Plot a panel for each pair that needed more than one look, with its interval at every look.
 
-    The open pairs come first, and at most :data:`MOST_PAIRS` pairs are drawn. All panels have the
-    same scales; the numbers of blocks are on a logarithmic one.
+    The hardest pairs come first, and at most :data:`MOST_PAIRS` are drawn. The panels of a row have
+    the same scale; the numbers of blocks are on a logarithmic one.
 
     Raises
     ------
@@ -59,12 +59,10 @@ def looks_figure(
     if comparison.sequential is None:
         raise ValueError("comparison.sequential must not be None: no looks were declared")
     pairs = followed_pairs(comparison.sequential)[:MOST_PAIRS]
-    margin, metric = comparison.parameters.margin, metric_of(comparison)
     panels = _Panels(
         looks=comparison.sequential.planned,
-        shown=_range_of(pairs, margin),
-        margin=margin,
-        metric=metric,
+        margin=comparison.parameters.margin,
+        metric=metric_of(comparison),
         block=Nouns.of(comparison.parameters).block.plural,
         styles=styles or styles_of(analysis),
         names=short_names((name for p in pairs for name in (p.a, p.b)), 16),
@@ -72,28 +70,29 @@ def looks_figure(
     n_rows = max(1, math.ceil(len(pairs) / (2 if layout.narrow else 4)))
     n_columns = max(1, math.ceil(len(pairs) / n_rows))
     width = min((layout.width - _LEFT) / n_columns, 340.0)
+    row = _HEAD + _PLOT + _FOOT
     with figure_style():
-        figure = new_figure(layout.width, n_rows * (_HEAD + _PLOT + _FOOT))
-        for place, pair in enumerate(pairs):
-            row, column = divmod(place, n_columns)
-            left, top = _LEFT + column * width, row * (_HEAD + _PLOT + _FOOT)
-            axes = add_axes(figure, left, top + _HEAD, left + width - _BETWEEN, top + _HEAD + _PLOT)
-            panels.prepare(axes, is_first=column == 0)
-            panels.write_heading(canvas_of(figure), left, top, pair)
-            if column == 0:
-                panels.write_units(canvas_of(figure), left - 7.0, top)
-            panels.draw(axes, pair)
+        figure = new_figure(layout.width, n_rows * row)
+        for i in range(n_rows):
+            pairs_of_row = pairs[i * n_columns : (i + 1) * n_columns]
+            panels.draw_row(figure, i * row, width, pairs_of_row)
     return figure
 
 
 def _range_of(pairs: Sequence[Followed], margin: float | None) -> Range:
-    """Choose a range with zero, the margin, all means, and all intervals but far ends."""
-    points = [point for pair in pairs for _, point in pair.points]
-    ends = [end for p in points for end in (p.ci_low, p.ci_high) if end is not None]
-    means = [p.mean_difference for p in points if p.mean_difference is not None]
-    far = _FAR * max(median(map(abs, ends)) if ends else 0.0, margin or 0.0)
+    """Choose a range with zero, the margin, and the means and intervals that are not far."""
+    points = [
+        (point, point.mean_difference)
+        for pair in pairs
+        for _, point in pair.points
+        if point.mean_difference is not None
+    ]
+    sizes = [abs(end) for p, _ in points for end in (p.ci_low, p.ci_high) if end is not None]
+    far = _FAR * max(median(sizes or [abs(mean) for _, mean in points] or [0.0]), margin or 0.0)
     known = [0.0, -(margin or 0.0), margin or 0.0]
-    known += [min(max(value, -far), far) for value in (*ends, *means)]
+    for point, mean in points:
+        ends = [end for end in (point.ci_low, mean, point.ci_high) if end is not None]
+        known += [min(max(end, -far), far) for end in ends] if abs(mean) <= far else []
     room = 0.06 * (max(known) - min(known)) or 1.0
     return Range(min(known) - room, max(known) + room)
 
@@ -103,29 +102,39 @@ class _Panels:
     """What all panels have in common."""
 
     looks: tuple[int, ...]
-    shown: Range
     margin: float | None
     metric: Metric
     block: str
     styles: Mapping[str, Style]
     names: Mapping[str, str]
 
-    def prepare(self, axes: Axes, *, is_first: bool) -> None:
+    def draw_row(self, figure: Figure, top: float, width: float, pairs: Sequence[Followed]) -> None:
+        """Draw panels of this width beside each other, with one scale."""
+        shown, canvas = _range_of(pairs, self.margin), canvas_of(figure)
+        for column, pair in enumerate(pairs):
+            left = _LEFT + column * width
+            axes = add_axes(figure, left, top + _HEAD, left + width - _BETWEEN, top + _HEAD + _PLOT)
+            self._prepare(axes, shown, is_first=column == 0)
+            self._write_heading(canvas, left, top, pair)
+            self._draw(axes, shown, pair)
+        self._write_units(canvas, _LEFT - 7.0, top)
+
+    def _prepare(self, axes: Axes, shown: Range, *, is_first: bool) -> None:
         """Set the scales, and draw zero and the margin."""
         places = [math.log(n) for n in self.looks]
         room = 0.06 * (places[-1] - places[0])
         axes.set_xlim(places[0] - room, places[-1] + room)
-        axes.set_ylim(self.shown.low, self.shown.high)
+        axes.set_ylim(shown.low, shown.high)
         axes.grid(visible=False)
         if self.margin is not None:
             axes.axhspan(-self.margin, self.margin, color=GRID, alpha=0.55, linewidth=0, zorder=0.5)
         axes.axhline(0, color=INK, linewidth=1.2, zorder=1.5)
-        ticks = round_ticks(self.shown.low, self.shown.high, 5, self.metric.factor)
+        ticks = round_ticks(shown.low, shown.high, 5, self.metric.factor)
         axes.set_yticks(list(ticks), [_signed(text) for text in ticks.values()] if is_first else [])
         axes.set_xticks(places, _without_overlap(self.looks, places, axes))
-        axes.tick_params(length=0, pad=6, labelsize=12)
+        axes.tick_params(length=0, pad=9, labelsize=12)
 
-    def write_heading(self, canvas: Axes, left: float, top: float, pair: Followed) -> None:
+    def _write_heading(self, canvas: Axes, left: float, top: float, pair: Followed) -> None:
         """Write both names with their markers, and the verdict."""
         for i, name in enumerate((pair.a, pair.b)):
             y, style = top + 14.0 + 19.0 * i, self.styles[name]
@@ -140,60 +149,67 @@ class _Panels:
         text = f"{sign_of_verdict(pair.verdict)} {state}"
         canvas.text(left, top + 53.0, text, va="center_baseline", color=MUTED, fontsize=12)
 
-    def write_units(self, canvas: Axes, right: float, top: float) -> None:
+    def _write_units(self, canvas: Axes, right: float, top: float) -> None:
         """Write the units of both scales at the left of a row."""
         for text, y in (
             (self.metric.difference_unit, top + 53.0),
-            (self.block, top + _HEAD + _PLOT + 10.0),
+            (self.block, top + _HEAD + _PLOT + 13.0),
         ):
             unit = elide(text, 8)
             canvas.text(right, y, unit, ha="right", va="center_baseline", color=MUTED, fontsize=12)
 
-    def draw(self, axes: Axes, pair: Followed) -> None:
+    def _draw(self, axes: Axes, shown: Range, pair: Followed) -> None:
         """Draw the mean difference and its interval at each look at the pair."""
-        points = [(math.log(self.looks[look - 1]), point) for look, point in pair.points]
-        means = [(x, p.mean_difference) for x, p in points if p.mean_difference is not None]
+        known = [
+            (math.log(self.looks[look - 1]), point, point.mean_difference)
+            for look, point in pair.points
+            if point.mean_difference is not None
+        ]
+        if not known:
+            axes.text(0.5, 0.5, "not known", color=MUTED, ha="center", transform=axes.transAxes)
+        near = [(x, point, mean) for x, point, mean in known if shown.holds(mean)]
         ends = [
             (x, p.ci_low, p.ci_high)
-            for x, p in points
+            for x, p, _ in near
             if p.ci_low is not None and p.ci_high is not None
         ]
         if ends:
             xs, low, high = zip(*ends, strict=True)
             axes.fill_between(xs, low, high, color=MUTED, alpha=0.13, linewidth=0)
-        if not means:
-            axes.text(0.5, 0.5, "not known", color=MUTED, ha="center", transform=axes.transAxes)
-            return
-        draw_line(axes, *zip(*means, strict=True), color=MUTED, linewidth=1.2, zorder=2)
-        for x, point in points:
-            if point.mean_difference is not None:
-                self._draw_look(axes, x, point, point.mean_difference)
+        line = {"color": MUTED, "linewidth": 1.2, "zorder": 2}
+        draw_line(axes, [x for x, *_ in near], [mean for *_, mean in near], **line)
+        for x, point, mean in known:
+            self._draw_look(axes, shown, x, point, mean)
 
-    def _draw_look(self, axes: Axes, x: float, point: PairAtLook, mean: float) -> None:
-        """Draw one look: hollow while the pair is open, filled where it was decided."""
-        winner, shown = self._winner(point), self.shown
+    def _draw_look(
+        self, axes: Axes, shown: Range, x: float, point: PairAtLook, mean: float
+    ) -> None:
+        """Draw one look: hollow while the pair is open, filled where it was decided.
+
+        A mean beyond the scale is drawn at the edge on its side, and written.
+        """
+        winner = self._winner(point)
         colour = winner.colour if winner else MUTED if point.is_open else INK
-        if point.ci_low is not None and point.ci_high is not None:
+        if not shown.holds(mean):
+            side, arrow, edge = (1, "▴", shown.high)
+            if mean < shown.low:
+                side, arrow, edge = (-1, "▾", shown.low)
+            span = shown.high - shown.low
+            text = f"{arrow} {self.metric.difference(mean)}"
+            axes.text(x, edge - 0.16 * side * span, text, ha="center", va="center", fontsize=12)
+            mean = edge - 0.05 * side * span
+        elif point.ci_low is not None and point.ci_high is not None:
             ends = [max(point.ci_low, shown.low), min(point.ci_high, shown.high)]
             width = 2.2 if point.is_open else 4.0
             line = {"color": colour, "linewidth": width, "solid_capstyle": "butt"}
             draw_line(axes, [x, x], ends, **line, zorder=3)
-        if not shown.holds(mean):
-            self._write_far(axes, x, mean)
-        elif winner:
+        if winner:
             draw_marker(axes, x, mean, winner, 12.0, markeredgewidth=1.2, zorder=4)
-        else:
-            face, size = (PAPER, 7.0) if point.is_open else (INK, 9.0)
-            dot = {"marker": "o", "markersize": size, "markerfacecolor": face}
-            edge = {"markeredgecolor": colour, "markeredgewidth": 1.6}
-            draw_line(axes, [x], [mean], **dot, **edge, linestyle="none", zorder=4)
-
-    def _write_far(self, axes: Axes, x: float, mean: float) -> None:
-        """Write a mean beyond the scale at the edge on its side."""
-        is_low = mean < self.shown.low
-        y, arrow = (self.shown.low, "▾") if is_low else (self.shown.high, "▴")
-        text = f"{arrow} {self.metric.difference(mean)}"
-        axes.text(x, y, text, ha="center", va="bottom" if is_low else "top", fontsize=11)
+            return
+        face, size = (PAPER, 7.0) if point.is_open else (INK, 9.0)
+        dot = {"marker": "o", "markersize": size, "markerfacecolor": face}
+        edges = {"markeredgecolor": colour, "markeredgewidth": 1.6}
+        draw_line(axes, [x], [mean], **dot, **edges, linestyle="none", zorder=4)
 
     def _winner(self, point: PairAtLook) -> Style | None:
         better = {"better": point.a, "worse": point.b}.get(point.verdict)

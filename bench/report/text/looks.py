@@ -177,5 +177,5 @@ def _needed(pair: Pair, comparison: Comparison) -> str:
         ("show equivalence", pair.seeds_needed_equivalence),
         ("find a difference", pair.seeds_needed),
     )
-    parts = [f"{block.count(n)} to {purpose}" for purpose, n in known if n is not None]
-    return f" (about {', '.join(parts)})" if parts else ""
+    parts = [f"{n:,} {block.plural} to {purpose}" for purpose, n in known if n is not None]
+    return f" (about {' or '.join(parts)})" if parts else ""
