@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,7 +31,6 @@ from bench.report.text.looks import Followed, followed_pairs
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
 from bench.report.text.pairs import sign_of_verdict
-from bench.report.text.sanitize import elide
 
 #: Number of pairs that are drawn.
 MOST_PAIRS = 12
@@ -38,6 +38,8 @@ MOST_PAIRS = 12
 _HEAD, _PLOT, _FOOT = 70.0, 156.0, 48.0
 #: Room for the ticks on the left, and between two panels.
 _LEFT, _BETWEEN = 52.0, 26.0
+#: A unit of at most this many letters has room at the left.
+_BRIEF = 6
 #: An interval is drawn up to this many times the median end of all intervals.
 _FAR = 4.0
 
@@ -65,7 +67,9 @@ def looks_figure(
         metric=metric_of(comparison),
         block=Nouns.of(comparison.parameters).block.plural,
         styles=styles or styles_of(analysis),
-        names=short_names((name for p in pairs for name in (p.a, p.b)), 16),
+        names=short_names(
+            (name for p in pairs for name in (p.a, p.b)), 13 if layout.narrow else 16
+        ),
     )
     n_rows = max(1, math.ceil(len(pairs) / (2 if layout.narrow else 4)))
     n_columns = max(1, math.ceil(len(pairs) / n_rows))
@@ -150,13 +154,14 @@ class _Panels:
         canvas.text(left, top + 53.0, text, va="center_baseline", color=MUTED, fontsize=12)
 
     def _write_units(self, canvas: Axes, right: float, top: float) -> None:
-        """Write the units of both scales at the left of a row."""
-        for text, y in (
-            (self.metric.difference_unit, top + 53.0),
-            (self.block, top + _HEAD + _PLOT + 13.0),
-        ):
-            unit = elide(text, 8)
-            canvas.text(right, y, unit, ha="right", va="center_baseline", color=MUTED, fontsize=12)
+        """Write the units of both scales at the left of a row; a long one below its scale."""
+        text: Mapping[str, Any] = {"va": "center_baseline", "color": MUTED, "fontsize": 12}
+        bottom = top + _HEAD + _PLOT
+        canvas.text(right, top + 53.0, self.metric.difference_unit, ha="right", **text)
+        if len(self.block) <= _BRIEF:
+            canvas.text(right, bottom + 13.0, self.block, ha="right", **text)
+        else:
+            canvas.text(_LEFT, bottom + 33.0, self.block, ha="left", **text)
 
     def _draw(self, axes: Axes, shown: Range, pair: Followed) -> None:
         """Draw the mean difference and its interval at each look at the pair."""

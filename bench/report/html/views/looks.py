@@ -181,12 +181,11 @@ def _which(n_followed: int, n_pairs: int) -> str:
             f"The {drawn} of {count(n_followed, 'pair')} that needed the most looks are drawn; the "
             "table has all of them."
         )
-    if others:
-        needed = "other pair" if n_followed else "pair"
-        sentences.append(
-            f"{'The' if n_followed else 'Each of the'} {count(others, needed)} needed no second "
-            "look."
-        )
+    if not n_followed:
+        sentences.append("No pair needed a second look.")
+    elif others:
+        which = "other pair" if others == 1 else count(others, "other pair")
+        sentences.append(f"The {which} needed no second look.")
     return " ".join(sentences)
 
 
