@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from _stored import sequential_example
 from _sweep_analysis import Recipe, sweep
 from conftest import CommandCall, resolve_all
 from rich.cells import cell_len
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from bench import specify
 from bench.analysis.results import PairAtLook, SequentialLook, SweepAnalysis
-from bench.cli.console import _ranking
+from bench.cli.console import _ranking, print_conclusion
 from bench.cli.progress import LiveTable, open_pairs
 from bench.cli.terminal import NAME_WIDTH, Column, FittedTable, fitting, fold
 from bench.spec.model import SweepSpec
@@ -71,6 +72,18 @@ def test_the_p_value_beside_a_verdict_is_the_one_that_decides() -> None:
     cells = zip(by_head["verdict"], by_head["adj. p"], strict=True)
     kinds = {verdict: p[:7].strip() for verdict, p in cells}
     assert kinds == {"": "", "equivalent": "p equiv", "worse": "p diff"}
+
+
+def test_the_conclusion_of_a_sequential_sweep(capsys: pytest.CaptureFixture[str]) -> None:
+    print_conclusion(sequential_example(), "the command", None)
+    printed = capsys.readouterr().out
+    for part in (
+        "No pair is open after look 3 of 3: the comparison is finished.\n",
+        "looks:     It took 64 runs, 20 % fewer than the 80 runs of 20 seeds of every optimizer.\n",
+        "looks:     The mean of each optimizer is over its own seeds, as many as it has runs.",
+    ):
+        assert part in printed.replace("\N{NO-BREAK SPACE}", " ")
+    assert "98.33" in _ranking(sequential_example()).columns[3].head
 
 
 class _Rankings(dict[tuple[str, int], FittedTable]):
