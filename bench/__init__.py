@@ -36,6 +36,7 @@ __all__ = [
     "analysis",
     "load_runs",
     "load_tuning",
+    "merge",
     "report",
     "specify",
     "sweep",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from bench.spec.model import Declaration, OptimizerSpec, SweepSpec, Workload
     from bench.storage.store import load_runs
     from bench.sweeps.load import analyse
+    from bench.sweeps.merge import merge
     from bench.sweeps.run import sweep
     from bench.sweeps.specify import specify
     from bench.sweeps.tune import tune
@@ -60,6 +62,7 @@ else:  # hidden from type checkers, which would accept any name with a module __
         "analyse": "bench.sweeps.load",
         "specify": "bench.sweeps.specify",
         "load_tuning": "bench.sweeps.tuned",
+        "merge": "bench.sweeps.merge",
         "sweep": "bench.sweeps.run",
         "tune": "bench.sweeps.tune",
     }

@@ -16,9 +16,7 @@ from bench.cli.printing import printable
 from bench.cli.terminal import Column, FittedTable, new_console
 from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
-from bench.storage.store import finished_keys
 from bench.sweeps.rows import failure_reasons
-from bench.sweeps.sequential import demand
 from bench.words import count
 
 if TYPE_CHECKING:
@@ -174,10 +172,10 @@ def print_nothing_to_do(n: int) -> None:
     print(f"nothing to do: {count(n, 'run')} {'is' if n == 1 else 'are'} stored", flush=True)
 
 
-def kept_runs(spec: SweepSpec, rows: pa.Table) -> str:
+def kept_runs(spec: SweepSpec, status: SweepStatus) -> str:
     """Return the sentence on how many runs of an interrupted sweep are kept."""
-    finished, plan = finished_keys(rows), demand(spec, rows).runs(spec)
-    kept = sum(run.key in finished for run in plan)
+    plan = status.planned
+    kept = len(plan) - len(status.missing)
     up_to = " of the looks so far" if spec.declaration.until_decided else ""
     return f"{kept} of {count(len(plan), 'run')}{up_to} kept; the same command resumes"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -23,13 +23,14 @@ from bench.execution.timeouts import time_limit
 from bench.optimizers.trial import watched
 from bench.spec.model import SweepSpec, whole_sweep_name
 from bench.spec.options import ExecutionOptions
+from bench.spec.shards import Shard
 from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store, joined
 from bench.sweeps.parts import part_name
-from bench.sweeps.reproduce import refuse_foreign
-from bench.sweeps.resume import SweepStatus, find_missing
+from bench.sweeps.reproduce import program, refuse_foreign
+from bench.sweeps.resume import SweepStatus, compare_with_rows, find_missing
 from bench.sweeps.run import (
     LooksTaken,
     SweepEvent,
@@ -38,7 +39,8 @@ from bench.sweeps.run import (
     estimate,
     run_sweep,
 )
-from bench.sweeps.sequential import demand, describe_look, forecast
+from bench.sweeps.sequential import describe_look, forecast
+from bench.words import count
 
 if TYPE_CHECKING:
     from bench.sweeps.load import StoredSweep
@@ -58,6 +60,8 @@ def execute(arguments: Namespace) -> int:
         for spec in specs:
             dry_run(spec, arguments)
         return 0
+    if arguments.shard is not None:
+        return _train_shards(specs, arguments)
     if len(specs) > 1:
         overview.check(whole, arguments)
     sweeps = [run_one(spec, arguments) for spec in specs]
@@ -65,6 +69,22 @@ def execute(arguments: Namespace) -> int:
         part = sweeps[0].spec.name.removeprefix(specs[0].name)
         overview.compare_over(whole, sweeps, arguments, part=part)
     return 1 if any(FAILED in s.rows["status"].to_pylist() for s in sweeps) else 0
+
+
+def _train_shards(specs: Sequence[SweepSpec], arguments: Namespace) -> int:
+    """Train the shard of each sweep, and say how to merge it; return 1 if any run failed."""
+    has_failed = False
+    for spec in specs:
+        stored = train(spec, arguments, is_judged=False)
+        assert stored.store is not None
+        has_failed |= FAILED in stored.rows["status"].to_pylist()
+        directory = arguments.results / spec.name
+        print(
+            f"shard {arguments.shard}: {count(len(stored.rows), 'run')} in "
+            f"{printable(str(stored.store.directory))}; when all are there: "
+            f"{program('merge')} {printable(str(directory))}-shard*"
+        )
+    return 1 if has_failed else 0
 
 
 def as_stored(spec: SweepSpec, arguments: Namespace) -> SweepSpec:
@@ -125,17 +145,18 @@ def train(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> S
 
     `is_judged`: verdicts will be based on its seeds, so that a note says if they are too few.
     """
-    store, execution = Store(arguments.results / spec.name), _execution(arguments)
+    store, execution, shard = _store(spec, arguments), _execution(arguments), arguments.shard
     refuse_foreign(store.options_file)
     with (
-        _telling_what_is_kept(spec, store),
-        _progress(spec, store, arguments.quiet, is_judged=is_judged) as on_event,
+        _telling_what_is_kept(spec, store, shard),
+        _progress(spec, store, arguments.quiet, is_judged=is_judged, shard=shard) as on_event,
     ):
         files = run_sweep(
             spec,
             store,
             execution,
             data_dir=arguments.data_dir,
+            shard=shard,
             force=arguments.force,
             quiet=arguments.quiet,
             on_event=on_event,
@@ -148,13 +169,19 @@ def train(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> S
     return stored
 
 
+def _store(spec: SweepSpec, arguments: Namespace) -> Store:
+    """The directory of a sweep, or of its shard."""
+    shard = arguments.shard
+    return Store(arguments.results / f"{spec.name}{'' if shard is None else shard.suffix}")
+
+
 def _print_damage(damage: Damage) -> None:
     print(printable(describe_damage(damage)), file=sys.stderr)
 
 
 @contextmanager
 def _progress(
-    spec: SweepSpec, store: Store, quiet: bool, *, is_judged: bool
+    spec: SweepSpec, store: Store, quiet: bool, *, is_judged: bool, shard: Shard | None
 ) -> Iterator[Callable[[SweepEvent], None]]:
     """Show the events of a sweep as they are passed to the function that this yields."""
     with ExitStack() as stack:
@@ -176,18 +203,21 @@ def _progress(
 
         yield on_event
         if display is None and not quiet:
-            n_seeds = demand(spec, store.read_rows()).n_seeds
-            console.print_nothing_to_do(sum(n_seeds.values()))
+            status = compare_with_rows(spec, store.read_rows(), shard)
+            console.print_nothing_to_do(len(status.planned))
 
 
 @contextmanager
-def _telling_what_is_kept(spec: SweepSpec, store: Store) -> Iterator[None]:
+def _telling_what_is_kept(spec: SweepSpec, store: Store, shard: Shard | None) -> Iterator[None]:
     """Add how many runs are stored to the message if the block is interrupted."""
     try:
         yield
     except KeyboardInterrupt:
         try:
-            kept = console.kept_runs(spec, store.read_rows()) if store.spec_file.exists() else ""
+            kept = ""
+            if store.spec_file.exists():
+                status = compare_with_rows(spec, store.read_rows(), shard)
+                kept = console.kept_runs(spec, status)
         except BenchError:
             kept = ""
         raise KeyboardInterrupt(kept) from None
@@ -211,14 +241,20 @@ def _upcoming_level(spec: SweepSpec, store: Store) -> float:
 
 def status_of(spec: SweepSpec, arguments: Namespace) -> SweepStatus:
     """Compare a sweep with its stored rows; raise MixedRunsError if they are of another one."""
-    store, execution = Store(arguments.results / spec.name), _execution(arguments)
-    machine, mix_devices = describe_resources(execution), execution.mix_devices
-    return find_missing(spec, store, machine, mix_devices=mix_devices, force=arguments.force)
+    store, execution = _store(spec, arguments), _execution(arguments)
+    return find_missing(
+        spec,
+        store,
+        describe_resources(execution),
+        mix_devices=execution.mix_devices,
+        shard=arguments.shard,
+        force=arguments.force,
+    )
 
 
 def dry_run(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> None:
     """Print what would be trained, and if verdicts will be based on it, what the tests need."""
-    store, execution = Store(arguments.results / spec.name), _execution(arguments)
+    store, execution = _store(spec, arguments), _execution(arguments)
     status = status_of(spec, arguments)
     estimated = estimate(spec, status, execution, arguments.data_dir)
     level = _upcoming_level(spec, store) if is_judged else None

@@ -20,7 +20,7 @@ from bench.spec.expressions import MAX_SEEDS, parse_optimizers, parse_seeds
 from bench.spec.options import parse_gpus
 
 #: Options of a single call, which are allowed on the command line only.
-COMMAND_LINE_ONLY = ("config", "dry-run", "force")
+COMMAND_LINE_ONLY = ("config", "dry-run", "force", "shard")
 #: Options that may be a list, with the parser of an element.
 _LISTS: Mapping[str, Callable[[str], object]] = {
     "optimizers": parse_optimizers,

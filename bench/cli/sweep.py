@@ -40,6 +40,7 @@ from bench.spec.model import (
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.ranges import METRICS
 from bench.spec.resampling import parse_resampling
+from bench.spec.shards import parse_shard
 from bench.sweeps.reproduce import (
     ANY_NUMBER,
     AUTO_LOOKS,
@@ -94,6 +95,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _add_declaration(parser.add_argument_group("how it will be judged, declared before the runs"))
     machine = parser.add_argument_group("the machine")
     _add_workers(machine)
+    _add_shard(machine)
     _add_gpus(machine)
     _add_files(parser.add_argument_group("files"))
     _add_mode(parser.add_argument_group("what to do"))
@@ -102,6 +104,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run the sweeps; return 1 if any run failed."""
     _refuse_unused_tuning(arguments)
+    if arguments.shard is not None and (arguments.tune or arguments.until_decided):
+        other = "--tune" if arguments.tune else "--until-decided"
+        raise SpecError(f"--shard cannot be given with {other}")
     is_in_workers = not (arguments.dry_run or arguments.in_process)
     if is_in_workers and arguments.device in ("auto", "cpu"):
         fork_server.try_to_start()  # it imports torch while this process prepares the sweep
@@ -418,6 +423,16 @@ def _add_workers(group: _ActionsContainer) -> None:
         type=seconds,
         metavar="SECONDS",
         help="a run that takes longer is recorded as failed (default: none)",
+    )
+
+
+def _add_shard(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--shard",
+        type=checked(parse_shard),
+        metavar="I/N",
+        help="train only the I-th of N parts of the runs, such as 3/16, and store it in "
+        f"DIR/NAME-shard3of16, without a report; {program('merge')} puts the parts together",
     )
 
 

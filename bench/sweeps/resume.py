@@ -12,6 +12,7 @@ from bench.analysis.results import SequentialLook
 from bench.errors import MixedRunsError
 from bench.execution.environment import Machine
 from bench.spec.model import Declaration, RunSpec, SweepSpec, canonical_json
+from bench.spec.shards import Shard
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, check_uniform
 from bench.storage.store import Store, finished_keys
 from bench.sweeps.reproduce import NO_TEST, looks_setting
@@ -49,6 +50,7 @@ def find_missing(
     rows: pa.Table | None = None,
     data_hash: str | None = None,
     mix_devices: bool = False,
+    shard: Shard | None = None,
     force: bool = False,
 ) -> SweepStatus:
     """Compare the plan with the stored rows.
@@ -59,6 +61,8 @@ def find_missing(
         The stored rows; None: read them.
     data_hash
         Content hash of the dataset; None: the stored rows are only compared with each other.
+    shard
+        The part of the plan that is compared; None: all of it.
     mix_devices, force
         Whether runs of several kinds of device are allowed, and whether stored runs are repeated.
 
@@ -85,13 +89,15 @@ def find_missing(
             _refuse_other_base(spec, stored, store)
         if finished_keys(rows):
             _check_declaration(spec, stored, store)
-    return compare_with_rows(spec, kept)
+    return compare_with_rows(spec, kept, shard)
 
 
-def compare_with_rows(spec: SweepSpec, rows: pa.Table) -> SweepStatus:
-    """Compare the plan with rows that belong to the sweep."""
+def compare_with_rows(spec: SweepSpec, rows: pa.Table, shard: Shard | None = None) -> SweepStatus:
+    """Compare the plan, or a part of it, with rows that belong to the sweep."""
     needed = demand(spec, rows)
     planned = needed.runs(spec)
+    if shard is not None:
+        planned = tuple(shard.of(planned))
     keys = [run.key for run in planned]
     finished = finished_keys(rows)
     return SweepStatus(

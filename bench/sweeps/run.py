@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bench.datasets import cache as datasets
-from bench.errors import MixedRunsError, StoreError, UsageError
+from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.execution.jobs import RunContext, RunEvent
 from bench.execution.resources import (
     Placement,
@@ -27,6 +27,7 @@ from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import is_external
+from bench.spec.shards import Shard, parse_shard
 from bench.storage.files import write_stored
 from bench.storage.store import Damage, Repair, Store, joined, runs_table
 from bench.sweeps.lock import DirectoryLock, locked
@@ -61,6 +62,7 @@ def sweep(
     mix_devices: bool = False,
     timeout: float | None = None,
     in_process: bool = False,
+    shard: str | None = None,
     force: bool = False,
     quiet: bool = True,
 ) -> pd.DataFrame:
@@ -102,6 +104,9 @@ def sweep(
         Whether the runs are trained in this process, one after the other, such as to debug an
         optimizer. A run that crashes then ends this process, and one that waits outside Python is
         not ended at its timeout.
+    shard
+        A part of the runs to train, such as ``"3/16"``. Its rows are stored in a directory of its
+        own, ``NAME-shard3of16``, and :func:`merge` puts all shards together.
     force
         Whether stored runs are repeated.
     quiet
@@ -151,6 +156,7 @@ def sweep(
         timeout=timeout,
         in_process=in_process,
     )
+    part = None if shard is None else parse_shard(shard)
     execution = resolve_execution(execution)
     from threadpoolctl import threadpool_limits
 
@@ -160,8 +166,9 @@ def sweep(
     with threadpool_limits(), process_state.restored():
         files = run_sweep(
             spec,
-            Store(Path(results) / spec.name),
+            Store(Path(results) / f"{spec.name}{'' if part is None else part.suffix}"),
             execution,
+            shard=part,
             data_dir=None if data_dir is None else Path(data_dir),
             force=force,
             quiet=quiet,
@@ -228,6 +235,7 @@ def run_sweep(
     execution: ExecutionOptions,
     *,
     data_dir: Path | None = None,
+    shard: Shard | None = None,
     force: bool = False,
     quiet: bool = True,
     on_event: Callable[[SweepEvent], None],
@@ -241,6 +249,8 @@ def run_sweep(
         As :func:`bench.execution.resources.resolve_execution` returns it.
     data_dir, force, quiet
         As for :func:`sweep`; `quiet` hides the progress of downloads.
+    shard
+        The part of the plan to train; None: all of it.
     on_event
         Called with :class:`SweepStarted` if runs are missing, then with each run that ends, and
         with :class:`LooksTaken` after each look.
@@ -263,6 +273,8 @@ def run_sweep(
     TrainingError
         If every run of the sweep failed.
     """
+    if shard is not None and spec.declaration.until_decided:
+        raise SpecError("a sweep until its pairs are decided cannot be divided into shards")
     refuse_foreign(store.options_file)
     machine = describe_resources(execution)
     unverified = find_unverified(store)
@@ -282,6 +294,7 @@ def run_sweep(
             machine,
             data_hash=dataset.content_hash,
             mix_devices=execution.mix_devices,
+            shard=shard,
         )
         try:
             status = compare_with_plan(rows=joined(repair.files), force=force)

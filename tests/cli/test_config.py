@@ -135,7 +135,7 @@ def test_a_file_says_what_the_command_line_says(
 def test_every_option_has_a_right_file() -> None:
     tried = set(re.findall(r"^([a-z0-9-]+):", "\n".join(content for content, _ in RIGHT), re.M))
     options = {option.replace("_", "-") for option in on_the_command_line()} - {"command"}
-    assert tried == options - {"config", "dry-run", "force", "diagrams"}
+    assert tried == options - {"config", "dry-run", "force", "shard", "diagrams"}
 
 
 FILE = "seeds: 5\niterations: 600\noptimizers: sgd\nalpha: 0.01\nname: mine\nquiet: true\n"

@@ -1,0 +1,56 @@
+"""Shards: parts of the plan of a sweep that are trained in different places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bench.errors import SpecError
+from bench.spec.expressions import QUOTED
+
+#: Largest number of shards.
+MAX_SHARDS = 10_000
+_Run = TypeVar("_Run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One of `total` parts of a plan, numbered from 1.
+
+    >>> Shard(number=2, total=3).of(range(8))
+    range(2, 5)
+    """
+
+    number: int
+    total: int
+
+    def of(self, plan: Sequence[_Run]) -> Sequence[_Run]:
+        """Return the runs of this shard: whole seeds where possible, so that shards take as long.
+
+        The sizes of two shards differ by at most 1, and every run is in one shard.
+        """
+        start, end = (len(plan) * n // self.total for n in (self.number - 1, self.number))
+        return plan[start:end]
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.total}"
+
+    @property
+    def suffix(self) -> str:
+        """What the directory of the shard adds to the name of the sweep."""
+        return f"-shard{self.number}of{self.total}"
+
+
+def parse_shard(text: str) -> Shard:
+    """Return the shard that is written as 3/16; raise SpecError if it is not one."""
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
+    if found:
+        number, total = map(int, found.groups())
+        if 1 <= number <= total <= MAX_SHARDS:
+            return Shard(number=number, total=total)
+    raise SpecError(
+        f"a shard must be written as 3/16: a number from 1 to the number of shards, which is at "
+        f"most {MAX_SHARDS}, got {text[:QUOTED]!r}"
+    )
