@@ -21,7 +21,7 @@ from bench.sweeps.reproduce import refuse_foreign
 from bench.sweeps.rows import planned_rows
 
 #: What two rows of one run must have in common: everything that was measured, except times.
-_COMPARED = (
+COMPARED = (
     *("status", "diverged_at", "initial_weights_sha256", "data_order_sha256", "data_hash"),
     *(column for column in RESULTS if not column.endswith("seconds")),
 )
@@ -142,7 +142,7 @@ def _refuse_conflict(
 ) -> None:
     """Raise MixedRunsError if two rows of one run have different results."""
     (one, first), (two, second) = before, now
-    for column in _COMPARED:
+    for column in COMPARED:
         if one[column] != two[column]:
             raise MixedRunsError(
                 f"{first.directory} and {second.directory} hold different results of "
