@@ -1,7 +1,8 @@
 #!/bin/bash
 # Check everything that needs a GPU, the most valuable first, and keep the output of each step as it
 # ends: a check that is cut off still leaves figures. Needs the packages of setup.cfg with a CUDA
-# build of torch; installs nothing. DEVICE=cpu tries the script itself without a GPU.
+# build of torch; installs nothing. DEVICE=cpu OPTIONS="--seeds 2 --iterations 30" tries the script
+# itself without a GPU.
 #
 #     scripts/gpu_check.sh [DIRECTORY]      (default: gpu-check; PYTHON: the interpreter)
 #
@@ -30,7 +31,7 @@ sweep() {  # NAME SECONDS OPTIONS...: a sweep on the device
     local name=$1 limit=$2
     shift 2
     step "sweep $name" "$limit" "$python" scripts/sweep.py --device "$device" --name "$name" \
-        --results "$work/results" --reports "$work/reports" "$@"
+        --results "$work/results" --reports "$work/reports" "$@" ${OPTIONS:-}
 }
 
 : >"$out/summary.txt" >"$out/log.txt"

@@ -131,7 +131,7 @@ def compare(
     until_decided
         Declares a sequential comparison: the numbers of blocks, ascending, at which the pairs are
         judged until all are decided (:mod:`bench.analysis.sequential`). The blocks are used in
-        ascending order; `looks` and `planned_looks` are not used.
+        ascending order. It excludes `looks` and `planned_looks`.
     win_threshold
         Share of blocks, from 0.5 to below 1, that a treatment must win more than. An exact binomial
         test of every pair, with Holm's method in a separate family; verdicts do not depend on it.
@@ -190,6 +190,11 @@ def compare(
     check_correction(correction)
     check_test(test, resampling_ratio, correction, win_threshold)
     stages = check_until_decided(until_decided, test, correction)
+    if stages and (len(looks) or planned_looks != 1):
+        raise SpecError(
+            "until_decided excludes looks and planned_looks, got "
+            f"{brief(looks)} and {brief(planned_looks)}"
+        )
     table = prepared(table)
     columns = {
         "treatment": column_name("treatment", treatment),

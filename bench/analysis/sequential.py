@@ -177,9 +177,10 @@ class _PairHistory:
         # an infinite difference has another size at each look
         is_exact = d.slack == 0 and np.isfinite(d.values).all()
         parts = np.split(table.units_of_blocks(*self._columns), ends) if is_exact else None
+        adjusted = sequential_pvalue(self._pvalues, n_looks, parts), self.adjusted.pvalue
         self.adjusted = replace(
             self.adjusted,
-            pvalue=_smaller(self.adjusted.pvalue, sequential_pvalue(self._pvalues, n_looks, parts)),
+            pvalue=min((p for p in adjusted if p is not None), default=None),
             pvalue_equivalence=sequential_pvalue(self._equivalence, n_looks),
         )
 
@@ -222,11 +223,6 @@ class _PairHistory:
             return nominal
         tested = [(p, i) for i, p in enumerate(self._pvalues) if p is not None]
         return nominal_verdict(self._differences[min(tested)[1]], sign)
-
-
-def _smaller(a: float | None, b: float | None) -> float | None:
-    known = [p for p in (a, b) if p is not None]
-    return min(known) if known else None
 
 
 def describe_looks(
@@ -279,6 +275,8 @@ def predicted_seeds(
     with power 0.8 at the next step of Holm's method. None where neither is possible.
     """
     pairs, n_pairs = looks[-1].open_pairs, len(looks[0].pairs)
+    if not pairs:
+        return ()
     decided = Counter(pair.verdict for look in looks for pair in look.pairs)
     n_different, level = decided["better"] + decided["worse"], parameters.interval_alpha
     levels = level / (n_pairs - n_different), level / (n_pairs - decided["equivalent"])

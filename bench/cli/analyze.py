@@ -362,6 +362,7 @@ def _run_names(text: str) -> RunNames:
 def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | None:
     """None where the files are not one sweep of this project."""
     from bench.sweeps.load import notes_on, open_sweep, without_columns
+    from bench.sweeps.sequential import judged_rows
     from bench.tables.layout import arrange
     from bench.tables.read import is_sweep
 
@@ -385,7 +386,7 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
             "out options that change the analysis"
         )
     is_declared = is_primary and not changed and not ignored and not test
-    table = without_columns(stored.rows, ignored)
+    table = without_columns(judged_rows(stored.rows, stored.spec), ignored)
     return _AnalysisRequest(
         table=table if is_primary else arrange(table, roles, path, None).table,
         roles=roles,

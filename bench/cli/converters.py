@@ -80,7 +80,7 @@ def number_of_jobs(text: str) -> int:
     return number
 
 
-def looks(text: str) -> int | str | tuple[int, ...] | None:
+def looks_option(text: str) -> int | str | tuple[int, ...] | None:
     """A number of looks; None where it is not fixed; or numbers of seeds, or the word for them."""
     if text == AUTO_LOOKS:
         return text

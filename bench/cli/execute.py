@@ -23,7 +23,7 @@ from bench.execution.timeouts import time_limit
 from bench.optimizers.trial import watched
 from bench.spec.model import SweepSpec, whole_sweep_name
 from bench.spec.options import ExecutionOptions
-from bench.spec.shards import Shard
+from bench.spec.shards import Shard, directory_name
 from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
@@ -39,7 +39,7 @@ from bench.sweeps.run import (
     estimate,
     run_sweep,
 )
-from bench.sweeps.sequential import describe_look, forecast
+from bench.sweeps.sequential import describe_look, forecast, required_runs
 from bench.words import count
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _train_shards(specs: Sequence[SweepSpec], arguments: Namespace) -> int:
         directory = arguments.results / spec.name
         print(
             f"shard {arguments.shard}: {count(len(stored.rows), 'run')} in "
-            f"{printable(str(stored.store.directory))}; when all are there: "
+            f"{printable(str(stored.store.directory))}; when every shard is finished: "
             f"{program('merge')} {printable(str(directory))}-shard*"
         )
     return 1 if has_failed else 0
@@ -130,6 +130,10 @@ def run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
         require_output(arguments.reports / f"{spec.name}.html", "the report")
     stored = train(spec, arguments)
     assert stored.store is not None
+    if spec.declaration.until_decided and stored.n_missing:
+        console.print_waiting(spec, stored.store.read_rows())
+        if not required_runs(spec, stored.rows).looks:
+            return stored
     command, declared = stored.command, stored.store.read_spec()
     if declared is not None and declared != spec:  # a part of the sweep has a report of its own
         stored = replace(stored, spec=replace(spec, name=part_name(spec, declared)))
@@ -171,8 +175,7 @@ def train(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> S
 
 def _store(spec: SweepSpec, arguments: Namespace) -> Store:
     """The directory of a sweep, or of its shard."""
-    shard = arguments.shard
-    return Store(arguments.results / f"{spec.name}{'' if shard is None else shard.suffix}")
+    return Store(arguments.results / directory_name(spec.name, arguments.shard))
 
 
 def _print_damage(damage: Damage) -> None:

@@ -27,20 +27,27 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="the merged sweep is stored in DIR/NAME/ (default: results)",
     )
+    parser.add_argument(
+        "--mix-devices",
+        action="store_true",
+        help="allow runs from different devices in one sweep; the report says so",
+    )
 
 
 def run(arguments: Namespace) -> int:
     """Merge, and print what is missing."""
     from bench.sweeps.merge import merge
 
-    found = merge(arguments.sources, results=arguments.results)
+    found = merge(arguments.sources, results=arguments.results, mix_devices=arguments.mix_devices)
     n_stored = found.n_planned - found.n_missing
     print(
         f"merged: {n_stored} of {count(found.n_planned, 'run')} in "
         f"{printable(str(found.directory))}, {found.n_failed} failed"
     )
+    if found.n_missing:
+        print("missing runs: merge further shards, or give the sweep's command without --shard")
     print(f"report: {program('report')} {printable(str(found.directory))}")
-    return 0
+    return 1 if found.n_failed else 0
 
 
 COMMAND = Command(

@@ -107,7 +107,7 @@ class RunningMeans:
     """Mean and interval of the accuracy of each optimizer, as a table."""
 
     def __init__(self, spec: SweepSpec, done: pa.Table) -> None:
-        self._alpha = spec.declaration.alpha
+        self._alpha = parameters_of(spec).interval_alpha
         self._accuracies: dict[str, list[float]] = {o.name: [] for o in spec.optimizers}
         for run in done.select(["optimizer", "test_accuracy"]).to_pylist():
             self.add(run["optimizer"], run["test_accuracy"])

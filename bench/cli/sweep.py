@@ -12,7 +12,7 @@ from bench.cli.converters import (
     checked,
     file_path,
     fraction,
-    looks,
+    looks_option,
     number_of_jobs,
     seconds,
     up_to,
@@ -356,7 +356,7 @@ def _add_declaration(group: _ActionsContainer) -> None:
     _add_fraction(group, "target", "accuracy that counts as having learned the task")
     group.add_argument(
         "--looks",
-        type=looks,
+        type=looks_option,
         default=Declaration.looks,
         metavar="N",
         help="how many times you will judge the results while you add seeds; each look is tested "

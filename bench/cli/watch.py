@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Seconds between two readings of the rows.
 INTERVAL = 2.0
 #: The next reading waits at least this many times as long as the last one took.
-_PATIENCE = 5.0
+_LEAST_WAIT = 5.0
 #: Number of last runs that the rate is computed from.
 _RECENT = 40
 _NOTE = "Progress only, no verdicts: this does not count as a look at the results."
@@ -73,7 +73,7 @@ def _read_later(arguments: Namespace) -> _WatchedSweep:
     time.sleep(arguments.interval)
     started = time.monotonic()
     state = _read(arguments.results)
-    time.sleep(max(0.0, _PATIENCE * (time.monotonic() - started) - arguments.interval))
+    time.sleep(max(0.0, _LEAST_WAIT * (time.monotonic() - started) - arguments.interval))
     return state
 
 
@@ -81,6 +81,7 @@ def _read(directory: Path) -> _WatchedSweep:
     """Read the rows of a sweep; raise UsageError if there is none."""
     import pyarrow.compute as pc
 
+    from bench.spec.shards import shard_of_directory
     from bench.storage.records import FAILED
     from bench.storage.store import Store
     from bench.sweeps.lock import names_process
@@ -96,7 +97,9 @@ def _read(directory: Path) -> _WatchedSweep:
     planned = planned_rows(rows, spec)
     return _WatchedSweep(
         spec=spec,
-        status=compare_with_rows(spec, rows),
+        status=compare_with_rows(
+            spec, rows, shard_of_directory(directory.resolve().name, spec.name)
+        ),
         n_failed=pc.sum(pc.equal(planned["status"], FAILED)).as_py() or 0,
         rate=_rate(planned),
         is_written=is_written,

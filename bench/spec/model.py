@@ -285,10 +285,11 @@ class SweepSpec:
             twice = next(s for s in self.seeds if self.seeds.count(s) > 1)
             raise SpecError(f"every seed may be given once, got {twice} twice")
         self._refuse_duplicate_variants()
-        if (looks := self.declaration.until_decided) and len(self.seeds) != looks[-1]:
+        looks = self.declaration.until_decided
+        if looks and (len(self.seeds) != looks[-1] or list(self.seeds) != sorted(self.seeds)):
             raise SpecError(
                 f"a sweep until its pairs are decided has as many seeds as its last look, "
-                f"{looks[-1]}, got {len(self.seeds)}"
+                f"{looks[-1]}, ascending, got {len(self.seeds)}"
             )
         if looks and len(self.optimizers) < 2:
             raise SpecError(

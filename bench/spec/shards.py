@@ -37,14 +37,26 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.total}"
 
-    @property
-    def suffix(self) -> str:
-        """What the directory of the shard adds to the name of the sweep."""
-        return f"-shard{self.number}of{self.total}"
+
+def directory_name(sweep: str, shard: Shard | None) -> str:
+    """Return the name of the results directory of a sweep, or of a shard of it.
+
+    >>> directory_name("mnist", Shard(number=3, total=16)), directory_name("mnist", None)
+    ('mnist-shard3of16', 'mnist')
+    """
+    return sweep if shard is None else f"{sweep}-shard{shard.number}of{shard.total}"
+
+
+def shard_of_directory(name: str, sweep: str) -> Shard | None:
+    """Return the shard of `sweep` whose directory has this name; None for any other directory."""
+    found = re.fullmatch(rf"{re.escape(sweep)}-shard([0-9]+)of([0-9]+)", name, re.ASCII)
+    return parse_shard("/".join(found.groups())) if found else None
 
 
 def parse_shard(text: str) -> Shard:
     """Return the shard that is written as 3/16; raise SpecError if it is not one."""
+    if not isinstance(text, str):
+        raise SpecError(f"a shard must be text such as '3/16', got {text!r:.80}")
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
     if found:
         number, total = map(int, found.groups())

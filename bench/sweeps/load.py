@@ -25,7 +25,7 @@ from bench.storage.rows import read_rows
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line
 from bench.sweeps.rows import planned_rows, refuse_all_failed
-from bench.sweeps.sequential import demand
+from bench.sweeps.sequential import judged_rows, required_runs
 from bench.words import count
 
 
@@ -165,7 +165,7 @@ def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> Stor
         store=store,
         spec=spec,
         rows=planned,
-        n_missing=sum(demand(spec, planned).n_seeds.values()) - n_stored,
+        n_missing=sum(required_runs(spec, planned).n_seeds.values()) - n_stored,
         n_other=len(rows) - len(planned),
     )
 
@@ -242,7 +242,7 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
     """
     spec, rows = stored.spec, stored.rows
     refuse_all_failed(rows, stored.store.directory if stored.store else spec.name)
-    if spec.declaration.until_decided and not demand(spec, rows).looks:
+    if spec.declaration.until_decided and not required_runs(spec, rows).looks:
         raise UsageError(
             f"no look at {spec.name} is complete: the first needs "
             f"{count(spec.declaration.until_decided[0], 'seed')} of each optimizer, and "
@@ -250,7 +250,7 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
             f"command again: {stored.command}"
         )
     analysis = analyse_sweep(
-        rows.to_pandas(),
+        judged_rows(rows, spec).to_pandas(),
         name=spec.name,
         alpha=spec.declaration.alpha,
         margin=spec.declaration.margin,

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bench.errors import MixedRunsError, UsageError
 from bench.spec.model import SweepSpec
+from bench.spec.options import ExecutionOptions
 from bench.storage.compatibility import UNIFORM_COLUMNS, check_uniform
 from bench.storage.consistency import RESULTS
+from bench.storage.files import write_stored
 from bench.storage.records import FAILED, SCHEMA
 from bench.storage.rows import write_rows
-from bench.storage.store import Store, finished_keys
+from bench.storage.store import Store
 from bench.sweeps.lock import locked
-from bench.sweeps.reproduce import refuse_foreign
+from bench.sweeps.reproduce import options_text, refuse_foreign
+from bench.sweeps.resume import compare_with_rows
 from bench.sweeps.rows import planned_rows
 
 #: What two rows of one run must have in common: everything that was measured, except times.
@@ -38,7 +42,12 @@ class Merged:
     n_failed: int
 
 
-def merge(sources: Sequence[Path | str], *, results: Path | str = "results") -> Merged:
+def merge(
+    sources: Path | str | Sequence[Path | str],
+    *,
+    results: Path | str = "results",
+    mix_devices: bool = False,
+) -> Merged:
     """Merge the rows of directories of one sweep into `results`/NAME, the name of the sweep.
 
     The sources are left as they are. Rows that `results`/NAME holds already are kept. To merge
@@ -50,6 +59,8 @@ def merge(sources: Sequence[Path | str], *, results: Path | str = "results") -> 
         Directories of shards of the sweep, or of sweeps with the same declaration.
     results
         The merged sweep is stored in the subdirectory with its name.
+    mix_devices
+        Whether runs from different kinds of device are allowed in it; the report says so.
 
     Raises
     ------
@@ -61,56 +72,93 @@ def merge(sources: Sequence[Path | str], *, results: Path | str = "results") -> 
     StoreError
         If a file is damaged, or cannot be read or written.
     """
+    if isinstance(sources, str | Path):
+        sources = [sources]
     if not sources:
         raise UsageError("there is nothing to merge: give at least one directory of a sweep")
     stores = [Store(Path(source)) for source in sources]
     spec = _common_declaration(stores)
     target = Store(Path(results) / spec.name)
+    stores = [store for store in stores if store.directory != target.directory]
     refuse_foreign(target.options_file)
-    found = _combined([store for store in stores if store.directory != target.directory], spec)
+    found = _combined(stores, spec, mix_devices=mix_devices)
+    _refuse_other_target(target, spec)
+    looks = _ledger(stores, target)
     target.create()
     with locked(target.directory):
         target.tidy()
-        if target.read_spec() is not None:
-            _common_declaration([target, *stores])
-            found = _combined([target, *stores], spec)
+        _refuse_other_target(target, spec)
+        target.compact()  # separate files of runs would replace the merged rows
+        found = _combined([target, *stores], spec, mix_devices=mix_devices)
         target.write_spec(spec)
-        options = next((s.options_file for s in stores if s.options_file.is_file()), None)
-        if options is not None:
-            target.write_options(options.read_text(encoding="utf-8"))
+        if looks is not None:
+            write_stored(looks, target.looks_file)
+        if not target.options_file.exists():
+            target.write_options(options_text(spec, _execution(found)))
         write_rows(found, target.rows_file)
-        target.compact()
-    finished = finished_keys(found)
-    plan = {run.key for run in spec.plan()}
+    status = compare_with_rows(spec, found)
+    n_failed = pc.sum(pc.equal(found["status"], FAILED)).as_py() or 0
     return Merged(
         directory=target.directory,
-        n_planned=len(plan),
-        n_missing=len(plan - finished),
-        n_failed=len(set(found["run_key"].to_pylist()) - finished),
+        n_planned=len(status.planned),
+        n_missing=len(status.missing),
+        n_failed=n_failed,
     )
+
+
+def _refuse_other_target(target: Store, spec: SweepSpec) -> None:
+    """Refuse a target with another declaration, or with rows and none."""
+    declared = target.read_spec()
+    if declared is None and len(target.read_rows()):
+        raise MixedRunsError(
+            f"{target.directory} holds runs without a declaration: merge into other --results"
+        )
+    if declared is not None:
+        _refuse_difference(spec, declared, target.directory, Path("the sources"))
+
+
+def _ledger(stores: Sequence[Store], target: Store) -> bytes | None:
+    """Return the looks that the merged sweep begins with; None if it has its own, or none."""
+    judged = [store for store in stores if store.looks_file.exists()]
+    if not judged or target.looks_file.exists():
+        return None
+    if len(judged) > 1:
+        raise UsageError(
+            f"verdicts on both {judged[0].directory} and {judged[1].directory} were looked at, and "
+            f"the merged sweep has one list of looks: copy {judged[0].looks_file.name} of one of "
+            f"them to {target.directory}"
+        )
+    return judged[0].looks_file.read_bytes()
+
+
+def _execution(rows: pa.Table) -> ExecutionOptions:
+    devices = rows["device"].unique().to_pylist()
+    return ExecutionOptions(device=devices[0] if len(devices) == 1 else "auto")
 
 
 def _common_declaration(stores: Sequence[Store]) -> SweepSpec:
     """Return the declaration that all sources share; raise MixedRunsError if they share none."""
-    first: tuple[Store, SweepSpec] | None = None
+    specs = []
     for store in stores:
         spec = store.read_spec()
         if spec is None:
             raise UsageError(f"no sweep at {store.directory}: expected the directory of a sweep")
-        if first is None:
-            first = store, spec
-        elif spec != first[1]:
-            names = (field.name for field in fields(spec))
-            what = next(n for n in names if getattr(spec, n) != getattr(first[1], n))
+        specs.append(spec)
+        _refuse_difference(specs[0], spec, store.directory, stores[0].directory)
+    return specs[0]
+
+
+def _refuse_difference(spec: SweepSpec, other: SweepSpec, directory: Path, first: Path) -> None:
+    for field in fields(spec):
+        one, two = getattr(spec, field.name), getattr(other, field.name)
+        if one != two:
             raise MixedRunsError(
-                f"{store.directory} and {first[0].directory} are of different sweeps: they were "
-                f"declared with another {what}"
+                f"{directory} and {first} are of different sweeps: {field.name} is {two!s:.80} and "
+                f"{one!s:.80}"
             )
-    assert first is not None
-    return first[1]
 
 
-def _combined(stores: Sequence[Store], spec: SweepSpec) -> pa.Table:
+def _combined(stores: Sequence[Store], spec: SweepSpec, *, mix_devices: bool = False) -> pa.Table:
     """Return one row for each run, in the order of a finished sweep.
 
     The rows of earlier stores are kept; a run that failed in one is taken from another.
@@ -132,7 +180,8 @@ def _combined(stores: Sequence[Store], spec: SweepSpec) -> pa.Table:
             elif row["status"] != FAILED:
                 _refuse_conflict(before, (row, store))
         if expected is not None:
-            check_uniform(rows, expected, store.directory, "runs of one sweep must agree in this")
+            advice = "merged runs must agree in this"
+            check_uniform(rows, expected, store.directory, advice, mix_devices=mix_devices)
     table = pa.Table.from_pylist([row for row, _ in kept.values()], schema=SCHEMA)
     return table.sort_by(_ORDER)
 

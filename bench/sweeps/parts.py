@@ -21,7 +21,9 @@ _LONGEST = 40
 
 def is_part(spec: SweepSpec, declared: SweepSpec | None, rows: pa.Table) -> bool:
     """Return whether a sweep is a part of the declared one, of which `rows` holds every run."""
-    if declared is None:
+    if declared is None or declared.declaration != spec.declaration:
+        return False
+    if declared.declaration.until_decided:  # its optimizers and seeds are fixed
         return False
     is_same = replace(declared, optimizers=spec.optimizers, seeds=spec.seeds) == spec
     is_fewer = len(spec.optimizers) * len(spec.seeds) < len(declared.optimizers) * len(

@@ -16,7 +16,7 @@ from bench.spec.shards import Shard
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, check_uniform
 from bench.storage.store import Store, finished_keys
 from bench.sweeps.reproduce import NO_TEST, looks_setting
-from bench.sweeps.sequential import demand
+from bench.sweeps.sequential import required_runs
 
 _OTHER_NAME = "give this sweep another --name"
 
@@ -94,7 +94,7 @@ def find_missing(
 
 def compare_with_rows(spec: SweepSpec, rows: pa.Table, shard: Shard | None = None) -> SweepStatus:
     """Compare the plan, or a part of it, with rows that belong to the sweep."""
-    needed = demand(spec, rows)
+    needed = required_runs(spec, rows)
     planned = needed.runs(spec)
     if shard is not None:
         planned = tuple(shard.of(planned))

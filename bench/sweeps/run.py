@@ -27,7 +27,7 @@ from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import is_external
-from bench.spec.shards import Shard, parse_shard
+from bench.spec.shards import Shard, directory_name, parse_shard
 from bench.storage.files import write_stored
 from bench.storage.store import Damage, Repair, Store, joined, runs_table
 from bench.sweeps.lock import DirectoryLock, locked
@@ -125,6 +125,8 @@ def sweep(
     UsageError
         If an argument is not allowed, there is no such device, the results cannot be written, or
         another sweep is writing to them.
+    SpecError
+        If `shard` is not one, or the sweep cannot be divided.
     MixedRunsError
         If the stored runs have another workload, dataset, device, torch version or declaration.
     DataError
@@ -166,7 +168,7 @@ def sweep(
     with threadpool_limits(), process_state.restored():
         files = run_sweep(
             spec,
-            Store(Path(results) / f"{spec.name}{'' if part is None else part.suffix}"),
+            Store(Path(results) / directory_name(spec.name, part)),
             execution,
             shard=part,
             data_dir=None if data_dir is None else Path(data_dir),

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,7 +30,7 @@ _COLUMNS = ("optimizer", "seed", "test_accuracy", "test_correct", "test_total", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demand:
+class RequiredRuns:
     """The runs that a sweep needs, given those that it has.
 
     Attributes
@@ -51,22 +52,38 @@ class Demand:
         )
 
 
-def demand(spec: SweepSpec, rows: pa.Table) -> Demand:
+def required_runs(spec: SweepSpec, rows: pa.Table) -> RequiredRuns:
     """Return the runs that a sweep needs for the look in progress, and for those before it.
 
     Without :attr:`~bench.spec.model.Declaration.until_decided`, it needs all runs of its plan.
     """
     names, stages = [o.name for o in spec.optimizers], spec.declaration.until_decided
     if not stages:
-        return Demand(n_seeds=dict.fromkeys(names, len(spec.seeds)))
-    rows = planned_rows(rows, spec)
-    rows = rows.filter(pc.not_equal(rows["status"], FAILED)).select(list(_COLUMNS))
-    if set(rows["optimizer"].to_pylist()) != set(names):
-        return Demand(n_seeds=dict.fromkeys(names, stages[0]))
+        return RequiredRuns(n_seeds=dict.fromkeys(names, len(spec.seeds)))
+    rows = judged_rows(planned_rows(rows, spec), spec).select(list(_COLUMNS))
+    if set(_with_result(rows)["optimizer"].to_pylist()) != set(names):
+        return RequiredRuns(n_seeds=dict.fromkeys(names, stages[0]))
     found = replay(pair_up(rows.to_pandas()), parameters_of(spec))
     goes_on = len(found.looks) < len(stages)
     following = dict.fromkeys(found.open_treatments, stages[len(found.looks)]) if goes_on else {}
-    return Demand(n_seeds={**found.n_blocks, **following}, looks=found.looks)
+    return RequiredRuns(n_seeds={**found.n_blocks, **following}, looks=found.looks)
+
+
+def judged_rows(rows: pa.Table, spec: SweepSpec) -> pa.Table:
+    """Return the rows that looks are taken at: those before the first seed that has none.
+
+    Looks count the seeds of the rows. A seed without any row, such as after damage, must not be
+    replaced by a later one.
+    """
+    if not spec.declaration.until_decided:
+        return rows
+    present = set(rows["seed"].to_pylist())
+    seeds = [*takewhile(present.__contains__, spec.seeds)]
+    return rows.filter(pc.is_in(rows["seed"], pa.array(seeds, pa.int64())))
+
+
+def _with_result(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.not_equal(rows["status"], FAILED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +100,17 @@ def forecast(spec: SweepSpec, results: Path) -> Forecast | None:
     Of several in `results`, it is the one with the most runs; None without one.
     """
     found: list[tuple[int, Path, pa.Table]] = []
+    names = [optimizer.name for optimizer in spec.optimizers]
     for file in sorted(results.glob("*/spec.json")):
         store = Store(file.parent)
         with suppress(BenchError):
             other = store.read_spec()
             if other is None or not _is_comparable(spec, other):
                 continue
-            rows = store.read_rows()
-            rows = rows.filter(pc.not_equal(rows["status"], FAILED)).select(list(_COLUMNS))
-            rows = rows.filter(
-                pc.is_in(rows["optimizer"], pa.array([o.name for o in spec.optimizers]))
-            )
-            if min(Counter(rows["optimizer"].to_pylist()).values(), default=0) > 1:
+            rows = _with_result(store.read_rows()).select(list(_COLUMNS))
+            rows = rows.filter(pc.is_in(rows["optimizer"], pa.array(names)))
+            counts = Counter(rows["optimizer"].to_pylist())
+            if all(counts[name] > 1 for name in names):
                 found.append((len(rows), file.parent, rows))
     if not found:
         return None

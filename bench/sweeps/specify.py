@@ -146,17 +146,24 @@ def numbers_of_looks(
 ) -> tuple[int, ...]:
     """Return the numbers of seeds at which pairs are judged; empty if `until_decided` is False.
 
-    Raise SpecError if `max_seeds` is too small for two looks.
+    Raise SpecError if `max_seeds` is too small for two looks, or a setting is not allowed.
     """
-    if not isinstance(until_decided, bool):
+    if isinstance(until_decided, list | tuple):
         return tuple(until_decided)
+    if not isinstance(until_decided, bool):
+        raise SpecError(
+            f"until_decided must be True, False or numbers of seeds, got {until_decided!r:.80}"
+        )
     if not until_decided:
         return ()
+    Declaration(alpha=alpha)  # checks it
     from bench.analysis.stats.power import seeds_to_reject
     from bench.analysis.stats.sequential import LAST_DOUBLING, doubling_looks
 
-    if isinstance(max_seeds, bool) or not isinstance(max_seeds, int):
-        raise SpecError(f"max_seeds must be a whole number, got {max_seeds!r:.80}")
+    if isinstance(max_seeds, bool) or not isinstance(max_seeds, int) or max_seeds > MAX_SEEDS:
+        raise SpecError(
+            f"max_seeds must be a whole number of at most {MAX_SEEDS}, got {max_seeds!r:.80}"
+        )
     n_pairs = math.comb(n_optimizers, 2)
     looks = doubling_looks(n_pairs, alpha, max_seeds)
     if len(looks) < 2:

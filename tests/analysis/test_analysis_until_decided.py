@@ -219,7 +219,7 @@ def test_decided_pairs_stay_decided() -> None:
     assert any("The mean over all seeds up to now does not agree" in r for r in pair.remarks)
 
 
-def test_identical_treatments_do_not_ask_for_seeds() -> None:
+def test_identical_treatments_get_no_more_seeds() -> None:
     runs = correct({"a": 100.0, "b": 0.0}, 48)
     twin = runs[runs["optimizer"] == "b"].assign(optimizer="c")
     found = compare(pd.concat([runs, twin]), until_decided=LOOKS)
@@ -251,6 +251,7 @@ def test_a_look_waits_for_missing_and_failed_runs(
         ({"until_decided": 12}, "a sequence of whole numbers, got 12"),
         ({"until_decided": LOOKS, "correction": "max-t"}, "correction 'holm'"),
         ({"until_decided": LOOKS, "test": "welch"}, "test 'sign-flip'"),
+        ({"until_decided": LOOKS, "planned_looks": 2}, "excludes looks and planned_looks"),
     ],
 )
 def test_settings_that_do_not_fit(
