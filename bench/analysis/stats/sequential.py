@@ -155,7 +155,9 @@ def sequential_pvalue(
     if not known:
         return None
     smallest, taken = min(known), len(pvalues)
-    crossed = None if parts is None else _crossing_probability(parts, smallest)
+    crossed = None
+    if parts is not None and taken > 1:  # at the first look, the bound is exact
+        crossed = _crossing_probability(parts, smallest)
     if crossed is None:
         crossed = taken * smallest
     return min(1.0, crossed + (n_looks - taken) * smallest)
