@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
@@ -322,6 +323,13 @@ def test_the_command_prints_a_table_and_writes_strict_json(
         assert any(line.startswith(f"  {row['scenario']} ") for line in lines)
         assert (row["met"] is None) == (row["requirement"] is None) == bool(row["note"])
     assert captured.err.count("simulated: ") == len(make_studies())
+
+
+def test_another_number_of_repetitions_is_printed() -> None:
+    one, two = (validate(n, RNG, n_jobs=1, studies=[EQUAL_PAIR]) for n in (2, 3))
+    assert DIFFERENCE.what in script._lines(one)
+    merged = replace(one, rows=two.rows)
+    assert f"{DIFFERENCE.what} (3 repetitions)" in script._lines(merged)
 
 
 def test_a_requirement_that_is_not_met_is_exit_1(
