@@ -35,7 +35,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from numbers import Real
 from statistics import median
 from typing import Literal, TypeGuard
@@ -73,6 +72,7 @@ from bench.analysis.stats.sequential import look_level, look_levels
 from bench.analysis.table import PairedTable, default_margin, pair_up
 from bench.analysis.target import time_to_target
 from bench.errors import SpecError
+from bench.spec.model import check_numbers_of_looks
 from bench.words import count, spoken
 
 #: Smallest level: for smaller ones, quantiles and power cannot be computed.
@@ -290,19 +290,12 @@ def check_until_decided(
 ) -> tuple[int, ...]:
     """Return the declared numbers of blocks of a sequential comparison; empty for any other.
 
-    Raise SpecError unless there are at least two, ascending from 3, and the test and the correction
-    are the default ones.
+    Raise SpecError unless they ascend, and the test and the correction are the default ones.
     """
-    if not isinstance(looks, list | tuple) or not all(type(n) is int for n in looks):
+    if not isinstance(looks, list | tuple):
         raise SpecError(f"until_decided must be a sequence of whole numbers, got {brief(looks)}")
-    if not looks:
-        return ()
-    if len(looks) < 2 or looks[0] < 3 or any(n >= m for n, m in pairwise(looks)):
-        raise SpecError(
-            "until_decided must be at least two numbers of seeds, ascending, of at least 3, got "
-            f"{brief(looks)}"
-        )
-    if test != "sign-flip" or correction != "holm":
+    check_numbers_of_looks(tuple(looks))
+    if looks and (test != "sign-flip" or correction != "holm"):
         raise SpecError(
             "until_decided goes with test 'sign-flip' and correction 'holm', got "
             f"{test!r} and {correction!r}"

@@ -14,6 +14,7 @@ look is taken when all of its runs have a result: a failed run is missing, and t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -33,9 +34,11 @@ from bench.analysis.results import (
 from bench.analysis.stats.differences import Differences
 from bench.analysis.stats.multiplicity import holm
 from bench.analysis.stats.permutation import sign_flip_test
+from bench.analysis.stats.power import seeds_for_equivalence, seeds_needed_each
 from bench.analysis.stats.sequential import sequential_pvalue
-from bench.analysis.stats.student import t_interval, tost_pvalue
+from bench.analysis.stats.student import Moments, t_interval, tost_pvalue
 from bench.analysis.table import PairedTable, sign_of
+from bench.spec.model import LEAST_SEEDS
 
 Names = tuple[str, str]
 
@@ -199,6 +202,7 @@ class _PairHistory:
             b=b,
             n=d.n,
             mean_difference=d.moments.mean,
+            std=d.moments.std,
             ci_low=interval.low,
             ci_high=interval.high,
             pvalue=self._pvalues[-1],
@@ -264,3 +268,59 @@ def _in_order(pair: PairAtLook, place: Mapping[str, int]) -> PairAtLook:
         ci_high=None if low is None else -low,
         verdict=reversed_verdict(pair.verdict),
     )
+
+
+def predicted_seeds(
+    looks: Sequence[SequentialLook], parameters: Parameters
+) -> tuple[int | None, ...]:
+    """Return the numbers of seeds that the open pairs of the last look will probably need.
+
+    It is the smaller of the numbers that find the observed difference, and that show equivalence,
+    with power 0.8 at the next step of Holm's method. None where neither is possible.
+    """
+    pairs, n_pairs = looks[-1].open_pairs, len(looks[0].pairs)
+    decided = Counter(pair.verdict for look in looks for pair in look.pairs)
+    n_different, level = decided["better"] + decided["worse"], parameters.interval_alpha
+    levels = level / (n_pairs - n_different), level / (n_pairs - decided["equivalent"])
+    moments = [Moments(n=p.n, mean=p.mean_difference, std=p.std) for p in pairs]
+    return _seeds_to_decide(moments, [p.n for p in pairs], levels, parameters.margin)
+
+
+def expected_seeds(paired: PairedTable, parameters: Parameters) -> Mapping[str, int]:
+    """Return how many seeds each treatment will probably get, from runs of another comparison.
+
+    The means and standard deviations of its differences are taken as the true ones, and each pair
+    is decided at the first look with as many seeds as it needs for power 0.8.
+    """
+    pairs = list(combinations(paired.treatments, 2))
+    column = {name: i for i, name in enumerate(paired.treatments)}
+    moments = [paired.differences(column[a], column[b]).moments for a, b in pairs]
+    level, sizes = parameters.interval_alpha / len(pairs), [LEAST_SEEDS - 1] * len(pairs)
+    found = _seeds_to_decide(moments, sizes, (level, level), parameters.margin)
+    needed: dict[str, int] = dict.fromkeys(paired.treatments, 0)
+    for pair, n_seeds in zip(pairs, found, strict=True):
+        looks = (n for n in parameters.looks if n_seeds is not None and n >= n_seeds)
+        taken = next(looks, parameters.looks[-1])
+        needed |= {name: max(needed[name], taken) for name in pair}
+    return needed
+
+
+def _seeds_to_decide(
+    moments: Sequence[Moments],
+    more_than: Sequence[int],
+    levels: tuple[float, float],
+    margin: float | None,
+) -> tuple[int | None, ...]:
+    """Return the numbers of seeds that find a difference or show equivalence, the smaller one.
+
+    `moments` are those of the differences; `levels` are those of the tests of a difference and of
+    equivalence.
+    """
+    means, stds = [m.mean for m in moments], [m.std for m in moments]
+    effects = [m / s if m is not None and s else None for m, s in zip(means, stds, strict=True)]
+    to_find = seeds_needed_each(effects, levels[0], more_than)
+    to_show: Sequence[int | None] = [None] * len(moments)
+    if margin is not None:
+        to_show = seeds_for_equivalence(means, stds, margin, levels[1], more_than)
+    found = zip(to_find, to_show, strict=True)
+    return tuple(min((n for n in both if n is not None), default=None) for both in found)

@@ -112,8 +112,7 @@ def analyse_sweep(
         win_threshold=win_threshold,
         correction=correction,
     )
-    analysed = table if comparison.table is None else comparison.table
-    return describe_runs(analysed, comparison, name=name, target=target)
+    return describe_runs(comparison.analysed(table), comparison, name=name, target=target)
 
 
 def describe_runs(

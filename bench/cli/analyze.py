@@ -259,7 +259,9 @@ def _analyse(request: _AnalysisRequest, arguments: Namespace) -> SweepAnalysis:
         )
     if request.stored is not None:
         request.stored.record_look(comparison if request.is_declared else None)
-    analysis = describe_runs(request.table, comparison, name=request.name, target=request.target)
+    analysis = describe_runs(
+        comparison.analysed(request.table), comparison, name=request.name, target=request.target
+    )
     return add_warnings(analysis, request.notes)
 
 
@@ -283,6 +285,7 @@ class _AnalysisRequest:
     correction: Correction
     looks: tuple[Look, ...] = ()
     planned_looks: int | None = 1
+    until_decided: tuple[int, ...] = ()
     stored: StoredSweep | None = None
     is_declared: bool = False
     notes: tuple[str, ...] = ()
@@ -305,6 +308,7 @@ def _compare(request: _AnalysisRequest, arguments: Namespace) -> Comparison:
         target=request.target,
         looks=request.looks,
         planned_looks=request.planned_looks,
+        until_decided=request.until_decided,
         win_threshold=request.win_threshold,
         correction=request.correction,
         test=test_of(arguments),
@@ -375,6 +379,11 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
     stored = _declared_anew(stored, {n: v for n, v in changed.items() if n != "margin"})
     declared, looks = stored.spec.declaration, stored.looks()
     test = given_test(arguments)
+    if declared.until_decided and (changed or ignored or test or not is_primary):
+        raise UsageError(
+            f"{path} is judged as it was declared, because its runs depend on the verdicts: leave "
+            "out options that change the analysis"
+        )
     is_declared = is_primary and not changed and not ignored and not test
     table = without_columns(stored.rows, ignored)
     return _AnalysisRequest(
@@ -390,6 +399,7 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
         correction=declared.correction,
         looks=looks if is_declared else tuple(replace(look, rejected=None) for look in looks),
         planned_looks=declared.looks,
+        until_decided=declared.until_decided,
         stored=stored,
         is_declared=is_declared,
         notes=(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from bench import __version__
-from bench.cli import analyze, benchmark, compare, listing, report, sweep
+from bench.cli import analyze, benchmark, compare, listing, report, sweep, watch
 from bench.cli.completion import SHELLS, PrintCompletion
 from bench.cli.options import Command
 from bench.errors import UsageError, close_names
@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, Command] = {
     "report": report.COMMAND,
     "analyze": analyze.COMMAND,
     "compare": compare.COMMAND,
+    "watch": watch.COMMAND,
     "benchmark": benchmark.COMMAND,
 }
 

@@ -18,6 +18,7 @@ from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
 from bench.storage.store import finished_keys
 from bench.sweeps.rows import failure_reasons
+from bench.sweeps.sequential import demand
 from bench.words import count
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bench.execution.resources import Placement
     from bench.sweeps.resume import SweepStatus
     from bench.sweeps.run import Estimate
+    from bench.sweeps.sequential import Forecast
 
 #: Maximum number of runs that a dry run lists if asked.
 MAX_LISTED = 400
@@ -41,12 +43,16 @@ def print_start(
     n_planned = len(status.planned)
     done = n_planned - len(status.missing)
     already = f", {done} done already" if done else ""
+    seeds = f" x {count(len(spec.seeds), 'seed')} ="
+    if stages := spec.declaration.until_decided:
+        n_looks = len(status.looks)
+        seeds = f", look {n_looks + 1} of {len(stages)} ({stages[n_looks]} seeds):"
     print(
-        f"sweep {spec.name}: {_optimizers(spec)} x {count(len(spec.seeds), 'seed')} = "
-        f"{count(n_planned, 'run')}{already}; {_described(placement)}",
+        f"sweep {spec.name}: {_optimizers(spec)}{seeds} {count(n_planned, 'run')}{already}; "
+        f"{_described(placement)}",
         flush=True,
     )
-    if level is None:
+    if level is None or status.looks:
         return
     print(in_points(spec.declaration.margin), flush=True)
     if len(spec.seeds) < seeds_needed(spec, level):
@@ -83,22 +89,33 @@ def print_plan(status: SweepStatus) -> None:
 
 
 def print_dry_run(
-    spec: SweepSpec, status: SweepStatus, estimated: Estimate, level: float | None
+    spec: SweepSpec,
+    status: SweepStatus,
+    estimated: Estimate,
+    level: float | None,
+    expected: Forecast | None = None,
 ) -> None:
     """Print the number of runs, the estimated time, and how many seeds the tests need.
 
-    `level` is that of the tests; None: nothing is tested.
+    `level` is that of the tests; None: nothing is tested. `expected` is for a sweep that adds seeds
+    until its pairs are decided.
     """
-    planned, n_missing = status.planned, len(status.missing)
-    print(f"sweep:  {spec.name}: {_optimizers(spec)}, seeds {format_seeds(spec.seeds)}")
-    print(f"runs:   {len(planned)}, of which {len(planned) - n_missing} are done")
+    planned, n_missing, stages = status.planned, len(status.missing), spec.declaration.until_decided
+    seeds = f"seeds {format_seeds(spec.seeds)}"
+    if stages:
+        seeds = f"until their pairs are decided, looks at {', '.join(map(str, stages))} seeds"
+    print(f"sweep:  {spec.name}: {_optimizers(spec)}, {seeds}")
+    look = f" up to look {len(status.looks) + 1}" if stages else ""
+    print(f"runs:   {len(planned)}{look}, of which {len(planned) - n_missing} are done")
+    if stages:
+        print(_least_and_most(spec, expected))
     print(f"time:   about {duration(estimated.seconds)} with {_described(estimated.placement)}")
     if level is None:
         return
     print(in_points(spec.declaration.margin))
     for line in _evaluations(spec, len(planned), estimated):
         print(line)
-    needed = seeds_needed(spec, level)
+    needed = 0 if stages else seeds_needed(spec, level)
     if needed:
         correction = "Holm" if spec.declaration.correction == "holm" else "max-T"
         judgement = "enough" if len(spec.seeds) >= needed else "too few"
@@ -106,6 +123,16 @@ def print_dry_run(
             f"seeds:  {len(spec.seeds)}, {judgement}: over {_pairs(spec)} at "
             f"{_level(spec, level)}, {correction} can reject nothing with fewer than {needed}"
         )
+
+
+def _least_and_most(spec: SweepSpec, expected: Forecast | None) -> str:
+    """The numbers of runs that a sweep needs at least, at most, and probably."""
+    first, *_, last = spec.declaration.until_decided
+    n_optimizers = len(spec.optimizers)
+    line = f"in all: at least {n_optimizers * first:,} runs, at most {n_optimizers * last:,}"
+    if expected is not None:
+        line += f", probably about {expected.n_runs:,} (from {expected.source})"
+    return line
 
 
 def _evaluations(spec: SweepSpec, n_runs: int, estimated: Estimate) -> Iterator[str]:
@@ -142,17 +169,17 @@ def _level(spec: SweepSpec, level: float) -> str:
     return f"level {level:.3g} (this look's share of alpha {alpha:g})"
 
 
-def print_nothing_to_do(spec: SweepSpec) -> None:
-    """Print that every run of a sweep is stored."""
-    n = len(spec.optimizers) * len(spec.seeds)
+def print_nothing_to_do(n: int) -> None:
+    """Print that all `n` runs of a sweep are stored."""
     print(f"nothing to do: {count(n, 'run')} {'is' if n == 1 else 'are'} stored", flush=True)
 
 
 def kept_runs(spec: SweepSpec, rows: pa.Table) -> str:
     """Return the sentence on how many runs of an interrupted sweep are kept."""
-    finished, plan = finished_keys(rows), spec.plan()
+    finished, plan = finished_keys(rows), demand(spec, rows).runs(spec)
     kept = sum(run.key in finished for run in plan)
-    return f"{kept} of {count(len(plan), 'run')} kept; the same command resumes"
+    up_to = " of the looks so far" if spec.declaration.until_decided else ""
+    return f"{kept} of {count(len(plan), 'run')}{up_to} kept; the same command resumes"
 
 
 def print_failures(rows: pa.Table) -> None:

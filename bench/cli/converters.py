@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.errors import SpecError
+from bench.spec.expressions import MAX_SEEDS
 from bench.spec.options import MAX_JOBS, MAX_TIMEOUT
-from bench.sweeps.reproduce import ANY_NUMBER, NO_TEST
+from bench.sweeps.reproduce import ANY_NUMBER, AUTO_LOOKS, NO_TEST
 
 T = TypeVar("T")
 
@@ -79,8 +80,12 @@ def number_of_jobs(text: str) -> int:
     return number
 
 
-def number_of_looks(text: str) -> int | None:
-    """A number of looks; None where the number is not fixed."""
+def looks(text: str) -> int | str | tuple[int, ...] | None:
+    """A number of looks; None where it is not fixed; or numbers of seeds, or the word for them."""
+    if text == AUTO_LOOKS:
+        return text
+    if "," in text:
+        return tuple(map(up_to(MAX_SEEDS), text.split(",")))
     return None if text == ANY_NUMBER else up_to(MAX_COUNT)(text)
 
 

@@ -30,7 +30,15 @@ from bench.storage.store import Damage, Store, joined
 from bench.sweeps.parts import part_name
 from bench.sweeps.reproduce import refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
-from bench.sweeps.run import SweepEvent, SweepStarted, describe_damage, estimate, run_sweep
+from bench.sweeps.run import (
+    LooksTaken,
+    SweepEvent,
+    SweepStarted,
+    describe_damage,
+    estimate,
+    run_sweep,
+)
+from bench.sweeps.sequential import demand, describe_look, forecast
 
 if TYPE_CHECKING:
     from bench.sweeps.load import StoredSweep
@@ -159,12 +167,17 @@ def _progress(
                     level = _upcoming_level(spec, store) if is_judged else None
                     console.print_start(spec, event.status, event.placement, level)
                 display = stack.enter_context(show_progress(spec, event.status, quiet))
+            elif isinstance(event, LooksTaken):
+                stack.close()
+                if not quiet:
+                    print(printable(describe_look(event.looks)), flush=True)
             elif display is not None:
                 display.add(event)
 
         yield on_event
         if display is None and not quiet:
-            console.print_nothing_to_do(spec)
+            n_seeds = demand(spec, store.read_rows()).n_seeds
+            console.print_nothing_to_do(sum(n_seeds.values()))
 
 
 @contextmanager
@@ -182,6 +195,8 @@ def _telling_what_is_kept(spec: SweepSpec, store: Store) -> Iterator[None]:
 
 def _upcoming_level(spec: SweepSpec, store: Store) -> float:
     """The level at which the next look at this sweep is tested."""
+    if stages := spec.declaration.until_decided:
+        return spec.declaration.alpha / len(stages)
     from bench.analysis.stats.sequential import look_level
 
     whole = TakenLook(
@@ -207,6 +222,8 @@ def dry_run(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) ->
     status = status_of(spec, arguments)
     estimated = estimate(spec, status, execution, arguments.data_dir)
     level = _upcoming_level(spec, store) if is_judged else None
-    console.print_dry_run(spec, status, estimated, level)
+    is_sequential = bool(spec.declaration.until_decided)
+    expected = forecast(spec, arguments.results) if is_sequential else None
+    console.print_dry_run(spec, status, estimated, level, expected)
     if arguments.verbose:
         console.print_plan(status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,15 +14,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.analysis.results import SequentialLook
 from bench.cli.console import duration
+from bench.cli.printing import printable
 from bench.cli.terminal import Column, FittedTable, new_console
 from bench.execution.jobs import RunEvent
 from bench.spec.model import SweepSpec
 from bench.storage.records import FAILED
 from bench.sweeps.resume import SweepStatus
+from bench.sweeps.sequential import parameters_of
 
 SECONDS_BETWEEN_LINES = 5.0
 REFRESHES_PER_SECOND = 2.0
+#: Most open pairs that are listed.
+MAX_OPEN = 10
 #: Width of the bar, at least that of the narrowest terminal.
 _BAR = 40
 
@@ -34,7 +39,7 @@ def show_progress(spec: SweepSpec, status: SweepStatus, quiet: bool) -> Iterator
     if quiet:
         yield ProgressCounts(total)
     elif console.is_terminal:
-        table = LiveTable(total, spec, status.done)
+        table = LiveTable(total, spec, status)
         with Live(
             get_renderable=table.render, console=console, refresh_per_second=REFRESHES_PER_SECOND
         ):
@@ -82,27 +87,37 @@ class Lines(ProgressCounts):
 class LiveTable(ProgressCounts):
     """Counts and a bar above a table of mean and interval for each optimizer."""
 
-    def __init__(self, total: int, spec: SweepSpec, done: pa.Table) -> None:
+    def __init__(self, total: int, spec: SweepSpec, status: SweepStatus) -> None:
         super().__init__(total)
-        self._alpha = spec.declaration.alpha
-        self._accuracies: dict[str, list[float]] = {o.name: [] for o in spec.optimizers}
-        for run in done.select(["optimizer", "test_accuracy"]).to_pylist():
-            self._accuracies[run["optimizer"]].append(run["test_accuracy"])
+        self._means = RunningMeans(spec, status.done)
+        self._open = open_pairs(spec, status.looks)
 
     def add(self, event: RunEvent) -> None:
         """Count one finished run; the display shows it at its next refresh."""
         super().add(event)
         if event.test_accuracy is not None:
-            self._accuracies[event.optimizer].append(event.test_accuracy)
+            self._means.add(event.optimizer, event.test_accuracy)
 
     def render(self) -> Group:
         """The current content of the display."""
-        # the table last: a low terminal cuts the display off at its end
-        bar = Table.grid()
-        bar.add_row(ProgressBar(total=self.total, completed=self.done, width=_BAR))
-        return Group(Text(str(self)), bar, self._table())
+        return display(str(self), (self.done, self.total), self._open, self._means)
 
-    def _table(self) -> FittedTable:
+
+class RunningMeans:
+    """Mean and interval of the accuracy of each optimizer, as a table."""
+
+    def __init__(self, spec: SweepSpec, done: pa.Table) -> None:
+        self._alpha = spec.declaration.alpha
+        self._accuracies: dict[str, list[float]] = {o.name: [] for o in spec.optimizers}
+        for run in done.select(["optimizer", "test_accuracy"]).to_pylist():
+            self.add(run["optimizer"], run["test_accuracy"])
+
+    def add(self, optimizer: str, accuracy: float) -> None:
+        """Add the result of a run."""
+        self._accuracies[optimizer].append(accuracy)
+
+    def table(self) -> FittedTable:
+        """The current table."""
         from bench.analysis.stats.descriptives import describe
         from bench.report.text.format import ACCURACY, level
 
@@ -119,3 +134,27 @@ class LiveTable(ProgressCounts):
                 Column(f"{level(1 - self._alpha)} interval", intervals, drop=3),
             )
         )
+
+
+def display(head: str, counts: tuple[int, int], lines: Sequence[str], means: RunningMeans) -> Group:
+    """Return the display of a sweep; `counts` are those of the finished runs and of all."""
+    # the table last: a low terminal cuts the display off at its end
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=counts[1], completed=counts[0], width=_BAR))
+    return Group(Text(head), bar, *map(Text, lines), means.table())
+
+
+def open_pairs(spec: SweepSpec, looks: Sequence[SequentialLook]) -> list[str]:
+    """Return a line for each pair that the last look left open, with the seeds it may need."""
+    if not looks:
+        return []
+    from bench.analysis.sequential import predicted_seeds
+
+    predicted = predicted_seeds(looks, parameters_of(spec))
+    lines = [
+        f"open: {printable(pair.a)} and {printable(pair.b)}, "
+        + ("no prediction" if n is None else f"probably decided with {n:,} seeds")
+        for pair, n in zip(looks[-1].open_pairs, predicted, strict=True)
+    ]
+    more = len(lines) - MAX_OPEN
+    return lines if more <= 1 else [*lines[:MAX_OPEN], f"and {more} more open pairs"]

@@ -12,8 +12,8 @@ from bench.cli.converters import (
     checked,
     file_path,
     fraction,
+    looks,
     number_of_jobs,
-    number_of_looks,
     seconds,
     up_to,
     win_threshold,
@@ -39,12 +39,22 @@ from bench.spec.model import (
 from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.ranges import METRICS
 from bench.spec.resampling import parse_resampling
-from bench.sweeps.reproduce import ANY_NUMBER, DEFAULT_SEEDS, NO_TEST, program
+from bench.sweeps.reproduce import (
+    ANY_NUMBER,
+    AUTO_LOOKS,
+    DEFAULT_MAX_SEEDS,
+    DEFAULT_SEEDS,
+    NO_TEST,
+    program,
+)
 from bench.tuning.plan import FIXED, MAX_TRIALS, PER_SEED, TuningProtocol
 from bench.tuning.space import LEARNING_RATE, parse_spaces
 
 #: Pairs of options that exclude each other.
-ALTERNATIVES = (("seeds", "seed-list"), ("optimizers", "preset"), ("epochs", "iterations"))
+ALTERNATIVES = (
+    *(("seeds", "seed-list"), ("seeds", "max-seeds"), ("seed-list", "max-seeds")),
+    *(("optimizers", "preset"), ("epochs", "iterations")),
+)
 
 #: Options of a tuning, with their defaults.
 _TUNING: Mapping[str, Any] = {
@@ -117,10 +127,12 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
     """The sweep on `dataset`, by default the first given; raise SpecError if it is not allowed."""
     from bench.sweeps.specify import build_spec
 
-    dataset = dataset or arguments.dataset[0]
+    dataset, expressions = dataset or arguments.dataset[0], _given_expressions(arguments)
+    stages = _numbers_of_looks(arguments, len(expressions))
+    n_seeds = stages[-1] if stages else arguments.seeds or DEFAULT_SEEDS
     return build_spec(
-        expressions=_given_expressions(arguments),
-        seeds=arguments.seed_list or tuple(range(arguments.seeds)),
+        expressions=expressions,
+        seeds=arguments.seed_list or tuple(range(n_seeds)),
         dataset=dataset,
         network=arguments.network,
         batch_size=arguments.batch_size,
@@ -134,12 +146,55 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
             alpha=arguments.alpha,
             margin=arguments.margin,
             target=arguments.target,
-            looks=arguments.looks,
+            looks=Declaration.looks if stages else arguments.looks,
             win_threshold=arguments.win_threshold,
             correction=arguments.correction,
+            until_decided=stages,
         ),
         data_dir=arguments.data_dir,
     )
+
+
+def _numbers_of_looks(arguments: Namespace, n_optimizers: int) -> tuple[int, ...]:
+    """The numbers of seeds at which pairs are judged; none without ``--until-decided``."""
+    from bench.sweeps.specify import numbers_of_looks
+
+    looks, most = arguments.looks, arguments.max_seeds
+    if not arguments.until_decided:
+        if isinstance(looks, str | tuple):
+            text = looks if isinstance(looks, str) else ",".join(map(str, looks))
+            raise SpecError(f"--looks {text} needs --until-decided")
+        if most is not None:
+            raise SpecError("--max-seeds needs --until-decided")
+        return ()
+    _refuse_beside_until_decided(arguments)
+    if not isinstance(looks, tuple):
+        return numbers_of_looks(True, most or DEFAULT_MAX_SEEDS, n_optimizers, arguments.alpha)
+    if most not in (None, looks[-1]):
+        raise SpecError(
+            f"--max-seeds must be the last of the --looks, {looks[-1]}, or be left out, got {most}"
+        )
+    return looks
+
+
+def _refuse_beside_until_decided(arguments: Namespace) -> None:
+    """Raise SpecError for an option that does not go with ``--until-decided``."""
+    for option, is_given in (
+        ("seeds", arguments.seeds is not None),
+        ("seed-list", arguments.seed_list is not None),
+        ("tune", arguments.tune),
+        ("force", arguments.force),
+        ("correction max-t", arguments.correction != "holm"),
+        ("dataset with several datasets", len(arguments.dataset) > 1),
+    ):
+        if is_given:
+            raise SpecError(f"--until-decided cannot be given with --{option}")
+    looks = arguments.looks
+    if not isinstance(looks, tuple) and looks not in (Declaration.looks, AUTO_LOOKS):
+        raise SpecError(
+            f"--looks must be numbers of seeds such as 13,26,52, or {AUTO_LOOKS}, with "
+            f"--until-decided, got {ANY_NUMBER if looks is None else looks}"
+        )
 
 
 def _given_expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
@@ -161,12 +216,23 @@ def _add_seeds(group: _ActionsContainer) -> None:
     seeds.add_argument(
         "--seeds",
         type=up_to(MAX_SEEDS),
-        default=DEFAULT_SEEDS,
         metavar="N",
         help=f"seeds 0 to N-1 (default {DEFAULT_SEEDS})",
     )
     seeds.add_argument(
         "--seed-list", type=checked(parse_seeds), metavar="LIST", help="such as 0-9,15"
+    )
+    seeds.add_argument(
+        "--max-seeds",
+        type=up_to(MAX_SEEDS),
+        metavar="N",
+        help=f"with --until-decided: the largest number of seeds (default {DEFAULT_MAX_SEEDS})",
+    )
+    group.add_argument(
+        "--until-decided",
+        action="store_true",
+        help="add seeds until every pair of optimizers is better, worse or equivalent; optimizers "
+        "whose pairs are all decided get no more seeds",
     )
 
 
@@ -338,12 +404,13 @@ def _add_declaration(group: _ActionsContainer) -> None:
     _add_fraction(group, "target", "accuracy that counts as having learned the task")
     group.add_argument(
         "--looks",
-        type=number_of_looks,
+        type=looks,
         default=Declaration.looks,
         metavar="N",
         help="how many times you will judge the results while you add seeds; each look is tested "
         f"at level alpha/N; '{ANY_NUMBER}': at ever smaller levels (default {Declaration.looks}: "
-        "no seeds will be added)",
+        "no seeds will be added); with --until-decided: the numbers of seeds at which pairs are "
+        f"judged, such as 13,26,52, or {AUTO_LOOKS} (default): doubling up to --max-seeds",
     )
     group.add_argument(
         "--win-threshold",

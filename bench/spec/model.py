@@ -14,6 +14,7 @@ import typing
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from bench.errors import SpecError
@@ -29,6 +30,8 @@ N_EVALUATIONS = 6
 #: Adjustment of the p-values for the number of pairs, the default first.
 Correction = typing.Literal["holm", "max-t"]
 CORRECTIONS: tuple[Correction, ...] = ("holm", "max-t")
+#: Smallest number of seeds at a look: with two, no pair has a verdict.
+LEAST_SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +200,9 @@ class Declaration:
     correction
         Adjustment of the p-values for the number of pairs: ``holm``, or ``max-t`` (step-down max-T
         with jointly flipped signs), which can reject with fewer seeds but assumes more.
+    until_decided
+        Numbers of seeds, ascending, at which the pairs are judged until all are decided; only
+        optimizers of undecided pairs get more seeds. Empty: every optimizer has all seeds.
     """
 
     alpha: float = 0.05
@@ -205,6 +211,7 @@ class Declaration:
     looks: int | None = 1
     win_threshold: float | None = None
     correction: Correction = "holm"
+    until_decided: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("alpha", "margin", "target"):
@@ -224,6 +231,24 @@ class Declaration:
         if self.correction not in CORRECTIONS:
             allowed = " or ".join(CORRECTIONS)
             raise SpecError(f"correction must be {allowed}, got {self.correction!r:.80}")
+        check_numbers_of_looks(self.until_decided)
+        if self.until_decided and (self.correction != "holm" or self.looks != 1):
+            raise SpecError(
+                "until_decided goes with the correction holm and without looks, got correction "
+                f"{self.correction!r} and looks {self.looks!r}"
+            )
+
+
+def check_numbers_of_looks(numbers: tuple[int, ...]) -> None:
+    """Raise SpecError unless `numbers` is empty, or at least two ascending numbers of seeds."""
+    is_ascending = all(type(n) is int for n in numbers) and all(
+        n < following for n, following in pairwise((LEAST_SEEDS - 1, *numbers))
+    )
+    if numbers and (len(numbers) < 2 or not is_ascending):
+        raise SpecError(
+            f"the looks must be at least two numbers of seeds, ascending, from {LEAST_SEEDS} on, "
+            f"got {str(numbers)[:QUOTED]}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +285,15 @@ class SweepSpec:
             twice = next(s for s in self.seeds if self.seeds.count(s) > 1)
             raise SpecError(f"every seed may be given once, got {twice} twice")
         self._refuse_duplicate_variants()
+        if (looks := self.declaration.until_decided) and len(self.seeds) != looks[-1]:
+            raise SpecError(
+                f"a sweep until its pairs are decided has as many seeds as its last look, "
+                f"{looks[-1]}, got {len(self.seeds)}"
+            )
+        if looks and len(self.optimizers) < 2:
+            raise SpecError(
+                "a sweep until its pairs are decided needs at least two optimizers, got one"
+            )
 
     def _refuse_duplicate_variants(self) -> None:
         names = [optimizer.name for optimizer in self.optimizers]
@@ -302,7 +336,10 @@ class SweepSpec:
 
     def to_json(self) -> str:
         """Return strict JSON from which :meth:`from_json` creates an equal object."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        content = asdict(self)
+        if not self.declaration.until_decided:  # earlier versions do not know it
+            del content["declaration"]["until_decided"]
+        return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SweepSpec:
@@ -321,7 +358,7 @@ class SweepSpec:
                 seeds=tuple(content["seeds"]),
                 workload=Workload(**content["workload"]),
                 budget=content.get("budget", EPOCHS),
-                declaration=Declaration(**content["declaration"]),
+                declaration=_declaration_from_dict(content["declaration"]),
             )
         except (ArithmeticError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise SpecError(f"not a sweep specification: {error!r}") from error
@@ -427,6 +464,11 @@ def _check_text(what: str, value: object) -> None:
         is_text = False
     if not is_text:
         raise SpecError(f"{what} must be text, got {ascii(value)[:QUOTED]}")
+
+
+def _declaration_from_dict(content: Mapping[str, Any]) -> Declaration:
+    looks = content.get("until_decided", ())
+    return Declaration(**{**content, "until_decided": tuple(looks)})
 
 
 def _optimizer_from_dict(content: Mapping[str, Any]) -> OptimizerSpec:

@@ -25,6 +25,7 @@ from bench.storage.rows import read_rows
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line
 from bench.sweeps.rows import planned_rows, refuse_all_failed
+from bench.sweeps.sequential import demand
 from bench.words import count
 
 
@@ -39,7 +40,8 @@ class StoredSweep:
     rows
         The stored runs of the sweep's plan.
     n_missing
-        Planned runs that are not stored.
+        Planned runs that are not stored. Where seeds are added until the pairs are decided, these
+        are runs up to the look in progress.
     n_other
         Stored runs that are not in the plan.
     is_declared
@@ -78,6 +80,8 @@ class StoredSweep:
         and no differences stand for a part of a look.
         """
         declared = self.spec.declaration
+        if declared.until_decided:  # its looks follow from the rows
+            return ()
         taken = [(len(look.seeds), look.at if self.store else None) for look in self._taken]
         looks = look_levels(taken, declared.alpha, declared.looks)
         if self.whole_look is not None:
@@ -96,6 +100,8 @@ class StoredSweep:
         """
         if self.store is None or len(self.spec.optimizers) < 2:
             return
+        if self.spec.declaration.until_decided:
+            return
         ledger = Ledger(self.store.looks_file)
         if self.whole_look is not None:
             return
@@ -111,6 +117,8 @@ class StoredSweep:
     @cached_property
     def whole_look(self) -> TakenLook | None:
         """The look that showed all of these runs and more; None for a look of its own."""
+        if self.spec.declaration.until_decided:
+            return None
         return Ledger(self.store.looks_file).whole_of(self._taken) if self.store else None
 
     @property
@@ -150,11 +158,14 @@ def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
 def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:
     """Select the stored rows that are in the plan of a sweep."""
     planned = planned_rows(rows, spec)
+    n_stored = len(planned)
+    if spec.declaration.until_decided:  # a look waits for failed runs
+        n_stored -= pc.sum(pc.equal(planned["status"], FAILED)).as_py() or 0
     return StoredSweep(
         store=store,
         spec=spec,
         rows=planned,
-        n_missing=len(spec.optimizers) * len(spec.seeds) - len(planned),
+        n_missing=sum(demand(spec, planned).n_seeds.values()) - n_stored,
         n_other=len(rows) - len(planned),
     )
 
@@ -224,11 +235,20 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
 
     Raises
     ------
+    UsageError
+        If seeds are added until the pairs are decided, and no look is complete.
     TrainingError
         If every run failed.
     """
     spec, rows = stored.spec, stored.rows
     refuse_all_failed(rows, stored.store.directory if stored.store else spec.name)
+    if spec.declaration.until_decided and not demand(spec, rows).looks:
+        raise UsageError(
+            f"no look at {spec.name} is complete: the first needs "
+            f"{count(spec.declaration.until_decided[0], 'seed')} of each optimizer, and "
+            f"{count(stored.n_missing, 'run')} of it are missing or failed; give the sweep's "
+            f"command again: {stored.command}"
+        )
     analysis = analyse_sweep(
         rows.to_pandas(),
         name=spec.name,
@@ -239,6 +259,7 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
         planned_looks=spec.declaration.looks,
         win_threshold=spec.declaration.win_threshold,
         correction=spec.declaration.correction,
+        until_decided=spec.declaration.until_decided,
     )
     if recorded:
         stored.record_look(analysis.comparison)
@@ -268,7 +289,12 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
             "No declaration is stored with these rows: they are judged by this program's default "
             "level, margin and target, which nobody declared before the runs."
         )
-    if stored.n_missing:
+    if stored.n_missing and stored.spec.declaration.until_decided:
+        notes.append(
+            f"{count(stored.n_missing, 'run')} of the look in progress are missing or failed, and "
+            "this look is not judged: give the sweep's command again to finish it."
+        )
+    elif stored.n_missing:
         notes.append(
             f"{stored.n_missing} of {len(stored.spec.plan())} planned runs are not stored yet: "
             "give the sweep's command again to finish it."

@@ -135,6 +135,14 @@ def _owner_file(file: Path) -> Path:
     return file.with_name(f"{file.name}.pid")
 
 
+def names_process(directory: Path) -> bool:
+    """Return whether the directory names a process that writes to it, on this machine or another.
+
+    A killed process leaves its number until the next one writes to the directory.
+    """
+    return bool(_owner(_owner_file(directory / ".lock")))
+
+
 def _owner(file: Path) -> str:
     try:
         require_regular(file)

@@ -27,10 +27,14 @@ from bench.storage.files import require_regular
 
 #: Default number of seeds.
 DEFAULT_SEEDS = 20
+#: Default for the largest number of seeds of a sweep until its pairs are decided.
+DEFAULT_MAX_SEEDS = 160
 
 
 #: Value of --looks for a number that is not fixed.
 ANY_NUMBER = "any"
+#: Value of --looks for numbers of seeds that double.
+AUTO_LOOKS = "auto"
 #: Value of --win-threshold without this test.
 NO_TEST = "none"
 
@@ -80,7 +84,7 @@ def declared_settings(
     """
     workload, declaration = vars(spec.workload), vars(spec.declaration)
     found = {
-        **_seed_setting(spec.seeds),
+        **_seed_setting(spec),
         "name": DeclaredSetting(
             value=spec.name, default=default_sweep_name(spec.workload, spec.budget)
         ),
@@ -101,7 +105,7 @@ def declared_settings(
         )
     found["budget"] = DeclaredSetting(value=spec.budget, default=EPOCHS)
     found["looks"] = DeclaredSetting(
-        value=declaration["looks"] or ANY_NUMBER, default=Declaration.looks
+        value=looks_setting(spec.declaration), default=Declaration.looks
     )
     if declaration["win_threshold"] is not None:
         found["win_threshold"] = DeclaredSetting(value=declaration["win_threshold"])
@@ -113,7 +117,17 @@ def declared_settings(
     return {option.replace("_", "-"): setting for option, setting in found.items()}
 
 
-def _seed_setting(seeds: tuple[int, ...]) -> dict[str, DeclaredSetting]:
+def looks_setting(declaration: Declaration) -> str | int:
+    """The value of --looks."""
+    if declaration.until_decided:
+        return ",".join(map(str, declaration.until_decided))
+    return declaration.looks or ANY_NUMBER
+
+
+def _seed_setting(spec: SweepSpec) -> dict[str, DeclaredSetting]:
+    seeds = spec.seeds
+    if spec.declaration.until_decided:
+        return {"until_decided": DeclaredSetting(value=True, default=False)}
     if seeds == tuple(range(len(seeds))):
         return {"seeds": DeclaredSetting(value=len(seeds))}
     return {"seed_list": DeclaredSetting(value=format_seeds(seeds))}

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.analysis.results import SequentialLook
 from bench.errors import MixedRunsError
 from bench.execution.environment import Machine
 from bench.spec.model import Declaration, RunSpec, SweepSpec, canonical_json
 from bench.storage.compatibility import BUDGET_COLUMNS, UNIFORM_COLUMNS, check_uniform
 from bench.storage.store import Store, finished_keys
-from bench.sweeps.reproduce import ANY_NUMBER, NO_TEST
+from bench.sweeps.reproduce import NO_TEST, looks_setting
+from bench.sweeps.sequential import demand
 
 _OTHER_NAME = "give this sweep another --name"
 
@@ -25,14 +27,18 @@ class SweepStatus:
     Attributes
     ----------
     planned, missing
-        All runs of the sweep, and those that have no result yet.
+        All runs of the sweep, and those that have no result yet. Where seeds are added until the
+        pairs are decided, these are the runs up to the look in progress.
     done
         The stored rows of the planned runs that are finished.
+    looks
+        The looks that were taken, where seeds are added until the pairs are decided.
     """
 
     planned: tuple[RunSpec, ...]
     missing: tuple[RunSpec, ...]
     done: pa.Table
+    looks: tuple[SequentialLook, ...] = ()
 
 
 def find_missing(
@@ -62,28 +68,37 @@ def find_missing(
         If the stored rows are of another workload, data, device or torch version, or were declared
         to be judged in another way.
     """
-    planned = spec.plan()
     if rows is None:
         rows = store.read_rows()
-    keys = [run.key for run in planned]
-    belongs = pc.is_in(rows["run_key"], pa.array(keys))
-    kept = rows.filter(pc.invert(belongs)) if force else rows
+    kept = rows
+    if force:
+        keys = pa.array([run.key for run in spec.plan()])
+        kept = rows.filter(pc.invert(pc.is_in(rows["run_key"], keys)))
     settings = {**vars(spec.workload), **vars(machine), "data_hash": data_hash}
     expected = {column: settings[column] for column in UNIFORM_COLUMNS}
     check_uniform(kept, expected, store.directory, _OTHER_NAME, mix_devices=mix_devices)
     _refuse_other_budget(kept, spec, store)
     if not force:
-        _refuse_other_meaning(rows, planned, store)
+        _refuse_other_meaning(rows, spec.plan(), store)
     if len(rows) and (stored := store.read_spec()) is not None:
         if len(kept):
             _refuse_other_base(spec, stored, store)
         if finished_keys(rows):
             _check_declaration(spec, stored, store)
-    finished = finished_keys(kept)
+    return compare_with_rows(spec, kept)
+
+
+def compare_with_rows(spec: SweepSpec, rows: pa.Table) -> SweepStatus:
+    """Compare the plan with rows that belong to the sweep."""
+    needed = demand(spec, rows)
+    planned = needed.runs(spec)
+    keys = [run.key for run in planned]
+    finished = finished_keys(rows)
     return SweepStatus(
         planned=planned,
         missing=tuple(r for r, key in zip(planned, keys, strict=True) if key not in finished),
-        done=kept.filter(pc.is_in(kept["run_key"], pa.array([*finished & set(keys)], pa.string()))),
+        done=rows.filter(pc.is_in(rows["run_key"], pa.array([*finished & set(keys)], pa.string()))),
+        looks=needed.looks,
     )
 
 
@@ -140,20 +155,31 @@ def _meaning(algorithm: str, settings: str, schedule: str | None) -> str:
 
 def _check_declaration(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
     """Refuse to change the declaration after a run has a result; failed runs have none."""
+    if stored.declaration.until_decided:
+        _refuse_other_optimizers(spec, stored, store)
     before, now = _printed(stored.declaration), _printed(spec.declaration)
+    flag = "--until-decided " if stored.declaration.until_decided else ""
     for name, value in before.items():
         if now[name] != value:
             raise MixedRunsError(
                 f"{store.directory} was declared with {name}={value} before its runs were seen, "
-                f"this sweep has {name}={now[name]}: repeat --{name.replace('_', '-')} {value}, or "
-                "give this sweep another --name"
+                f"this sweep has {name}={now[name]}: repeat {flag}--{name.replace('_', '-')} "
+                f"{value}, or give this sweep another --name"
             )
+
+
+def _refuse_other_optimizers(spec: SweepSpec, stored: SweepSpec, store: Store) -> None:
+    """Refuse other optimizers where pairs are already decided among the declared ones."""
+    before, now = ({optimizer.name for optimizer in s.optimizers} for s in (stored, spec))
+    if before != now:
+        raise MixedRunsError(
+            f"{store.directory} adds seeds until the pairs of {', '.join(sorted(before))} are "
+            f"decided, this sweep has {', '.join(sorted(now))}: {_OTHER_NAME}"
+        )
 
 
 def _printed(declaration: Declaration) -> dict[str, str]:
     """The declaration as values of its options."""
-    absent = {"looks": ANY_NUMBER, "win_threshold": NO_TEST}
-    return {
-        name: absent[name] if value is None else str(value)
-        for name, value in vars(declaration).items()
-    }
+    shown = {**vars(declaration), "looks": looks_setting(declaration)}
+    del shown["until_decided"]  # it is part of the looks
+    return {name: NO_TEST if value is None else str(value) for name, value in shown.items()}

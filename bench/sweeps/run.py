@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -33,12 +34,14 @@ from bench.sweeps.parts import is_part
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
+from bench.sweeps.sequential import describe_look
 from bench.sweeps.verification import find_unverified, set_unverified_aside, unchanged_arrays
 from bench.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.analysis.results import SequentialLook
 
 #: Number of lines of progress that :func:`sweep` prints unless it is quiet.
 _LINES = 10
@@ -63,7 +66,9 @@ def sweep(
 ) -> pd.DataFrame:
     """Train the missing runs of a sweep, and return all its runs.
 
-    Stored runs are not repeated, so the call can be interrupted and made again. Fewer optimizers or
+    Stored runs are not repeated, so the call can be interrupted and made again. A sweep that is
+    declared with `until_decided` goes on until every pair is decided, or has its largest number of
+    seeds; while a run of a look has failed, it ends before this look. Fewer optimizers or
     seeds of a stored sweep without missing runs leave its declaration as it is. Workers are
     processes; they end with the call, and a script needs no ``__main__`` guard.
 
@@ -130,6 +135,8 @@ def sweep(
         raise UsageError(f"spec must be a SweepSpec, as specify makes it, got {spec!r:.120}")
     flags = {"tf32": tf32, "mix_devices": mix_devices, "in_process": in_process}
     flags |= {"force": force, "quiet": quiet}
+    if force and spec.declaration.until_decided:
+        raise UsageError("a sweep until its pairs are decided cannot be repeated with force=True")
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name} must be True or False, got {value!r:.80}")
@@ -174,7 +181,10 @@ class _ProgressLines:
 
     def __call__(self, event: SweepEvent) -> None:
         if isinstance(event, SweepStarted):
-            self._total = len(event.status.missing)
+            self._total, self._done = len(event.status.missing), 0
+            return
+        if isinstance(event, LooksTaken):
+            print(describe_look(event.looks), flush=True)
             return
         before = self._done * _LINES // self._total
         self._done += 1
@@ -192,14 +202,24 @@ def _warn_of_damage(damage: Damage) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepStarted:
-    """Event before the first run ends: what is missing, and how it is placed on the machine."""
+    """Event before the first run ends: what is missing, and how it is placed on the machine.
+
+    A sweep that adds seeds until its pairs are decided has one for each look.
+    """
 
     status: SweepStatus
     placement: Placement
 
 
+@dataclass(frozen=True, kw_only=True)
+class LooksTaken:
+    """Event of a sweep that adds seeds: a look was taken, the last of `looks`."""
+
+    looks: tuple[SequentialLook, ...]
+
+
 #: What :func:`run_sweep` reports: one start, where runs are missing, then every run that ends.
-SweepEvent = SweepStarted | RunEvent
+SweepEvent = SweepStarted | RunEvent | LooksTaken
 
 
 def run_sweep(
@@ -222,7 +242,8 @@ def run_sweep(
     data_dir, force, quiet
         As for :func:`sweep`; `quiet` hides the progress of downloads.
     on_event
-        Called with :class:`SweepStarted` if runs are missing, then with each run that ends.
+        Called with :class:`SweepStarted` if runs are missing, then with each run that ends, and
+        with :class:`LooksTaken` after each look.
     on_damage
         Called for every damaged file that was set aside; its runs are repeated.
 
@@ -254,36 +275,47 @@ def run_sweep(
         repair = _repair(spec, store)
         for damage in (*moved, *repair.damage):
             on_damage(damage)
+        compare_with_plan = partial(
+            find_missing,
+            spec,
+            store,
+            machine,
+            data_hash=dataset.content_hash,
+            mix_devices=execution.mix_devices,
+        )
         try:
-            status = find_missing(
-                spec,
-                store,
-                machine,
-                rows=joined(repair.files),
-                data_hash=dataset.content_hash,
-                mix_devices=execution.mix_devices,
-                force=force,
-            )
+            status = compare_with_plan(rows=joined(repair.files), force=force)
         except MixedRunsError:
             datasets.discard(dataset)
             raise
         if not is_part(spec, store.read_spec(), joined(repair.files)):
             store.write_spec(spec)
             store.write_options(options_text(spec, execution))
-        if status.missing:
-            context = RunContext(
-                arrays=dataset.directory.absolute(),  # user code may change the working directory
-                data_hash=dataset.content_hash,
-                machine=machine,
-                store=replace(store, directory=store.directory.absolute()),
-                timeout=execution.timeout,
-                in_process=execution.in_process,
-            )
-            with unchanged_arrays(dataset, store):
-                _train(status, execution, context, lock, on_event)
-        lock.verify()  # rows must not be put together in a directory that is not locked
-        is_compact = not status.missing and set(repair.files) <= {store.rows_file}
-        files = repair.files if is_compact else _compact(store)
+        context = RunContext(
+            arrays=dataset.directory.absolute(),  # user code may change the working directory
+            data_hash=dataset.content_hash,
+            machine=machine,
+            store=replace(store, directory=store.directory.absolute()),
+            timeout=execution.timeout,
+            in_process=execution.in_process,
+        )
+        files, is_compact = repair.files, set(repair.files) <= {store.rows_file}
+        with logging_warnings(context.store) as warned:
+            while status.missing:
+                with unchanged_arrays(dataset, store):
+                    _train(status, execution, context, lock, warned, on_event)
+                lock.verify()  # rows must not be put together in a directory that is not locked
+                files, is_compact = _compact(store), True
+                if not spec.declaration.until_decided:
+                    break
+                following = compare_with_plan(rows=joined(files))
+                if {run.key for run in following.missing} & {run.key for run in status.missing}:
+                    break  # runs failed, and the look waits for them
+                status = following
+                on_event(LooksTaken(looks=status.looks))
+        if not is_compact:
+            lock.verify()
+            files = _compact(store)
     refuse_all_failed(planned_rows(joined(files), spec), store.directory)
     return files
 
@@ -293,17 +325,16 @@ def _train(
     execution: ExecutionOptions,
     context: RunContext,
     lock: DirectoryLock,
+    warned: Counter[str],
     on_event: Callable[[SweepEvent], None],
 ) -> None:
+    """Train the missing runs, and add the warnings of the workers to `warned`."""
     placement = lay_out(status.missing, execution, context.arrays)
     machine = replace(context.machine, n_jobs=placement.n_jobs)
     context = replace(context, machine=machine, stack=placement.stack, slots=placement.slots)
     changes: dict[tuple[str, str], None] = {}  # an ordered set
     on_event(SweepStarted(status=status, placement=placement))
-    with (
-        closing(run_plan(status.missing, context)) as events,
-        logging_warnings(context.store) as warned,
-    ):
+    with closing(run_plan(status.missing, context)) as events:
         for event in events:
             lock.verify()
             changes |= dict.fromkeys((event.optimizer, note) for note in event.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +27,14 @@ from bench.spec.model import (
 from bench.spec.plugins import name_of
 from bench.spec.resampling import n_drawn, parse_resampling
 from bench.sweeps.given import Arrays, Code, Optimizer, expressions_of
-from bench.sweeps.reproduce import DEFAULT_SEEDS
+from bench.sweeps.reproduce import DEFAULT_MAX_SEEDS, DEFAULT_SEEDS
+from bench.words import count
 
 
 def specify(
     *,
     optimizers: Optimizer | Sequence[Optimizer] = DEFAULT_OPTIMIZERS,
-    seeds: int | str | Sequence[int] = DEFAULT_SEEDS,
+    seeds: int | str | Sequence[int] | None = None,
     dataset: str | Code | Arrays = Workload.dataset,
     network: str | Code = Workload.network,
     batch_size: int = Workload.batch_size,
@@ -48,6 +50,8 @@ def specify(
     looks: int | None = Declaration.looks,
     win_threshold: float | None = Declaration.win_threshold,
     correction: Correction = Declaration.correction,
+    until_decided: bool | Sequence[int] = False,
+    max_seeds: int = DEFAULT_MAX_SEEDS,
     data_dir: Path | str | None = None,
 ) -> SweepSpec:
     """Declare a sweep; the settings are those of the command line, and are checked here.
@@ -66,7 +70,8 @@ def specify(
         eight. An element may also be a class or function, or a tuple with hyperparameters such as
         ``(MyClass, {"lr": 0.01})``, or with a name too: ``("mine", MyClass, {"lr": 0.01})``.
     seeds
-        A number n for the seeds 0 to n - 1, text such as ``"0-9,15"``, or the seeds themselves.
+        A number n for the seeds 0 to n - 1, text such as ``"0-9,15"``, or the seeds themselves; by
+        default 20.
     dataset, network
         A name, or a user's own: ``my.npz``, ``mypkg.mymodule:load_data``,
         ``mypkg.mymodule:make_net``, or the function itself. A dataset may also be a mapping or a
@@ -87,6 +92,12 @@ def specify(
         Name of the sweep; by default the dataset and what differs from the default workload.
     alpha, margin, target, looks, win_threshold, correction
         How the results are tested: see :class:`~bench.spec.model.Declaration`.
+    until_decided
+        Whether seeds are added until every pair of optimizers is decided; instead of True, the
+        numbers of seeds at which the pairs are judged. By default, they double from the smallest
+        number that can be enough for a significant difference.
+    max_seeds
+        Largest number of seeds, with `until_decided` True. It replaces `seeds`.
     data_dir
         Cache of the unpacked dataset; a user's own dataset is read here.
 
@@ -97,9 +108,15 @@ def specify(
     DataError
         If a user's own dataset cannot be loaded.
     """
+    expressions = expressions_of(optimizers)
+    stages = numbers_of_looks(until_decided, max_seeds, len(expressions), alpha)
+    if stages and seeds is not None:
+        raise SpecError(f"seeds and until_decided exclude each other, got seeds={seeds!r:.80}")
     return build_spec(
-        expressions=expressions_of(optimizers),
-        seeds=_seeds(seeds),
+        expressions=expressions,
+        seeds=tuple(range(stages[-1]))
+        if stages
+        else _seeds(DEFAULT_SEEDS if seeds is None else seeds),
         dataset=resolve_dataset(dataset if isinstance(dataset, str) else name_given(dataset)),
         network=resolve_network(
             network if isinstance(network, str) else name_of(network, "network")
@@ -118,9 +135,37 @@ def specify(
             looks=looks,
             win_threshold=win_threshold,
             correction=correction,
+            until_decided=stages,
         ),
         data_dir=None if data_dir is None else Path(data_dir),
     )
+
+
+def numbers_of_looks(
+    until_decided: bool | Sequence[int], max_seeds: int, n_optimizers: int, alpha: float
+) -> tuple[int, ...]:
+    """Return the numbers of seeds at which pairs are judged; empty if `until_decided` is False.
+
+    Raise SpecError if `max_seeds` is too small for two looks.
+    """
+    if not isinstance(until_decided, bool):
+        return tuple(until_decided)
+    if not until_decided:
+        return ()
+    from bench.analysis.stats.power import seeds_to_reject
+    from bench.analysis.stats.sequential import LAST_DOUBLING, doubling_looks
+
+    if isinstance(max_seeds, bool) or not isinstance(max_seeds, int):
+        raise SpecError(f"max_seeds must be a whole number, got {max_seeds!r:.80}")
+    n_pairs = math.comb(n_optimizers, 2)
+    looks = doubling_looks(n_pairs, alpha, max_seeds)
+    if len(looks) < 2:
+        least = math.ceil(seeds_to_reject(2 * n_pairs, alpha) / LAST_DOUBLING)
+        raise SpecError(
+            f"--max-seeds must be at least {least} for two looks that can find a difference "
+            f"between {count(n_optimizers, 'optimizer')}, got {max_seeds}"
+        )
+    return looks
 
 
 def build_spec(

@@ -109,6 +109,8 @@ def plan_of(
             "a tuning holds images out itself: name the dataset "
             f"{base_name(spec.workload.dataset)}, got {spec.workload.dataset}"
         )
+    if spec.declaration.until_decided:
+        raise SpecError("a tuning needs a fixed number of seeds: leave out until_decided")
     trials = replace(spec.workload, dataset=validation_name(spec.workload.dataset))
     n_images = _n_images(trials, data_dir)
     planned = plan_tuning(spec, protocol, n_images, over=over, spaces=spaces)

@@ -75,6 +75,8 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("margin: 1%", ["--margin", "0.01"]),
     ("target: .9", ["--target", "0.9"]),
     ("looks: any", ["--looks", "any"]),
+    ("until-decided: true\nmax-seeds: 40", ["--until-decided", "--max-seeds", "40"]),
+    ("until-decided: true\nlooks: 9,18", ["--until-decided", "--looks", "9,18"]),
     ("win-threshold: .75", ["--win-threshold", "0.75"]),
     ("correction: max-t", ["--correction", "max-t"]),
     ("n-jobs: -1", ["--n-jobs", "-1"]),

@@ -140,6 +140,10 @@ class Comparison(NotebookRepr, first=("warnings", "treatments", "pairs")):
         """
         return self.level if self.sequential is None else self.parameters.interval_alpha
 
+    def analysed(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the compared `table` that belong to the looks of this comparison."""
+        return table if self.sequential is None or self.table is None else self.table
+
     @property
     def n_present(self) -> int:
         """Number of treatments that have results."""

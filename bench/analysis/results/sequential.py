@@ -16,9 +16,9 @@ class PairAtLook(NotebookRepr):
     ----------
     n
         Number of common blocks at this look.
-    mean_difference, ci_low, ci_high
-        Mean of a minus b, and its repeated confidence interval: the intervals of all pairs at all
-        looks hold together at level 1 - alpha (Bonferroni).
+    mean_difference, std, ci_low, ci_high
+        Mean and standard deviation of a minus b, and the repeated confidence interval of the mean:
+        the intervals of all pairs at all looks hold together at level 1 - alpha (Bonferroni).
     pvalue, pvalue_sequential, pvalue_holm
         p-value of the sign-flip test at this look alone; adjusted for the looks
         (:mod:`bench.analysis.stats.sequential`); and the latter, adjusted for the pairs.
@@ -32,6 +32,7 @@ class PairAtLook(NotebookRepr):
     b: str
     n: int
     mean_difference: float | None
+    std: float | None
     ci_low: float | None
     ci_high: float | None
     pvalue: float | None

@@ -49,7 +49,7 @@ MAX_CELLS = 200_000_000
 #: Relative rounding error of probabilities.
 _ROUNDING = 1e-9
 #: In the default looks, the last doubling has at most this share of the largest number of seeds.
-_LAST_DOUBLING = 0.8
+LAST_DOUBLING = 0.8
 
 
 def look_level(look: int, alpha: float, planned: int | None) -> float:
@@ -116,7 +116,7 @@ def doubling_looks(n_pairs: int, alpha: float, most: int) -> tuple[int, ...]:
 
 def _doubled(first: int, most: int) -> tuple[int, ...]:
     looks = []
-    while first <= _LAST_DOUBLING * most:
+    while first <= LAST_DOUBLING * most:
         looks.append(first)
         first *= 2
     return (*looks, most)
@@ -155,6 +155,8 @@ def sequential_pvalue(
     if not known:
         return None
     smallest, taken = min(known), len(pvalues)
+    if smallest >= 1:  # the sum is 0 at each look: all patterns are as extreme
+        return 1.0
     crossed = None
     if parts is not None and taken > 1:  # at the first look, the bound is exact
         crossed = _crossing_probability(parts, smallest)
