@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 #: Environment of the workers: one thread each, whatever the environment of the program says.
@@ -65,6 +65,7 @@ def start() -> int:
         atexit.unregister(_kill)
         atexit.register(_kill)
     start_method = multiprocessing.get_start_method(allow_none=True)
+    resource_tracker.ensure_running()  # the server starts it too, and its start unblocks SIGINT
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited by the server
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # tells it that a worker has ended
     try:

@@ -57,6 +57,31 @@ def test_workers_have_the_present_directory_and_environment(
         assert in_worker(state) == (server, directory, variables, 1)
 
 
+SIGNALS_AT_START = """
+import signal
+from multiprocessing import util
+from bench.execution import fork_server
+
+spawn = util.spawnv_passfds
+
+def print_and_spawn(path, words, descriptors):
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    print("forkserver" in words[-1], signal.SIGINT in blocked, flush=True)
+    return spawn(path, words, descriptors)
+
+util.spawnv_passfds = print_and_spawn
+fork_server.start()
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+
+
+def test_interrupts_are_blocked_while_the_server_starts() -> None:
+    """Ctrl-C reaches the server too, which would print a traceback before its first import."""
+    command = [sys.executable, "-c", SIGNALS_AT_START]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines == ["False True", "True True", "set()"]
+
+
 def test_a_directory_that_was_removed_does_not_stop_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
