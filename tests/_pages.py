@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import pytest
+from _stored import sequential_example
 from _sweep_analysis import CONTEXT, HOSTILE, Recipe, source_recipes, sweep
 from markupsafe import Markup
 
@@ -61,6 +62,8 @@ ANALYSES: dict[str, Callable[[], SweepAnalysis]] = {
     "one optimizer": lambda: sweep([Recipe("sgd", 9570, 10)]),
     "all failed": lambda: sweep([Recipe("a", 0, 0, failed=3), Recipe("b", 0, 0, failed=3)], n=3),
     "no margin": lambda: sweep(margin=None),
+    "sequential": sequential_example,
+    "sequential, open": lambda: sequential_example(seeds=13),
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.correction import METHODS, NAMES, remedies
+from bench.analysis.correction import METHODS, NAMES, blocks_to_reject, remedies
 from bench.analysis.reading import scale_of
 from bench.analysis.results import CollapseRate, Collapses, Look, Pair, Parameters, Power, Treatment
 from bench.analysis.stats.descriptives import count_outliers, quartiles
@@ -104,6 +104,9 @@ def _too_few_blocks(
 ) -> Iterator[str]:
     if power.seeds_to_reject is None:
         return
+    if parameters.looks:
+        yield from _too_few_looks(parameters, n_family)
+        return
     common = max(pair.n for pair in pairs)
     block = spoken(parameters.block)
     family = count(n_family, "pair")
@@ -126,6 +129,18 @@ def _too_few_blocks(
                 level,
                 (spoken(parameters.treatment), block),
             )
+        )
+
+
+def _too_few_looks(parameters: Parameters, n_family: int) -> Iterator[str]:
+    """Warn if even the last look of a sequential comparison is too small for any difference."""
+    last = parameters.looks[-1]
+    needed = blocks_to_reject(parameters.correction, n_family, parameters.alpha)
+    if last < needed:
+        yield (
+            f"No look can find a difference: the last one has "
+            f"{count(last, spoken(parameters.block))}, and {METHODS[parameters.correction]} over "
+            f"{count(n_family, 'pair')} needs at least {needed}."
         )
 
 

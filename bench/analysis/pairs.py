@@ -89,7 +89,9 @@ def compare_pairs(
     if sequential is not None:
         pairs = [_with_looks(pair, sequential) for pair in pairs]
     pairs = _adjusted(pairs, paired, parameters)
-    equivalence = holm([pair.pvalue_equivalence_of_looks for pair in pairs])
+    # all pairs are tested at the looks to come, also those whose test is undefined until now
+    n_tests = None if sequential is None else len(pairs)
+    equivalence = holm([pair.pvalue_equivalence_of_looks for pair in pairs], n_tests)
     wins = holm([pair.pvalue_wins for pair in pairs])
     judged_at = level if sequential is None else parameters.alpha
     judged = [

@@ -117,7 +117,7 @@ def _remarks(pair: Pair, parameters: Parameters, needed: Needed) -> Iterator[str
         few = (
             f" With {count(pair.n, spoken(parameters.block))} it cannot find any difference; it "
             f"needs {needed.now}."
-            if pair.n < needed.now
+            if pair.n < needed.now and not parameters.looks
             else ""
         )
         yield (

@@ -195,6 +195,8 @@ def print_conclusion(analysis: SweepAnalysis, command: str, report: Path | None)
     new_console().print(_ranking(analysis))
     for sentence in headline(analysis):
         print(printable(sentence))
+    for sentence in _looks(analysis):
+        print(printable(f"looks:     {sentence}"))
     for note in analysis.comparison.notes:
         print(printable(f"note:      {note}"))
     for warning in analysis.comparison.warnings:
@@ -202,6 +204,17 @@ def print_conclusion(analysis: SweepAnalysis, command: str, report: Path | None)
     if report is not None:
         print(printable(f"report:    {report}"))
     print(printable(f"reproduce: {command}"))
+
+
+def _looks(analysis: SweepAnalysis) -> tuple[str, ...]:
+    """What the looks of a sequential sweep needed, and what is open."""
+    from bench.report.text.looks import looks_sentences, own_blocks_sentence
+
+    comparison = analysis.comparison
+    if comparison.sequential is None:
+        return ()
+    own = own_blocks_sentence(comparison)
+    return (*looks_sentences(comparison, comparison.sequential), *((own,) if own else ()))
 
 
 def print_change(found: SweepChange, files: Sequence[Path]) -> None:

@@ -20,6 +20,7 @@ from bench.cli.converters import (
 )
 from bench.cli.margins import accuracy_margin
 from bench.cli.options import CORRECTION_HELP, Command, add_diagrams
+from bench.cli.until_decided import add_until_decided, declared_looks
 from bench.datasets.names import DATA_DIR_VARIABLE, resolve_datasets, short_name
 from bench.errors import SpecError
 from bench.execution import fork_server
@@ -42,7 +43,6 @@ from bench.spec.resampling import parse_resampling
 from bench.sweeps.reproduce import (
     ANY_NUMBER,
     AUTO_LOOKS,
-    DEFAULT_MAX_SEEDS,
     DEFAULT_SEEDS,
     NO_TEST,
     program,
@@ -128,7 +128,7 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
     from bench.sweeps.specify import build_spec
 
     dataset, expressions = dataset or arguments.dataset[0], _given_expressions(arguments)
-    stages = _numbers_of_looks(arguments, len(expressions))
+    stages = declared_looks(arguments, len(expressions))
     n_seeds = stages[-1] if stages else arguments.seeds or DEFAULT_SEEDS
     return build_spec(
         expressions=expressions,
@@ -153,48 +153,6 @@ def make_spec(arguments: Namespace, dataset: str | None = None) -> SweepSpec:
         ),
         data_dir=arguments.data_dir,
     )
-
-
-def _numbers_of_looks(arguments: Namespace, n_optimizers: int) -> tuple[int, ...]:
-    """The numbers of seeds at which pairs are judged; none without ``--until-decided``."""
-    from bench.sweeps.specify import numbers_of_looks
-
-    looks, most = arguments.looks, arguments.max_seeds
-    if not arguments.until_decided:
-        if isinstance(looks, str | tuple):
-            text = looks if isinstance(looks, str) else ",".join(map(str, looks))
-            raise SpecError(f"--looks {text} needs --until-decided")
-        if most is not None:
-            raise SpecError("--max-seeds needs --until-decided")
-        return ()
-    _refuse_beside_until_decided(arguments)
-    if not isinstance(looks, tuple):
-        return numbers_of_looks(True, most or DEFAULT_MAX_SEEDS, n_optimizers, arguments.alpha)
-    if most not in (None, looks[-1]):
-        raise SpecError(
-            f"--max-seeds must be the last of the --looks, {looks[-1]}, or be left out, got {most}"
-        )
-    return looks
-
-
-def _refuse_beside_until_decided(arguments: Namespace) -> None:
-    """Raise SpecError for an option that does not go with ``--until-decided``."""
-    for option, is_given in (
-        ("seeds", arguments.seeds is not None),
-        ("seed-list", arguments.seed_list is not None),
-        ("tune", arguments.tune),
-        ("force", arguments.force),
-        ("correction max-t", arguments.correction != "holm"),
-        ("dataset with several datasets", len(arguments.dataset) > 1),
-    ):
-        if is_given:
-            raise SpecError(f"--until-decided cannot be given with --{option}")
-    looks = arguments.looks
-    if not isinstance(looks, tuple) and looks not in (Declaration.looks, AUTO_LOOKS):
-        raise SpecError(
-            f"--looks must be numbers of seeds such as 13,26,52, or {AUTO_LOOKS}, with "
-            f"--until-decided, got {ANY_NUMBER if looks is None else looks}"
-        )
 
 
 def _given_expressions(arguments: Namespace) -> tuple[OptimizerExpression, ...]:
@@ -222,18 +180,7 @@ def _add_seeds(group: _ActionsContainer) -> None:
     seeds.add_argument(
         "--seed-list", type=checked(parse_seeds), metavar="LIST", help="such as 0-9,15"
     )
-    seeds.add_argument(
-        "--max-seeds",
-        type=up_to(MAX_SEEDS),
-        metavar="N",
-        help=f"with --until-decided: the largest number of seeds (default {DEFAULT_MAX_SEEDS})",
-    )
-    group.add_argument(
-        "--until-decided",
-        action="store_true",
-        help="add seeds until every pair of optimizers is better, worse or equivalent; optimizers "
-        "whose pairs are all decided get no more seeds",
-    )
+    add_until_decided(group, seeds)
 
 
 def _add_variants(group: _ActionsContainer) -> None:

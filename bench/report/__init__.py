@@ -25,6 +25,7 @@ __all__ = [
     "curves_figure",
     "forest_figure",
     "latex_table",
+    "looks_figure",
     "markdown",
     "rank_figure",
     "rates_figure",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from bench.report.figures.change import change_figure
     from bench.report.figures.curves import curves_figure
     from bench.report.figures.forest import forest_figure
+    from bench.report.figures.looks import looks_figure
     from bench.report.figures.rank import rank_figure
     from bench.report.figures.rates import rates_figure
     from bench.report.figures.runs import runs_figure

@@ -312,6 +312,8 @@ def run_sweep(
                 if {run.key for run in following.missing} & {run.key for run in status.missing}:
                     break  # runs failed, and the look waits for them
                 status = following
+                if status.missing:  # putting the rows together has removed the directory of runs
+                    store.create()
                 on_event(LooksTaken(looks=status.looks))
         if not is_compact:
             lock.verify()

@@ -204,6 +204,46 @@ def test_too_few_seeds_give_a_warning() -> None:
     assert not any("No difference" in warning for warning in compare(long(enough)).warnings)
 
 
+@pytest.mark.parametrize(
+    ("looks", "warned"),
+    [
+        (
+            (4, 6),
+            [
+                "No look can find a difference: the last one has 6 seeds, and Holm's method over 3 "
+                "pairs needs at least 7."
+            ],
+        ),
+        ((4, 6, 7), []),
+    ],
+)
+def test_looks_that_are_all_too_small_give_a_warning(
+    looks: tuple[int, ...], warned: list[str]
+) -> None:
+    """A look before the last may be small, and other remedies do not apply to looks."""
+    columns = {f"o{i}": noisy(9000 + 100 * i, 6, i) for i in range(3)}
+    comparison = compare(long(columns), until_decided=looks)
+    assert [w for w in comparison.warnings if "difference" in w] == warned
+    assert not any("cannot find any" in r for pair in comparison.pairs for r in pair.remarks)
+
+
+def test_pairs_without_an_equivalence_test_count_in_the_family_of_a_sequential_comparison() -> None:
+    """A diverged run has no equivalence test; verdicts and p-values are those of the last look."""
+    columns = {f"o{i}": noisy(9000 + 2 * i, 12, i) for i in range(4)}
+    columns["o4"] = [float("inf"), *noisy(5000, 12, 4)[1:]]
+    table = long_table(columns).rename(columns={"test_accuracy": "loss"})
+    found = compare(table, value="loss", direction="lower", margin=32.0, until_decided=(6, 9, 12))
+    assert found.sequential is not None
+    at_last_look = {(p.a, p.b): p for p in found.sequential.looks[-1].pairs}
+    is_open = {names for names, p in at_last_look.items() if p.is_open}
+    assert {(p.a, p.b) for p in found.pairs if p.verdict == "inconclusive"} == is_open
+    assert at_last_look
+    for pair in found.pairs:
+        if (pair.a, pair.b) in at_last_look:
+            at_look = at_last_look[pair.a, pair.b]
+            assert pair.pvalue_equivalence_holm == at_look.pvalue_equivalence_holm
+
+
 def test_an_interval_that_contradicts_the_verdict_is_explained() -> None:
     """With ten seeds and 28 pairs, most simultaneous intervals leave out 0 and no pair differs."""
     columns = {f"o{i}": noisy(9000 + 100 * i, 10, i) for i in range(8)}

@@ -223,7 +223,7 @@ WRONG: Sequence[tuple[str | bytes, str]] = [
     ("batch_size: 3", r"line 1: unknown option 'batch_size': did you mean batch-size\?"),
     ("name: x\nseed: 3", r"line 2: unknown option 'seed': did you mean seeds"),
     ("--seeds: 3", r"unknown option '--seeds': did you mean seeds"),
-    ("frobnicate: 3", r"unknown option 'frobnicate': choose from seeds, seed-list, optimizers"),
+    ("frobnicate: 3", r"unknown option 'frobnicate': choose from seeds, seed-list, max-seeds"),
     ("~: 3", r"unknown option '~'"),
     ("[seeds]: 3", r"line 1: an option must be a name, got a list"),
     ("? {a: b}\n: 3", r"line 1: an option must be a name, got a mapping"),

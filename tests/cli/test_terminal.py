@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from _stored import sequential_example
 from _sweep_analysis import Recipe, sweep
 from conftest import CommandCall, resolve_all
 from rich.cells import cell_len
 from rich.console import Console
 
-from bench.analysis.results import SweepAnalysis
-from bench.cli.console import _ranking
-from bench.cli.progress import LiveTable
+from bench import specify
+from bench.analysis.results import PairAtLook, SequentialLook, SweepAnalysis
+from bench.cli.console import _ranking, print_conclusion
+from bench.cli.progress import LiveTable, open_pairs
 from bench.cli.terminal import NAME_WIDTH, Column, FittedTable, fitting, fold
 from bench.spec.model import SweepSpec
+from bench.sweeps.resume import SweepStatus
 
 WIDTHS = (40, 60, 80, 100, 120, 200)
 STEMS = {
@@ -68,6 +72,18 @@ def test_the_p_value_beside_a_verdict_is_the_one_that_decides() -> None:
     cells = zip(by_head["verdict"], by_head["adj. p"], strict=True)
     kinds = {verdict: p[:7].strip() for verdict, p in cells}
     assert kinds == {"": "", "equivalent": "p equiv", "worse": "p diff"}
+
+
+def test_the_conclusion_of_a_sequential_sweep(capsys: pytest.CaptureFixture[str]) -> None:
+    print_conclusion(sequential_example(), "the command", None)
+    printed = capsys.readouterr().out
+    for part in (
+        "No pair is open after look 3 of 3: the comparison is finished.\n",
+        "looks:     It took 64 runs, 20 % fewer than the 80 runs of 20 seeds of every optimizer.\n",
+        "looks:     The mean of each optimizer is over its own seeds, as many as it has runs.",
+    ):
+        assert part in printed.replace("\N{NO-BREAK SPACE}", " ")
+    assert "98.33" in _ranking(sequential_example()).columns[3].head
 
 
 class _Rankings(dict[tuple[str, int], FittedTable]):
@@ -152,9 +168,35 @@ def test_names_are_folded_between_words(name: str, lines: list[str]) -> None:
     assert fold(name, 8).splitlines() == lines
 
 
+def status_of(accuracy: float) -> SweepStatus:
+    done = pa.table({"optimizer": ["sgd"], "test_accuracy": [accuracy]})
+    return SweepStatus(planned=(), missing=(), done=done)
+
+
+def test_open_pairs_are_listed_with_the_seeds_they_may_need() -> None:
+    spec = specify(optimizers="sgd,adam,adamw", until_decided=(9, 18, 40))
+    pair = PairAtLook(
+        **{"a": "adam", "b": "adamw", "n": 9, "mean_difference": 0.004, "std": 0.006},
+        **dict.fromkeys(("ci_low", "ci_high", "pvalue", "pvalue_sequential", "pvalue_holm")),
+        **dict.fromkeys(("pvalue_equivalence", "pvalue_equivalence_sequential")),
+        pvalue_equivalence_holm=None,
+        verdict="inconclusive",
+    )
+    decided = replace(pair, b="sgd", verdict="better")
+    pairs = (pair, decided, replace(decided, a="adamw"))
+    look = SequentialLook(look=1, n_blocks=9, treatments=("adam", "adamw", "sgd"), pairs=pairs)
+    assert open_pairs(spec, ()) == []
+    (line,) = open_pairs(spec, [look])
+    found = re.fullmatch(r"open: adam and adamw, probably decided with (\d+) seeds", line)
+    assert found
+    assert 9 < int(found[1]) < 60
+    (line,) = open_pairs(spec, [replace(look, pairs=(replace(pair, std=0.0), *pairs[1:]))])
+    assert line == "open: adam and adamw, no prediction"
+
+
 def test_the_counts_are_the_last_to_be_cut_in_a_low_terminal() -> None:
     spec = SweepSpec(name="x", optimizers=resolve_all("sgd,adam"), seeds=(0, 1))
-    display = LiveTable(3, spec, pa.table({"optimizer": ["sgd"], "test_accuracy": [0.9]}))
+    display = LiveTable(3, spec, status_of(0.9))
     display.done = 1
     first = Console(width=80).render_lines(display.render())[0]
     assert re.match(r"1/3 runs, 0 failed, .* runs/s, about .* left", "".join(s.text for s in first))
@@ -168,9 +210,8 @@ def test_hardly_any_room_is_no_error(width: int) -> None:
 @pytest.mark.parametrize("width", [40, 60, 100])
 def test_the_live_table_shows_its_counts(width: int) -> None:
     spec = SweepSpec(name="x", optimizers=resolve_all("sgd,adam"), seeds=(0, 1))
-    done = pa.table({"optimizer": ["sgd"], "test_accuracy": [0.9]})
     console = Console(file=io.StringIO(), width=width, color_system="standard", force_terminal=True)
-    lines = console.render_lines(LiveTable(3, spec, done).render())
+    lines = console.render_lines(LiveTable(3, spec, status_of(0.9)).render())
     texts = ["".join(segment.text for segment in line).rstrip() for line in lines]
     assert texts[0] == "0/3 runs, 0 failed, 0 runs/s"
     assert set(texts[1]) == {"━"}

@@ -305,6 +305,23 @@ def test_axe_finds_no_violation(audited: Opened, width: int, theme: str) -> None
     page.keyboard.press("Escape")
 
 
+def test_the_page_of_a_sequential_comparison(browser: Any, reports: Reports) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with visiting(browser, reports["sequential"], bypass_csp=True, width=400) as opened:
+        page = opened.page
+        assert page.locator("#looks .plot:visible").count() == 1
+        assert opened.page.evaluate(BROKEN) == []
+        page.locator("[data-matrix] td button").nth(1).click()
+        verdict = page.locator(".pair-verdict").inner_text()
+        assert "better (decided at look 2): mean difference" in " ".join(verdict.split())
+        page.keyboard.press("Escape")
+        assert violations(axe, page, "#looks") == []
+        for width in (400, 1400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert opened.page.evaluate(CLIPPED) == []
+            assert opened.overflow() == 0
+
+
 @pytest.mark.parametrize(
     ("width", "theme"), [(400, "light"), pytest.param(1400, "dark", marks=pytest.mark.long)]
 )

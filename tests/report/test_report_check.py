@@ -23,9 +23,11 @@ from bench.report.html.check import TOLERANCE, ReportCheck, check_report
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
-@pytest.mark.parametrize("case", ["three", "hostile", "troubled", "one seed", "one optimizer"])
+@pytest.mark.parametrize(
+    "case", ["three", "hostile", "troubled", "one seed", "one optimizer", "sequential"]
+)
 def test_a_report_is_right_about_its_own_rows(case: str) -> None:
-    page = page_of(case) if case in ("three", "hostile") else undrawn_page_of(case)
+    page = page_of(case) if case in ("three", "hostile", "sequential") else undrawn_page_of(case)
     found = check_report(page, page)
     assert found.is_right
     assert found.is_complete
@@ -78,6 +80,22 @@ DIGITS = {
 @pytest.mark.parametrize(("pattern", "place"), DIGITS.values(), ids=DIGITS)
 def test_one_digit_is_found(pattern: str, place: str) -> None:
     page = page_of("three")
+    assert_one_mismatch(check_report(changed(page, pattern), page), place)
+
+
+#: A digit of the section on looks of a sequential comparison.
+DIGITS_OF_LOOKS = {
+    "runs": (r"It took 6\d", "Looks at the results"),
+    "table of looks": (r'"number">1\d</td>\n<td class="number">4', "Looks at the results"),
+    "interval": (r'id="looks".*?>\[−0\.\d', "Looks at the results, momentum"),
+    "point of the figure": (r'<desc id="looks-wide.*?<path d="M \d', "Looks at the results, Mean"),
+    "description": (r'<desc id="looks-wide[^>]*>[^<]*\+0\.\d', "Looks at the results, Mean"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "place"), DIGITS_OF_LOOKS.values(), ids=DIGITS_OF_LOOKS)
+def test_one_digit_of_the_looks_is_found(pattern: str, place: str) -> None:
+    page = page_of("sequential")
     assert_one_mismatch(check_report(changed(page, pattern), page), place)
 
 

@@ -15,7 +15,9 @@ import matplotlib
 import numpy as np
 import pytest
 from _pages import require_sound_svg
+from _stored import sequential_example
 from _sweep_analysis import HOSTILE, Recipe, many_recipes, source_recipes, sweep
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -26,6 +28,7 @@ from bench.report import (
     Layout,
     curves_figure,
     forest_figure,
+    looks_figure,
     rank_figure,
     runs_figure,
     seed_figure,
@@ -35,7 +38,7 @@ from bench.report.figures.differences import differences_to
 from bench.report.figures.rank import levels_of
 from bench.report.figures.runs import runs_points
 from bench.report.figures.styles import DARK, LIGHT, MARKERS, assign_styles, marker_paths, styles_of
-from bench.report.figures.svg import inline_svg
+from bench.report.figures.svg import INK, PAPER, inline_svg
 from bench.report.text.published import TEST_ACCURACY, luck, published_score
 
 Draw = Callable[[SweepAnalysis, Layout], Figure]
@@ -486,3 +489,61 @@ def test_bars_of_groups_that_touch_are_on_lines_of_their_own() -> None:
 def test_figures_without_their_numbers_say_what_is_missing() -> None:
     with pytest.raises(ValueError, match=r"ranks must not be None"):
         rank_figure(sweep(n=1))
+
+
+def faces_of(axes: Axes) -> list[object]:
+    """Colours of the markers of a panel, in the order of the looks."""
+    return [
+        line.get_markerfacecolor()
+        for line in axes.lines
+        if line.get_marker() not in ("None", None, "")
+    ]
+
+
+def test_the_figure_of_looks_has_a_panel_for_each_pair_that_needed_more_than_one() -> None:
+    figure = looks_figure(sequential_example())
+    _, *panels = figure.axes
+    colour = assign_styles(TEST_ACCURACY)
+    assert [faces_of(panel) for panel in panels] == [
+        [PAPER, PAPER, INK],  # momentum and nesterov: open twice, then equivalent
+        *([PAPER, colour[name].colour] for name in ("sgd", "nesterov", "momentum")),
+        *([PAPER, colour[name].colour] for name in ("nesterov", "momentum")),
+    ]
+    assert [tick.get_text() for tick in panels[0].get_xticklabels()] == ["8", "12", "20"]
+    headings = [text.get_text() for text in figure.axes[0].texts]
+    assert "≈ equivalent, look 3" in headings
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW])
+def test_the_names_of_looks_do_not_overlap(layout: Layout) -> None:
+    analysis = sequential_example(12)
+    sequential = analysis.comparison.sequential
+    assert sequential is not None
+    many = replace(sequential, planned=(8, 12, 20, 21, 22, 23, 1000))
+    figure = looks_figure(
+        replace(analysis, comparison=replace(analysis.comparison, sequential=many)), layout
+    )
+    written = [tick.get_text() for tick in figure.axes[1].get_xticklabels()]
+    assert written[-1] == "1,000"
+    assert 1 < len([text for text in written if text]) < 7
+
+
+def test_means_that_are_far_or_unknown_are_written() -> None:
+    analysis = sequential_example(12)
+    sequential = analysis.comparison.sequential
+    assert sequential is not None
+    first, *rest = sequential.looks[0].pairs
+    far = replace(first, mean_difference=0.5, ci_low=None, ci_high=None)
+    unknown = [replace(p, mean_difference=None, ci_low=None, ci_high=None) for p in rest[:1]]
+    look = replace(sequential.looks[0], pairs=(far, *unknown, *rest[1:]))
+    changed = replace(sequential, looks=(look,))
+    figure = looks_figure(
+        replace(analysis, comparison=replace(analysis.comparison, sequential=changed))
+    )
+    written = [text.get_text() for axes in figure.axes[1:] for text in axes.texts]
+    assert sorted(written) == ["not known", "▴ +50.00"]
+
+
+def test_looks_are_drawn_for_sequential_comparisons_only() -> None:
+    with pytest.raises(ValueError, match="no looks were declared"):
+        looks_figure(sweep(n=1))

@@ -89,7 +89,7 @@ class Page(HTMLParser):
 
 
 #: Cases whose figures are drawn; those of the others differ from these in their text only.
-DRAWN = ("troubled", "hostile", "one seed", "one optimizer", "all failed")
+DRAWN = ("troubled", "hostile", "one seed", "one optimizer", "all failed", "sequential")
 
 
 def html_of(case: str) -> str:
@@ -511,11 +511,66 @@ def test_degrees_of_freedom_have_the_digits_that_matter(df: float | None, printe
 
 
 def test_every_word_with_a_dotted_underline_has_an_explanation() -> None:
-    for case in ("source", "no margin", "one optimizer"):
+    for case in ("source", "no margin", "one optimizer", "sequential"):
         page = Page(undrawn_page_of(case))
         terms = set(page.values("data-term"))
         assert terms
         assert {f"term-{term}" for term in terms} <= set(page.values("id"))
+
+
+#: What the page of a sequential comparison says, and what it must not say.
+SEQUENTIAL_SAYS = {
+    "size": "4 optimizers · 12 to 20 seeds · 64 runs",
+    "headline": "Over 12 to 20 seeds, at the tutorial's learning rates, untuned, momentum has",
+    "how far it is": "No pair is open after look 3 of 3: the comparison is finished.",
+    "runs saved": "It took 64 runs, 20 % fewer than the 80 runs of 20 seeds of every optimizer.",
+    "other runs": "16 runs that belong to no look that was taken are left out.",
+    "means": "The mean of each optimizer is over its own seeds, as many as it has runs.",
+    "dots": "optimizers with fewer seeds have the first of the others",
+    "level of an interval": "98.33 % interval",
+    "levels of intervals": "which is 95 % for all 3 looks together (repeated confidence intervals)",
+    "table of looks": "1 8 4 32 0 6 2 12 4 16 5 1 3 20 2 16 1 0",
+    "numbers of the figure": "momentum nesterov 3 20 +0.07 [−0.14, +0.27] 0.270 0.047 equivalent",
+    "state of a pair": "≈ equivalent within ±0.25 points decided at look 3",
+    "p-values": "here it is adjusted for 6 pairs and 3 looks",
+    "adjusted p-values": "Holm's correction over 6 pairs and 3 looks calls this pair different",
+    "simultaneous intervals": "all 6 intervals hold together, at all 3 looks (5 % may err)",
+    "equivalence": "both one-sided tests reject after the adjustment for the looks and Holm's",
+    "secondary metrics": "not adjusted for the looks and therefore judged at 1.667 %",
+    "power": "from 10 seeds on, at each of the 3 looks",
+    "detectable effect": "The smallest effect found with a probability of 80 % at a look with 20",
+    "single seeds": "drawn from the same 12 seeds that every optimizer has, so that",
+    "declared": "Looks, after how many seeds 8, 12 and 20, until every pair is decided",
+    "bias": "The mean of optimizers that stopped early may be biased",
+}
+
+
+@pytest.mark.parametrize("part", SEQUENTIAL_SAYS.values(), ids=SEQUENTIAL_SAYS)
+def test_the_page_of_a_sequential_comparison_says(part: str) -> None:
+    assert part in text_of("sequential").replace("\N{NO-BREAK SPACE}", " ").replace(" ,", ",")
+
+
+def test_the_page_of_a_sequential_comparison_has_no_ledger_of_looks() -> None:
+    text = text_of("sequential")
+    for part in ("No record of earlier looks", "α/(j(j+1))", "over 20 seeds", "95\xa0% interval"):
+        assert part not in text
+
+
+def test_the_numbers_of_a_figure_of_looks_are_told_to_screen_readers() -> None:
+    figure = view_of("sequential").looks.sequential
+    assert figure is not None
+    described = re.findall(r'<desc id="looks-wide-description">(.*?)</desc>', html_of("sequential"))
+    assert len(described) == 1
+    assert "momentum minus nesterov: +0.10 after 8\xa0seeds" in described[0]
+    assert "equivalent at look 3" in described[0]
+
+
+def test_an_open_pair_is_named_with_what_it_needs() -> None:
+    looks = view_of("sequential, open").looks
+    assert looks.sentence == (
+        "The comparison is not finished: 1 of 6\xa0pairs is open after look 2 of 3."
+    )
+    assert "Open: momentum and nesterov (about" in " ".join(looks.sequential.sentences)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 
 import pytest
+from _stored import sequential_example
 from _sweep_analysis import Recipe, pair, source_recipes, sweep
 
 from bench.analysis.results import Comparison, Pair, Variant, Verdict
 from bench.report import verdict
 from bench.report.text.format import ACCURACY, NBSP
+from bench.report.text.looks import followed_pairs, looks_sentences
 from bench.report.text.pairs import (
     MARKS,
     DecidingP,
@@ -418,3 +420,62 @@ def test_the_tutorials_learning_rates_are_the_defaults() -> None:
     for name, rate in LEARNING_RATES.items():
         (spec,) = specify(optimizers=name, seeds=1).optimizers
         assert dict(spec.hyperparameters)["lr"] == rate
+
+
+#: Seeds that have runs and the margin in points; sentences on the looks after 8, 12 and 20 seeds.
+LOOKS = {
+    "all pairs are decided": (
+        *(20, 0.25),
+        "No pair is open after look 3 of 3: the comparison is finished.",
+        "It took 64 runs, 20 % fewer than the 80 runs of 20 seeds of every optimizer. "
+        "16 runs that belong to no look that was taken are left out.",
+    ),
+    "a pair is open after the last look": (
+        *(20, 0.2),
+        "The comparison is finished: 1 of 6 pairs is open after look 3 of 3, the last one.",
+        "It took 64 runs, 20 % fewer than the 80 runs of 20 seeds of every optimizer. "
+        "Still open: momentum and nesterov (about 54 seeds to show equivalence or 170 seeds to "
+        "find a difference).",
+    ),
+    "a pair is open": (
+        *(12, 0.25),
+        "The comparison is not finished: 1 of 6 pairs is open after look 2 of 3.",
+        "The next look is at 20 seeds, and 2 optimizers need more runs for it: momentum and "
+        "nesterov.",
+    ),
+    "one run of a look is left out": (
+        *(9, 0.25),
+        "The comparison is not finished: 6 of 6 pairs are open after look 1 of 3.",
+        "It took 32 runs so far; 20 seeds of every optimizer are 80 runs. Open: momentum and "
+        "nesterov; momentum and sgd; momentum and adagrad; nesterov and sgd; and 2 more. The next "
+        "look is at 12 seeds, and 4 optimizers need more runs for it: momentum, nesterov, sgd and "
+        "adagrad. 4 runs that belong to no look that was taken are left out.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOOKS)
+def test_sentences_on_looks(case: str) -> None:
+    seeds, margin, state, said = LOOKS[case]
+    found = sequential_example(seeds, margin / 100).comparison
+    assert found.sequential is not None
+    assert verdict(found)[-1].replace(NBSP, " ") == state
+    assert said in " ".join(looks_sentences(found, found.sequential)).replace(NBSP, " ")
+
+
+def test_a_look_without_a_difference_is_not_called_too_few_seeds() -> None:
+    first, *_ = verdict(sequential_example(8).comparison)
+    assert first.replace(NBSP, " ") == (
+        "No difference is significant with 8 seeds. A look with 10 seeds or more can find one."
+    )
+
+
+def test_the_hardest_pairs_come_first() -> None:
+    sequential = sequential_example(margin=0.002).comparison.sequential
+    assert sequential is not None
+    pairs = followed_pairs(sequential)
+    assert (pairs[0].a, pairs[0].b, pairs[0].verdict) == ("momentum", "nesterov", "inconclusive")
+    looks = [pair.last_look for pair in pairs]
+    assert looks == sorted(looks, reverse=True)
+    sizes = [abs(pair.points[-1][1].mean_difference or 0.0) for pair in pairs[1:]]
+    assert sizes == sorted(sizes)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,29 +24,29 @@ from bench.errors import MixedRunsError, SpecError, UsageError
 from bench.execution.resources import resolve_execution
 from bench.spec.model import SweepSpec
 from bench.spec.options import ExecutionOptions
-from bench.storage.records import TIMES
-from bench.storage.store import Store, load_runs
+from bench.storage.store import Store
 from bench.sweeps.run import LooksTaken, SweepEvent, run_sweep
 from bench.sweeps.sequential import demand, forecast
 
-LOOKS = (8, 10, 13)
-OPTIMIZERS = "sgd,sgd[lr=0.12],adam[lr=0.00001]"
-N_RUNS = 3 * 8 + 2 * 5  # the last optimizer learns nothing, and is decided at the first look
+LOOKS = (9, 11, 14)
+_TIMES = ("started_at", "train_seconds", "eval_seconds", "eval_train_seconds")
+#: The last one learns nothing: its pairs are decided at the first look, and the other pair at none.
+OPTIMIZERS = "momentum,nesterov,adam[lr=0.00001]"
 WORDS = (
-    *("sweep", "--until-decided", "--looks", "8,10,13", "--optimizers", OPTIMIZERS),
+    *("sweep", "--until-decided", "--looks", "9,11,14", "--optimizers", OPTIMIZERS),
     *("--dataset", "digits", "--iterations", "20", "--name", "x", "--quiet", "--no-report"),
 )
 
 
 def declared(**changes: Any) -> SweepSpec:
-    settings: dict[str, Any] = {"optimizers": OPTIMIZERS, "until_decided": LOOKS}
-    return bench.specify(**settings | {"dataset": "digits", "iterations": 20, "name": "x"} | changes)
+    settings: dict[str, Any] = {"optimizers": OPTIMIZERS, "until_decided": LOOKS, "name": "x"}
+    return bench.specify(**{**settings, "dataset": "digits", "iterations": 20, **changes})
 
 
 def results_of(directory: Path) -> list[dict[str, Any]]:
     """The rows without their times, in the order of the runs."""
-    runs = load_runs(directory).drop(columns=list(TIMES)).sort_values(["seed", "optimizer"])
-    return json.loads(runs.to_json(orient="records"))  # type: ignore[no-any-return]
+    rows = Store(directory).read_rows().drop_columns(list(_TIMES)).to_pylist()
+    return sorted(rows, key=lambda row: (row["seed"], row["optimizer"]))
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,272 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_only_optimizers_of_undecided_pairs_get_more_seeds(finished: Path) -> None:
     rows = results_of(finished)
     assert Counter(row["optimizer"] for row in rows) == {
-        "sgd": 13,
-        "sgd[lr=0.12]": 13,
-        "adam[lr=1e-05]": 8,
+        "momentum": 14,
+        "nesterov": 14,
+        "adam[lr=1e-05]": 9,
     }
     analysis = bench.analyse(finished)
     sequential = analysis.comparison.sequential
     assert sequential is not None
     assert [len(look.open_pairs) for look in sequential.looks] == [1, 1, 1]
-    assert (sequential.n_runs, sequential.n_runs_fixed, sequential.is_finished) == (34, 39, True)
+    assert (sequential.n_runs, sequential.n_runs_fixed, sequential.is_finished) == (37, 42, True)
     assert not (finished / "looks.json").exists()
     assert not any("not stored" in warning for warning in analysis.comparison.warnings)
+
+
+def test_the_same_call_again_trains_nothing(finished: Path) -> None:
+    before = (finished / "runs.parquet").read_bytes()
+    bench.sweep(declared(), results=finished.parent, in_process=True)
+    assert (finished / "runs.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("stop_after", [3, 27, 30])
+def test_an_interrupted_sweep_goes_on_with_the_same_looks(
+    stop_after: int, finished: Path, tmp_path: Path
+) -> None:
+    """Within a look, and between two: 27 runs belong to the first."""
+    n_events = 0
+
+    def interrupt(event: SweepEvent) -> None:
+        nonlocal n_events
+        n_events += type(event).__name__ == "RunEvent"
+        if n_events == stop_after:
+            raise KeyboardInterrupt
+
+    run(tmp_path, interrupt)
+    assert len(Store(tmp_path / "x").read_rows()) == stop_after
+    run(tmp_path, lambda _: None)
+    assert results_of(tmp_path / "x") == results_of(finished)
+
+
+def run(results: Path, on_event: Callable[[SweepEvent], None]) -> None:
+    execution = resolve_execution(ExecutionOptions(device="cpu", in_process=True))
+    store = Store(results / "x")
+    with suppress(KeyboardInterrupt):
+        run_sweep(declared(), store, execution, on_event=on_event, on_damage=lambda _: None)
+
+
+def test_events(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def remember(event: SweepEvent) -> None:
+        if isinstance(event, LooksTaken):
+            looks.append(event.looks[-1].n_blocks)
+
+    run(tmp_path, remember)
+    assert looks == [9, 11, 14]
+
+
+def test_a_look_waits_for_failed_runs(tmp_path: Path) -> None:
+    flag = tmp_path / "fails"
+
+    class Flaky(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            if flag.exists():
+                raise RuntimeError("no step")
+            return super().step(closure)
+
+    spec = declared(optimizers=["adam[lr=0.00001]", ("flaky", Flaky, {"lr": 0.1})])
+    flag.touch()  # the trial step has succeeded
+    runs = bench.sweep(spec, results=tmp_path, in_process=True)
+    assert len(runs) == 18
+    assert Counter(runs["status"]) == {"ok": 9, "failed": 9}
+    with pytest.raises(UsageError, match=r"no look at x is complete.*9 runs of it are mis"):
+        bench.analyse(tmp_path / "x")
+    flag.unlink()
+    assert set(bench.sweep(spec, results=tmp_path, in_process=True)["status"]) == {"ok"}
+    assert bench.analyse(tmp_path / "x").comparison.sequential is not None
+
+
+OTHERS: list[tuple[dict[str, Any], str]] = [
+    ({"until_decided": (9, 11, 15)}, "looks=9,11,14 before .* repeat --until-decided --looks 9,11"),
+    ({"until_decided": False, "seeds": 14}, "looks=9,11,14 before its runs were seen"),
+    (
+        {"optimizers": "momentum,nesterov"},
+        r"the pairs of adam\[lr=1e-05\], mom.* are decided",
+    ),
+    ({"alpha": 0.01}, "alpha=0.05 before its runs were seen"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), OTHERS)
+def test_another_declaration_is_refused(
+    changes: dict[str, Any], message: str, finished: Path
+) -> None:
+    before = {file: file.read_bytes() for file in finished.glob("*.*")}
+    with pytest.raises(MixedRunsError, match=message):
+        bench.sweep(declared(**changes), results=finished.parent, in_process=True)
+    assert {file: file.read_bytes() for file in finished.glob("*.*")} == before
+
+
+def test_fixed_seeds_cannot_become_looks(tmp_path: Path) -> None:
+    fixed = declared(until_decided=False, seeds=2)
+    bench.sweep(fixed, results=tmp_path, in_process=True)
+    with pytest.raises(MixedRunsError, match="looks=1 before its runs were seen"):
+        bench.sweep(declared(), results=tmp_path, in_process=True)
+
+
+SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"seeds": 20}, "seeds and until_decided exclude each other, got seeds=20"),
+    ({"until_decided": (5,)}, "at least two numbers of seeds"),
+    ({"until_decided": True, "max_seeds": 5}, "--max-seeds must be at least 10 for two looks"),
+    ({"until_decided": True, "max_seeds": "many"}, "max_seeds must be a whole number, got 'many'"),
+    ({"optimizers": "sgd"}, "needs at least two optimizers, got one"),
+    ({"looks": 2}, "without looks, got correction 'holm' and looks 2"),
+    ({"correction": "max-t"}, "goes with the correction holm"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), SETTINGS)
+def test_settings_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        declared(**changes)
+
+
+def test_calls_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="force=True"):
+        bench.sweep(declared(), results=tmp_path, force=True)
+    with pytest.raises(SpecError, match="fixed number of seeds: leave out until_decided"):
+        bench.tune(declared(), results=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_declaration_is_stored_and_read_again(finished: Path) -> None:
+    spec = Store(finished).read_spec()
+    assert spec == declared()
+    assert spec.declaration.until_decided == LOOKS
+    assert len(spec.seeds) == 14
+    plain = SweepSpec.from_json((EXAMPLE / "spec.json").read_text())
+    assert plain.declaration.until_decided == ()
+    assert "until_decided" not in plain.to_json()
+
+
+def test_auto_looks_double() -> None:
+    assert declared(until_decided=True).declaration.until_decided == (10, 20, 40, 80, 160)
+    assert declared(until_decided=True).seeds == tuple(range(160))
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_commands_on_a_finished_sweep(call_command: CommandCall, finished: Path) -> None:
+    """The spec file and the printed command line declare the same sweep."""
+    again = call_command("sweep", "--config", finished / "sweep.yaml", "--results", finished.parent)
+    assert again.code == 0
+    assert "nothing to do: 37 runs are stored" in again.out
+    (line,) = (line for line in again.out.splitlines() if line.startswith("reproduce:"))
+    assert "--until-decided" in line
+    assert "--looks 9,11,14" in line
+    assert "--seeds" not in line
+    assert call_command("report", finished, "--check", "reports/x.html").code == 0
+    analyzed = call_command("analyze", finished)
+    assert analyzed.code == 0
+    refused = call_command("analyze", finished, "--alpha", "0.01")
+    assert (refused.code, "is judged as it was declared" in refused.err) == (2, True)
+
+
+@pytest.mark.usefixtures("digits")
+def test_a_dry_run_counts_the_runs(call_command: CommandCall) -> None:
+    copy_example(call_command.directory)
+    words = ("sweep", "--until-decided", "--dry-run")
+    out = call_command(*words, "--optimizers", "momentum,adadelta").out
+    assert "looks at 8, 16, 32, 64, 128, 160 seeds" in out
+    assert "in all: at least 16 runs, at most 320, probably about " in out
+    assert "(from results/example)" in out
+    unknown = call_command(*words, "--optimizers", "sgd,asgd").out
+    assert "in all: at least 16 runs, at most 320\n" in unknown
+
+
+def test_the_forecast_is_that_of_the_sweep_with_the_most_runs(tmp_path: Path) -> None:
+    copy_example(tmp_path)
+    spec = bench.specify(until_decided=True)
+    found = forecast(spec, tmp_path / "results")
+    assert found is not None
+    assert found.source == tmp_path / "results" / "example"
+    assert 104 < found.n_runs < 1280
+    other = replace(spec, workload=replace(spec.workload, iterations=10))
+    assert forecast(other, tmp_path / "results") is None
+
+
+def test_watching_ends_with_the_sweep(
+    call_command: CommandCall, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are added at each reading."""
+    directory = call_command.directory / "results" / "x"
+    rows, store = Store(finished).read_rows(), Store(directory)
+    store.create()
+    store.write_spec(declared())
+    (directory / ".lock.pid").write_text("1\n")
+    runs = list(demand(declared(), rows).runs(declared()))
+
+    def train(_seconds: float) -> None:
+        from bench.storage.rows import write_rows
+
+        for each in [runs.pop(0) for _ in runs[:6]]:
+            row = [r for r in rows.to_pylist() if r["run_key"] == each.key]
+            write_rows(rows.from_pylist(row, schema=rows.schema), store.run_file(each))
+
+    monkeypatch.setattr(watch.time, "sleep", train)
+    shown = call_command("watch", directory, "--interval", "0.01")
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert lines[0] == "sweep x: 0/27 runs, 0 failed"
+    assert lines[1].startswith("Progress only, no verdicts: this does not count as a look")
+    assert lines[-1] == "sweep x: 37/37 runs, 0 failed, 3 looks taken, finished"
+    assert any("33/37 runs, 0 failed, 2 looks taken" in line for line in lines) or len(lines) >= 3
+    assert not (directory / "looks.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("three", "24/24 runs, 0 failed, finished"), ("gone", "no sweep is wr")]
+)
+def test_watching_without_a_running_sweep(
+    name: str, expected: str, call_command: CommandCall
+) -> None:
+    from _stored import three_seeds
+
+    directory = three_seeds(call_command.directory)
+    if name == "gone":
+        spec = SweepSpec.from_json((directory / "spec.json").read_text())
+        Store(directory).write_spec(replace(spec, seeds=(0, 1, 2, 3)))
+    shown = call_command("watch", directory)
+    assert expected in shown.out
+
+
+def test_watching_nothing(call_command: CommandCall) -> None:
+    refused = call_command("watch", "nowhere")
+    assert refused.code == 2
+    assert "no sweep at nowhere: expected its directory" in refused.err
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", [5, 27, 30])
+def test_a_killed_sweep_goes_on_with_the_same_looks(
+    after: int, run_command: CommandLine, finished: Path
+) -> None:
+    """The whole process group is killed when so many runs are stored."""
+    results = run_command.directory / "results" / "x"
+    with run_command.start(*WORDS, "-j", "2") as process:
+        while process.poll() is None:
+            if sum(1 for _ in results.glob("runs/*.parquet")) >= after % 27:
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.01)
+    done = run_command(*WORDS, "-j", "2")
+    assert (done.code, done.err) == (0, "")
+    assert results_of(results) == results_of(finished)
+
+
+def test_the_analysis_has_no_runs_of_a_look_in_progress(finished: Path, tmp_path: Path) -> None:
+    from bench.storage.rows import write_rows
+
+    store, rows = Store(tmp_path / "x"), Store(finished).read_rows()
+    store.create()
+    store.write_spec(declared())
+    kept = [r for r in rows.to_pylist() if r["seed"] < 10]
+    write_rows(rows.from_pylist(kept, schema=rows.schema), store.rows_file)
+    analysis: SweepAnalysis = bench.analyse(tmp_path / "x")
+    assert analysis.comparison.parameters.n_blocks == 9
+    assert {score.seed for score in analysis.scores} == set(range(9))
+    warnings = analysis.comparison.warnings
+    assert any("2 runs of the look in progress are missing" in warning for warning in warnings)

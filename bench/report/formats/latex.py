@@ -10,6 +10,7 @@ from bench.report.context import described
 from bench.report.text import format as fmt
 from bench.report.text.format import MINUS, MISSING, NBSP
 from bench.report.text.lines import LeaderLine, PairLine, leader_lines, lines_against_leader
+from bench.report.text.looks import blocks_of_each
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.procedures import procedure_of, runs_each, with_article
@@ -40,7 +41,8 @@ _SPECIAL = {
 }
 #: LaTeX joins two of these to a dash or a quotation mark.
 _LIGATURES = "-,"
-_ALIGNMENT = "rlrrrlrrr"
+#: Columns; those with numbers of runs only after looks.
+_ALIGNMENT, _ALIGNMENT_WITH_RUNS = "rlrrrlrrr", "rlrrrrlrrr"
 
 
 def latex_table(results: SweepAnalysis | Comparison) -> str:
@@ -51,7 +53,11 @@ def latex_table(results: SweepAnalysis | Comparison) -> str:
     analysis = described(results)
     comparison = analysis.comparison
     against = lines_against_leader(comparison)
-    rows = (_row(line, against.get(line.name)) for line in leader_lines(analysis))
+    has_runs = comparison.sequential is not None
+    alignment = _ALIGNMENT_WITH_RUNS if has_runs else _ALIGNMENT
+    rows = (
+        _row(line, against.get(line.name), has_runs=has_runs) for line in leader_lines(analysis)
+    )
     return "\n".join(
         (
             r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}",
@@ -59,7 +65,7 @@ def latex_table(results: SweepAnalysis | Comparison) -> str:
             r"\centering",
             rf"\caption{{{_caption(analysis)}}}",
             rf"\label{{tab:{_label(analysis.name)}}}",
-            rf"\begin{{tabular}}{{{_ALIGNMENT}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
             _line(_heads(comparison)),
             r"\midrule",
@@ -77,15 +83,18 @@ def latex_table(results: SweepAnalysis | Comparison) -> str:
 def _heads(comparison: Comparison) -> tuple[str, ...]:
     level = fmt.level(1 - comparison.parameters.interval_alpha)
     treatment = Nouns.of(comparison.parameters).treatment
-    texts = ("", treatment.one, "mean", f"{level} interval", "std", "letters", "minus first")
+    runs = ("runs",) if comparison.sequential is not None else ()
+    texts = ("", treatment.one, *runs, "mean", f"{level} interval", "std", "letters", "minus first")
     return (*map(_escaped, texts), _escaped(f"{level} interval"), r"$p$, adjusted")
 
 
-def _row(line: LeaderLine, against: PairLine | None) -> str:
+def _row(line: LeaderLine, against: PairLine | None, *, has_runs: bool) -> str:
     compared = (
         (against.difference, against.interval, against.p_labelled) if against else ("", "", "")
     )
-    cells = (line.rank, line.name, line.mean, line.interval, line.std, line.letters, *compared)
+    runs = (line.runs,) if has_runs else ()
+    measured = (line.mean, line.interval, line.std, line.letters)
+    cells = (line.rank, line.name, *runs, *measured, *compared)
     return _line(tuple(map(_escaped, cells)))
 
 
@@ -99,13 +108,14 @@ def _caption(analysis: SweepAnalysis) -> str:
     unit = f" in {metric.unit}" if metric.unit else ""
     correction = NAMES[p.correction].replace("'", "’")
     points = f", in {metric.difference_unit}," if metric.difference_unit else ""
-    over = nouns.block.count(p.n_blocks) if p.is_paired else runs_each(comparison)
+    over = blocks_of_each(comparison) if p.is_paired else runs_each(comparison)
     paired = f"is paired by {nouns.block}" if p.is_paired else "is not paired"
+    looks = f"an adjustment for {len(p.looks)} looks and " if p.looks else ""
     test = with_article(procedure_of(comparison).test).replace("'", "’")
     return _escaped(
         f"{analysis.name}: {result_label(analysis)}{unit} over {over}, "
         f"best mean first. The difference to the first{points} {paired}; p diff "
-        f"is that of {test} after {correction} over "
+        f"is that of {test} after {looks}{correction} over "
         f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)}"
         f"{_on_equivalence(comparison)}."
     )
@@ -117,7 +127,8 @@ def _on_equivalence(comparison: Comparison) -> str:
     if all(line.word != "equivalent" for line in lines):
         return ""
     tests = procedure_of(comparison).one_sided
-    return f"; p equiv is that of {tests} after Holm’s method"
+    looks = "Bonferroni’s method for the looks and " if comparison.parameters.looks else ""
+    return f"; p equiv is that of {tests} after {looks}Holm’s method"
 
 
 def _note(comparison: Comparison) -> str:
@@ -125,8 +136,17 @@ def _note(comparison: Comparison) -> str:
     intervals = procedure_of(comparison).intervals.replace("'", "’")
     return _escaped(
         f"Two {treatments} that share no letter differ significantly. That two share one does not "
-        f"show that they perform alike. Intervals are {intervals}, each for itself."
+        f"show that they perform alike. Intervals are {intervals}, each for itself"
+        f"{_looks(comparison)}."
     )
+
+
+def _looks(comparison: Comparison) -> str:
+    """Say what the level of an interval is for in a sequential comparison."""
+    p = comparison.parameters
+    if comparison.sequential is None:
+        return ""
+    return f" and, at {fmt.level(1 - p.alpha)}, for all {len(p.looks)} looks together"
 
 
 def _label(name: str) -> str:

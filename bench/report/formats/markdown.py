@@ -13,6 +13,7 @@ from bench.report.formats.markdown_syntax import code_block, escape, paragraph, 
 from bench.report.text import format as fmt
 from bench.report.text.change import change_rows, change_verdict, fact_rows
 from bench.report.text.lines import PairLine, leader_lines, pair_line
+from bench.report.text.looks import look_lines, looks_sentences, own_blocks_sentence
 from bench.report.text.metrics import metric_of, result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.procedures import procedure_of, with_article
@@ -32,7 +33,9 @@ def markdown(results: SweepAnalysis | Comparison, context: ReportContext = NO_CO
         "## Leaderboard",
         _leaderboard(analysis, nouns),
         _sentence_on_letters(nouns),
+        *map(paragraph, filter(None, (own_blocks_sentence(comparison),))),
         *_pairs(comparison, nouns),
+        *_looks(comparison, nouns),
         *_one_seed(comparison, nouns),
         "## Method",
         _method(analysis, nouns),
@@ -167,6 +170,22 @@ def _pair_cells(line: PairLine) -> tuple[str, ...]:
     )
 
 
+def _looks(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
+    """What each look of a sequential comparison found."""
+    if comparison.sequential is None:
+        return ()
+    heads = (
+        *("look", nouns.block.plural, f"{nouns.treatment.plural} with runs", "runs added"),
+        *("pairs decided", "pairs open after it"),
+    )
+    rows = map(astuple, look_lines(comparison.sequential))
+    return (
+        "## Looks",
+        table(heads, (), rows),
+        *map(paragraph, looks_sentences(comparison, comparison.sequential)),
+    )
+
+
 def _one_seed(comparison: Comparison, nouns: Nouns) -> tuple[str, ...]:
     """How often one seed names the leader, and two seeds the same; empty with a single seed."""
     told = comparison.single_seed
@@ -201,14 +220,26 @@ def _method(analysis: SweepAnalysis, nouns: Nouns) -> str:
         f"Primary metric: {result_label(analysis)}, {p.direction} is better. {tests}, two-sided, "
         f"with {NAMES[p.correction]} over "
         f"{fmt.count(comparison.n_family, 'pair')} at level {fmt.level(comparison.level)} "
-        f"(family-wise α {fmt.level(p.alpha)}, look {comparison.looks[-1].look}); {margin}. "
+        f"({_on_looks(comparison)}); {margin}. "
         + " ".join(
             (
                 f"Intervals are {procedure.intervals}; simultaneous ones hold together after "
-                "Bonferroni.",
+                f"Bonferroni{', those of all looks too' if p.looks else ''}.",
                 *comparison.notes,
             )
         )
+    )
+
+
+def _on_looks(comparison: Comparison) -> str:
+    p, now = comparison.parameters, comparison.looks[-1].look
+    if comparison.sequential is None:
+        return f"family-wise α {fmt.level(p.alpha)}, look {now}"
+    block = Nouns.of(p).block.plural
+    planned = fmt.listing(tuple(f"{n:,}" for n in p.looks))
+    return (
+        f"look {now} of {len(p.looks)}, after {planned} {block}; p-values are adjusted for the "
+        "looks and then for the pairs"
     )
 
 

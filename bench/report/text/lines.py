@@ -61,6 +61,9 @@ class PairLine:
         with a probability of 80 %.
     verdict, word
         In words, with the margin where it matters; and without it.
+    decided, p_looks, p_equivalence_looks
+        For a sequential comparison, the look that decided the pair, and the p-values that are
+        adjusted for the looks but not for the pairs.
     """
 
     a: str
@@ -90,6 +93,9 @@ class PairLine:
     seeds_needed_equivalence: str
     verdict: str
     word: str
+    decided: str
+    p_looks: str
+    p_equivalence_looks: str
 
     @property
     def p_labelled(self) -> str:
@@ -109,7 +115,8 @@ def leader_lines(analysis: SweepAnalysis) -> tuple[LeaderLine, ...]:
 
 def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) -> PairLine:
     """Format one pair of a comparison, seen from either side; `metric` is for other values."""
-    metric, level = metric or metric_of(comparison), comparison.level
+    level = comparison.level if metric is None else comparison.secondary_level
+    metric = metric or metric_of(comparison)
     deciding = deciding_pvalue(pair)
     return PairLine(
         a=pair.a,
@@ -135,13 +142,22 @@ def pair_line(pair: Pair, comparison: Comparison, metric: Metric | None = None) 
         a12=fmt.number(pair.a12, 3),
         a12_interval=fmt.bracket(fmt.number(pair.a12_low), fmt.number(pair.a12_high)),
         posterior=_posterior(pair),
-        p_wins_holm=fmt.pvalue(pair.pvalue_wins_holm, level),
+        p_wins_holm=fmt.pvalue(pair.pvalue_wins_holm, comparison.secondary_level),
         correlation=fmt.signed_number(pair.correlation),
         seeds_needed=_whole(pair.seeds_needed),
         seeds_needed_equivalence=_whole(pair.seeds_needed_equivalence),
         verdict=verdict_words(pair, comparison.parameters.margin, metric),
         word=pair.verdict,
+        decided=_decided(pair),
+        p_looks=fmt.pvalue(pair.pvalue_sequential, level),
+        p_equivalence_looks=fmt.pvalue(pair.pvalue_equivalence_sequential, level),
     )
+
+
+def _decided(pair: Pair) -> str:
+    if pair.decided_at is not None:
+        return f"decided at look {pair.decided_at}"
+    return "open" if pair.verdict == "inconclusive" else "not open"
 
 
 def _whole(number: int | None) -> str:

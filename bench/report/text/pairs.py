@@ -101,6 +101,11 @@ def mark_of(pair: Pair | Change, margin: float | None) -> Mark:
     return _MARK_OF[css]
 
 
+def sign_of_verdict(verdict: Verdict) -> str:
+    """The sign of a verdict without regard to the margin."""
+    return _MARK_OF[verdict.replace(" ", "-")].sign
+
+
 def verdict_words(pair: Pair | Change, margin: float | None, metric: Metric) -> str:
     """A pair's verdict in words, with the margin where it plays a part.
 

@@ -13,6 +13,7 @@ from bench.analysis.correction import NAMES
 from bench.analysis.results import Comparison, Correction, Power, SweepAnalysis, Treatment
 from bench.report.text import format as fmt
 from bench.report.text.format import Metric, count, listing
+from bench.report.text.looks import blocks_of_each, looks_summary
 from bench.report.text.metrics import metric_of
 from bench.report.text.nouns import Nouns
 from bench.report.text.procedures import procedure_of, runs_each, with_article
@@ -29,11 +30,17 @@ def headline(analysis: SweepAnalysis) -> tuple[str, ...]:
 
 
 def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
-    """Summarise a comparison in one to three sentences, the most important first.
+    """Summarise a comparison in one to four sentences, the most important first.
 
     `settings` says at which settings the treatments were compared, if that is known.
     """
-    at = f", {settings}," if settings else ""
+    found = _found(comparison, f", {settings}," if settings else "")
+    if comparison.sequential is None:
+        return found
+    return (*found, looks_summary(comparison, comparison.sequential))
+
+
+def _found(comparison: Comparison, at: str) -> tuple[str, ...]:
     measured = tuple(t for t in comparison.treatments if t.n)
     if not measured:
         return _nothing_measured(comparison)
@@ -50,7 +57,7 @@ def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
             f"No two {nouns.treatment.plural} have enough common {nouns.block.plural} for a test.",
             *_so_far(comparison, measured, at),
         )
-    if comparison.n_common < needed:
+    if comparison.n_common < needed and not _has_differences(comparison):
         return (
             _too_few(comparison, needed),
             *_so_far(comparison, measured, at),
@@ -60,6 +67,17 @@ def verdict(comparison: Comparison, settings: str = "") -> tuple[str, ...]:
         lead_sentence(comparison, measured),
         _best_mean(comparison, measured, at),
         *_tally(comparison),
+    )
+
+
+def _has_differences(comparison: Comparison) -> bool:
+    """Whether a sequential comparison found a difference.
+
+    The number of seeds to reject is that of Bonferroni's method over the looks; p-values that are
+    adjusted exactly can be smaller.
+    """
+    return comparison.sequential is not None and any(
+        pair.verdict in ("better", "worse") for pair in comparison.pairs
     )
 
 
@@ -108,19 +126,24 @@ def power_sentences(power: Power, comparison: Comparison) -> tuple[str, ...]:
     nouns = Nouns.of(comparison.parameters)
     common, family = nouns.block.count(comparison.n_common), count(comparison.n_family, "pair")
     procedure = _PROCEDURES[comparison.parameters.correction]
+    looks = comparison.parameters.looks
     sentences = [
         f"With {common} the sign-flip test cannot give a p-value below "
         f"{fmt.tiny(power.smallest_pvalue)}, however large a difference is."
         if power.smallest_pvalue is not None
         else f"With this number of {nouns.block.plural} no test is possible.",
         f"{procedure} over {family} at level {fmt.level(comparison.level)} "
-        f"can find a significant difference from {nouns.block.count(power.seeds_to_reject)} on.",
+        f"can find a significant difference from {nouns.block.count(power.seeds_to_reject)} on"
+        f"{f', at each of the {len(looks)} looks' if looks else ''}.",
     ]
     if power.minimum_detectable_dz is not None:
         is_max_t = comparison.parameters.correction == "max-t"
+        at_a_look = f" at a look with {common}" if looks else ""
+        and_looks = " over the pairs and looks" if looks else ""
         sentences.append(
-            "The smallest effect found with a probability of 80 %, at the level of a single "
-            f"comparison after Bonferroni, is {fmt.number(power.minimum_detectable_dz, 3)}: "
+            f"The smallest effect found with a probability of 80 %{at_a_look}, at the level of a "
+            f"single comparison after Bonferroni{and_looks}, is "
+            f"{fmt.number(power.minimum_detectable_dz, 3)}: "
             "a mean difference of that many standard deviations of the paired differences."
             + (" Under max-T, smaller effects can be found." if is_max_t else "")
         )
@@ -201,6 +224,11 @@ def _one_seed(
 
 def _too_few(comparison: Comparison, needed: int) -> str:
     nouns, present = Nouns.of(comparison.parameters), comparison.n_present
+    if comparison.sequential is not None:
+        return (
+            f"No difference is significant with {nouns.block.count(comparison.n_common)}. A look "
+            f"with {nouns.block.count(needed)} or more can find one."
+        )
     is_whole = comparison.n_family == math.comb(present, 2)
     tested = (
         f"with {nouns.treatment.count(present)}"
@@ -226,7 +254,7 @@ def _diverged(treatment: Treatment) -> str:
 
 def _best_mean(comparison: Comparison, measured: tuple[Treatment, ...], at: str) -> str:
     p = comparison.parameters
-    over = f"Over {Nouns.of(p).block.count(p.n_blocks)}{at or ','}"
+    over = f"Over {blocks_of_each(comparison)}{at or ','}"
     if not p.is_paired:
         over = f"Over {runs_each(comparison)}, unpaired{at or ','}"
     return f"{over} {_leader(comparison, measured)}."

@@ -11,6 +11,7 @@ from bench.analysis.results import CollapseRate, Collapses, Incident
 from bench.report.html.parts import Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.format import count
+from bench.report.text.looks import at_secondary_level
 from bench.report.text.sanitize import clean
 
 
@@ -112,12 +113,10 @@ def _different(parts: Parts) -> str:
         for pair in comparison.collapses.pairs
         if at_most(pair.pvalue_holm, comparison.secondary_level)
     ]
+    by = f"McNemar's exact test, Holm's method{at_secondary_level(comparison)}"
     if not shown:
-        return "No two collapse rates differ significantly (McNemar's exact test, Holm's method)."
-    return (
-        "Collapse rates differ significantly (McNemar's exact test, Holm's method) between "
-        f"{'; '.join(shown)}."
-    )
+        return f"No two collapse rates differ significantly ({by})."
+    return f"Collapse rates differ significantly ({by}) between {'; '.join(shown)}."
 
 
 def _sentence(parts: Parts) -> str:

@@ -103,7 +103,8 @@ def methods_view(parts: Parts) -> MethodsView:
     return MethodsView(
         summary=f"{_tests(procedure_of(comparison).test)} and "
         f"{NAMES[p.correction].removeprefix('the ')}, level {fmt.level(comparison.level)}, "
-        f"{fmt.count(comparison.n_family, 'pair')}.",
+        f"{fmt.count(comparison.n_family, 'pair')}"
+        f"{f', {len(p.looks)} looks' if p.looks else ''}.",
         origin=_origin(analysis.provenance),
         declared=(*_declared(parts), *workload),
         environment=environment,
@@ -159,6 +160,9 @@ def _size_and_test(parts: Parts) -> tuple[Fact, ...]:
     p, test = comparison.parameters, procedure_of(comparison).test
     size = f"{p.n_blocks:,}" if p.is_paired else runs_each(comparison)
     declared = () if p.test == "sign-flip" else (Fact("Test of the pairs", test),)
+    if p.looks:
+        looks = f"{fmt.listing(tuple(f'{n:,}' for n in p.looks))}, until every pair is decided"
+        return (Fact(f"Looks, after how many {block.plural}", looks),)
     return (Fact(block.plural, size), *declared)
 
 

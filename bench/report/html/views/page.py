@@ -31,6 +31,7 @@ from bench.report.html.views.time import TimeView, time_view
 from bench.report.text import format as fmt
 from bench.report.text import wording
 from bench.report.text.format import Metric, count
+from bench.report.text.looks import blocks_of_each, own_blocks_sentence
 from bench.report.text.metrics import result_label
 from bench.report.text.nouns import Nouns
 from bench.report.text.sanitize import clean
@@ -69,6 +70,8 @@ class PageView:
         One line on the number of blocks.
     is_of_means
         Whether the result of a run is a mean over several datasets.
+    own_blocks
+        Over which blocks means are, where treatments have different numbers after looks.
     selection
         None if the figures and pairs are those of all treatments.
     """
@@ -107,6 +110,7 @@ class PageView:
     power: tuple[str, ...]
     power_summary: str
     is_of_means: bool
+    own_blocks: str
     looks: LooksView
     incidents: IncidentsView
     methods: MethodsView
@@ -157,6 +161,7 @@ def page_view(analysis: SweepAnalysis, context: ReportContext = NO_CONTEXT) -> P
         power=wording.power_sentences(comparison.power, comparison),
         power_summary=_power_summary(parts),
         is_of_means=bool(context.related),
+        own_blocks=own_blocks_sentence(comparison),
         looks=looks_view(parts),
         incidents=incidents_view(parts),
         methods=methods_view(parts),
@@ -173,6 +178,8 @@ def _power_summary(parts: Parts) -> str:
     unclear = sum(pair.verdict == "inconclusive" for pair in comparison.pairs)
     pairs = f"{count(unclear, 'pair')} {'is' if unclear == 1 else 'are'} inconclusive"
     blocks = parts.nouns.block.count(needed)
+    if comparison.sequential is not None:
+        return f"{pairs}; a look with {blocks} or more can find a difference."
     return f"{pairs}; a difference can be significant from {blocks} on."
 
 
@@ -186,7 +193,7 @@ def _subtitle(parts: Parts) -> tuple[str, ...]:
     p, finished = parts.analysis.comparison.parameters, parts.analysis.provenance.finished_at
     counts = (
         parts.nouns.treatment.count(p.k),
-        *((parts.nouns.block.count(p.n_blocks),) if p.is_paired else ()),
+        *((blocks_of_each(parts.analysis.comparison),) if p.is_paired else ()),
         count(len(parts.analysis.scores), "run"),
         *(() if p.is_paired else ("unpaired",)),
     )

@@ -9,6 +9,7 @@ from bench.analysis.results import Pair
 from bench.report.html.parts import Name, Parts
 from bench.report.text import format as fmt
 from bench.report.text.lines import PairLine, pair_line
+from bench.report.text.looks import at_secondary_level
 from bench.report.text.pairs import MARKS, Mark, flip, mark_of
 from bench.report.text.sanitize import clean
 
@@ -96,7 +97,7 @@ def _wins(parts: Parts, threshold: float) -> str:
     return (
         f"In {shown} of {fmt.count(len(comparison.pairs), 'pair')}, one of the two was shown to be "
         f"better on more than {fmt.level(threshold)} of all {block.plural} (exact binomial test, "
-        "adjusted by Holm's method in a family of its own)."
+        f"adjusted by Holm's method in a family of its own{at_secondary_level(comparison)})."
     )
 
 

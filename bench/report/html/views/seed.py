@@ -11,6 +11,7 @@ from bench.report.html.parts import Name, Parts
 from bench.report.html.strips import Scale, Strip
 from bench.report.text import format as fmt
 from bench.report.text.format import listing
+from bench.report.text.looks import has_own_numbers
 from bench.report.text.published import published_score
 from bench.report.text.sanitize import clean
 
@@ -83,7 +84,8 @@ def _lead(parts: Parts, told: SingleSeed) -> str:
     winners = [best_share for best_share in told.best_shares if best_share.share > 0]
     if len(winners) == 1:
         return (
-            f"{clean(told.leader)} is the best on each of the {nouns.block.count(told.n_blocks)}."
+            f"{clean(told.leader)} is the best on each of the {nouns.block.count(told.n_blocks)}"
+            f"{_that_all_have(parts)}."
         )
     return (
         f"If every {nouns.treatment} is trained with one {nouns.block} only, the best is "
@@ -127,10 +129,17 @@ def _agreement(parts: Parts, told: SingleSeed) -> str:
     ]
     single = f"Two {block.plural} name the same {parts.nouns.treatment} in {chance[1]} of the cases"
     source = (
-        f" Both sets are drawn from the same {told.n_blocks} {block.plural}, so that the chance "
+        f" Both sets are drawn from the same {told.n_blocks} {block.plural}"
+        f"{_that_all_have(parts)}, so that the chance "
         "for large sets is uncertain."
     )
     return f"{', '.join((single, *means))}.{source if means else ''}"
+
+
+def _that_all_have(parts: Parts) -> str:
+    """Say that only complete blocks count, where treatments have different numbers after looks."""
+    is_part = has_own_numbers(parts.analysis.comparison)
+    return f" that every {parts.nouns.treatment} has" if is_part else ""
 
 
 def _tutorial(parts: Parts) -> tuple[str, ...]:
