@@ -88,8 +88,10 @@ def _lines(validation: Validation) -> Iterator[str]:
     yield ""
     yield _columns("", "nominal", "measured", "s.e.", "met", "requirement")
     for what in dict.fromkeys(row.what for row in validation.rows):
-        yield what
-        yield from (_line(row) for row in validation.rows if row.what == what)
+        rows = [row for row in validation.rows if row.what == what]
+        n = rows[0].repetitions
+        yield what if n == validation.repetitions else f"{what} ({n:,} repetitions)"
+        yield from map(_line, rows)
     yield ""
     required = [row for row in validation.rows if row.met is not None]
     n_met = len(required) - len(validation.failures)

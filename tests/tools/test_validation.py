@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Never
 
@@ -31,6 +33,13 @@ from bench.tools.simulation import (
 from bench.tools.simulation import pairs as pair_studies
 from bench.tools.simulation import sweeps as sweep_studies
 from bench.tools.simulation.pairs import EFFECTS
+from bench.tools.simulation.sequential import (
+    DIFFERENCE,
+    INTERVALS,
+    Population,
+    Stopped,
+    sequential_study,
+)
 from bench.tools.simulation.study import ALPHA, AT_LEAST, AT_MOST, N_PAIRS, N_SEEDS, NEAR
 from bench.tools.simulation.sweeps import Sweep
 
@@ -56,10 +65,13 @@ def _sweeps() -> list[str]:
     return [name for name in names if isinstance(_drawn(name), Sweep)]
 
 
+def _sequential() -> list[Study[Any]]:
+    return [study for study in make_studies() if isinstance(_drawn(study.scenario), Stopped)]
+
+
 def _cheap() -> list[Study[Any]]:
     """Studies of one pair: a sample takes one millisecond instead of thirty."""
-    whole_sweeps = _sweeps()
-    return [study for study in make_studies() if study.scenario not in whole_sweeps]
+    return [s for s in make_studies() if not isinstance(_drawn(s.scenario), Sweep | Stopped)]
 
 
 # --- scenarios -------------------------------------------------------------------------------
@@ -80,6 +92,24 @@ def test_scenario_has_its_stated_mean_differences_and_win_rates(scenario: str) -
     if set(world.means) == {0.0}:
         error = wins.std(axis=0) / np.sqrt(len(d))
         assert np.all(np.abs(wins.mean(axis=0) - world.win_rates) < 5 * error)
+
+
+@pytest.mark.parametrize("study", _sequential(), ids=lambda study: study.scenario)
+def test_sequential_scenario_has_its_stated_mean_differences(study: Study[Any]) -> None:
+    population = _drawn(study.scenario).population
+    scores = np.rint(population.draw(np.random.default_rng(1), 100_000))
+    d, truth = (x - np.mean(x, -1, keepdims=True) for x in (scores, np.array(population.means)))
+    assert np.all(np.abs(d.mean(axis=0) - truth) < 5 * d.std(axis=0) / np.sqrt(len(d)))
+
+
+def test_sequential_sweep_stops_when_all_pairs_are_decided() -> None:
+    sweep = _drawn("all four differ")
+    taken = [look.n_blocks for look in sweep.found.looks]
+    assert taken == [*sweep.population.looks[: len(taken)]]
+    assert 1 < len(taken) < len(sweep.population.looks)
+    assert {pair.verdict for pair in sweep.last.values()} == {"worse", "equivalent"}
+    assert [*sweep.last] == [*combinations("abcd", 2)] == [*sweep.fixed]
+    assert {pair.n for pair in sweep.fixed.values()} == {80}
 
 
 def test_new_images_scenario_has_its_stated_difference() -> None:
@@ -173,6 +203,7 @@ def test_the_analysis_meets_its_requirements() -> None:
     """Few repetitions of whole sweeps are enough to detect a missing correction."""
     sweeps = [_study(name) for name in _sweeps()]
     assert validate(5, RNG, studies=sweeps, n_jobs=1).failures == ()
+    assert validate(5, RNG, studies=_sequential(), n_jobs=1).failures == ()
     assert validate(100, RNG, studies=_cheap(), n_jobs=1).failures == ()
 
 
@@ -180,7 +211,7 @@ _t_interval, _wilson = student.t_interval, effects.wilson_interval
 _sign_flip = permutation.sign_flip_pvalue
 
 
-def _unadjusted(pvalues: Sequence[float | None]) -> tuple[float | None, ...]:
+def _unadjusted(pvalues: Sequence[float | None], _n_tests: int = 0) -> tuple[float | None, ...]:
     return tuple(pvalues)
 
 
@@ -190,6 +221,25 @@ def _seed_only_variance(squares: MeanSquares) -> float:
 
 def _too_short(moments: Any, alpha: float) -> Any:
     return _t_interval(moments, 10 * alpha)
+
+
+def _noise(rng: np.random.Generator, n: int, k: int) -> Any:
+    return rng.normal(scale=12, size=(n, k))
+
+
+#: Equal treatments without a margin: the first with an error if looks are not adjusted for.
+EQUAL_PAIR, EQUAL_FOUR = (
+    sequential_study(
+        f"{k} equal treatments",
+        Population(draw=partial(_noise, k=k), means=(0,) * k, looks=looks, margin=None),
+        *(DIFFERENCE, INTERVALS),
+    )
+    for k, looks in ((2, (6, 9, 14, 20)), (4, (9, 11)))
+)
+
+
+def _smallest(pvalues: Sequence[float | None], *_: object) -> float | None:
+    return min((p for p in pvalues if p is not None), default=None)
 
 
 def _too_short_wilson(rate: float, n: int, alpha: float) -> Any:
@@ -218,6 +268,9 @@ BROKEN = [
         "crossed",
         60,
     ),
+    ("bench.analysis.sequential.holm", _unadjusted, EQUAL_FOUR, "until decided", 100),
+    ("bench.analysis.sequential.sequential_pvalue", _smallest, EQUAL_PAIR, "until decided", 200),
+    ("bench.analysis.sequential.t_interval", _too_short, EQUAL_FOUR, "repeated", 60),
     (f"{pair_studies.__name__}.look_level", _unshared, LOOKS, "planned", 400),
     (f"{pair_studies.__name__}.look_level", _unshared, LOOKS, "number", 400),
     (
@@ -234,13 +287,14 @@ BROKEN = [
 def test_error_in_the_analysis_is_detected(
     target: str,
     fault: Callable[..., Any],
-    scenario: str,
+    scenario: str | Study[Any],
     what: str,
     repetitions: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(target, fault)
-    result = validate(repetitions, RNG, n_jobs=1, studies=[_study(scenario)])
+    study = _study(scenario) if isinstance(scenario, str) else scenario
+    result = validate(repetitions, RNG, n_jobs=1, studies=[study])
     assert any(what in row.what for row in result.failures)
 
 
@@ -269,6 +323,13 @@ def test_the_command_prints_a_table_and_writes_strict_json(
         assert any(line.startswith(f"  {row['scenario']} ") for line in lines)
         assert (row["met"] is None) == (row["requirement"] is None) == bool(row["note"])
     assert captured.err.count("simulated: ") == len(make_studies())
+
+
+def test_another_number_of_repetitions_is_printed() -> None:
+    one, two = (validate(n, RNG, n_jobs=1, studies=[EQUAL_PAIR]) for n in (2, 3))
+    assert DIFFERENCE.what in script._lines(one)
+    merged = replace(one, rows=two.rows)
+    assert f"{DIFFERENCE.what} (3 repetitions)" in script._lines(merged)
 
 
 def test_a_requirement_that_is_not_met_is_exit_1(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Differences:
         """Whether all differences are 0."""
         return not self.values.any()
 
-    @property
+    @cached_property
     def moments(self) -> Moments:
         """Mean and standard deviation; the mean of differences that cancel is exactly 0."""
         if not np.isfinite(self.values).all():

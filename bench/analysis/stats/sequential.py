@@ -157,7 +157,9 @@ def sequential_pvalue(
     smallest, taken = min(known), len(pvalues)
     if smallest >= 1:  # the sum is 0 at each look: all patterns are as extreme
         return 1.0
-    crossed = None if parts is None else _crossing_probability(parts, smallest)
+    crossed = None
+    if parts is not None and taken > 1:  # at the first look, the bound is exact
+        crossed = _crossing_probability(parts, smallest)
     if crossed is None:
         crossed = taken * smallest
     return min(1.0, crossed + (n_looks - taken) * smallest)

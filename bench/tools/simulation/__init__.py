@@ -1,9 +1,10 @@
 """Simulation of sweeps with known true effects, to validate the statistics of the analysis.
 
 Error rates, coverage and power are counted over many simulated sweeps of eight treatments and
-twenty seeds, which are analysed by the code of :mod:`bench.analysis`. Each rate that the analysis
-guarantees is compared with its nominal value, and may miss it by two Monte Carlo standard errors.
-Rates whose assumptions do not hold are reported without a requirement.
+twenty seeds, which are analysed by the code of :mod:`bench.analysis`, and over sequential sweeps,
+mostly of four treatments. Each rate that the analysis guarantees is compared with its nominal
+value, and may miss it by two Monte Carlo standard errors. Rates whose assumptions do not hold are
+reported without a requirement.
 
 References
 ----------

@@ -19,6 +19,7 @@ from bench.execution._joblib import joblib, workers
 from bench.execution.environment import available_cores
 from bench.tools.simulation.new_images import new_images_study
 from bench.tools.simulation.pairs import EFFECTS, looks_study, power_study, skewed_pair_study
+from bench.tools.simulation.sequential import sequential_studies
 from bench.tools.simulation.study import ALPHA, N_SEEDS, K, Measure, Requirement, S, Study
 from bench.tools.simulation.sweeps import collapse_studies, max_t_studies, sweep_studies
 from bench.tools.simulation.times import times_studies
@@ -79,6 +80,7 @@ def make_studies() -> tuple[Study[Any], ...]:
         new_images_study(),
         *(power_study(dz) for dz in EFFECTS),
         looks_study(),
+        *sequential_studies(),
         *times_studies(),
     )
 

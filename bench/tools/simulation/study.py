@@ -57,7 +57,7 @@ class Measure(Generic[S]):
     """Definition of a rate that is measured in a scenario.
 
     `what` is its name; rows of the same name are printed together. `of` returns the contribution of
-    one simulated sample: 0, 1, or a share. `requirement` is None where the analysis guarantees
+    one simulated sample: 0, 1, or a number. `requirement` is None where the analysis guarantees
     nothing; `note` then gives the reason.
     """
 
