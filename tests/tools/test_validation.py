@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Never
 
@@ -32,7 +31,7 @@ from bench.tools.simulation import pairs as pair_studies
 from bench.tools.simulation import sweeps as sweep_studies
 from bench.tools.simulation.pairs import EFFECTS
 from bench.tools.simulation.study import ALPHA, AT_LEAST, AT_MOST, N_PAIRS, N_SEEDS, NEAR
-from bench.tools.simulation.sweeps import Sweep
+from bench.tools.simulation.sweeps import World
 
 script = load_script("validate_statistics")
 
@@ -42,33 +41,32 @@ LOOKS = "normal, looks at 5, 10, 15, 20 seeds"
 MARGIN = "16 pairs at the margin, 12 equal"
 
 
-@cache
-def _drawn(scenario: str) -> object:
-    return _study(scenario).draw(np.random.default_rng(0))
-
-
 def _study(scenario: str) -> Study[Any]:
     return next(study for study in make_studies() if study.scenario == scenario)
 
 
-def _sweeps() -> list[str]:
-    names = [study.scenario for study in make_studies()]
-    return [name for name in names if isinstance(_drawn(name), Sweep)]
+def _world(study: Study[Any]) -> World | None:
+    """The population of a study of whole sweeps; no sweep is drawn."""
+    keywords: dict[str, World] = getattr(study.draw, "keywords", {})
+    return keywords.get("world")
+
+
+#: Populations of the studies of whole sweeps.
+WORLDS = {study.scenario: world for study in make_studies() if (world := _world(study))}
 
 
 def _cheap() -> list[Study[Any]]:
     """Studies of one pair: a sample takes one millisecond instead of thirty."""
-    whole_sweeps = _sweeps()
-    return [study for study in make_studies() if study.scenario not in whole_sweeps]
+    return [study for study in make_studies() if study.scenario not in WORLDS]
 
 
 # --- scenarios -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scenario", _sweeps())
+@pytest.mark.parametrize("scenario", WORLDS)
 def test_scenario_has_its_stated_mean_differences_and_win_rates(scenario: str) -> None:
     """Mean differences and win rates over many draws lie within five standard errors."""
-    world = _drawn(scenario).world
+    world = WORLDS[scenario]
     rng = np.random.default_rng(1)
     values = np.concatenate([world.draw(rng) for _ in range(2000)])
     first, second = np.triu_indices(values.shape[1], 1)
@@ -89,7 +87,7 @@ def test_new_images_scenario_has_its_stated_difference() -> None:
 
 
 def test_margin_does_not_change_verdicts_of_difference() -> None:
-    sweep = _drawn("partial null: 4 equal, 4 apart")
+    sweep = _study("partial null: 4 equal, 4 apart").draw(np.random.default_rng(0))
     different = [pair.pvalue_holm <= ALPHA for pair in sweep.pairs]
     assert 22 <= sum(different) < N_PAIRS
     assert [pair.verdict in ("better", "worse") for pair in sweep.pairs] == different
@@ -171,7 +169,7 @@ def test_scenario_names_must_be_unique() -> None:
 
 def test_the_analysis_meets_its_requirements() -> None:
     """Few repetitions of whole sweeps are enough to detect a missing correction."""
-    sweeps = [_study(name) for name in _sweeps()]
+    sweeps = [_study(name) for name in WORLDS]
     assert validate(5, RNG, studies=sweeps, n_jobs=1).failures == ()
     assert validate(100, RNG, studies=_cheap(), n_jobs=1).failures == ()
 
