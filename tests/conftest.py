@@ -166,14 +166,18 @@ class CommandLine:
         )
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of the whole run: processes of pytest-xdist have theirs beside each other."""
+    directory = tmp_path_factory.getbasetemp()
+    return directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory
+
+
 @pytest.fixture(scope="session", autouse=True)
-def shared_pages(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Processes of pytest-xdist have directories beside each other."""
+def shared_pages(shared: Path) -> None:
     from _pages import Pages
 
-    directory = tmp_path_factory.getbasetemp()
-    is_one_of_several = "PYTEST_XDIST_WORKER" in os.environ
-    Pages.directory = (directory.parent if is_one_of_several else directory) / "pages"
+    Pages.directory = shared / "pages"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -220,9 +224,9 @@ def call_command(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache for this session, so that the tests neither use nor touch the user's."""
-    directory = tmp_path_factory.mktemp("data")
+def data_dir(shared: Path) -> Iterator[Path]:
+    """A cache for this run, so that the tests neither use nor touch the user's."""
+    directory = shared / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DATA_DIR_VARIABLE, str(directory))
         yield directory
