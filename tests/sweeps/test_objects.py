@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ spec = bench.specify(
     optimizers=[Mine, ("slow", Mine, {"lr": 0.01}), "sgd"], seeds=int(sys.argv[1]),
     dataset="digits", network="logistic", iterations=6, name="x",
 )
-bench.sweep(spec, **({"in_process": True} if "here" in sys.argv else {"n_jobs": 2}))
+bench.sweep(spec, in_process=True)
 """
 SHORT: dict[str, Any] = {"seeds": 2, "iterations": 6, "batch_size": 10, "name": "x"}
 
@@ -121,26 +120,29 @@ def test_a_script_is_continued_and_its_sweep_read_without_it(
     place = call_command.directory
     monkeypatch.chdir(place)
     script = place / "script.py"
-    script.write_text(SCRIPT)
-    subprocess.run([sys.executable, script, "1"], check=True)
-    first = bench.load_runs(place / "results" / "x")
-    assert first["status"].tolist() == ["ok"] * 3
 
-    def run_again(source: str) -> pd.DataFrame:
+    def forget() -> None:
+        """As in another process."""
+        monkeypatch.setattr(plugins, "_objects", {})
+        monkeypatch.setattr(plugins, "_pickles", {})
+        load_external.cache_clear()
+
+    def run(source: str, seeds: str) -> pd.DataFrame:
+        forget()
         script.write_text(source)
-        monkeypatch.setattr(sys, "argv", ["script.py", "2", "here"])
+        monkeypatch.setattr(sys, "argv", ["script.py", seeds])
         runpy.run_path(str(script), run_name="__main__")
         return bench.load_runs(place / "results" / "x")
 
-    runs = run_again("# moved\n" + SCRIPT)
+    first = run(SCRIPT, "1")
+    assert first["status"].tolist() == ["ok"] * 3
+    runs = run("# moved\n" + SCRIPT, "2")
     assert len(runs) == 6
     assert set(runs["run_key"]) > set(first["run_key"])
     with pytest.raises(MixedRunsError, match="holds __main__:Mine seed 0 as __main__:Mine@"):
-        run_again(SCRIPT.replace(".sign()", ".tanh()"))
+        run(SCRIPT.replace(".sign()", ".tanh()"), "2")
 
-    monkeypatch.setattr(plugins, "_objects", {})  # as in another process
-    monkeypatch.setattr(plugins, "_pickles", {})
-    load_external.cache_clear()
+    forget()
     for command in ("report", "analyze"):
         finished = call_command(command, "results/x")
         assert finished.code == 0, finished.err
