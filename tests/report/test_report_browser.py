@@ -126,7 +126,13 @@ def test_the_policy_blocks_attempts(browser: Any, reports: Reports) -> None:
 # ---------------------------------------------------------------- themes, sorting, copying
 
 
-@pytest.mark.parametrize(("scheme", "back"), [("light", "255, 255, 255"), ("dark", "20, 23, 28")])
+@pytest.mark.parametrize(
+    ("scheme", "back"),
+    [
+        pytest.param("light", "255, 255, 255", marks=pytest.mark.long),
+        ("dark", "20, 23, 28"),  # all other tests have the light one
+    ],
+)
 def test_theme_follows_the_system_and_the_switch(
     browser: Any, reports: Reports, scheme: str, back: str
 ) -> None:
