@@ -134,10 +134,11 @@ def test_rows_hold_mean_and_standard_error() -> None:
 
 
 def test_rows_do_not_depend_on_the_number_of_workers() -> None:
-    studies = [_study(LOOKS), _study("true d_z 1.019")]
+    studies = [_study("true d_z 1.019")]
     one = validate(BLOCK + 10, RNG, n_jobs=1, studies=studies)
     assert one == validate(BLOCK + 10, RNG, n_jobs=2, studies=studies)
-    assert one.rows != validate(BLOCK + 10, RNG + 1, n_jobs=1, studies=studies).rows
+    few, other = (validate(20, rng, n_jobs=1, studies=studies).rows for rng in (RNG, RNG + 1))
+    assert few != other
 
 
 def test_a_scenario_does_not_depend_on_the_others() -> None:
@@ -170,7 +171,7 @@ def test_scenario_names_must_be_unique() -> None:
 def test_the_analysis_meets_its_requirements() -> None:
     """Few repetitions of whole sweeps are enough to detect a missing correction."""
     sweeps = [_study(name) for name in WORLDS]
-    assert validate(5, RNG, studies=sweeps, n_jobs=1).failures == ()
+    assert validate(3, RNG, studies=sweeps, n_jobs=1).failures == ()
     assert validate(100, RNG, studies=_cheap(), n_jobs=1).failures == ()
 
 
