@@ -12,27 +12,22 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from _browser import FLAGS, Reports, browser_path
-from _pages import (
-    Pages,
-    empty_figure,
-    empty_figures_of_tunings,
-    figure_drawn_once,
-    figures_from,
-)
-from hypothesis import settings
 
+# The process of pytest-xdist that hands out the tests loads this file too, before it starts the
+# others: what takes seconds to import is imported where it is used.
 from bench import cli
-from bench.datasets import cache as datasets
 from bench.datasets.names import DATA_DIR_VARIABLE
-from bench.execution.train_job import load_data, use_one_thread
 from bench.optimizers.resolve import resolve
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import OptimizerSpec
-from bench.training.device_data import DeviceData
+
+if TYPE_CHECKING:
+    from _browser import Reports
+
+    from bench.training.device_data import DeviceData
 
 #: Few images: the evaluations on MNIST take most of the time of a short sweep.
 DIGITS = ("--dataset", "digits")
@@ -43,13 +38,6 @@ Environment = Mapping[str, str | None]
 
 #: The part of the random input that is tried by default; scripts/check --all tries all.
 SCALE = float(os.environ.get("FUZZ_SCALE", "0.05"))
-# The same examples in each run: a run that fails has found a change. A test never asserts a time.
-settings.register_profile(
-    "repeatable", deadline=None, derandomize=True, max_examples=max(12, round(200 * SCALE))
-)
-#: For exploration: pytest --hypothesis-profile=random
-settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
-settings.load_profile("repeatable")
 
 
 #: Files that take long, the longest first: where several are tested at a time, they are begun
@@ -68,6 +56,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep pytest-xdist from beginning with the files that have the most tests."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    _set_examples()
+
+
+def _set_examples() -> None:
+    """The same examples in each run: a run that fails has found a change.
+
+    A test never asserts a time. The other profile is for exploration:
+    pytest --hypothesis-profile=random
+    """
+    from hypothesis import settings
+
+    settings.register_profile(
+        "repeatable", deadline=None, derandomize=True, max_examples=max(12, round(200 * SCALE))
+    )
+    settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+    settings.load_profile("repeatable")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -162,17 +166,25 @@ class CommandLine:
         )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def shared_pages(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Processes of pytest-xdist have directories beside each other."""
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of the whole run: processes of pytest-xdist have theirs beside each other."""
     directory = tmp_path_factory.getbasetemp()
-    is_one_of_several = "PYTEST_XDIST_WORKER" in os.environ
-    Pages.directory = (directory.parent if is_one_of_several else directory) / "pages"
+    return directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_pages(shared: Path) -> None:
+    from _pages import Pages
+
+    Pages.directory = shared / "pages"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Train with one thread, as workers do: two for each process of pytest-xdist are too many."""
+    from bench.execution.train_job import use_one_thread
+
     use_one_thread()
 
 
@@ -212,9 +224,9 @@ def call_command(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache for this session, so that the tests neither use nor touch the user's."""
-    directory = tmp_path_factory.mktemp("data")
+def data_dir(shared: Path) -> Iterator[Path]:
+    """A cache for this run, so that the tests neither use nor touch the user's."""
+    directory = shared / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DATA_DIR_VARIABLE, str(directory))
         yield directory
@@ -222,17 +234,23 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def arrays(data_dir: Path) -> Path:
-    return datasets.prepare("mnist", data_dir)
+    from bench.datasets import cache
+
+    return cache.prepare("mnist", data_dir)
 
 
 @pytest.fixture(scope="session")
 def digits(data_dir: Path) -> Path:
     """Few images: the evaluations on MNIST take most of the time of a short sweep."""
-    return datasets.prepare("digits", data_dir)
+    from bench.datasets import cache
+
+    return cache.prepare("digits", data_dir)
 
 
 @pytest.fixture(scope="session")
 def mnist(arrays: Path) -> DeviceData:
+    from bench.execution.train_job import load_data
+
     return load_data(arrays, "cpu")
 
 
@@ -248,6 +266,8 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Its figures are empty.
     """
+    from _pages import empty_figure, figures_from
+
     directory = tmp_path_factory.mktemp("sweep")
     printed = io.StringIO()
     with (
@@ -263,6 +283,8 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    from _browser import FLAGS, browser_path
+
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="needs Playwright: pip install playwright"
     )
@@ -278,12 +300,16 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    from _browser import Reports
+
     return Reports(tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture
 def undrawn() -> Iterator[None]:
     """Pages have empty figures, for tests of their text and of commands that write them."""
+    from _pages import empty_figure, empty_figures_of_tunings, figures_from
+
     with figures_from(empty_figure), empty_figures_of_tunings():
         yield
 
@@ -291,6 +317,8 @@ def undrawn() -> Iterator[None]:
 @pytest.fixture
 def drawn_once() -> Iterator[None]:
     """The figures of equal analyses are drawn once in a session."""
+    from _pages import figure_drawn_once, figures_from
+
     with figures_from(figure_drawn_once):
         yield
 

@@ -10,6 +10,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -444,5 +445,7 @@ class TestAnalyse:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_typed_code_runs(tmp_path: Path) -> None:
+def test_typed_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here without a worker, which would import torch._dynamo for an optimizer of torch."""
+    monkeypatch.setattr(bench, "sweep", partial(bench.sweep, in_process=True))
     assert [t.n for t in _typed_api.compare(tmp_path).treatments] == [2, 2, 2]

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,14 @@ from bench.storage.records import DIVERGED, FAILED, OK
 GOOD = 0.01
 #: Columns of the metrics that are stored.
 _COLUMNS: Mapping[str, str] = {"accuracy": "test_accuracy", "loss": "test_loss"}
+#: Columns of a trial that are read here.
+_READ = frozenset(
+    (
+        *("optimizer", "seed", "status", "train_seconds", "eval_iterations", "eval_test_accuracy"),
+        *_COLUMNS.values(),
+    )
+)
+_Row = dict[str, Any]
 
 
 def select_settings(
@@ -56,7 +67,7 @@ def select_settings(
     """
 
     def tried(rows: pd.DataFrame) -> tuple[TriedSetting, ...]:
-        by_name = dict(tuple(rows.groupby("optimizer")))
+        by_name = _by_name(rows)
         return tuple(_tried(name, s, by_name[name], metric, target) for name, s in settings.items())
 
     choices = tuple(_best(tried(rows), optimizer, metric) for rows in repeats)
@@ -88,38 +99,43 @@ def _best(tried: Sequence[TriedSetting], optimizer: str, metric: str) -> TriedSe
     return max(able, key=lambda t: (sign * (t.score or 0.0), t.accuracy or 0.0))
 
 
+def _by_name(rows: pd.DataFrame) -> dict[str, list[_Row]]:
+    """Return the trials of each setting, by seed; parts of a wide table take long to make."""
+    columns = [name for name in rows if name in _READ]
+    records = rows[columns].sort_values(["optimizer", "seed"]).to_dict("records")
+    return {name: list(own) for name, own in groupby(records, itemgetter("optimizer"))}
+
+
 def _tried(
-    name: str, setting: Setting, rows: pd.DataFrame, metric: str, target: float
+    name: str, setting: Setting, rows: Sequence[_Row], metric: str, target: float
 ) -> TriedSetting:
-    rows = rows.sort_values("seed")
-    status = rows["status"]
-    n_failed, n_diverged = int((status == FAILED).sum()), int((status == DIVERGED).sum())
+    status = [row["status"] for row in rows]
     special = {FAILED: None, DIVERGED: math.inf if METRICS[metric] else -math.inf}
-    values = iter(_results(rows[status == OK], metric, target))
-    scores = tuple(special[s] if s in special else next(values) for s in status)
+    scores = tuple(
+        special[row["status"]] if row["status"] in special else _result(row, metric, target)
+        for row in rows
+    )
     known = [x for x in scores if x is not None]
-    results = zip(rows["test_accuracy"].astype(float), status, strict=True)
     return TriedSetting(
         name=name,
         setting=setting,
-        accuracies=tuple(None if s in (FAILED, DIVERGED) else a for a, s in results),
+        accuracies=tuple(
+            None if row["status"] in special else float(row["test_accuracy"]) for row in rows
+        ),
         scores=scores,
         score=math.fsum(known) / len(known) if len(known) == len(scores) else None,
-        n_diverged=n_diverged,
-        n_failed=n_failed,
-        seconds=float(rows["train_seconds"].fillna(0).sum()),
+        n_diverged=status.count(DIVERGED),
+        n_failed=status.count(FAILED),
+        seconds=float(np.nansum(np.array([row["train_seconds"] for row in rows], dtype=float))),
     )
 
 
-def _results(rows: pd.DataFrame, metric: str, target: float) -> list[float]:
-    """Return the result of each run by which settings are selected."""
+def _result(row: _Row, metric: str, target: float) -> float:
+    """Return the result of a run by which settings are selected."""
     if metric in _COLUMNS:
-        return [float(value) for value in rows[_COLUMNS[metric]]]
-    evaluations = zip(rows["eval_iterations"], rows["eval_test_accuracy"], strict=True)
-    return [
-        next((float(n) for n, a in zip(at, found, strict=True) if a >= target), math.inf)
-        for at, found in evaluations
-    ]
+        return float(row[_COLUMNS[metric]])
+    evaluations = zip(row["eval_iterations"], row["eval_test_accuracy"], strict=True)
+    return next((float(n) for n, accuracy in evaluations if accuracy >= target), math.inf)
 
 
 def means_by_repeat(runs: pd.DataFrame, seeds: Sequence[Sequence[int]]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from bench.storage.records import FAILED, OK
@@ -25,19 +25,25 @@ from bench.storage.records import FAILED, OK
 _IN_TRAINING = 100
 
 
-def _misbehaving(act: Callable[[], object]) -> type[SGD]:
-    class Misbehaving(SGD):
-        def step(self, closure: Any = None) -> Any:
-            if any(
-                p.numel() > _IN_TRAINING for group in self.param_groups for p in group["params"]
-            ):
+def _misbehaving(act: Callable[[], object]) -> type[Optimizer]:
+    """No subclass of SGD, with which each worker would import torch._dynamo for two seconds."""
+
+    class Misbehaving(Optimizer):
+        def __init__(self, params: Any, lr: float = 0.001) -> None:
+            super().__init__(params, {"lr": lr})
+
+        def step(self, _closure: Any = None) -> None:  # type: ignore[override]
+            of_all = [(p, group["lr"]) for group in self.param_groups for p in group["params"]]
+            if any(p.numel() > _IN_TRAINING for p, _ in of_all):
                 act()
-            return super().step(closure)
+            with torch.no_grad():
+                for p, lr in of_all:
+                    p.sub_(p.grad, alpha=lr)
 
     return Misbehaving
 
 
-def _raising(error: BaseException) -> type[SGD]:
+def _raising(error: BaseException) -> type[Optimizer]:
     def act() -> None:
         raise error
 

@@ -588,6 +588,7 @@ def test_an_interrupted_sweep_refuses_another_keeps_rows_and_leaves_no_process(
     assert len(rows) == len(list(runs.glob("*.parquet"))) > 0
 
 
+@pytest.mark.long  # the test below has what the command line does with them
 def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: CommandLine) -> None:
     """As with nohup, and in the background of a script."""
 
@@ -602,6 +603,19 @@ def test_signals_that_are_ignored_at_the_start_stay_ignored(run_command: Command
         os.killpg(process.pid, sent)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err + out
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_does_not_handle_signals_that_are_ignored(sent: signal.Signals) -> None:
+    def command() -> int:
+        os.kill(os.getpid(), sent)
+        return 0 if signal.getsignal(sent) is signal.SIG_IGN else 1
+
+    before = signal.signal(sent, signal.SIG_IGN)
+    try:
+        assert cli.run_guarded(command) == 0
+    finally:
+        signal.signal(sent, before)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

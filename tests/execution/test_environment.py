@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,10 +97,10 @@ def require_one_line(finished: Finished, code: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def ordinary(tmp_path_factory: pytest.TempPathFactory, arrays: Path) -> Path:
+def ordinary(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     """The results of the sweep where nothing is special."""
     results = tmp_path_factory.mktemp("ordinary") / "results"
-    places = ("--results", str(results), "--data-dir", str(arrays.parent))
+    places = ("--results", str(results), "--data-dir", str(digits.parent))
     assert cli.main([*TWO_SEEDS, "--in-process", "--no-report", *places]) == 0
     return results
 
@@ -211,7 +212,7 @@ NO_WORKERS = {
 @pytest.mark.parametrize(
     ("name", "n_jobs"),
     [
-        ("switched off", 2),
+        pytest.param("switched off", 2, marks=pytest.mark.long),
         pytest.param("switched off", 1, marks=pytest.mark.long),
         pytest.param("no semaphores", 1, marks=pytest.mark.long),
         pytest.param("no semaphores", 2, marks=pytest.mark.long),
@@ -235,6 +236,24 @@ def test_without_workers_runs_are_made_in_one_process(
     assert {(r["cores"], r["n_jobs"]) for r in rows_in(place / "results")} == {
         (available_cores(), 1)
     }
+
+
+def test_without_workers_a_command_trains_itself(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch, ordinary: Path
+) -> None:
+    """As the program above, where joblib has found no worker processes."""
+    monkeypatch.delitem(_joblib.joblib.parallel.BACKENDS, "loky")
+    reasons = {"0": "JOBLIB_MULTIPROCESSING=0", "1": "this system has no semaphores"}
+    for switch, reason in reasons.items():
+        monkeypatch.setenv("JOBLIB_MULTIPROCESSING", switch)
+        assert (_joblib.why_no_workers() or "").startswith(reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # as in a program
+        finished = call_command(*TWO_SEEDS, "--n-jobs", "2", "--no-report")
+    assert (finished.code, finished.out, finished.err.count("\n")) == (0, "", 1)
+    assert "warning: 2 workers are not available because this system has no sem" in finished.err
+    assert learned(call_command.directory / "results") == learned(ordinary)
+    assert {row["n_jobs"] for row in rows_in(call_command.directory / "results")} == {1}
 
 
 def test_what_measures_workers_needs_them(

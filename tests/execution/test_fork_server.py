@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from operator import call
 from pathlib import Path
 
@@ -16,7 +18,13 @@ import pytest
 
 from bench.execution import fork_server
 from bench.execution.pool import WorkerPool
+from bench.execution.slots import Slots
 from bench.execution.timeouts import time_limit
+from bench.optimizers.resolve import resolve
+from bench.optimizers.schedules import parse_schedule
+from bench.optimizers.variants import PRESETS
+from bench.spec.expressions import parse_optimizers
+from bench.spec.model import Workload
 
 pytestmark = pytest.mark.skipif(not fork_server.is_available(), reason="forks workers on Linux")
 
@@ -141,6 +149,15 @@ def test_without_a_server_workers_are_new_interpreters(
     assert in_worker(os.getppid) == os.getpid()
 
 
+@pytest.mark.parametrize(("device", "is_forked"), [("cpu:0", True), ("cuda:0", False)])
+def test_workers_on_gpus_are_new_interpreters(device: str, is_forked: bool, tmp_path: Path) -> None:
+    """CUDA must not be used before a fork, and imports may do so."""
+    from bench.execution.forked_process import ForkedContext  # not on Windows
+
+    with closing(WorkerPool(1, Slots(tmp_path, (device,)))) as pool:
+        assert isinstance(pool._executor._context, ForkedContext) == is_forked
+
+
 SCRIPT = """
 import multiprocessing, os, sys
 from bench.execution import fork_server
@@ -199,30 +216,17 @@ def test_the_server_ends_with_its_program_and_prints_nothing(
     assert program.communicate(timeout=120) == ("", "")
 
 
+def imported_by_steps(arrays: Path) -> list[str]:
+    from bench.execution.train_job import load_data
+    from bench.training.stack import train
+
+    specs = [resolve(expression) for expression in parse_optimizers(",".join(PRESETS["source"]))]
+    data, workload = load_data(arrays, "cpu"), Workload(iterations=2, eval_every=2)
+    for spec in (*specs, replace(specs[0], schedule=parse_schedule("one-cycle").text)):
+        train(workload, spec, [0], data)
+    return [name for name in sys.modules if name in ("torch._dynamo", "sympy")]
+
+
 def test_steps_of_torch_need_no_compiler(digits: Path) -> None:
     """Importing torch._dynamo would take each new process two seconds."""
-    code = f"""
-import sys
-from dataclasses import replace
-from pathlib import Path
-from bench.execution.train_job import load_data
-from bench.optimizers.resolve import resolve
-from bench.optimizers.schedules import parse_schedule
-from bench.optimizers.variants import PRESETS
-from bench.spec.expressions import parse_optimizers
-from bench.spec.model import Workload
-from bench.training.stack import train
-data, workload = load_data(Path({str(digits)!r}), "cpu"), Workload(iterations=2, eval_every=2)
-specs = [resolve(expression) for expression in parse_optimizers(",".join(PRESETS["source"]))]
-for spec in (*specs, replace(specs[0], schedule=parse_schedule("one-cycle").text)):
-    train(workload, spec, [0], data)
-print([name for name in sys.modules if name in ("torch._dynamo", "sympy")])
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    assert in_worker(partial(imported_by_steps, digits)) == []

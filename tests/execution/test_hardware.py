@@ -19,6 +19,7 @@ from bench.execution.resources import (
     lay_out,
     resolve_execution,
 )
+from bench.execution.slots import Slots
 from bench.execution.train_job import _loaded
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.spec.options import ExecutionOptions
@@ -193,12 +194,13 @@ def test_nothing_to_do_needs_one_worker(arrays: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def two_gpus(here: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pretend that there are two GPUs, whose work the CPU does."""
+    """Pretend that there are two GPUs, whose work the CPU does, in workers that are forked."""
     of = DeviceData.of
     here(cuda=2)
     monkeypatch.setattr(devices, "free_bytes", lambda _device: 40_000_000_000)
     monkeypatch.setattr(DeviceData, "of", lambda dataset, _device: of(dataset, torch.device("cpu")))
     monkeypatch.setattr(pool, "start_worker", start_without_gpus)
+    monkeypatch.setattr(Slots, "are_gpus", False)  # new interpreters would take seconds
     yield
     _loaded.clear()
 

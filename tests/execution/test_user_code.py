@@ -173,7 +173,8 @@ def test_the_precision_of_every_part_is_restored(name: str) -> None:
     with restored() as changes:
         part.fp32_precision = "bf16"
     assert part.fp32_precision == before
-    assert "the precision of float32" in changes.numeric
+    # after a test that sets the precision of products, that of products is what has changed
+    assert any(text.startswith("the precision of float32") for text in changes.numeric)
 
 
 def test_the_text_of_an_exception_has_a_time_limit_too(arrays: Path, tmp_path: Path) -> None:
@@ -235,10 +236,11 @@ def test_a_module_may_change_the_environment_when_it_is_imported(
         "os.environ['EARLY'] = '1'\n"
         "os.chdir('/')\n"
         "torch.set_num_threads(2)\n"
-        "class Early(torch.optim.SGD):\n"
+        "class Early(torch.optim.Optimizer):\n"
+        "    def __init__(self, params):\n"
+        "        super().__init__(params, {})\n"
         "    def step(self, closure=None):\n"
         "        assert os.environ['EARLY'] == '1'\n"
-        "        super().step(closure)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("EARLY", "0")

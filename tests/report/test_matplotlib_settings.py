@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from _pages import ANALYSES, page_of
 from _sweep_analysis import CONTEXT
 from conftest import CommandLine, Environment
 
+from bench import cli
 from bench.report import render
 
 TABLE = "optimizer,seed,accuracy\n" + "".join(
@@ -49,12 +52,14 @@ SHORT = ("several",)
 
 @pytest.fixture(scope="module")
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    """What is printed and written where nothing is set."""
+    """What is printed and written where nothing is set, in this process."""
     directory = tmp_path_factory.mktemp("ordinary")
     (directory / "runs.csv").write_text(TABLE)
-    done = CommandLine(directory)(*ANALYZE, environment={"MPLBACKEND": None, "MATPLOTLIBRC": None})
-    assert (done.code, done.err) == (0, "")
-    return done.out, (directory / "r.html").read_bytes()
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.chdir(directory)
+        assert cli.main([*ANALYZE]) == 0
+    return printed.getvalue(), (directory / "r.html").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -508,7 +508,7 @@ def expected_runs(report: Report) -> dict[tuple[str, str], Any]:
     return said
 
 
-@ALL
+@pytest.mark.parametrize("opened", ["small", "table"], indirect=True)
 def test_a_pointer_near_a_dot_reads_it_and_rings_its_seed(opened: Opened) -> None:
     page, said = opened.page, expected_runs(opened.report)
     for width, name in ((1400, "runs-wide"), (400, "runs-narrow")):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from html import unescape
 from itertools import pairwise
 from typing import Any
@@ -184,18 +186,23 @@ def labels(figure: Figure) -> dict[str, list[Text]]:
     return {ha: [t for t in texts if t.get_ha() == ha] for ha in ("right", "left")}
 
 
-CASES = {
-    "two": tracks(2),
-    "eight": tracks(8),
-    "twenty": tracks(20, "own.optimizers:Mine[betas=(0.9,0.{}),eps=1e-08,lr=0.1]"),
-    "equal": tracks(5, equal=True),
+CASES: dict[str, Callable[[], Tuning]] = {
+    "two": partial(tracks, 2),
+    "eight": partial(tracks, 8),
+    "twenty": partial(tracks, 20, "own.optimizers:Mine[betas=(0.9,0.{}),eps=1e-08,lr=0.1]"),
+    "equal": partial(tracks, 5, equal=True),
 }
+
+
+@cache
+def change_of(case: str) -> SweepChange:
+    return CASES[case]().change
 
 
 @LAYOUTS
 @pytest.mark.parametrize("case", CASES)
 def test_names_at_both_ends_are_whole_and_apart(case: str, layout: Layout) -> None:
-    change = CASES[case].change
+    change = change_of(case)
     figure = slopes_figure(change, layout)
     figure.canvas.draw()
     width, height = figure.get_size_inches() * 72
@@ -215,9 +222,9 @@ def test_names_at_both_ends_are_whole_and_apart(case: str, layout: Layout) -> No
 
 
 def test_a_mean_far_below_the_others_does_not_stretch_the_scale() -> None:
-    changes = CASES["eight"].change.changes
+    changes = change_of("eight").changes
     far = tuple(replace(c, mean_before=0.1) if c.optimizer == "o3" else c for c in changes)
-    change: SweepChange = replace(CASES["eight"].change, changes=far)
+    change: SweepChange = replace(change_of("eight"), changes=far)
     left = {t.get_text().split()[0]: t for t in labels(slopes_figure(change))["right"]}
     assert left["o3"].get_text() == "o3  10.00 ▾"
     places = {name: text.get_position()[1] for name, text in left.items()}
@@ -227,9 +234,9 @@ def test_a_mean_far_below_the_others_does_not_stretch_the_scale() -> None:
 
 
 def test_an_optimizer_without_a_mean_has_one_end() -> None:
-    changes = CASES["two"].change.changes
+    changes = change_of("two").changes
     lost = (replace(changes[0], mean_before=None), changes[1])
-    sides = labels(slopes_figure(replace(CASES["two"].change, changes=lost)))
+    sides = labels(slopes_figure(replace(change_of("two"), changes=lost)))
     assert (len(sides["right"]), len(sides["left"])) == (1, 2)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ spec = bench.specify(
     optimizers=[Mine, ("slow", Mine, {"lr": 0.01}), "sgd"], seeds=int(sys.argv[1]),
     dataset="digits", network="logistic", iterations=6, name="x",
 )
-bench.sweep(spec, **({"in_process": True} if "here" in sys.argv else {"n_jobs": 2}))
+bench.sweep(spec, in_process=True)
 """
 SHORT: dict[str, Any] = {"seeds": 2, "iterations": 6, "batch_size": 10, "name": "x"}
 
@@ -86,14 +85,21 @@ def test_objects_of_a_module_are_recorded_as_their_text(
 
 @pytest.mark.slow
 def test_workers_train_what_only_this_function_defines(tmp_path: Path) -> None:
-    class Local(torch.optim.SGD):
-        pass
+    class Local(torch.optim.Optimizer):
+        def __init__(self, params: Any, lr: float) -> None:
+            super().__init__(params, {"lr": lr})
+
+        def step(self, _closure: Any = None) -> None:  # type: ignore[override]
+            with torch.no_grad():
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        p.sub_(p.grad, alpha=group["lr"])
 
     def net(n_classes: int) -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, n_classes))
 
     spec = bench.specify(
-        optimizers=[(Local, {"lr": 0.1}), "sgd", lambda params: torch.optim.SGD(params, lr=0.1)],
+        optimizers=[(Local, {"lr": 0.1}), "sgd"],  # a function takes a worker seconds
         network=net,
         dataset=arrays(),
         **SHORT,
@@ -101,7 +107,7 @@ def test_workers_train_what_only_this_function_defines(tmp_path: Path) -> None:
     assert spec.workload.dataset.startswith("__main__:arrays@")
     runs = bench.sweep(spec, results=tmp_path / "workers", n_jobs=2)
     assert set(runs["status"]) == {"ok"}
-    assert set(runs["optimizer"]) == {"sgd", "__main__:Local[lr=0.1]", "__main__:function"}
+    assert set(runs["optimizer"]) == {"sgd", "__main__:Local[lr=0.1]"}
     here = bench.sweep(spec, results=tmp_path / "here", in_process=True)
     columns = ["optimizer", "seed", "run_key", "test_loss"]
     pd.testing.assert_frame_equal(runs[columns], here[columns])
@@ -109,6 +115,11 @@ def test_workers_train_what_only_this_function_defines(tmp_path: Path) -> None:
         optimizers=["sgd"], network=net, dataset=tuple(arrays().values()), **SHORT
     )
     assert again.workload == spec.workload
+    function = bench.specify(
+        optimizers=lambda params: Local(params, lr=0.1), network=net, dataset=arrays(), **SHORT
+    )
+    ran = bench.sweep(function, results=tmp_path / "function", in_process=True)
+    assert set(ran["optimizer"]) == {"__main__:function"}
     other = {**arrays(), "x_test": arrays()["x_test"] + 1}
     assert bench.specify(dataset=other, **SHORT).workload.dataset != spec.workload.dataset
 
@@ -121,26 +132,29 @@ def test_a_script_is_continued_and_its_sweep_read_without_it(
     place = call_command.directory
     monkeypatch.chdir(place)
     script = place / "script.py"
-    script.write_text(SCRIPT)
-    subprocess.run([sys.executable, script, "1"], check=True)
-    first = bench.load_runs(place / "results" / "x")
-    assert first["status"].tolist() == ["ok"] * 3
 
-    def run_again(source: str) -> pd.DataFrame:
+    def forget() -> None:
+        """As in another process."""
+        monkeypatch.setattr(plugins, "_objects", {})
+        monkeypatch.setattr(plugins, "_pickles", {})
+        load_external.cache_clear()
+
+    def run(source: str, seeds: str) -> pd.DataFrame:
+        forget()
         script.write_text(source)
-        monkeypatch.setattr(sys, "argv", ["script.py", "2", "here"])
+        monkeypatch.setattr(sys, "argv", ["script.py", seeds])
         runpy.run_path(str(script), run_name="__main__")
         return bench.load_runs(place / "results" / "x")
 
-    runs = run_again("# moved\n" + SCRIPT)
+    first = run(SCRIPT, "1")
+    assert first["status"].tolist() == ["ok"] * 3
+    runs = run("# moved\n" + SCRIPT, "2")
     assert len(runs) == 6
     assert set(runs["run_key"]) > set(first["run_key"])
     with pytest.raises(MixedRunsError, match="holds __main__:Mine seed 0 as __main__:Mine@"):
-        run_again(SCRIPT.replace(".sign()", ".tanh()"))
+        run(SCRIPT.replace(".sign()", ".tanh()"), "2")
 
-    monkeypatch.setattr(plugins, "_objects", {})  # as in another process
-    monkeypatch.setattr(plugins, "_pickles", {})
-    load_external.cache_clear()
+    forget()
     for command in ("report", "analyze"):
         finished = call_command(command, "results/x")
         assert finished.code == 0, finished.err

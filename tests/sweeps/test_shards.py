@@ -204,9 +204,7 @@ def test_the_commands(call_command: CommandCall) -> None:
         shard = ("--shard", f"{number}/2", "--in-process")
         found = call_command("sweep", *words, "--name", "x", *shard)
         assert (found.code, found.err) == (0, "")
-        assert (
-            f"shard {number}/2: 3 runs in results/x-shard{number}of2; when" in found.out
-        )
+        assert f"shard {number}/2: 3 runs in results/x-shard{number}of2; when" in found.out
     again = call_command("sweep", *words, "--name", "x", *shard)
     assert "nothing to do: 3 runs are stored" in again.out
     assert not (call_command.directory / "reports").exists()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Never
@@ -37,11 +37,11 @@ from bench.tools.simulation.sequential import (
     DIFFERENCE,
     INTERVALS,
     Population,
-    Stopped,
+    sequential_studies,
     sequential_study,
 )
 from bench.tools.simulation.study import ALPHA, AT_LEAST, AT_MOST, N_PAIRS, N_SEEDS, NEAR
-from bench.tools.simulation.sweeps import Sweep
+from bench.tools.simulation.sweeps import World
 
 script = load_script("validate_statistics")
 
@@ -51,36 +51,33 @@ LOOKS = "normal, looks at 5, 10, 15, 20 seeds"
 MARGIN = "16 pairs at the margin, 12 equal"
 
 
-@cache
-def _drawn(scenario: str) -> object:
-    return _study(scenario).draw(np.random.default_rng(0))
-
-
 def _study(scenario: str) -> Study[Any]:
     return next(study for study in make_studies() if study.scenario == scenario)
 
 
-def _sweeps() -> list[str]:
-    names = [study.scenario for study in make_studies()]
-    return [name for name in names if isinstance(_drawn(name), Sweep)]
+def _world(study: Study[Any]) -> World | None:
+    """The population of a study of whole sweeps; no sweep is drawn."""
+    keywords: dict[str, World] = getattr(study.draw, "keywords", {})
+    return keywords.get("world")
 
 
-def _sequential() -> list[Study[Any]]:
-    return [study for study in make_studies() if isinstance(_drawn(study.scenario), Stopped)]
+#: Populations of the studies of whole sweeps.
+WORLDS = {study.scenario: world for study in make_studies() if (world := _world(study))}
 
 
 def _cheap() -> list[Study[Any]]:
     """Studies of one pair: a sample takes one millisecond instead of thirty."""
-    return [s for s in make_studies() if not isinstance(_drawn(s.scenario), Sweep | Stopped)]
+    others = {*WORLDS, *(study.scenario for study in sequential_studies())}
+    return [study for study in make_studies() if study.scenario not in others]
 
 
 # --- scenarios -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scenario", _sweeps())
+@pytest.mark.parametrize("scenario", WORLDS)
 def test_scenario_has_its_stated_mean_differences_and_win_rates(scenario: str) -> None:
     """Mean differences and win rates over many draws lie within five standard errors."""
-    world = _drawn(scenario).world
+    world = WORLDS[scenario]
     rng = np.random.default_rng(1)
     values = np.concatenate([world.draw(rng) for _ in range(2000)])
     first, second = np.triu_indices(values.shape[1], 1)
@@ -94,16 +91,16 @@ def test_scenario_has_its_stated_mean_differences_and_win_rates(scenario: str) -
         assert np.all(np.abs(wins.mean(axis=0) - world.win_rates) < 5 * error)
 
 
-@pytest.mark.parametrize("study", _sequential(), ids=lambda study: study.scenario)
+@pytest.mark.parametrize("study", sequential_studies(), ids=lambda study: study.scenario)
 def test_sequential_scenario_has_its_stated_mean_differences(study: Study[Any]) -> None:
-    population = _drawn(study.scenario).population
+    population = study.draw.keywords["population"]  # type: ignore[attr-defined]
     scores = np.rint(population.draw(np.random.default_rng(1), 100_000))
     d, truth = (x - np.mean(x, -1, keepdims=True) for x in (scores, np.array(population.means)))
     assert np.all(np.abs(d.mean(axis=0) - truth) < 5 * d.std(axis=0) / np.sqrt(len(d)))
 
 
 def test_sequential_sweep_stops_when_all_pairs_are_decided() -> None:
-    sweep = _drawn("all four differ")
+    sweep = _study("all four differ").draw(np.random.default_rng(0))
     taken = [look.n_blocks for look in sweep.found.looks]
     assert taken == [*sweep.population.looks[: len(taken)]]
     assert 1 < len(taken) < len(sweep.population.looks)
@@ -119,7 +116,7 @@ def test_new_images_scenario_has_its_stated_difference() -> None:
 
 
 def test_margin_does_not_change_verdicts_of_difference() -> None:
-    sweep = _drawn("partial null: 4 equal, 4 apart")
+    sweep = _study("partial null: 4 equal, 4 apart").draw(np.random.default_rng(0))
     different = [pair.pvalue_holm <= ALPHA for pair in sweep.pairs]
     assert 22 <= sum(different) < N_PAIRS
     assert [pair.verdict in ("better", "worse") for pair in sweep.pairs] == different
@@ -166,10 +163,11 @@ def test_rows_hold_mean_and_standard_error() -> None:
 
 
 def test_rows_do_not_depend_on_the_number_of_workers() -> None:
-    studies = [_study(LOOKS), _study("true d_z 1.019")]
+    studies = [_study("true d_z 1.019")]
     one = validate(BLOCK + 10, RNG, n_jobs=1, studies=studies)
     assert one == validate(BLOCK + 10, RNG, n_jobs=2, studies=studies)
-    assert one.rows != validate(BLOCK + 10, RNG + 1, n_jobs=1, studies=studies).rows
+    few, other = (validate(20, rng, n_jobs=1, studies=studies).rows for rng in (RNG, RNG + 1))
+    assert few != other
 
 
 def test_a_scenario_does_not_depend_on_the_others() -> None:
@@ -201,9 +199,9 @@ def test_scenario_names_must_be_unique() -> None:
 
 def test_the_analysis_meets_its_requirements() -> None:
     """Few repetitions of whole sweeps are enough to detect a missing correction."""
-    sweeps = [_study(name) for name in _sweeps()]
-    assert validate(5, RNG, studies=sweeps, n_jobs=1).failures == ()
-    assert validate(5, RNG, studies=_sequential(), n_jobs=1).failures == ()
+    sweeps = [_study(name) for name in WORLDS]
+    assert validate(3, RNG, studies=sweeps, n_jobs=1).failures == ()
+    assert validate(5, RNG, studies=sequential_studies(), n_jobs=1).failures == ()
     assert validate(100, RNG, studies=_cheap(), n_jobs=1).failures == ()
 
 
