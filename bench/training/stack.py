@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -141,6 +141,8 @@ def warm_up(data: DeviceData) -> None:
     from bench.spec.expressions import parse_optimizers
 
     workload = Workload(iterations=2, eval_every=2, batch_size=min(64, len(data.train_labels)))
+    some = slice(EVALUATION_CHUNK)
+    data = replace(data, test_images=data.test_images[some], test_labels=data.test_labels[some])
     for expression in parse_optimizers("sgd,adam"):
         train(workload, resolve(expression), [0], data)
 
