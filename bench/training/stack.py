@@ -360,13 +360,15 @@ class Stack:
         """Return the correctness of every test image (K, n_test), and mean test losses (K,)."""
         stack, images, labels = len(self._runs), self._data.test_images, self._data.test_labels
         correct, losses = [], []
+        # a copy, also of floats, as the images are mapped from a file that all workers share; one
+        # for all chunks, because the pages of a new one would be new too
+        copied = self.parameters.new_empty(EVALUATION_CHUNK, images.shape[1])
         for chunk, truth in zip(
             torch.split(images, EVALUATION_CHUNK),
             torch.split(labels, EVALUATION_CHUNK),
             strict=True,
         ):
-            # a copy, also of floats, as the images are mapped from a file that all workers share
-            pixels = self.parameters.new_empty(chunk.shape)
+            pixels = copied[: len(chunk)]
             self._data.to_pixels(chunk, pixels)
             logits = self._logits(pixels.expand(stack, -1, -1))
             correct.append(logits.argmax(-1) == truth)
