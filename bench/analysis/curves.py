@@ -39,7 +39,8 @@ def learning_curves(
     missing.
     """
     require_columns(table, ("optimizer", *CURVE_COLUMNS))
-    evaluated = table[table["eval_iterations"].map(is_list)]
+    used = ("optimizer", *CURVE_COLUMNS, SECONDS_COLUMN, BATCH_SIZE_COLUMN)
+    evaluated = table.loc[table["eval_iterations"].map(is_list), table.columns.isin(used)]
     names = evaluated["optimizer"].astype(str)
     return tuple(
         _learning_curve(name, evaluated[names == name], alpha, resampling_ratio)

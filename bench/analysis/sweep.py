@@ -296,7 +296,7 @@ def _scores(table: pd.DataFrame, value: str) -> tuple[RunScore, ...]:
 
 def _timings(table: pd.DataFrame, order: Sequence[str]) -> tuple[Timing, ...]:
     """Return median times over the runs with status ``ok``; diverged runs stopped early."""
-    whole = table[table["status"] == OK]
+    whole = table.loc[table["status"] == OK, ["optimizer", *SECONDS]]
     timings = []
     for name in order:
         runs = whole[whole["optimizer"] == name]
@@ -334,15 +334,11 @@ def _run_table(table: pd.DataFrame) -> RunTable:
     """
     if "data_hash" in table.columns and table["data_hash"].isna().all():
         table = table.drop(columns="data_hash")
-    kept = [c for c in table if c != FILE_COLUMN and not _has_bytes(table[c])]
     # column by column: in a row of a frame, integers become floats where another cell is a float
-    columns = ([_cell(value) for value in table[c].tolist()] for c in kept)
-    return RunTable(columns=tuple(map(str, kept)), rows=tuple(zip(*columns, strict=True)))
-
-
-def _has_bytes(column: pd.Series) -> bool:
-    is_numeric = pd.api.types.is_numeric_dtype(column.dtype)
-    return not is_numeric and any(isinstance(cell, bytes) for cell in column.tolist())
+    columns = ((str(c), table[c].tolist()) for c in table if c != FILE_COLUMN)
+    kept = [(c, cells) for c, cells in columns if not any(isinstance(x, bytes) for x in cells)]
+    rows = zip(*([_cell(x) for x in cells] for _, cells in kept), strict=True)
+    return RunTable(columns=tuple(c for c, _ in kept), rows=tuple(rows))
 
 
 def _cell(value: Any) -> str | int | float | None:
@@ -351,7 +347,8 @@ def _cell(value: Any) -> str | int | float | None:
     if type(value) in (str, int):
         return value  # type: ignore[no-any-return]
     if is_list(value):
-        return json.dumps([_cell(x) for x in value])
+        is_numeric = isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
+        return json.dumps([_cell(x) for x in (value.tolist() if is_numeric else value)])
     if pd.isna(value):
         return None
     if isinstance(value, datetime):

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from bench.networks.layout import FlatLayout, aligned_empty
 from bench.networks.module import Runs
 
+#: Gradient of ReLU, found once: the attributes of torch.ops take time.
+_relu_gradient = torch.ops.aten.threshold_backward.grad_input
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -135,4 +138,4 @@ class CrossEntropyGradient:
             if i:
                 delta = torch.bmm(delta, self._weights[i], out=self._deltas[i - 1])
                 # one kernel; multiplication by a mask would also convert types
-                torch.ops.aten.threshold_backward.grad_input(delta, below, 0, grad_input=delta)
+                _relu_gradient(delta, below, 0, grad_input=delta)

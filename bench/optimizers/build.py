@@ -167,6 +167,8 @@ def _construct(
     is_slower = not capturable and _is_one_operation(spec, device)
     if unset and _has_fused(algorithm, device) and not is_slower:
         arguments["fused"] = True
+    elif unset and device.type == "cpu" and "foreach" in torch_arguments(algorithm).defaults:
+        arguments["foreach"] = False  # as torch decides there too, but anew in every step
     if capturable and "capturable" in torch_arguments(algorithm).defaults:
         arguments["capturable"] = True
         if unset and spec.schedule is not None and not arguments.get("fused"):

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -141,6 +141,8 @@ def warm_up(data: DeviceData) -> None:
     from bench.spec.expressions import parse_optimizers
 
     workload = Workload(iterations=2, eval_every=2, batch_size=min(64, len(data.train_labels)))
+    some = slice(EVALUATION_CHUNK)
+    data = replace(data, test_images=data.test_images[some], test_labels=data.test_labels[some])
     for expression in parse_optimizers("sgd,adam"):
         train(workload, resolve(expression), [0], data)
 
@@ -358,13 +360,15 @@ class Stack:
         """Return the correctness of every test image (K, n_test), and mean test losses (K,)."""
         stack, images, labels = len(self._runs), self._data.test_images, self._data.test_labels
         correct, losses = [], []
+        # a copy, also of floats, as the images are mapped from a file that all workers share; one
+        # for all chunks, because the pages of a new one would be new too
+        copied = self.parameters.new_empty(EVALUATION_CHUNK, images.shape[1])
         for chunk, truth in zip(
             torch.split(images, EVALUATION_CHUNK),
             torch.split(labels, EVALUATION_CHUNK),
             strict=True,
         ):
-            # a copy, also of floats, as the images are mapped from a file that all workers share
-            pixels = self.parameters.new_empty(chunk.shape)
+            pixels = copied[: len(chunk)]
             self._data.to_pixels(chunk, pixels)
             logits = self._logits(pixels.expand(stack, -1, -1))
             correct.append(logits.argmax(-1) == truth)

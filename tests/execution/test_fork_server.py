@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,7 +15,9 @@ from dataclasses import replace
 from functools import partial
 from operator import call
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import pytest
 
 from bench.execution import fork_server
@@ -26,10 +30,12 @@ from bench.optimizers.variants import PRESETS
 from bench.spec.expressions import parse_optimizers
 from bench.spec.model import Workload
 
+T = TypeVar("T")
+
 pytestmark = pytest.mark.skipif(not fork_server.is_available(), reason="forks workers on Linux")
 
 
-def in_worker(function: Callable[[], object]) -> object:
+def in_worker(function: Callable[[], T]) -> T:
     with closing(WorkerPool(1)) as pool:
         (result,) = pool.map(call, [function])
     return result
@@ -41,6 +47,20 @@ def state() -> tuple[object, ...]:
     names = ("OMP_NUM_THREADS", "BENCH_TEST")
     variables = {name: os.environ.get(name) for name in names}
     return os.getppid(), Path.cwd(), variables, torch.get_num_threads()
+
+
+def collected() -> tuple[bool, int]:
+    return gc.isenabled(), gc.get_freeze_count()
+
+
+def page_faults_of_the_second_time() -> int:
+    import resource
+
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [np.ones(4 * 2**20, dtype=np.uint8) for _ in range(8)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def kill_server() -> int:
@@ -104,6 +124,18 @@ def test_the_server_has_one_thread() -> None:
     """Forks of a process with several threads may wait for locks that no thread releases."""
     server = in_worker(os.getppid)  # it has imported everything
     assert "Threads:\t1\n" in Path(f"/proc/{server}/status").read_text()
+
+
+def test_workers_do_not_collect_what_the_server_has_imported() -> None:
+    is_enabled, n_frozen = in_worker(collected)
+    assert is_enabled
+    assert n_frozen > 100_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_workers_keep_freed_memory() -> None:
+    """Without the setting, half of the 8,192 pages are mapped again."""
+    assert in_worker(page_faults_of_the_second_time) < 1000
 
 
 def test_the_end_of_a_worker_is_known_where_sigchld_is_blocked() -> None:

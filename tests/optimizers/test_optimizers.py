@@ -11,7 +11,7 @@ from conftest import names, resolve_all, resolve_one
 from bench.errors import SpecError
 from bench.optimizers.build import build
 from bench.optimizers.catalogue import CATALOGUE, DEFAULT_OPTIMIZERS
-from bench.optimizers.signature import torch_arguments
+from bench.optimizers.signature import IMPLEMENTATION_FLAGS, torch_arguments
 from bench.optimizers.sources import available_arguments
 from bench.spec.model import SweepSpec
 
@@ -32,7 +32,7 @@ def test_the_catalogue_holds_the_tutorials_eight_settings() -> None:
         built = build(spec, torch.nn.Parameter(torch.zeros(1)))
         assert type(built) is type(expected[spec.name])
         for key, value in expected[spec.name].defaults.items():
-            if key != "fused":
+            if key not in IMPLEMENTATION_FLAGS:
                 assert built.defaults[key] == value, (spec.name, key)
 
 
@@ -91,10 +91,20 @@ def test_two_variants_of_one_optimizer() -> None:
     assert names(resolve_all("adam,adam[lr=0.01]")) == ["adam", "adam[lr=0.01]"]
 
 
-@pytest.mark.parametrize("text", ["sgd[fused=False]", "adam[foreach=True]"])
-def test_the_user_can_choose_the_implementation(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "fused", "foreach"),
+    [
+        ("sgd", None, False),
+        ("momentum", True, None),
+        ("adadelta", None, False),
+        ("sgd[fused=False]", False, None),
+        ("adam[foreach=True]", None, True),
+    ],
+)
+def test_the_implementation_of_a_step(text: str, fused: bool | None, foreach: bool | None) -> None:
     built = build(resolve_one(text), torch.nn.Parameter(torch.zeros(1)))
-    assert built.defaults["fused"] in (None, False)
+    chosen = [built.defaults.get(flag) for flag in ("fused", "foreach")]
+    assert chosen == [fused, foreach]
 
 
 @pytest.fixture
