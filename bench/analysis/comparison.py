@@ -319,7 +319,7 @@ def _compare_sequentially(
             f"the first look needs {count(first, spoken(parameters.block))} of each "
             f"{spoken(parameters.treatment)}, and some of these runs are missing or failed"
         )
-    used = np.sort(paired.cells[found.is_used(paired) & (paired.cells >= 0)])
+    used = np.sort(paired.cells[found.used_cells(paired) & (paired.cells >= 0)])
     analysed = table.iloc[used].reset_index(drop=True)
     paired = pair_up(
         analysed,

@@ -67,7 +67,7 @@ class Replay:
         """The treatments that need more runs for the next look."""
         return self.looks[-1].open_treatments if self.looks else tuple(self.n_blocks)
 
-    def is_used(self, paired: PairedTable) -> NDArray[np.bool_]:
+    def used_cells(self, paired: PairedTable) -> NDArray[np.bool_]:
         """Return which cells of the table belong to a look, shape (n, k)."""
         limits = np.array([self.n_blocks[name] for name in paired.treatments])
         return np.asarray(np.arange(len(paired.blocks))[:, np.newaxis] < limits)
