@@ -225,7 +225,9 @@ def _without_value(runs: _Runs) -> Iterator[str]:
 
 def _missing(runs: _Runs) -> Iterator[str]:
     failed, absent = runs.treatment.n_failed, runs.blocks - runs.treatment.n
-    if runs.parameters.looks:  # a look has no missing runs, and treatments have different numbers of blocks
+    if (
+        runs.parameters.looks
+    ):  # a look has no missing runs, and treatments have different numbers of blocks
         return
     reasons = [f"{failed} failed"] if failed else []
     reasons += [f"{absent - failed} missing"] if absent > failed else []
