@@ -225,9 +225,7 @@ def _without_value(runs: _Runs) -> Iterator[str]:
 
 def _missing(runs: _Runs) -> Iterator[str]:
     failed, absent = runs.treatment.n_failed, runs.blocks - runs.treatment.n
-    if (
-        runs.parameters.looks
-    ):  # a look has no missing runs, and treatments have different numbers of blocks
+    if runs.parameters.looks:  # no missing runs; numbers of blocks differ by design
         return
     reasons = [f"{failed} failed"] if failed else []
     reasons += [f"{absent - failed} missing"] if absent > failed else []

@@ -130,8 +130,8 @@ def compare(
         it, and with it the number of seeds that a pair needs.
     until_decided
         Declares a sequential comparison: the numbers of blocks, ascending, at which the pairs are
-        judged until all are decided (:mod:`bench.analysis.sequential`). The blocks are used in
-        ascending order. It excludes `looks` and `planned_looks`.
+        judged until all are decided (:mod:`bench.analysis.sequential`). The blocks are whole
+        numbers and used in ascending order. It excludes `looks` and `planned_looks`.
     win_threshold
         Share of blocks, from 0.5 to below 1, that a treatment must win more than. An exact binomial
         test of every pair, with Holm's method in a separate family; verdicts do not depend on it.
@@ -190,7 +190,7 @@ def compare(
     check_correction(correction)
     check_test(test, resampling_ratio, correction, win_threshold)
     stages = check_until_decided(until_decided, test, correction)
-    if stages and (len(looks) or planned_looks != 1):
+    if stages and (_checked_looks(looks) or planned_looks != 1):
         raise SpecError(
             "until_decided excludes looks and planned_looks, got "
             f"{brief(looks)} and {brief(planned_looks)}"
@@ -312,6 +312,12 @@ def _compare_sequentially(
     table: pd.DataFrame, paired: PairedTable, parameters: Parameters, target: float
 ) -> Comparison:
     """Compare the runs of the looks that are complete, each pair at its last look."""
+    odd = next((block for block in paired.blocks if not isinstance(block, int)), None)
+    if odd is not None:
+        raise SpecError(
+            "until_decided needs whole numbers as blocks, in whose order they are used, got "
+            f"{brief(odd)} in column {parameters.block!r}"
+        )
     found = replay(paired, parameters)
     if not found.looks:
         first = parameters.looks[0]

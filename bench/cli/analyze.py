@@ -376,15 +376,15 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
     changed = {n: v for n, v in _judging(arguments).items() if v != getattr(declared, n)}
     is_primary = (roles.treatment_name, roles.block, roles.value_name) == PRIMARY
     ignored = list(arguments.ignore_column)
-    # the margin is in the unit of the value, which need not be the declared one
-    stored = _declared_anew(stored, {n: v for n, v in changed.items() if n != "margin"})
-    declared, looks = stored.spec.declaration, stored.looks()
-    test = given_test(arguments)
-    if declared.until_decided and (changed or ignored or test or not is_primary):
+    if declared.until_decided and (changed or ignored or given_test(arguments) or not is_primary):
         raise UsageError(
             f"{path} is judged as it was declared, because its runs depend on the verdicts: leave "
             "out options that change the analysis"
         )
+    # the margin is in the unit of the value, which need not be the declared one
+    stored = _declared_anew(stored, {n: v for n, v in changed.items() if n != "margin"})
+    declared, looks = stored.spec.declaration, stored.looks()
+    test = given_test(arguments)
     is_declared = is_primary and not changed and not ignored and not test
     table = without_columns(judged_rows(stored.rows, stored.spec), ignored)
     return _AnalysisRequest(

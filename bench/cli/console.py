@@ -104,7 +104,8 @@ def print_dry_run(
     if stages:
         seeds = f"until their pairs are decided, looks at {', '.join(map(str, stages))} seeds"
     print(f"sweep:  {spec.name}: {_optimizers(spec)}, {seeds}")
-    look = f" up to look {len(status.looks) + 1}" if stages else ""
+    n_looks = len(status.looks) + bool(n_missing)
+    look = f" up to look {n_looks}" if stages else ""
     print(f"runs:   {len(planned)}{look}, of which {len(planned) - n_missing} are done")
     if stages:
         print(_least_and_most(spec, expected))
@@ -114,8 +115,8 @@ def print_dry_run(
     print(in_points(spec.declaration.margin))
     for line in _evaluations(spec, len(planned), estimated):
         print(line)
-    needed = 0 if stages else seeds_needed(spec, level)
-    if needed:
+    needed = seeds_needed(spec, level)
+    if needed and (not stages or len(spec.seeds) < needed):
         correction = "Holm" if spec.declaration.correction == "holm" else "max-T"
         judgement = "enough" if len(spec.seeds) >= needed else "too few"
         print(

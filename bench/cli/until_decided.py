@@ -44,7 +44,7 @@ def declared_looks(arguments: Namespace, n_optimizers: int) -> tuple[int, ...]:
         return ()
     _refuse_others(arguments)
     if not isinstance(looks, tuple):
-        return numbers_of_looks(True, most or DEFAULT_MAX_SEEDS, n_optimizers, arguments.alpha)
+        return numbers_of_looks(True, most, n_optimizers, arguments.alpha)
     if most not in (None, looks[-1]):
         raise SpecError(
             f"--max-seeds must be the last of the --looks, {looks[-1]}, or be left out, got {most}"
@@ -60,10 +60,11 @@ def _refuse_others(arguments: Namespace) -> None:
         ("tune", arguments.tune),
         ("force", arguments.force),
         ("correction max-t", arguments.correction != "holm"),
-        ("dataset with several datasets", len(arguments.dataset) > 1),
     ):
         if is_given:
             raise SpecError(f"--until-decided cannot be given with --{option}")
+    if len(arguments.dataset) > 1:
+        raise SpecError("--until-decided cannot be given with several datasets")
     looks = arguments.looks
     if not isinstance(looks, tuple) and looks not in (Declaration.looks, AUTO_LOOKS):
         raise SpecError(

@@ -89,7 +89,7 @@ def _read(directory: Path) -> _WatchedSweep:
     from bench.sweeps.rows import planned_rows
 
     store = Store(directory)
-    spec = store.read_spec()
+    spec = store.read_spec() if directory.is_dir() else None
     if spec is None:
         raise UsageError(f"no sweep at {directory}: expected its directory, such as results/mnist")
     is_written = names_process(directory)  # read first: the sweep may end while rows are read

@@ -244,10 +244,10 @@ def check_numbers_of_looks(numbers: tuple[int, ...]) -> None:
     is_ascending = all(type(n) is int for n in numbers) and all(
         n < following for n, following in pairwise((LEAST_SEEDS - 1, *numbers))
     )
-    if numbers and (len(numbers) < 2 or not is_ascending):
+    if numbers and (len(numbers) < 2 or not is_ascending or numbers[-1] > MAX_SEEDS):
         raise SpecError(
-            f"the looks must be at least two numbers of seeds, ascending, from {LEAST_SEEDS} on, "
-            f"got {str(numbers)[:QUOTED]}"
+            f"the looks must be at least two numbers of seeds, ascending, from {LEAST_SEEDS} to "
+            f"{MAX_SEEDS}, got {str(numbers)[:QUOTED]}"
         )
 
 

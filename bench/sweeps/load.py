@@ -24,6 +24,7 @@ from bench.storage.records import FAILED
 from bench.storage.rows import read_rows
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line
+from bench.sweeps.resume import compare_with_rows
 from bench.sweeps.rows import planned_rows, refuse_all_failed
 from bench.sweeps.sequential import judged_rows, required_runs
 from bench.words import count
@@ -158,14 +159,14 @@ def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
 def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:
     """Select the stored rows that are in the plan of a sweep."""
     planned = planned_rows(rows, spec)
-    n_stored = len(planned)
+    n_missing = len(spec.optimizers) * len(spec.seeds) - len(planned)
     if spec.declaration.until_decided:  # a look waits for failed runs
-        n_stored -= pc.sum(pc.equal(planned["status"], FAILED)).as_py() or 0
+        n_missing = len(compare_with_rows(spec, planned).missing)
     return StoredSweep(
         store=store,
         spec=spec,
         rows=planned,
-        n_missing=sum(required_runs(spec, planned).n_seeds.values()) - n_stored,
+        n_missing=n_missing,
         n_other=len(rows) - len(planned),
     )
 
@@ -246,8 +247,8 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
         raise UsageError(
             f"no look at {spec.name} is complete: the first needs "
             f"{count(spec.declaration.until_decided[0], 'seed')} of each optimizer, and "
-            f"{count(stored.n_missing, 'run')} of it are missing or failed; give the sweep's "
-            f"command again: {stored.command}"
+            f"{stored.n_missing} of these runs are missing or failed; give the sweep's command "
+            f"again: {stored.command}"
         )
     analysis = analyse_sweep(
         judged_rows(rows, spec).to_pandas(),
@@ -291,8 +292,8 @@ def notes_on(stored: StoredSweep) -> tuple[str, ...]:
         )
     if stored.n_missing and stored.spec.declaration.until_decided:
         notes.append(
-            f"{count(stored.n_missing, 'run')} of the look in progress are missing or failed, and "
-            "this look is not judged: give the sweep's command again to finish it."
+            f"Missing or failed runs of the look in progress: {stored.n_missing}. This look is not "
+            "judged: give the sweep's command again to finish it."
         )
     elif stored.n_missing:
         notes.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.errors import MixedRunsError, UsageError
+from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
 from bench.spec.options import ExecutionOptions
 from bench.storage.compatibility import UNIFORM_COLUMNS, check_uniform
@@ -72,10 +73,8 @@ def merge(
     StoreError
         If a file is damaged, or cannot be read or written.
     """
-    if isinstance(sources, str | Path):
-        sources = [sources]
-    if not sources:
-        raise UsageError("there is nothing to merge: give at least one directory of a sweep")
+    sources = [sources] if isinstance(sources, str | Path) else sources
+    _check_types(sources, results, mix_devices)
     stores = [Store(Path(source)) for source in sources]
     spec = _common_declaration(stores)
     target = Store(Path(results) / spec.name)
@@ -83,7 +82,7 @@ def merge(
     refuse_foreign(target.options_file)
     found = _combined(stores, spec, mix_devices=mix_devices)
     _refuse_other_target(target, spec)
-    looks = _ledger(stores, target)
+    looks = _ledger([target, *stores])
     target.create()
     with locked(target.directory):
         target.tidy()
@@ -117,18 +116,33 @@ def _refuse_other_target(target: Store, spec: SweepSpec) -> None:
         _refuse_difference(spec, declared, target.directory, Path("the sources"))
 
 
-def _ledger(stores: Sequence[Store], target: Store) -> bytes | None:
-    """Return the looks that the merged sweep begins with; None if it has its own, or none."""
-    judged = [store for store in stores if store.looks_file.exists()]
-    if not judged or target.looks_file.exists():
-        return None
-    if len(judged) > 1:
-        raise UsageError(
-            f"verdicts on both {judged[0].directory} and {judged[1].directory} were looked at, and "
-            f"the merged sweep has one list of looks: copy {judged[0].looks_file.name} of one of "
-            f"them to {target.directory}"
-        )
-    return judged[0].looks_file.read_bytes()
+def _ledger(stores: Sequence[Store]) -> bytes | None:
+    """Return the list of looks of all stores that have one; None if none has.
+
+    Raise UsageError if two lists differ: the level of the next look depends on all of them.
+    """
+    judged = [store for store in stores if store.looks_file.is_file()]
+    ledgers = [store.looks_file.read_bytes() for store in judged]
+    for store, ledger in zip(judged, ledgers, strict=True):
+        if ledger != ledgers[0]:
+            raise UsageError(
+                f"verdicts on {judged[0].directory} and on {store.directory} were looked at: their "
+                f"lists of looks ({store.looks_file.name}) must be the same, got different ones"
+            )
+    return ledgers[0] if ledgers else None
+
+
+def _check_types(sources: object, results: object, mix_devices: object) -> None:
+    """Raise UsageError unless the arguments of :func:`merge` have their types."""
+    is_list = isinstance(sources, list | tuple)
+    if not is_list or not all(isinstance(source, str | Path) for source in sources):  # type: ignore[attr-defined]
+        raise UsageError(f"sources must be directories of a sweep, got {sources!r:.80}")
+    if not sources:
+        raise UsageError("there is nothing to merge: give at least one directory of a sweep")
+    if not isinstance(results, str | Path):
+        raise UsageError(f"results must be a directory, got {results!r:.80}")
+    if not isinstance(mix_devices, bool):
+        raise UsageError(f"mix_devices must be True or False, got {mix_devices!r:.80}")
 
 
 def _execution(rows: pa.Table) -> ExecutionOptions:
@@ -140,7 +154,7 @@ def _common_declaration(stores: Sequence[Store]) -> SweepSpec:
     """Return the declaration that all sources share; raise MixedRunsError if they share none."""
     specs = []
     for store in stores:
-        spec = store.read_spec()
+        spec = store.read_spec() if store.directory.is_dir() else None
         if spec is None:
             raise UsageError(f"no sweep at {store.directory}: expected the directory of a sweep")
         specs.append(spec)
@@ -149,13 +163,22 @@ def _common_declaration(stores: Sequence[Store]) -> SweepSpec:
 
 
 def _refuse_difference(spec: SweepSpec, other: SweepSpec, directory: Path, first: Path) -> None:
-    for field in fields(spec):
-        one, two = getattr(spec, field.name), getattr(other, field.name)
-        if one != two:
+    one, two = _settings(spec), _settings(other)
+    for name in one:
+        if one[name] != two[name]:
             raise MixedRunsError(
-                f"{directory} and {first} are of different sweeps: {field.name} is {two!s:.80} and "
-                f"{one!s:.80}"
+                f"{directory} and {first} are of different sweeps: {name} is {two[name]:.80} and "
+                f"{one[name]:.80}"
             )
+
+
+def _settings(spec: SweepSpec) -> dict[str, str]:
+    """Return all settings of a sweep as text, by their names."""
+    found = {"name": spec.name, **vars(spec.workload), "budget": spec.budget}
+    found |= {**vars(spec.declaration), "seeds": format_seeds(spec.seeds)}
+    found["optimizers"] = ", ".join(optimizer.name for optimizer in spec.optimizers)
+    found |= {f"optimizer {o.name}": o.content for o in spec.optimizers}
+    return {name: str(value) for name, value in found.items()}
 
 
 def _combined(stores: Sequence[Store], spec: SweepSpec, *, mix_devices: bool = False) -> pa.Table:

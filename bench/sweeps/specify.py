@@ -21,6 +21,7 @@ from bench.spec.model import (
     Declaration,
     SweepSpec,
     Workload,
+    check_numbers_of_looks,
     default_eval_every,
     default_sweep_name,
 )
@@ -51,7 +52,7 @@ def specify(
     win_threshold: float | None = Declaration.win_threshold,
     correction: Correction = Declaration.correction,
     until_decided: bool | Sequence[int] = False,
-    max_seeds: int = DEFAULT_MAX_SEEDS,
+    max_seeds: int | None = None,
     data_dir: Path | str | None = None,
 ) -> SweepSpec:
     """Declare a sweep; the settings are those of the command line, and are checked here.
@@ -97,7 +98,7 @@ def specify(
         numbers of seeds at which the pairs are judged. By default, they double from the smallest
         number that can be enough for a significant difference.
     max_seeds
-        Largest number of seeds, with `until_decided` True. It replaces `seeds`.
+        Largest number of seeds, with `until_decided` True (default 160). It replaces `seeds`.
     data_dir
         Cache of the unpacked dataset; a user's own dataset is read here.
 
@@ -142,13 +143,19 @@ def specify(
 
 
 def numbers_of_looks(
-    until_decided: bool | Sequence[int], max_seeds: int, n_optimizers: int, alpha: float
+    until_decided: bool | Sequence[int], max_seeds: int | None, n_optimizers: int, alpha: float
 ) -> tuple[int, ...]:
     """Return the numbers of seeds at which pairs are judged; empty if `until_decided` is False.
 
     Raise SpecError if `max_seeds` is too small for two looks, or a setting is not allowed.
     """
+    if until_decided is not True and max_seeds is not None:
+        raise SpecError(
+            f"max_seeds goes with until_decided=True, got {max_seeds!r:.80} and until_decided="
+            f"{until_decided!r:.80}"
+        )
     if isinstance(until_decided, list | tuple):
+        check_numbers_of_looks(tuple(until_decided))
         return tuple(until_decided)
     if not isinstance(until_decided, bool):
         raise SpecError(
@@ -157,6 +164,7 @@ def numbers_of_looks(
     if not until_decided:
         return ()
     Declaration(alpha=alpha)  # checks it
+    max_seeds = DEFAULT_MAX_SEEDS if max_seeds is None else max_seeds
     from bench.analysis.stats.power import seeds_to_reject
     from bench.analysis.stats.sequential import LAST_DOUBLING, doubling_looks
 

@@ -243,10 +243,10 @@ def test_a_look_waits_for_missing_and_failed_runs(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"until_decided": (12,)}, "at least two numbers of seeds, ascending, from 3 on"),
+        ({"until_decided": (12,)}, "at least two numbers of seeds, ascending, from 3 to"),
         ({"until_decided": (24, 12)}, "ascending"),
         ({"until_decided": (12, 12)}, "ascending"),
-        ({"until_decided": (2, 12)}, "from 3 on"),
+        ({"until_decided": (2, 12)}, "from 3 to"),
         ({"until_decided": (12, 24.5)}, "at least two numbers"),
         ({"until_decided": 12}, "a sequence of whole numbers, got 12"),
         ({"until_decided": LOOKS, "correction": "max-t"}, "correction 'holm'"),
@@ -259,6 +259,15 @@ def test_settings_that_do_not_fit(
 ) -> None:
     with pytest.raises(SpecError, match=message):
         compare(runs, **settings)  # type: ignore[arg-type]
+
+
+def test_blocks_must_be_whole_numbers(runs: pd.DataFrame) -> None:
+    """The order of texts would change as blocks are added."""
+    texts = runs.assign(seed="s" + runs["seed"].astype(str))
+    with pytest.raises(SpecError, match=r"needs whole numbers as blocks, .* got 's0' in column"):
+        compare(texts, until_decided=LOOKS)
+    with pytest.raises(SpecError, match="looks must be a sequence of Look, got 3"):
+        compare(runs, until_decided=LOOKS, looks=3)  # type: ignore[arg-type]
 
 
 def test_another_order_of_rows_changes_nothing(runs: pd.DataFrame, found: Comparison) -> None:

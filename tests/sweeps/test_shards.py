@@ -127,9 +127,26 @@ def test_looks_at_a_source_are_kept(copies: list[Path], tmp_path: Path) -> None:
     (copies[0] / "looks.json").write_text(ledger)
     merged = bench.merge(copies, results=tmp_path / "merged")
     assert (merged.directory / "looks.json").read_text() == ledger
-    (copies[1] / "looks.json").write_text(ledger)
-    with pytest.raises(UsageError, match=r"verdicts on both .* were looked at"):
-        bench.merge(copies, results=tmp_path / "other")
+    (copies[1] / "looks.json").write_text('{"looks": [] }')
+    for results in ("merged", "other"):
+        with pytest.raises(UsageError, match=r"lists of looks \(looks.json\) must be the same"):
+            bench.merge(copies, results=tmp_path / results)
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "message"),
+    [
+        (5, {}, "sources must be directories of a sweep, got 5"),
+        ([None], {}, "sources must be directories"),
+        ([], {}, "there is nothing to merge"),
+        (["x"], {"results": None}, "results must be a directory, got None"),
+        (["x"], {"mix_devices": "x"}, "mix_devices must be True or False, got 'x'"),
+        (__file__, {}, "expected the directory of a sweep"),
+    ],
+)
+def test_arguments_of_other_types(sources: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        bench.merge(sources, **options)
 
 
 def test_devices_can_be_mixed(copies: list[Path], tmp_path: Path) -> None:
@@ -160,9 +177,19 @@ CONFLICTS: list[tuple[Callable[[Path], object], type[BenchError], str]] = [
         "torch_version=9.9.9",
     ),
     (
+        lambda d: Store(d).write_spec(declared(alpha=0.01)),
+        MixedRunsError,
+        "are of different sweeps: alpha is 0.01 and 0.05",
+    ),
+    (
+        lambda d: Store(d).write_spec(declared(optimizers="adam,sgd")),
+        MixedRunsError,
+        "optimizers is adam, sgd and sgd, adam",
+    ),
+    (
         lambda d: Store(d).write_spec(declared(seeds=5)),
         MixedRunsError,
-        r"are of different sweeps: seeds is \(0, 1, 2, 3, 4\) and \(0, 1, 2, 3\)",
+        "are of different sweeps: seeds is 0-4 and 0-3",
     ),
     (lambda d: Store(d).spec_file.unlink(), UsageError, "no sweep at .*: expected the directory"),
     (

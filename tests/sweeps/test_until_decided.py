@@ -29,6 +29,7 @@ from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.execution.resources import resolve_execution
 from bench.spec.model import SweepSpec
 from bench.spec.options import ExecutionOptions
+from bench.storage.rows import write_rows
 from bench.storage.store import Store
 from bench.sweeps.run import LooksTaken, SweepEvent, run_sweep
 from bench.sweeps.sequential import forecast, parameters_of, required_runs
@@ -134,7 +135,7 @@ def test_a_look_waits_for_failed_runs(tmp_path: Path) -> None:
     runs = bench.sweep(spec, results=tmp_path, in_process=True)
     assert len(runs) == 18
     assert Counter(runs["status"]) == {"ok": 9, "failed": 9}
-    with pytest.raises(UsageError, match=r"no look at x is complete.*9 runs of it are mis"):
+    with pytest.raises(UsageError, match=r"no look at x is complete.*9 of these runs are mis"):
         bench.analyse(tmp_path / "x")
     flag.unlink()
     assert set(bench.sweep(spec, results=tmp_path, in_process=True)["status"]) == {"ok"}
@@ -175,6 +176,9 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"until_decided": True, "max_seeds": 5}, "--max-seeds must be at least 10 for two looks"),
     ({"until_decided": True, "max_seeds": "many"}, "a whole number of at most 10000, got 'many'"),
     ({"until_decided": True, "max_seeds": 10_001}, "a whole number of at most 10000, got 10001"),
+    ({"until_decided": (9.0, 18.0)}, "at least two numbers of seeds, ascending"),
+    ({"until_decided": (9, 10**30)}, "from 3 to 10000"),
+    ({"max_seeds": 20}, "max_seeds goes with until_decided=True, got 20 and until_decided="),
     ({"until_decided": 5}, "until_decided must be True, False or numbers of seeds, got 5"),
     ({"until_decided": True, "alpha": 2.0}, "alpha must lie between 0 and 1"),
     ({"optimizers": "sgd"}, "needs at least two optimizers, got one"),
@@ -224,7 +228,8 @@ def test_auto_looks_double() -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_commands_on_a_finished_sweep(call_command: CommandCall, finished: Path) -> None:
     """The spec file and the printed command line declare the same sweep."""
-    again = call_command("sweep", "--config", finished / "sweep.yaml", "--results", finished.parent)
+    there = ("--results", finished.parent)
+    again = call_command("sweep", "--config", finished / "sweep.yaml", *there)
     assert again.code == 0
     assert "nothing to do: 37 runs are stored" in again.out
     (line,) = (line for line in again.out.splitlines() if line.startswith("reproduce:"))
@@ -234,8 +239,11 @@ def test_commands_on_a_finished_sweep(call_command: CommandCall, finished: Path)
     assert call_command("report", finished, "--check", "reports/x.html").code == 0
     analyzed = call_command("analyze", finished)
     assert analyzed.code == 0
-    refused = call_command("analyze", finished, "--alpha", "0.01")
-    assert (refused.code, "is judged as it was declared" in refused.err) == (2, True)
+    dry = call_command("sweep", "--config", finished / "sweep.yaml", *there, "--dry-run")
+    assert "runs:   37 up to look 3, of which 37 are done" in dry.out
+    for words in (("--alpha", "0.01"), ("--correction", "max-t"), ("--unpaired",)):
+        other = call_command("analyze", finished, *words)
+        assert (other.code, "is judged as it was declared" in other.err) == (2, True)
 
 
 @pytest.mark.usefixtures("digits")
@@ -273,8 +281,6 @@ def test_watching_ends_with_the_sweep(
     runs = list(required_runs(declared(), rows).runs(declared()))
 
     def train(_seconds: float) -> None:
-        from bench.storage.rows import write_rows
-
         for each in [runs.pop(0) for _ in runs[:6]]:
             row = [r for r in rows.to_pylist() if r["run_key"] == each.key]
             write_rows(rows.from_pylist(row, schema=rows.schema), store.run_file(each))
@@ -340,6 +346,17 @@ def test_a_seed_that_is_missing_is_not_replaced_by_a_later_one(finished: Path) -
     assert len(required_runs(declared(), rows).looks) == 3
 
 
+def test_a_look_without_one_of_its_rows(finished: Path, tmp_path: Path) -> None:
+    """The rows of later looks do not count."""
+    store, rows = Store(tmp_path / "x"), Store(finished).read_rows()
+    store.create()
+    store.write_spec(declared())
+    is_gone = pc.and_(pc.equal(rows["seed"], 3), pc.equal(rows["optimizer"], "momentum"))
+    write_rows(rows.filter(pc.invert(is_gone)), store.rows_file)
+    with pytest.raises(UsageError, match="needs 9 seeds of each optimizer, and 1 of these runs"):
+        bench.analyse(tmp_path / "x")
+
+
 def test_watching_in_a_terminal(finished: Path) -> None:
     """A sweep whose pairs are all decided has no open pairs to list."""
     console = Console(file=io.StringIO(), width=100)
@@ -353,8 +370,6 @@ def test_watching_in_a_terminal(finished: Path) -> None:
 
 
 def test_the_analysis_has_no_runs_of_a_look_in_progress(finished: Path, tmp_path: Path) -> None:
-    from bench.storage.rows import write_rows
-
     store, rows = Store(tmp_path / "x"), Store(finished).read_rows()
     store.create()
     store.write_spec(declared())
@@ -364,4 +379,7 @@ def test_the_analysis_has_no_runs_of_a_look_in_progress(finished: Path, tmp_path
     assert analysis.comparison.parameters.n_blocks == 9
     assert {score.seed for score in analysis.scores} == set(range(9))
     warnings = analysis.comparison.warnings
-    assert any("2 runs of the look in progress are missing" in warning for warning in warnings)
+    assert any(
+        "failed runs of the look in progress: 2. This look is not judged" in warning
+        for warning in warnings
+    )
