@@ -76,7 +76,14 @@ def test_no_large_or_generated_file_is_tracked() -> None:
     if listed.returncode:
         pytest.skip("not a git checkout")
     files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
-    allowed = ("bench/data/mnist", "results/example", "results/schedules", *EXAMPLES, "docs/images")
+    allowed = (
+        "bench/data/mnist",
+        "results/example",
+        "results/schedules",
+        "results/until-decided",
+        *EXAMPLES,
+        "docs/images",
+    )
     for file in files:
         inside = str(file.relative_to(ROOT))
         assert "__pycache__" not in inside
@@ -99,3 +106,21 @@ def test_the_committed_example_is_small_and_whole() -> None:
     committed = (ROOT / "reports" / "example.html").read_text()
     for text in ("Leaderboard", "Every run", "160\u00a0runs"):
         assert text in committed
+
+
+def test_the_findings_on_numbers_of_seeds_follow_from_the_rows() -> None:
+    import bench
+
+    found = bench.analyse(ROOT / "results" / "until-decided").comparison.sequential
+    assert found is not None
+    assert found.is_finished
+    rows, before = [], 0
+    for look in found.looks:
+        added, before = len(look.treatments) * (look.n_blocks - before), look.n_blocks
+        n_open = len(look.open_pairs)
+        counts = (look.look, look.n_blocks, len(look.treatments), added)
+        rows.append(f"| {' | '.join(map(str, (*counts, len(look.pairs) - n_open, n_open)))} |")
+    findings = (ROOT / "docs" / "findings.md").read_text()
+    for row in rows:
+        assert row in findings
+    assert f"after {found.n_runs} runs, {100 * found.saved:.0f} % fewer" in findings
