@@ -35,7 +35,8 @@ from bench.sweeps.run import LooksTaken, SweepEvent, run_sweep
 from bench.sweeps.sequential import forecast, parameters_of, required_runs
 
 LOOKS = (9, 11, 14)
-_TIMES = ("started_at", "train_seconds", "eval_seconds", "eval_train_seconds")
+#: Columns that depend on the machine and the moment.
+_OTHER = ("started_at", "train_seconds", "eval_seconds", "eval_train_seconds", "n_jobs")
 #: The last one learns nothing: its pairs are decided at the first look, and the other pair at none.
 OPTIMIZERS = "momentum,nesterov,adam[lr=0.00001]"
 WORDS = (
@@ -50,8 +51,8 @@ def declared(**changes: Any) -> SweepSpec:
 
 
 def results_of(directory: Path) -> list[dict[str, Any]]:
-    """The rows without their times, in the order of the runs."""
-    rows = Store(directory).read_rows().drop_columns(list(_TIMES)).to_pylist()
+    """The rows without what depends on the machine, in the order of the runs."""
+    rows = Store(directory).read_rows().drop_columns(list(_OTHER)).to_pylist()
     return sorted(rows, key=lambda row: (row["seed"], row["optimizer"]))
 
 
