@@ -143,6 +143,38 @@ def test_a_look_waits_for_failed_runs(tmp_path: Path) -> None:
     assert bench.analyse(tmp_path / "x").comparison.sequential is not None
 
 
+FLAKY = """
+from pathlib import Path
+import torch
+
+class Flaky(torch.optim.SGD):
+    n_steps = 0
+
+    def step(self, closure=None):
+        self.n_steps += 1
+        if self.n_steps > 10 and Path("fails").exists():
+            raise RuntimeError("no step")
+        return super().step(closure)
+"""
+
+
+@pytest.mark.usefixtures("undrawn", "digits")
+def test_the_command_says_which_look_waits(
+    call_command: CommandCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (call_command.directory / "flaky.py").write_text(FLAKY)
+    (call_command.directory / "fails").touch()
+    monkeypatch.syspath_prepend(call_command.directory)
+    words = ("sweep", "--until-decided", "--looks", "9,11", "--dataset", "digits", "--in-process")
+    more = ("--optimizers", "adam,flaky:Flaky[lr=0.1]", "--iterations", "20", "--name", "x")
+    waits = call_command(*words, *more)
+    assert waits.code == 1
+    assert "look 1 (9 seeds) waits for failed runs: give the same command again" in waits.err
+    assert not list((call_command.directory / "reports").glob("*.html"))
+    (call_command.directory / "fails").unlink()
+    assert call_command(*words, *more).code == 0
+
+
 OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"until_decided": (9, 11, 15)}, "looks=9,11,14 before .* repeat --until-decided --looks 9,11"),
     ({"until_decided": False, "seeds": 14}, "looks=9,11,14 before its runs were seen"),
