@@ -17,7 +17,6 @@ from bench.cli.terminal import Column, FittedTable, new_console
 from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
 from bench.sweeps.rows import failure_reasons
-from bench.sweeps.sequential import required_runs
 from bench.words import count
 
 if TYPE_CHECKING:
@@ -188,13 +187,11 @@ def print_failures(rows: pa.Table) -> None:
         print(printable(f"failed: {reason}"), file=sys.stderr)
 
 
-def print_waiting(spec: SweepSpec, rows: pa.Table) -> None:
+def print_waiting(look: int, n_seeds: int) -> None:
     """Print that a look of a sweep waits for failed runs, on standard error."""
-    needed = required_runs(spec, rows)
-    look = f"look {len(needed.looks) + 1} ({max(needed.n_seeds.values())} seeds)"
     print(
-        f"{look} waits for failed runs: give the same command again to repeat them, or leave out "
-        "an optimizer that always fails, with another --name",
+        f"look {look} ({n_seeds} seeds) waits for failed runs: give the same command again "
+        "to repeat them, or leave out an optimizer that always fails, with another --name",
         file=sys.stderr,
     )
 

@@ -39,7 +39,7 @@ from bench.sweeps.run import (
     estimate,
     run_sweep,
 )
-from bench.sweeps.sequential import describe_look, forecast, required_runs
+from bench.sweeps.sequential import describe_look, forecast
 from bench.words import count
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
     stored = train(spec, arguments)
     assert stored.store is not None
     if spec.declaration.until_decided and stored.n_missing:
-        console.print_waiting(spec, stored.store.read_rows())
-        if not required_runs(spec, stored.rows).looks:
+        console.print_waiting(stored.n_looks + 1, spec.declaration.until_decided[stored.n_looks])
+        if not stored.n_looks:
             return stored
     command, declared = stored.command, stored.store.read_spec()
     if declared is not None and declared != spec:  # a part of the sweep has a report of its own

@@ -26,7 +26,7 @@ from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line
 from bench.sweeps.resume import compare_with_rows
 from bench.sweeps.rows import planned_rows, refuse_all_failed
-from bench.sweeps.sequential import judged_rows, required_runs
+from bench.sweeps.sequential import judged_rows
 from bench.words import count
 
 
@@ -47,6 +47,8 @@ class StoredSweep:
         Stored runs that are not in the plan.
     is_declared
         Whether a declaration is stored with the rows; without one the defaults apply.
+    n_looks
+        Number of complete looks, where seeds are added until the pairs are decided.
     """
 
     store: Store | None
@@ -55,6 +57,7 @@ class StoredSweep:
     n_missing: int
     n_other: int
     is_declared: bool = True
+    n_looks: int = 0
 
     @property
     def command(self) -> str:
@@ -99,12 +102,8 @@ class StoredSweep:
         they stand at later looks. If a look cannot be written, as in a read-only directory, a
         warning says so.
         """
-        if self.store is None or len(self.spec.optimizers) < 2:
-            return
-        if self.spec.declaration.until_decided:
-            return
-        ledger = Ledger(self.store.looks_file)
-        if self.whole_look is not None:
+        ledger = self._ledger
+        if ledger is None or len(self.spec.optimizers) < 2 or self.whole_look is not None:
             return
         now = replace(self._taken[-1], rejected=None, optimizers=None)
         if comparison is not None:
@@ -118,9 +117,14 @@ class StoredSweep:
     @cached_property
     def whole_look(self) -> TakenLook | None:
         """The look that showed all of these runs and more; None for a look of its own."""
-        if self.spec.declaration.until_decided:
+        return None if self._ledger is None else self._ledger.whole_of(self._taken)
+
+    @property
+    def _ledger(self) -> Ledger | None:
+        """None for a file of rows, and for a sweep whose looks follow from its rows."""
+        if self.store is None or self.spec.declaration.until_decided:
             return None
-        return Ledger(self.store.looks_file).whole_of(self._taken) if self.store else None
+        return Ledger(self.store.looks_file)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -136,7 +140,7 @@ class StoredSweep:
             at=datetime.now(UTC).replace(microsecond=0),
             optimizers=self._names,
         )
-        return Ledger(self.store.looks_file).with_look(look) if self.store else (look,)
+        return (look,) if self._ledger is None else self._ledger.with_look(look)
 
 
 def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
@@ -159,15 +163,17 @@ def without_columns(rows: pa.Table, ignored: Sequence[str]) -> pd.DataFrame:
 def select_planned(rows: pa.Table, spec: SweepSpec, store: Store | None) -> StoredSweep:
     """Select the stored rows that are in the plan of a sweep."""
     planned = planned_rows(rows, spec)
-    n_missing = len(spec.optimizers) * len(spec.seeds) - len(planned)
+    n_missing, n_looks = len(spec.optimizers) * len(spec.seeds) - len(planned), 0
     if spec.declaration.until_decided:  # a look waits for failed runs
-        n_missing = len(compare_with_rows(spec, planned).missing)
+        status = compare_with_rows(spec, planned)
+        n_missing, n_looks = len(status.missing), len(status.looks)
     return StoredSweep(
         store=store,
         spec=spec,
         rows=planned,
         n_missing=n_missing,
         n_other=len(rows) - len(planned),
+        n_looks=n_looks,
     )
 
 
@@ -243,7 +249,7 @@ def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalys
     """
     spec, rows = stored.spec, stored.rows
     refuse_all_failed(rows, stored.store.directory if stored.store else spec.name)
-    if spec.declaration.until_decided and not required_runs(spec, rows).looks:
+    if spec.declaration.until_decided and not stored.n_looks:
         raise UsageError(
             f"no look at {spec.name} is complete: the first needs "
             f"{count(spec.declaration.until_decided[0], 'seed')} of each optimizer, and "

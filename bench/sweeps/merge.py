@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 from bench.errors import MixedRunsError, UsageError
 from bench.spec.expressions import format_seeds
 from bench.spec.model import SweepSpec
-from bench.spec.options import ExecutionOptions
 from bench.storage.compatibility import UNIFORM_COLUMNS, check_uniform
 from bench.storage.consistency import RESULTS
 from bench.storage.files import write_stored
 from bench.storage.records import FAILED, SCHEMA
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
+from bench.sweeps.load import select_planned
 from bench.sweeps.lock import locked
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import compare_with_rows
@@ -93,7 +93,7 @@ def merge(
         if looks is not None:
             write_stored(looks, target.looks_file)
         if not target.options_file.exists():
-            target.write_options(options_text(spec, _execution(found)))
+            target.write_options(options_text(spec, select_planned(found, spec, target).execution))
         write_rows(found, target.rows_file)
     status = compare_with_rows(spec, found)
     n_failed = pc.sum(pc.equal(found["status"], FAILED)).as_py() or 0
@@ -143,11 +143,6 @@ def _check_types(sources: object, results: object, mix_devices: object) -> None:
         raise UsageError(f"results must be a directory, got {results!r:.80}")
     if not isinstance(mix_devices, bool):
         raise UsageError(f"mix_devices must be True or False, got {mix_devices!r:.80}")
-
-
-def _execution(rows: pa.Table) -> ExecutionOptions:
-    devices = rows["device"].unique().to_pylist()
-    return ExecutionOptions(device=devices[0] if len(devices) == 1 else "auto")
 
 
 def _common_declaration(stores: Sequence[Store]) -> SweepSpec:
