@@ -88,7 +88,7 @@ def replay(paired: PairedTable, parameters: Parameters) -> Replay:
 
 
 class _Looks:
-    """The looks that were taken, and what each pair needs for the next one."""
+    """The looks so far, with the tests of each pair."""
 
     def __init__(self, paired: PairedTable, parameters: Parameters) -> None:
         self._paired = paired
@@ -192,7 +192,7 @@ class _PairHistory:
         parameters: Parameters,
         n_pairs: int,
     ) -> PairAtLook:
-        """Return the pair at a look, with p-values adjusted for the pairs; keep a decision."""
+        """Return the pair at a look, with p-values adjusted for the pairs; store its decision."""
         d, (a, b) = self._differences[-1], self.names
         verdict = decide_verdict(self._nominal(parameters), pvalue, equivalence, parameters.alpha)
         if verdict in ("better", "worse", "equivalent"):

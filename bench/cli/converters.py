@@ -81,7 +81,7 @@ def number_of_jobs(text: str) -> int:
 
 
 def looks_option(text: str) -> int | str | tuple[int, ...] | None:
-    """A number of looks; None where it is not fixed; or numbers of seeds, or the word for them."""
+    """A number of looks, None for any number, the numbers of seeds of the looks, or ``auto``."""
     if text == AUTO_LOOKS:
         return text
     if "," in text:

@@ -23,8 +23,8 @@ from typing import Any
 
 from bench.execution.fork_server import ONE_THREAD
 
-#: Arguments of glibc's mallopt: how much freed memory stays, and from which size on blocks of
-#: memory are no part of it (the largest value that is allowed).
+#: Arguments of glibc's mallopt: how much freed memory is kept, and the size from which blocks are
+#: allocated separately (the largest value that is allowed).
 _M_TRIM_THRESHOLD, _KEPT = -1, 2**28
 _M_MMAP_THRESHOLD, _LARGEST = -3, 2**25
 

@@ -27,7 +27,7 @@ class Shard:
     total: int
 
     def of(self, plan: Sequence[_Run]) -> Sequence[_Run]:
-        """Return the runs of this shard: whole seeds where possible, so that shards take as long.
+        """Return the runs of this shard, whole seeds where possible to balance the durations.
 
         The sizes of two shards differ by at most 1, and every run is in one shard.
         """
