@@ -40,26 +40,11 @@ Environment = Mapping[str, str | None]
 SCALE = float(os.environ.get("FUZZ_SCALE", "0.05"))
 
 
-#: Files that take long, the longest first: where several are tested at a time, they are begun
-#: before all others, so that no process is left alone with one of them at the end.
-LONG_FILES = (
-    *("test_report_script", "test_environment", "test_report_browser", "test_user_code"),
-    *("test_cli", "test_report_page", "test_report_figures", "test_matplotlib_settings"),
-    *("test_training", "test_docs", "test_validation", "test_analysis_compare"),
-    *("test_report_check", "test_layers", "test_updates", "test_api", "test_hardware"),
-    *("test_fork_server", "test_own_optimizers", "test_report_outputs", "test_objects"),
-    *("test_runner", "test_fuzz"),
-)
+# the programs that tests start would compile this package anew each time
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep pytest-xdist from beginning with the files that have the most tests."""
-    if hasattr(config.option, "loadscopereorder"):
-        config.option.loadscopereorder = False
-    _set_examples()
-
-
-def _set_examples() -> None:
+def pytest_configure() -> None:
     """The same examples in each run: a run that fails has found a change.
 
     A test never asserts a time. The other profile is for exploration:
@@ -87,15 +72,10 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Fast tests first: then those that start processes or browsers, then the slow ones.
 
-    Where several files are tested at a time that is so in each file.
+    A process of pytest-xdist tests file by file instead, as files share what is slow to prepare.
     """
-    items.sort(key=_slowness)
-    if hasattr(config, "workerinput"):  # this is one of the processes of pytest-xdist
-        items.sort(key=_place_of_file)
-
-
-def _place_of_file(item: pytest.Item) -> int:
-    return LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES)
+    if not hasattr(config, "workerinput"):
+        items.sort(key=_slowness)
 
 
 def _slowness(item: pytest.Item) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _cases import some
 
 from bench.datasets import cache as datasets
 from bench.datasets import downloads
@@ -168,7 +169,7 @@ def nowhere() -> str:
         return f"http://127.0.0.1:{unused.server_port}/"
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", some(FILES, 2))
 def test_a_download_is_read_and_kept(
     name: str,
     server: tuple[Path, str],

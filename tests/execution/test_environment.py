@@ -274,6 +274,7 @@ def test_what_measures_workers_needs_them(
         pytest.param("LOKY_MAX_DEPTH", "", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.long
 def test_variables_of_joblib_that_it_refuses_are_named(
     name: str, value: str, run_command: CommandLine
 ) -> None:

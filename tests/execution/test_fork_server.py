@@ -138,6 +138,7 @@ def test_workers_keep_freed_memory() -> None:
     assert in_worker(page_faults_of_the_second_time) < 1000
 
 
+@pytest.mark.long
 def test_the_end_of_a_worker_is_known_where_sigchld_is_blocked() -> None:
     """A program inherits the signals that are blocked in the one that has started it."""
     kill_server()
@@ -210,6 +211,7 @@ print(os.waitpid(child, 0)[1], server == fork_server.start())
 """
 
 
+@pytest.mark.long
 def test_a_program_that_forks_has_a_server_for_each_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORKS],
@@ -236,7 +238,7 @@ def program() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("is_killed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_the_server_ends_with_its_program_and_prints_nothing(
     is_killed: bool, program: subprocess.Popen[str]
 ) -> None:

@@ -274,6 +274,7 @@ def test_the_time_of_a_run_does_not_include_the_imports_of_its_process(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's death signal")
+@pytest.mark.long
 def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLine) -> None:
     words = (
         "--optimizers",
@@ -295,7 +296,8 @@ def test_a_worker_that_holds_the_gil_ends_with_its_parent(run_command: CommandLi
     wait_for(lambda: not any(map(is_worker_alive, workers)))
 
 
-@pytest.mark.parametrize("pause", [0.0, pytest.param(0.3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("pause", [0.0, 0.3])
 def test_a_second_interruption_ends_the_program_in_the_same_way(
     pause: float, run_command: CommandLine
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from _cases import some
 from _trained import timeless
 from conftest import resolve_one
 from torch import nn
@@ -81,7 +82,7 @@ def first_test_images(mnist: DeviceData, n: int) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize("n_test", [1, 2, 501])
+@pytest.mark.parametrize("n_test", some([1, 2, 501], 2))
 @pytest.mark.parametrize("shape", [(1, 5, 5), (1, 28, 28)])
 @pytest.mark.parametrize("network", [user("odd_sizes"), "mlp[hidden=13x7]", "logistic"])
 def test_bit_identity_does_not_depend_on_alignment(
@@ -142,6 +143,7 @@ def test_frozen_and_unused_parameters_do_not_change(few: DeviceData) -> None:
     assert moved[-8 - 10 : -8].all()
 
 
+@pytest.mark.long
 def test_lenet_learns(few: DeviceData) -> None:
     short = Workload(network="lenet", iterations=80, eval_every=80)
     (run,) = train(short, resolve_one("adam"), [0], few)

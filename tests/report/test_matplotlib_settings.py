@@ -78,6 +78,7 @@ def test_commands_need_no_settings(
     assert (done.out, (directory / "r.html").read_bytes()) == ordinary
 
 
+@pytest.mark.long
 def test_settings_that_cannot_be_avoided_are_one_line(run_command: CommandLine) -> None:
     styles = run_command.directory / "config" / "stylelib"
     styles.mkdir(parents=True)

@@ -299,7 +299,7 @@ LOOKS = ("color-contrast", "link-in-text-block", "scrollable-region-focusable", 
     ("width", "theme", "rules"),
     [
         (1400, "light", ()),
-        (400, "dark", LOOKS),
+        pytest.param(400, "dark", LOOKS, marks=pytest.mark.long),
         pytest.param(400, "light", (), marks=pytest.mark.long),
         pytest.param(1400, "dark", (), marks=pytest.mark.long),
     ],
@@ -317,9 +317,15 @@ def test_axe_finds_no_violation(
     page.keyboard.press("Escape")
 
 
-def test_the_page_of_a_sequential_comparison(browser: Any, reports: Reports) -> None:
+@pytest.mark.long
+def test_axe_finds_no_violation_in_the_table_of_looks(browser: Any, reports: Reports) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with visiting(browser, reports["sequential"], bypass_csp=True, width=400) as opened:
+        assert violations(axe, opened.page, "#looks") == []
+
+
+def test_the_page_of_a_sequential_comparison(browser: Any, reports: Reports) -> None:
+    with visiting(browser, reports["sequential"], width=400) as opened:
         page = opened.page
         assert page.locator("#looks .plot:visible").count() == 1
         assert opened.page.evaluate(BROKEN) == []
@@ -327,7 +333,6 @@ def test_the_page_of_a_sequential_comparison(browser: Any, reports: Reports) -> 
         verdict = page.locator(".pair-verdict").inner_text()
         assert "better (decided at look 2): mean difference" in " ".join(verdict.split())
         page.keyboard.press("Escape")
-        assert violations(axe, page, "#looks") == []
         for width in (400, 1400):
             page.set_viewport_size({"width": width, "height": 900})
             assert opened.page.evaluate(CLIPPED) == []
@@ -414,6 +419,7 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text))
 
 
+@pytest.mark.long
 def test_paper_is_wide_enough(browser: Any, reports: Reports) -> None:
     """Nothing but the table of all pairs, which has pages of its own, is wider than A4."""
     with visiting(browser, reports["troubled"], width=688) as opened:

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from _cases import some
 from _change_tables import AFTER, BASE, shifted, sweep_of
 from _sweep_analysis import HOSTILE
 
@@ -220,7 +221,7 @@ def words(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", some(CASES, 3))
 def test_every_case_is_drawn(case: str, layout: Layout) -> None:
     text = svg(case_of(case), layout)
     root = ElementTree.fromstring(text)
@@ -262,7 +263,7 @@ def test_no_result_is_said() -> None:
 # --- page and Markdown -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", some(CASES, 3))
 def test_the_page_is_whole_and_safe(case: str) -> None:
     found = replace(case_of(case), before="<i>old</i>", command="echo '<b>'")
     html = render_change(found)

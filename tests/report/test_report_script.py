@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from _browser import Opened, Report, Reports, visit, visiting
+from _cases import some
 from PIL import Image
 
 from bench.analysis import to_json
@@ -27,7 +28,7 @@ from bench.report.text.sanitize import clean
 pytestmark = pytest.mark.browser
 
 SVG = "{http://www.w3.org/2000/svg}"
-ALL = pytest.mark.parametrize("opened", ["small", "hostile", "table"], indirect=True)
+ALL = pytest.mark.parametrize("opened", some(["hostile", "small", "table"], 3), indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +86,12 @@ def pair_of(opened: Opened, index: int) -> tuple[Pair, list[tuple[Any, float, fl
 CELLS = {
     # of small: one below the diagonal, and an optimizer that diverged and failed on some seeds
     "small": [(0, 1), (3, 1), (0, 3)],
-    "hostile": [(0, 2), (7, 6)],
     "table": [(0, 1), (2, 0)],  # differences that two digits would not show
+    "hostile": [(0, 2), (7, 6)],
 }
 
 
-@pytest.mark.parametrize(("opened", "cells"), CELLS.items(), indirect=["opened"])
+@pytest.mark.parametrize(("opened", "cells"), some(CELLS.items(), 2), indirect=["opened"])
 def test_a_cell_shows_its_pair(opened: Opened, cells: list[tuple[int, int]]) -> None:
     page = opened.page
     columns = page.eval_on_selector_all("[data-column]", "all => all.map(c => c.dataset.column)")
@@ -183,7 +184,7 @@ CLOSE = (
 
 
 @pytest.mark.parametrize("opened", ["troubled"], indirect=True)
-@pytest.mark.parametrize(("width", "ways"), [(1400, CLOSE), (400, CLOSE[:1])])
+@pytest.mark.parametrize(("width", "ways"), some([(1400, CLOSE), (400, CLOSE[:1])], 2))
 def test_a_pair_is_shown_in_the_window_and_gives_the_focus_back(
     opened: Opened, width: int, ways: Sequence[tuple[str, str] | None]
 ) -> None:
@@ -508,7 +509,7 @@ def expected_runs(report: Report) -> dict[tuple[str, str], Any]:
     return said
 
 
-@pytest.mark.parametrize("opened", ["small", "table"], indirect=True)
+@pytest.mark.parametrize("opened", some(["table", "small"], 2), indirect=True)
 def test_a_pointer_near_a_dot_reads_it_and_rings_its_seed(opened: Opened) -> None:
     page, said = opened.page, expected_runs(opened.report)
     for width, name in ((1400, "runs-wide"), (400, "runs-narrow")):
@@ -685,7 +686,7 @@ SHOWN = """figure => {
 }"""
 
 
-@pytest.mark.parametrize("opened", ["small", "hostile"], indirect=True)
+@pytest.mark.parametrize("opened", some(["hostile", "small"], 2), indirect=True)
 def test_figures_are_saved_as_svg(opened: Opened) -> None:
     for figure in FIGURES:
         check_svg(opened.page, figure)
@@ -739,6 +740,7 @@ def check_png(page: Any, figure: str) -> None:
     assert re.fullmatch(rf"mnist-{figure}(-\w+)*\.png", name)
 
 
+@pytest.mark.long
 def test_a_highlighted_figure_is_saved_as_it_was_drawn(opened: Opened) -> None:
     page = opened.page
     save = page.locator("[data-figure=runs] .save").get_by_text("PNG")

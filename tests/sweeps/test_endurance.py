@@ -62,7 +62,8 @@ def arrays(digits: Path) -> Path:
     return digits
 
 
-@pytest.mark.parametrize("n_workers", [0, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("n_workers", [0, 2])
 def test_many_runs_need_no_more_than_few(arrays: Path, tmp_path: Path, n_workers: int) -> None:
     store = Store(tmp_path)
     store.create()

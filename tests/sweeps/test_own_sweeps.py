@@ -285,6 +285,7 @@ def test_variants_with_batch_sizes_of_their_own(call_command: CommandCall) -> No
     assert undeclared.code == 0, undeclared.err
 
 
+@pytest.mark.long
 def test_the_whole_batch_is_taken_in_chunks(call_command: CommandCall) -> None:
     finished = call_command(
         *("sweep", *TWO_SEEDS_HERE, "--optimizers", "sgd,batch-gd"),

@@ -36,6 +36,7 @@ def test_ratios_are_within_a_repeat() -> None:
     assert points["workers", 2].relative == 0.5
 
 
+@pytest.mark.long
 def test_the_script_prints_a_table_and_writes_a_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

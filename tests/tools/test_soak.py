@@ -68,6 +68,7 @@ def test_require(condition: bool) -> None:
         soak.require(condition, "x")
 
 
+@pytest.mark.long
 def test_failing_reference_sweep_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Never
 
 import numpy as np
 import pytest
+from _cases import some
 from _scripts import load_script
 
 from bench.analysis.scope import MeanSquares
@@ -162,6 +163,7 @@ def test_rows_hold_mean_and_standard_error() -> None:
     assert row.standard_error == pytest.approx(np.std([1, 0, 0.5, 1], ddof=1) / 2)
 
 
+@pytest.mark.long
 def test_rows_do_not_depend_on_the_number_of_workers() -> None:
     studies = [_study("true d_z 1.019")]
     one = validate(BLOCK + 10, RNG, n_jobs=1, studies=studies)
@@ -200,8 +202,8 @@ def test_scenario_names_must_be_unique() -> None:
 def test_the_analysis_meets_its_requirements() -> None:
     """Few repetitions of whole sweeps are enough to detect a missing correction."""
     sweeps = [_study(name) for name in WORLDS]
-    assert validate(3, RNG, studies=sweeps, n_jobs=1).failures == ()
-    assert validate(5, RNG, studies=sequential_studies(), n_jobs=1).failures == ()
+    assert validate(2, RNG, studies=sweeps, n_jobs=1).failures == ()
+    assert validate(3, RNG, studies=sequential_studies(), n_jobs=1).failures == ()
     assert validate(100, RNG, studies=_cheap(), n_jobs=1).failures == ()
 
 
@@ -281,7 +283,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("target", "fault", "scenario", "what", "repetitions"), BROKEN)
+@pytest.mark.parametrize(("target", "fault", "scenario", "what", "repetitions"), some(BROKEN, 3))
 def test_error_in_the_analysis_is_detected(
     target: str,
     fault: Callable[..., Any],
@@ -303,6 +305,7 @@ def _refuse(constant: str) -> Never:
     raise AssertionError(f"{constant} is not JSON")
 
 
+@pytest.mark.long
 def test_the_command_prints_a_table_and_writes_strict_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

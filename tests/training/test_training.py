@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from _cases import some
 from _trained import timeless
 from conftest import resolve_one
 from torch import Tensor, nn
@@ -61,8 +62,14 @@ def plain_update(
         optimizer.step(*[closure] if isinstance(optimizer, torch.optim.LBFGS) else [])
 
 
-@pytest.mark.parametrize("default_dtype", [torch.float64, torch.float32], indirect=True)
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize(
+    ("name", "default_dtype"),
+    [
+        *((name, torch.float64) for name in available()),
+        *some(((name, torch.float32) for name in available()), 5),
+    ],
+    indirect=["default_dtype"],
+)
 def test_the_engine_equals_a_plain_torch_loop(
     name: str, default_dtype: torch.dtype, few: DeviceData
 ) -> None:
@@ -214,14 +221,9 @@ SLOW_RANGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "bounds"),
-    [
-        pytest.param(*item, marks=() if item[0] == "sgd" else pytest.mark.long)
-        for item in SLOW_RANGES.items()
-    ],
-)
+@pytest.mark.parametrize(("name", "bounds"), SLOW_RANGES.items())
 def test_accuracy_after_the_full_budget(
     name: str, bounds: tuple[float, float], mnist: DeviceData
 ) -> None:

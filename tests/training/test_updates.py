@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from _cases import some
 from _cpu_graphs import capture, cpu_graphs
 
 from bench.optimizers.build import is_capturable
@@ -64,7 +65,7 @@ def variant(text: str) -> tuple[OptimizerSpec, Workload]:
     return spec, replace(BASE, batch_size=spec.batch_size or BASE.batch_size)
 
 
-@pytest.mark.parametrize("text", [*CAPTURED, *NOT_CAPTURED])
+@pytest.mark.parametrize("text", some([*CAPTURED, *NOT_CAPTURED], 3))
 def test_replayed_updates_equal_those_in_python(text: str, few: DeviceData) -> None:
     """On the CPU."""
     spec, workload = variant(text)
