@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bench.analysis import SweepAnalysis, SweepChange
     from bench.analysis.results.tuning import TunedOptimizer, Tuning
     from bench.execution.resources import Placement
+    from bench.sweeps.estimate import Estimate
     from bench.sweeps.resume import SweepStatus
-    from bench.sweeps.run import Estimate
     from bench.sweeps.sequential import Forecast
 
 #: Maximum number of runs that a dry run lists if asked.
@@ -67,7 +67,10 @@ def print_start(
 
 def _described(placement: Placement) -> str:
     """The number of devices or workers, and how runs are placed on them."""
-    parts = [count(placement.n_devices, "GPU" if placement.slots else "worker")]
+    if placement.is_on_cluster:
+        parts = [f"{count(placement.n_jobs, 'thread')} of Dask workers"]
+    else:
+        parts = [count(placement.n_devices, "GPU" if placement.slots else "worker")]
     if placement.n_jobs > placement.n_devices:
         parts.append(f"{placement.n_jobs} jobs at a time")
     if placement.stack > 1:

@@ -22,12 +22,13 @@ from bench.execution.resources import describe_resources, resolve_execution
 from bench.execution.timeouts import time_limit
 from bench.optimizers.trial import watched
 from bench.spec.model import SweepSpec, whole_sweep_name
-from bench.spec.options import ExecutionOptions
+from bench.spec.options import LOKY, ExecutionOptions
 from bench.spec.shards import Shard, directory_name
 from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store, joined
+from bench.sweeps.estimate import estimate
 from bench.sweeps.parts import part_name
 from bench.sweeps.reproduce import program, refuse_foreign
 from bench.sweeps.resume import SweepStatus, compare_with_rows, find_missing
@@ -36,7 +37,6 @@ from bench.sweeps.run import (
     SweepEvent,
     SweepStarted,
     describe_damage,
-    estimate,
     run_sweep,
 )
 from bench.sweeps.sequential import describe_look, forecast
@@ -121,6 +121,14 @@ def _announced_and_limited(timeout: float | None, text: str) -> Iterator[None]:
 def _execution(arguments: Namespace) -> ExecutionOptions:
     names = [field.name for field in fields(ExecutionOptions)]
     return resolve_execution(ExecutionOptions(**{n: getattr(arguments, n) for n in names}))
+
+
+def _execution_here(arguments: Namespace) -> ExecutionOptions:
+    """The execution on this machine, whether or not the sweep will use a cluster."""
+    execution = _execution(arguments)
+    if execution.scheduler is None:
+        return execution
+    return resolve_execution(replace(execution, backend=LOKY, scheduler=None, n_jobs=-1))
 
 
 def run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:
@@ -257,9 +265,10 @@ def status_of(spec: SweepSpec, arguments: Namespace) -> SweepStatus:
 
 def dry_run(spec: SweepSpec, arguments: Namespace, *, is_judged: bool = True) -> None:
     """Print what would be trained, and if verdicts will be based on it, what the tests need."""
-    store, execution = _store(spec, arguments), _execution(arguments)
-    status = status_of(spec, arguments)
-    estimated = estimate(spec, status, execution, arguments.data_dir)
+    store, status = _store(spec, arguments), status_of(spec, arguments)
+    estimated = estimate(spec, status, _execution_here(arguments), arguments.data_dir)
+    if arguments.scheduler is not None:
+        print_note("the time is that of this machine: --dry-run does not ask the Dask cluster")
     level = _upcoming_level(spec, store) if is_judged else None
     is_sequential = bool(spec.declaration.until_decided)
     expected = forecast(spec, arguments.results) if is_sequential else None

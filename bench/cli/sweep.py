@@ -37,7 +37,7 @@ from bench.spec.model import (
     Workload,
     check_sweep_name,
 )
-from bench.spec.options import DEVICES, MAX_JOBS_PER_GPU, parse_gpus
+from bench.spec.options import BACKENDS, DEVICES, LOKY, MAX_JOBS_PER_GPU, parse_gpus
 from bench.spec.ranges import METRICS
 from bench.spec.resampling import parse_resampling
 from bench.spec.shards import parse_shard
@@ -95,6 +95,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _add_declaration(parser.add_argument_group("how it will be judged, declared before the runs"))
     machine = parser.add_argument_group("the machine")
     _add_workers(machine)
+    _add_cluster(machine)
     _add_shard(machine)
     _add_gpus(machine)
     _add_files(parser.add_argument_group("files"))
@@ -107,7 +108,7 @@ def run(arguments: Namespace) -> int:
     if arguments.shard is not None and (arguments.tune or arguments.until_decided):
         other = "--tune" if arguments.tune else "--until-decided"
         raise SpecError(f"--shard cannot be given with {other}")
-    is_in_workers = not (arguments.dry_run or arguments.in_process)
+    is_in_workers = not (arguments.dry_run or arguments.in_process or arguments.scheduler)
     if is_in_workers and arguments.device in ("auto", "cpu"):
         fork_server.try_to_start()  # it imports torch while this process prepares the sweep
     if arguments.tune:
@@ -423,6 +424,21 @@ def _add_workers(group: _ActionsContainer) -> None:
         type=seconds,
         metavar="SECONDS",
         help="a run that takes longer is recorded as failed (default: none)",
+    )
+
+
+def _add_cluster(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=LOKY,
+        help="what trains the runs: loky, worker processes of this machine (default), or dask, the "
+        "workers of a Dask cluster",
+    )
+    group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="scheduler of the Dask cluster, such as tcp://127.0.0.1:8786",
     )
 
 

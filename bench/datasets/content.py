@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 #: The arrays of a dataset; each is in a file of its own.
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+#: The files of a dataset.
+FILES = (MANIFEST, *(f"{name}.npy" for name in ARRAYS))
 
 #: Content hashes of the datasets whose files are part of a package. The others have no hash here:
 #: torchvision verifies what it downloads by published MD5 sums, and files and functions of users
@@ -65,7 +67,7 @@ def hash_files(directory: Path) -> str:
 def file_versions(directory: Path) -> tuple[tuple[int, int, int], ...] | None:
     """Return what changes if a file of a dataset is written or replaced; None if one is missing."""
     try:
-        found = [(directory / name).stat() for name in _FILES]
+        found = [(directory / name).stat() for name in FILES]
     except FileNotFoundError:
         return None
     return tuple((file.st_ino, file.st_size, file.st_mtime_ns) for file in found)
@@ -78,7 +80,7 @@ class OpenArrays:
         self._directory = directory
         with ExitStack() as stack:
             self._files: dict[str, BinaryIO] = {}
-            for name in _FILES:
+            for name in FILES:
                 require_regular(directory / name)
                 self._files[name] = stack.enter_context((directory / name).open("rb"))
             self._stack = stack.pop_all()
@@ -125,9 +127,6 @@ class OpenArrays:
             os.path.samestat((self._directory / name).stat(), os.fstat(file.fileno()))
             for name, file in self._files.items()
         )
-
-
-_FILES = (MANIFEST, *(f"{name}.npy" for name in ARRAYS))
 
 
 def _new_digest(image_shape: Sequence[int], n_classes: int) -> _Hash:

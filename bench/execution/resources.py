@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
 
@@ -17,7 +18,14 @@ from bench.execution.environment import Machine, available_cores, describe_machi
 from bench.execution.jobs import make_jobs
 from bench.spec.expressions import MAX_SEEDS
 from bench.spec.model import RunSpec
-from bench.spec.options import MAX_JOBS, MAX_JOBS_PER_GPU, MAX_TIMEOUT, ExecutionOptions
+from bench.spec.options import (
+    BACKENDS,
+    DASK,
+    MAX_JOBS,
+    MAX_JOBS_PER_GPU,
+    MAX_TIMEOUT,
+    ExecutionOptions,
+)
 
 #: Share of the free memory of a GPU that runs may use.
 _COUNTED_ON = 0.8
@@ -37,11 +45,14 @@ class Placement:
         Largest number of runs in a job.
     slots
         The device of each worker process on GPUs; empty on the CPU.
+    is_on_cluster
+        Whether the jobs run in the threads of Dask workers.
     """
 
     n_jobs: int
     stack: int
     slots: tuple[str, ...] = ()
+    is_on_cluster: bool = False
 
     @property
     def n_devices(self) -> int:
@@ -62,13 +73,19 @@ def resolve_execution(requested: ExecutionOptions) -> ExecutionOptions:
     _check("jobs_per_gpu", jobs_per_gpu, MAX_JOBS_PER_GPU)
     _check("stack", requested.stack, MAX_SEEDS)
     _check_timeout(requested.timeout)
-    kind, gpus = devices.choose(requested.device, requested.gpus)
+    _check_backend(requested)
+    if requested.backend == DASK and requested.device in devices.KINDS:
+        kind, gpus = requested.device, None  # that of the workers, which this machine may not have
+    else:
+        kind, gpus = devices.choose(requested.device, requested.gpus)
     if jobs_per_gpu is not None and kind == CPU:
         raise UsageError(
             f"--jobs-per-gpu {jobs_per_gpu}: this sweep trains on the processor: give --n-jobs"
         )
     if requested.tf32 and kind != CUDA:
         raise UsageError(f"--tf32 is for GPUs of CUDA, and this sweep trains on {kind}")
+    if requested.backend == DASK:
+        return replace(requested, device=kind, n_jobs=1)
     if requested.in_process:
         if n_jobs not in (-1, 1):
             raise UsageError(
@@ -91,6 +108,35 @@ def _check(name: str, value: object, most: int, also: str = "") -> None:
         raise UsageError(f"{name} must be at least 1 and at most {most}{also}, got {value!r}")
 
 
+def _check_backend(requested: ExecutionOptions) -> None:
+    backend, scheduler = requested.backend, requested.scheduler
+    if backend not in BACKENDS:
+        raise UsageError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r:.80}")
+    if backend != DASK:
+        if scheduler is not None:
+            raise UsageError(f"--scheduler needs --backend dask, got --backend {backend}")
+        return
+    if not (isinstance(scheduler, str) and scheduler):
+        raise UsageError(
+            "--backend dask needs the address of a scheduler, such as --scheduler "
+            f"tcp://127.0.0.1:8786, got {scheduler!r:.80}"
+        )
+    local = {
+        "--n-jobs": requested.n_jobs != -1,
+        "--gpus": requested.gpus is not None,
+        "--jobs-per-gpu": requested.jobs_per_gpu is not None,
+        "--in-process": requested.in_process,
+    }
+    if given := [option for option, is_given in local.items() if is_given]:
+        raise UsageError(
+            f"{given[0]} cannot be given with --backend dask: a run has a thread of a Dask worker"
+        )
+    if find_spec("distributed") is None:
+        raise UsageError(
+            "--backend dask needs the package distributed: pip install 'optimizer-bench[dask]'"
+        )
+
+
 def _check_timeout(timeout: float | None) -> None:
     is_number = isinstance(timeout, Real) and not isinstance(timeout, bool)
     if timeout is not None and not (is_number and 0 < timeout <= MAX_TIMEOUT):
@@ -101,7 +147,14 @@ def _check_timeout(timeout: float | None) -> None:
 
 
 def describe_resources(execution: ExecutionOptions) -> Machine:
-    """Describe this machine as used with these options, which must be resolved."""
+    """Describe this machine as used with these options, which must be resolved.
+
+    For a Dask cluster it is what all of its workers have in common.
+    """
+    if execution.backend == DASK:
+        machine = describe_machine(CPU, execution.n_jobs)
+        tf32 = execution.tf32 if execution.device == CUDA else None
+        return replace(machine, device=execution.device, device_name="a Dask worker", tf32=tf32)
     return describe_machine(execution.devices[0], execution.n_jobs, tf32=execution.tf32)
 
 
@@ -112,6 +165,8 @@ def lay_out(runs: Sequence[RunSpec], execution: ExecutionOptions, arrays: Path) 
     one job, if memory allows this and no GPU is left without a job.
     """
     names, stack, per_gpu = execution.devices, execution.stack, execution.jobs_per_gpu
+    if execution.backend == DASK:
+        return _lay_out_on_cluster(runs, execution)
     if kind_of(names[0]) == CPU:
         stack = stack or 1
         n_jobs = min(execution.n_jobs, max(1, len(make_jobs(runs, stack))))
@@ -130,6 +185,16 @@ def lay_out(runs: Sequence[RunSpec], execution: ExecutionOptions, arrays: Path) 
     stack = stack or max(1, min(seeds, held // per_gpu, share))
     slots = slots[: max(1, len(make_jobs(runs, stack)))]
     return Placement(n_jobs=len(slots), stack=stack, slots=slots)
+
+
+def _lay_out_on_cluster(runs: Sequence[RunSpec], execution: ExecutionOptions) -> Placement:
+    """Let every thread of the cluster have a job; one that a GPU cannot hold is divided there."""
+    stack = execution.stack
+    if stack is None:
+        is_cpu = execution.device == CPU
+        seeds = len({run.seed for run in runs})
+        stack = 1 if is_cpu else max(1, min(seeds, math.ceil(len(runs) / execution.n_jobs)))
+    return Placement(n_jobs=execution.n_jobs, stack=stack, is_on_cluster=True)
 
 
 def _held(runs: Sequence[RunSpec], names: Sequence[str], arrays: Path) -> int:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -40,6 +40,9 @@ from bench.spec import plugins
 from bench.spec.model import RunSpec
 from bench.storage.rows import read_rows
 
+#: Makes a pool of so many workers on the given slots. A block that raises an error closes it.
+Pools = Callable[[int, Slots | None], AbstractContextManager[WorkerPool]]
+
 #: Pools that may break one after the other without a run having begun or ended in them.
 _MAX_WITHOUT_PROGRESS = 3
 #: A run that was in training at so many device failures is recorded as failed.
@@ -48,7 +51,14 @@ _MAX_DEVICE_FAILURES = 2
 _MAX_RESTARTS = 4
 
 
-def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent]:
+def new_pool(n_workers: int, slots: Slots | None) -> AbstractContextManager[WorkerPool]:
+    """Return a pool that is closed at the end of its block."""
+    return closing(WorkerPool(n_workers, slots))
+
+
+def run_plan(
+    runs: Sequence[RunSpec], context: RunContext, pools: Pools = new_pool
+) -> Generator[RunEvent]:
     """Train all runs; yield an event as each run ends, in no particular order.
 
     If a worker dies, as when memory runs out, its pool ends. A run that did not react to its
@@ -59,6 +69,8 @@ def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent
     If a device fails, all runs in flight continue in a pool without this device. The last device is
     used again by new workers, as a run may have made it fail. A run that was in training at two
     such failures is recorded as failed.
+
+    `pools` makes the pools of workers, by default new ones.
 
     Close the generator to stop early: the workers are killed at once. A row is written whole or not
     at all, so only the runs in flight are lost.
@@ -76,7 +88,7 @@ def run_plan(runs: Sequence[RunSpec], context: RunContext) -> Generator[RunEvent
         raise UsageError(
             "a timeout without worker processes needs the main thread of a POSIX system"
         )
-    return _Plan(runs, context).events()
+    return _Plan(runs, context, pools).events()
 
 
 def uses_workers(context: RunContext) -> bool:
@@ -89,12 +101,12 @@ class _Plan:
 
     Parameters
     ----------
-    runs, context
+    runs, context, pools
         As for :func:`run_plan`.
     """
 
-    def __init__(self, runs: Sequence[RunSpec], context: RunContext) -> None:
-        self._context = context
+    def __init__(self, runs: Sequence[RunSpec], context: RunContext, pools: Pools) -> None:
+        self._context, self._pools = context, pools
         self._started_at = datetime.now(UTC)
         self._waiting = {run.key: run for run in runs}
         self._suspects: list[RunSpec] = []  # in flight when a worker died
@@ -129,7 +141,7 @@ class _Plan:
         else:
             jobs = make_jobs(tuple(self._waiting.values()), self._context.stack)
         is_alone = self._alone is not None
-        return _in_pool(jobs, self._context, self._in_flight, is_alone=is_alone)
+        return _in_pool(jobs, self._context, self._in_flight, self._pools, is_alone=is_alone)
 
     def _ended(self, event: RunEvent) -> RunEvent:
         self._waiting.pop(event.key, None)
@@ -202,9 +214,9 @@ def _no_device(reason: str) -> WorkerError:
 
 
 def _in_pool(
-    jobs: Sequence[Job], context: RunContext, in_flight: InFlight, *, is_alone: bool
+    jobs: Sequence[Job], context: RunContext, in_flight: InFlight, pools: Pools, *, is_alone: bool
 ) -> Generator[RunEvent]:
-    """Do the jobs in a new pool; without workers in this process, unless `is_alone`."""
+    """Do the jobs in a pool; without workers in this process, unless `is_alone`."""
     specs = [job.runs[0] for job in jobs]
     names = {name for run in specs for name in (run.optimizer.algorithm, run.workload.network)}
     pickles = plugins.pickles_of(names)
@@ -217,7 +229,7 @@ def _in_pool(
     slots = Slots(in_flight.directory, context.slots) if context.slots else None
     if slots is not None:
         n_workers = min(n_workers, len(context.slots))
-    with closing(WorkerPool(n_workers, slots)) as pool:
+    with pools(n_workers, slots) as pool:
         for events in pool.map(do, jobs):
             yield from events
 

@@ -12,6 +12,10 @@ from bench.errors import SpecError
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
+#: What carries runs to workers: processes of this machine, or a Dask cluster.
+LOKY, DASK = BACKENDS = ("loky", "dask")
+
+
 #: Largest number of workers; each is a process of half a gigabyte.
 MAX_JOBS = 1024
 
@@ -50,6 +54,11 @@ class ExecutionOptions:
         Seconds after which a run is recorded as failed; None: no limit.
     in_process
         Whether runs are trained in the calling process, one after the other.
+    backend
+        One of :data:`BACKENDS`. With dask, `n_jobs` is the number of threads of the cluster once it
+        is known, and the device is that of its workers.
+    scheduler
+        Address of the scheduler of the Dask cluster.
     """
 
     device: str = "auto"
@@ -61,10 +70,17 @@ class ExecutionOptions:
     mix_devices: bool = False
     timeout: float | None = None
     in_process: bool = False
+    backend: str = LOKY
+    scheduler: str | None = None
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Names of the devices in torch, such as ``cuda:0``; ``auto`` must be replaced before."""
+        """Names of the devices in torch, such as ``cuda:0``; ``auto`` must be replaced before.
+
+        With a cluster, this machine only tries networks, on the CPU.
+        """
+        if self.backend == DASK:
+            return ("cpu",)
         if self.gpus is None:
             return (self.device,)
         return tuple(f"{self.device}:{gpu}" for gpu in self.gpus)

@@ -9,13 +9,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from bench.datasets import cache as datasets
-from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
+from bench.errors import BenchError, MixedRunsError, SpecError, StoreError, UsageError
 from bench.execution.jobs import RunContext, RunEvent
 from bench.execution.resources import (
     Placement,
@@ -25,7 +24,7 @@ from bench.execution.resources import (
 )
 from bench.execution.runner import run_plan
 from bench.spec.model import SweepSpec, Workload
-from bench.spec.options import ExecutionOptions
+from bench.spec.options import LOKY, ExecutionOptions
 from bench.spec.plugins import is_external
 from bench.spec.shards import Shard, directory_name, parse_shard
 from bench.storage.files import write_stored
@@ -33,7 +32,7 @@ from bench.storage.store import Damage, Repair, Store, joined, runs_table
 from bench.sweeps.lock import DirectoryLock, locked
 from bench.sweeps.parts import is_part
 from bench.sweeps.reproduce import options_text, refuse_foreign
-from bench.sweeps.resume import SweepStatus, find_missing
+from bench.sweeps.resume import SweepStatus, compare_with_rows, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
 from bench.sweeps.sequential import describe_look
 from bench.sweeps.verification import find_unverified, set_unverified_aside, unchanged_arrays
@@ -62,6 +61,8 @@ def sweep(
     mix_devices: bool = False,
     timeout: float | None = None,
     in_process: bool = False,
+    backend: str = LOKY,
+    scheduler: str | None = None,
     shard: str | None = None,
     force: bool = False,
     quiet: bool = True,
@@ -104,6 +105,9 @@ def sweep(
         Whether the runs are trained in this process, one after the other, such as to debug an
         optimizer. A run that crashes then ends this process, and one that waits outside Python is
         not ended at its timeout.
+    backend, scheduler
+        ``"loky"``, which is worker processes of this machine, or ``"dask"``, the workers of the
+        Dask cluster whose scheduler has this address, such as ``"tcp://127.0.0.1:8786"``.
     shard
         A part of the runs to train, such as ``"3/16"``. Its rows are stored in a directory of its
         own, ``NAME-shard3of16``, and :func:`merge` puts all shards together.
@@ -123,8 +127,8 @@ def sweep(
     Raises
     ------
     UsageError
-        If an argument is not allowed, there is no such device, the results cannot be written, or
-        another sweep is writing to them.
+        If an argument is not allowed, there is no such device, the results cannot be written,
+        another sweep is writing to them, or the Dask cluster cannot be used.
     SpecError
         If `shard` is not one, or the sweep cannot be divided.
     MixedRunsError
@@ -132,7 +136,7 @@ def sweep(
     DataError
         If the dataset cannot be loaded, or its arrays have changed while runs were trained.
     WorkerError
-        If workers cannot be started, or die before they start a run.
+        If workers cannot be started, or die before they start a run, or the scheduler is lost.
     StoreError
         If a row cannot be written or read.
     TrainingError
@@ -157,6 +161,8 @@ def sweep(
         mix_devices=mix_devices,
         timeout=timeout,
         in_process=in_process,
+        backend=backend,
+        scheduler=scheduler,
     )
     part = None if shard is None else parse_shard(shard)
     execution = resolve_execution(execution)
@@ -279,6 +285,10 @@ def run_sweep(
         raise SpecError("a sweep until its pairs are decided cannot be divided into shards")
     refuse_foreign(store.options_file)
     machine = describe_resources(execution)
+    if execution.scheduler is not None and (force or _is_incomplete(spec, store, shard)):
+        from bench.execution.cluster import check_cluster
+
+        execution = replace(execution, n_jobs=check_cluster(execution.scheduler, machine))
     unverified = find_unverified(store)
     dataset = datasets.prepare_verified(spec.workload.dataset, data_dir, quiet=quiet)
     _try_network(spec.workload, dataset.directory, execution.devices[0])
@@ -337,6 +347,13 @@ def run_sweep(
     return files
 
 
+def _is_incomplete(spec: SweepSpec, store: Store, shard: Shard | None) -> bool:
+    try:
+        return bool(compare_with_rows(spec, store.read_rows(), shard).missing)
+    except BenchError:  # it is raised again, or damaged files are set aside
+        return True
+
+
 def _train(
     status: SweepStatus,
     execution: ExecutionOptions,
@@ -349,9 +366,16 @@ def _train(
     placement = lay_out(status.missing, execution, context.arrays)
     machine = replace(context.machine, n_jobs=placement.n_jobs)
     context = replace(context, machine=machine, stack=placement.stack, slots=placement.slots)
+    if execution.scheduler is None:
+        running = run_plan(status.missing, context)
+    else:
+        from bench.execution.cluster import run_on_cluster
+
+        context = replace(context, device=execution.device)
+        running = run_on_cluster(status.missing, context, execution.scheduler)
     changes: dict[tuple[str, str], None] = {}  # an ordered set
     on_event(SweepStarted(status=status, placement=placement))
-    with closing(run_plan(status.missing, context)) as events:
+    with closing(running) as events:
         for event in events:
             lock.verify()
             changes |= dict.fromkeys((event.optimizer, note) for note in event.notes)
@@ -414,54 +438,3 @@ def _repair(spec: SweepSpec, store: Store) -> Repair:
 def describe_damage(damage: Damage) -> str:
     """The message about a damaged file."""
     return f"set aside: {damage.file} -> {damage.target}, its runs are done again ({damage.reason})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """Estimated duration of the missing runs in seconds, and their placement.
-
-    `evaluation` is the estimated duration of one evaluation of a run; None without missing runs.
-    """
-
-    seconds: float
-    placement: Placement
-    evaluation: float | None = None
-
-
-def estimate(
-    spec: SweepSpec, status: SweepStatus, execution: ExecutionOptions, data_dir: Path | None
-) -> Estimate:
-    """Estimate the duration of the missing runs from stored runs, or else from short trials."""
-    if not status.missing:
-        return Estimate(seconds=0.0, placement=Placement(n_jobs=1, stack=1))
-    from bench.execution.train_job import estimate_seconds, load_data, seconds_per_evaluation
-
-    seconds = _stored_seconds(status.done)
-    arrays = datasets.prepare(spec.workload.dataset, data_dir)
-    placement = lay_out(status.missing, execution, arrays)
-    data = load_data(arrays, execution.devices[0])
-    for optimizer in (o for o in spec.optimizers if o.name not in seconds):
-        workload = spec.workload_of(optimizer)
-        seconds.update(estimate_seconds(workload, [optimizer], data, placement.stack))
-    total = sum(seconds[run.optimizer.name] for run in status.missing)
-    evaluation = _stored_evaluation(status.done)
-    if evaluation is None:
-        optimizer = spec.optimizers[0]
-        evaluation = seconds_per_evaluation(spec.workload_of(optimizer), optimizer, data)
-    return Estimate(seconds=total / placement.n_devices, placement=placement, evaluation=evaluation)
-
-
-def _stored_evaluation(done: pa.Table) -> float | None:
-    """Median seconds of an evaluation of the stored runs; None without one."""
-    rows = done.select(["eval_seconds", "eval_iterations"]).to_pylist()
-    found = [r["eval_seconds"] / len(r["eval_iterations"]) for r in rows if r["eval_iterations"]]
-    return median(found) if found else None
-
-
-def _stored_seconds(done: pa.Table) -> dict[str, float]:
-    """Median seconds of the stored runs of each optimizer."""
-    by_optimizer: dict[str, list[float]] = {}
-    for run in done.select(["optimizer", "train_seconds", "eval_seconds"]).to_pylist():
-        seconds = run["train_seconds"] + run["eval_seconds"]
-        by_optimizer.setdefault(run["optimizer"], []).append(seconds)
-    return {name: median(values) for name, values in by_optimizer.items()}

@@ -50,6 +50,19 @@ ERRORS = [
     ),
     ("sweep --win-threshold 0.4", "--win-threshold: must be a number from 0.5 to below 1, or 'n"),
     ("sweep --device tpu", "--device: invalid choice: 'tpu'"),
+    ("sweep --backend ray", "--backend: invalid choice: 'ray'"),
+    ("sweep --backend dask", "needs the address of a scheduler, such as --scheduler tcp://127."),
+    ("sweep --scheduler tcp://h:1", "--scheduler needs --backend dask, got --backend loky"),
+    ("sweep --backend dask --scheduler tcp://h:1 -j 2", "--n-jobs cannot be given with --backend"),
+    ("sweep --backend dask --scheduler tcp://h:1 --gpus 0", "--gpus cannot be given with --backe"),
+    (
+        "sweep --backend dask --scheduler tcp://h:1 --jobs-per-gpu 2",
+        "--jobs-per-gpu cannot be given with --backend dask",
+    ),
+    (
+        "sweep --backend dask --scheduler tcp://h:1 --in-process",
+        "--in-process cannot be given with --backend dask: a run has a thread of a Dask worker",
+    ),
     ("sweep --name ../../etc", "--name: a sweep's name must be"),
     (
         "sweep --frobnicate",

@@ -59,7 +59,13 @@ class Simulation:
         return {event.key: event.status for event in events}
 
     def _start(
-        self, jobs: Sequence[Job], context: RunContext, in_flight: InFlight, *, is_alone: bool
+        self,
+        jobs: Sequence[Job],
+        context: RunContext,
+        in_flight: InFlight,
+        _pools: object,
+        *,
+        is_alone: bool,
     ) -> Generator[RunEvent]:
         self.started.append((is_alone, sum(len(job.runs) for job in jobs)))
         return self.pool(jobs, context, in_flight)

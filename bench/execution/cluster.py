@@ -1,0 +1,310 @@
+"""Train a plan of runs on the workers of a Dask cluster.
+
+Dask carries requests to the workers and their answers back. Every request is for one worker, so
+that it is known which runs a worker had when it was lost: other workers get them. The workers
+return rows, and this process writes them.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.errors import UsageError, WorkerError
+from bench.execution.cluster_data import pack
+from bench.execution.cluster_job import Answer, Request, StoredRow, Versions
+from bench.execution.dask_client import Connection, SchedulerLostError, connect, silent
+from bench.execution.environment import Machine
+from bench.execution.jobs import Job, RunContext, RunEvent, failed, make_jobs, store
+from bench.spec import plugins
+from bench.spec.model import RunSpec
+from bench.storage.files import write_stored
+
+#: Seconds for the first connection to the scheduler, and for another one after it was lost.
+_FIRST, _AGAIN = 10.0, 60.0
+#: Seconds between two looks at which workers the cluster has.
+_POLL = 0.5
+#: A run that so many workers had when they were lost is recorded as failed.
+_MAX_LOST = 4
+#: Short runs are sent several at a time: seconds of such a request, and its largest number of runs.
+_SECONDS, _MOST_RUNS = 0.25, 32
+#: Number of rows that are written at the same time.
+_WRITERS = 8
+
+Runs = tuple[RunSpec, ...]
+
+
+def check_cluster(scheduler: str, machine: Machine) -> int:
+    """Return the number of threads of all workers; wait for a first worker.
+
+    Raises
+    ------
+    UsageError
+        If no scheduler answers, or a worker has other versions than this machine.
+    """
+    request = Request(versions=Versions.of(machine)).packed()
+    try:
+        with silent(), connect(scheduler, _FIRST) as connection:
+            while not (threads := connection.threads()):
+                _warn_of_waiting(scheduler)
+                time.sleep(_POLL)
+            answers = connection.ask_all(request)
+    except SchedulerLostError as error:
+        raise _no_scheduler(scheduler, error) from error
+    for address, answer in answers.items():
+        if answer.unfit is not None:
+            raise UsageError(f"the Dask worker at {address} cannot train: {answer.unfit}")
+    return sum(threads.values())
+
+
+def run_on_cluster(
+    runs: Sequence[RunSpec], context: RunContext, scheduler: str
+) -> Generator[RunEvent]:
+    """Train all runs on the workers of a cluster; yield an event as each run ends.
+
+    Workers may come and go. One that has other versions than this machine, or cannot train for
+    another reason, is left out with a warning. If the scheduler is lost and answers again, it is
+    given the runs without a row.
+
+    Close the generator to stop early. The runs in training go on to their end on the workers, and
+    their rows are dropped.
+
+    Parameters
+    ----------
+    runs, context
+        As for :func:`bench.execution.runner.run_plan`.
+    scheduler
+        Address of the scheduler.
+
+    Raises
+    ------
+    UsageError
+        If no scheduler answers, or a worker cannot use code of the user.
+    WorkerError
+        If the scheduler does not answer again, or no worker can train.
+    StoreError
+        If a row cannot be written.
+    """
+    plan, lost = _Plan(runs, context, scheduler), False
+    with silent():
+        while plan.waiting:
+            with ExitStack() as stack:
+                try:
+                    connection = stack.enter_context(connect(scheduler, _AGAIN if lost else _FIRST))
+                except SchedulerLostError as error:
+                    raise _no_scheduler(scheduler, error, lost=lost) from error
+                try:
+                    yield from _Dispatch(plan, connection).events()
+                except SchedulerLostError:
+                    lost = True
+                    warnings.warn(
+                        f"the Dask scheduler at {scheduler} was lost: waiting for it for at most "
+                        f"{_AGAIN:g} seconds",
+                        stacklevel=2,
+                    )
+
+
+def _no_scheduler(scheduler: str, error: Exception, *, lost: bool = False) -> Exception:
+    if lost:
+        return WorkerError(
+            f"the Dask scheduler at {scheduler} does not answer any more; the finished runs are "
+            "stored: give the same command again"
+        )
+    return UsageError(f"--scheduler: no Dask scheduler answers at {scheduler} ({error})")
+
+
+def _warn_of_waiting(scheduler: str) -> None:
+    warnings.warn(f"waiting for workers of the Dask scheduler at {scheduler}", stacklevel=3)
+
+
+class _Plan:
+    """The runs that have not ended yet, and what is known about the workers.
+
+    Parameters
+    ----------
+    runs, context, scheduler
+        As for :func:`run_on_cluster`.
+    """
+
+    def __init__(self, runs: Sequence[RunSpec], context: RunContext, scheduler: str) -> None:
+        self.context, self.scheduler = context, scheduler
+        self.waiting = {run.key: run for run in runs}
+        self.left_out: set[str] = set()  # addresses of workers
+        self._lost: Counter[str] = Counter()  # workers that were lost with a run, by its key
+        self._started_at = datetime.now(UTC)
+        names = {n for run in runs for n in (run.optimizer.algorithm, run.workload.network)}
+        self._pickles = plugins.pickles_of(names)
+        self._dataset = runs[0].workload.dataset if runs else ""
+
+    def jobs(self) -> Iterator[Runs]:
+        """The runs of each job that has not ended."""
+        for job in make_jobs(tuple(self.waiting.values()), self.context.stack):
+            yield job.runs
+
+    def request(self, runs: Runs = ()) -> bytes:
+        """A request to train runs; without any to prepare the data."""
+        return Request(
+            versions=Versions.of(self.context.machine),
+            context=self.context,
+            dataset=self._dataset,
+            runs=runs,
+            pickles=self._pickles,
+        ).packed()
+
+    def write(self, rows: Sequence[StoredRow], writers: ThreadPoolExecutor) -> Iterator[RunEvent]:
+        """Write the rows of runs that have none yet, and return their events."""
+        new = {row.event.key: row for row in rows if row.event.key in self.waiting}
+        files = [self.context.store.run_file(self.waiting[key]) for key in new]
+        for _ in writers.map(write_stored, [row.content for row in new.values()], files):
+            pass
+        for key, row in new.items():
+            del self.waiting[key]
+            yield row.event
+
+    def lose(self, runs: Runs) -> Iterator[RunEvent]:
+        """Count the loss of a worker that had these runs; record those as failed that had many."""
+        for run in runs:
+            self._lost[run.key] += 1
+            if self._lost[run.key] == _MAX_LOST and run.key in self.waiting:
+                reason = (
+                    f"{_MAX_LOST} Dask workers were lost with this run: out of memory, or a crash"
+                )
+                rows = failed(Job(runs=(run,)), self.context, self._started_at, reason)
+                del self.waiting[run.key]
+                yield from store(rows, self.context)
+
+
+@dataclass
+class _Worker:
+    """A worker, and the runs of each of its tasks by their keys; without runs it prepares data."""
+
+    address: str
+    threads: int
+    is_ready: bool = False
+    tasks: dict[str, Runs] = field(default_factory=dict)
+
+    def is_receiving(self) -> bool:
+        """Whether it prepares the data."""
+        return not all(self.tasks.values())
+
+
+class _Dispatch:
+    """The requests of a plan that a connection carries."""
+
+    def __init__(self, plan: _Plan, connection: Connection) -> None:
+        self._plan, self._connection = plan, connection
+        self._jobs = deque(plan.jobs())
+        self._workers: dict[str, _Worker] = {}
+        self._data: Any = None  # the arrays, while a worker receives them
+        self._looked_at = -_POLL
+        self._per_run = _SECONDS  # seconds of the latest runs
+
+    def events(self) -> Iterator[RunEvent]:
+        """Yield the events of all runs."""
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            while self._plan.waiting:
+                if time.monotonic() - self._looked_at >= _POLL:
+                    yield from self._look_at_workers()
+                self._give_runs()
+                for key, answer in self._connection.answers(_POLL).items():
+                    rows = self._take(key, answer)
+                    yield from self._plan.write(rows, writers)
+
+    def _look_at_workers(self) -> Iterator[RunEvent]:
+        """Notice the workers that came and that were lost."""
+        threads = self._connection.threads()
+        self._looked_at = time.monotonic()
+        for address in self._workers.keys() - threads.keys():
+            worker = self._workers[address]
+            lost = [runs for runs in worker.tasks.values() if runs]
+            self._part_with(worker)
+            for runs in lost:
+                yield from self._plan.lose(runs)
+        for address in threads.keys() - self._workers.keys() - self._plan.left_out:
+            worker = self._workers[address] = _Worker(address, threads[address])
+            self._ask(worker, ())
+        if not threads:
+            _warn_of_waiting(self._plan.scheduler)
+
+    def _part_with(self, worker: _Worker) -> None:
+        """Take back the runs of a worker."""
+        del self._workers[worker.address]
+        self._connection.cancel(worker.tasks)
+        self._jobs.extendleft(runs for runs in worker.tasks.values() if runs)
+
+    def _ask(self, worker: _Worker, runs: Runs, data: Any = b"") -> None:
+        key = self._connection.submit(self._plan.request(runs), worker.address, data)
+        worker.tasks[key] = runs
+
+    def _give_runs(self) -> None:
+        """Give each worker a request for each thread, and as many ahead where runs are short."""
+        ready = [worker for worker in self._workers.values() if worker.is_ready]
+        for ahead in (1, 2) if self._per_run < _SECONDS else (1,):
+            for worker in ready:
+                while len(worker.tasks) < ahead * worker.threads and (runs := self._next_runs()):
+                    self._ask(worker, runs)
+
+    def _next_runs(self) -> Runs:
+        """The runs of the next request: of one job, or of several that are short."""
+        threads = sum(worker.threads for worker in self._workers.values())
+        most = 1
+        if self._plan.context.stack == 1:
+            most = min(_MOST_RUNS, int(_SECONDS / self._per_run), len(self._jobs) // (2 * threads))
+        found: list[RunSpec] = []
+        while self._jobs and len(found) < max(1, most):
+            found += (run for run in self._jobs.popleft() if run.key in self._plan.waiting)
+        return tuple(found)
+
+    def _take(self, key: str, answer: Answer | None) -> tuple[StoredRow, ...]:
+        """Take an answer, and return its rows."""
+        worker = next((w for w in self._workers.values() if key in w.tasks), None)
+        if worker is None:  # it was lost meanwhile
+            return ()
+        runs = worker.tasks.pop(key)
+        if answer is not None and answer.rows:
+            self._per_run = max(answer.seconds / len(answer.rows), 1e-6)
+            return answer.rows
+        if runs:
+            self._jobs.appendleft(runs)
+        if answer is None:
+            self._looked_at = -_POLL  # the worker may be lost
+            if not runs:
+                self._ask(worker, ())
+        elif answer.error is not None:
+            message = f"the Dask worker at {worker.address}: {answer.error}"
+            raise type(answer.error)(message)
+        elif answer.unfit is not None:
+            self._leave_out(worker, answer.unfit)
+        elif answer.needs_data:
+            self._send_data(worker)
+        else:
+            worker.is_ready = True
+            if not any(map(_Worker.is_receiving, self._workers.values())):
+                self._data = None
+        return ()
+
+    def _leave_out(self, worker: _Worker, reason: str) -> None:
+        self._plan.left_out.add(worker.address)
+        self._part_with(worker)
+        if not self._workers:
+            raise WorkerError(
+                f"no worker of the Dask scheduler at {self._plan.scheduler} can train this sweep "
+                f"({worker.address}: {reason}); the finished runs are stored: give the same "
+                "command again"
+            )
+        warnings.warn(f"the Dask worker at {worker.address} is left out: {reason}", stacklevel=2)
+
+    def _send_data(self, worker: _Worker) -> None:
+        """Send the arrays to a worker, unless it receives them already."""
+        worker.is_ready = False
+        if not worker.is_receiving():
+            if self._data is None:
+                self._data = self._connection.scatter(pack(self._plan.context.arrays))
+            self._ask(worker, (), self._data)

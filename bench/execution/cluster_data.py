@@ -1,0 +1,118 @@
+"""Arrays of a dataset on the workers of a Dask cluster.
+
+A worker uses the arrays of its own cache if their content hash is that of the sweep; MNIST and
+scikit-learn's digits are part of installed packages. Other arrays are sent to it. It writes them to
+its temporary directory, compares their content hash, and maps them as every worker does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import shutil
+import tempfile
+import threading
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from bench.datasets import cache
+from bench.datasets.content import FILES, PINNED, file_versions, hash_files
+from bench.errors import BenchError, DataError
+
+#: A directory in memory, where the disk is full.
+_SHARED_MEMORY = Path("/dev/shm")
+
+#: The verified arrays of this process by their content hash, with the versions of their files.
+_found: dict[str, tuple[Path, object]] = {}
+_lock = threading.Lock()
+
+
+def pack(arrays: Path) -> bytes:
+    """Return the files of the arrays in a directory as one compressed archive."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in FILES:
+            archive.write(arrays / name, name)
+    return packed.getvalue()
+
+
+def find(dataset: str, directory: str, content_hash: str, packed: bytes) -> Path | None:
+    """Return the directory of arrays with this content hash, or None if they must be sent.
+
+    Parameters
+    ----------
+    dataset, directory
+        Name of the dataset, and of the directory of its arrays in a cache.
+    packed
+        The arrays as :func:`pack` returns them, or nothing.
+
+    Raises
+    ------
+    DataError
+        If no directory has room for the arrays, or the hash of what was sent is another one.
+    """
+    with _lock:
+        arrays = _kept(content_hash)
+        if arrays is None:
+            arrays = _in_cache(dataset, directory, content_hash)
+        if arrays is None and packed:
+            arrays = _unpacked(packed, content_hash)
+        if arrays is not None:
+            _found[content_hash] = arrays, file_versions(arrays)
+        return arrays
+
+
+def _kept(content_hash: str) -> Path | None:
+    arrays, versions = _found.get(content_hash, (None, None))
+    return arrays if arrays is not None and file_versions(arrays) == versions else None
+
+
+def is_unchanged(content_hash: str) -> bool:
+    """Return whether the files of the arrays are those that were verified."""
+    return _kept(content_hash) is not None
+
+
+def _in_cache(dataset: str, directory: str, content_hash: str) -> Path | None:
+    """The arrays in the cache of this machine; nothing is downloaded."""
+    if PINNED.get(dataset) == content_hash:
+        with suppress(BenchError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a cache that cannot be written
+            return cache.prepare(dataset)
+    arrays = cache.default_data_dir() / directory
+    with suppress(Exception):  # missing or damaged
+        if hash_files(arrays) == content_hash:
+            return arrays
+    return None
+
+
+def _unpacked(packed: bytes, content_hash: str) -> Path:
+    reason = "no temporary directory"
+    for parent in temporary_directories():
+        directory = None
+        try:
+            directory = Path(tempfile.mkdtemp(prefix="optimizer-bench-", dir=parent))
+            with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+                archive.extractall(directory)
+            found = hash_files(directory)
+        except OSError as error:
+            reason = f"cannot keep the dataset in {parent}: {error.strerror or error}"
+        else:
+            if found == content_hash:
+                atexit.register(shutil.rmtree, directory, ignore_errors=True)
+                return directory
+            reason = f"the arrays that were sent have SHA-256 {found}, expected {content_hash}"
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+    raise DataError(reason)
+
+
+def temporary_directories() -> Iterator[Path]:
+    """That of the worker of Dask, which Dask removes, and one in memory."""
+    from distributed import get_worker
+
+    yield Path(get_worker().local_directory)
+    if _SHARED_MEMORY.is_dir():
+        yield _SHARED_MEMORY
