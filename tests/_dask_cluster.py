@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,22 +50,19 @@ class DaskCluster:
             time.sleep(0.05)
 
     def start_worker(
-        self, *, before: str = "", threads: int = 1, environment: Mapping[str, str] | None = None
+        self, *, before: str = "", threads: int = 1, nanny: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Start a worker without a nanny; `before` are statements that its process runs first."""
-        words = [self.address, "--nthreads", str(threads), "--no-nanny", "--no-dashboard"]
-        words += ["--local-directory", str(self._directory)]
-        code = f"{before}; {_WORKER}" if before else _WORKER
-        return self._start(code, words, environment)
+        """Start a worker; `before` are statements that its process runs first, without a nanny."""
+        words = [self.address, "--nthreads", str(threads), "--no-dashboard"]
+        words += ["--nanny" if nanny else "--no-nanny", "--local-directory", str(self._directory)]
+        return self._start(f"{before}; {_WORKER}" if before else _WORKER, words)
 
-    def _start(
-        self, code: str, words: Sequence[str], environment: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
-        own = {DATA_DIR_VARIABLE: str(self._directory / "cache")}
+    def _start(self, code: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        cache = {DATA_DIR_VARIABLE: str(self._directory / "cache")}
         with (self._directory / f"process{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", code, *words],
-                env={**os.environ, **own, **(environment or {})},
+                env={**os.environ, **cache},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -32,7 +32,10 @@ from bench.storage.store import Store
 from bench.tools.fault_injection import TIMINGS
 
 pytest.importorskip("distributed")
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="starts process groups")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="starts process groups"),
+    pytest.mark.filterwarnings("ignore:waiting for workers"),
+]
 
 SPEC = SweepSpec(
     name="x",
@@ -45,11 +48,11 @@ SWEEP = ("--iterations", "60", "--eval-every", "25", "--dataset", "digits", "--n
 
 @pytest.fixture(scope="module")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    """A scheduler and two workers."""
+    """A scheduler and two workers, one of them with the process that starts it again."""
     found = DaskCluster(tmp_path_factory.mktemp("cluster"))
     try:
         found.start_scheduler()
-        found.start_worker()
+        found.start_worker(nanny=True)
         found.start_worker()
         found.wait_for_workers(2)
         yield found
@@ -272,8 +275,13 @@ def test_a_dry_run_asks_no_cluster(call_command: CommandCall) -> None:
     )
 
 
-#: Runs of a fraction of a second each.
-LONGER = replace(SPEC, seeds=tuple(range(10)), workload=replace(SPEC.workload, iterations=600))
+#: Enough runs for something to happen meanwhile.
+LONGER = replace(
+    SPEC,
+    optimizers=resolve_all("sgd,adam"),
+    seeds=tuple(range(10)),
+    workload=replace(SPEC.workload, iterations=300, eval_every=150),
+)
 
 
 def train(
@@ -358,8 +366,9 @@ def test_the_client_is_killed(
     own_cluster: DaskCluster, run_command: CommandLine, tmp_path: Path
 ) -> None:
     own_cluster.start_worker()
-    words = ("sweep", *SWEEP, "--iterations", "600", "--seeds", "10", "--optimizers", "sgd,adam")
-    words += ("--name", "x", "--backend", "dask", "--scheduler", own_cluster.address)
+    words = ("sweep", "--dataset", "digits", "--iterations", "300", "--eval-every", "150")
+    words += ("--seeds", "10", "--optimizers", "sgd,adam", "--name", "x", "--no-report", "-q")
+    words += ("--backend", "dask", "--scheduler", own_cluster.address)
     runs = tmp_path / "results" / "x" / "runs"
     process = run_command.start(*words)
     while not (runs.is_dir() and len(list(runs.iterdir())) > 3):
@@ -372,8 +381,7 @@ def test_the_client_is_killed(
     finished = run_command(*words)
     assert (finished.code, finished.err) == (0, "")
     rows = Store(runs.parent).read_rows()
-    plan = [run for run in LONGER.plan() if run.optimizer.name in ("sgd", "adam")]
-    assert timeless(rows).equals(local_rows(plan, tmp_path / "local"))
+    assert timeless(rows).equals(local_rows(LONGER.plan(), tmp_path / "local"))
     started = dict(zip(rows["run_key"].to_pylist(), rows["started_at"].to_pylist(), strict=True))
     for row in kept.to_pylist():
         assert started[row["run_key"]] == row["started_at"], "not trained again"
@@ -382,9 +390,9 @@ def test_the_client_is_killed(
 @pytest.mark.long
 def test_a_worker_leaves_nothing(own_cluster: DaskCluster, tmp_path: Path) -> None:
     """Its processes end with it: after SIGTERM, which Dask handles, and after SIGKILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        worker = own_cluster.start_worker()
-        context = make_context(tmp_path / number.name)
+    for number, nanny in ((signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGKILL, False)):
+        worker = own_cluster.start_worker(nanny=nanny)
+        context = make_context(tmp_path / f"{number.name} {nanny}")
         list(run_on_cluster(SPEC.plan(), context, own_cluster.address))
         assert len(own_cluster.processes_of(worker)) > 1
         worker.send_signal(number)
