@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import atexit
 import io
+import os
 import shutil
 import tempfile
 import threading
+import time
 import warnings
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
-from bench.datasets import cache
+from bench.datasets import cache as datasets
 from bench.datasets.content import FILES, PINNED, file_versions, hash_files
 from bench.errors import BenchError, DataError
+from bench.execution.pool import process_exists
 
 #: A directory in memory, where the disk is full.
 _SHARED_MEMORY = Path("/dev/shm")
+#: Beginning of the names of temporary directories; the number of their process follows.
+_PREFIX = "optimizer-bench-"
+#: Seconds after which the directory of a process that does not exist is removed.
+_OLD = 600.0
 
 #: The verified arrays of this process by their content hash, with the versions of their files.
 _found: dict[str, tuple[Path, object]] = {}
@@ -80,8 +87,8 @@ def _in_cache(dataset: str, directory: str, content_hash: str) -> Path | None:
     if PINNED.get(dataset) == content_hash:
         with suppress(BenchError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a cache that cannot be written
-            return cache.prepare(dataset)
-    arrays = cache.default_data_dir() / directory
+            return datasets.prepare(dataset)
+    arrays = datasets.default_data_dir() / directory
     with suppress(Exception):  # missing or damaged
         if hash_files(arrays) == content_hash:
             return arrays
@@ -90,10 +97,10 @@ def _in_cache(dataset: str, directory: str, content_hash: str) -> Path | None:
 
 def _unpacked(packed: bytes, content_hash: str) -> Path:
     reason = "no temporary directory"
-    for parent in temporary_directories():
+    for parent in (worker_directory(), *memory_directories()):
         directory = None
         try:
-            directory = Path(tempfile.mkdtemp(prefix="optimizer-bench-", dir=parent))
+            directory = make_temporary(parent)
             with zipfile.ZipFile(io.BytesIO(packed)) as archive:
                 archive.extractall(directory)
             found = hash_files(directory)
@@ -109,10 +116,27 @@ def _unpacked(packed: bytes, content_hash: str) -> Path:
     raise DataError(reason)
 
 
-def temporary_directories() -> Iterator[Path]:
-    """That of the worker of Dask, which Dask removes, and one in memory."""
+def worker_directory() -> Path:
+    """The temporary directory of the worker of Dask, which Dask removes."""
     from distributed import get_worker
 
-    yield Path(get_worker().local_directory)
-    if _SHARED_MEMORY.is_dir():
-        yield _SHARED_MEMORY
+    return Path(get_worker().local_directory)
+
+
+@cache
+def memory_directories() -> tuple[Path, ...]:
+    """The directory in memory where the system has one; removes what killed workers left in it."""
+    if not _SHARED_MEMORY.is_dir():
+        return ()
+    for left in _SHARED_MEMORY.glob(f"{_PREFIX}*"):
+        with suppress(OSError, ValueError):
+            number, status = int(left.name.split("-")[2]), left.stat()
+            is_old = time.time() - status.st_mtime > _OLD  # or it is of another container
+            if is_old and status.st_uid == os.getuid() and not process_exists(number):
+                shutil.rmtree(left, ignore_errors=True)
+    return (_SHARED_MEMORY,)
+
+
+def make_temporary(parent: Path) -> Path:
+    """Make a directory that :func:`memory_directories` recognizes."""
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))

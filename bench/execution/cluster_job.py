@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -219,13 +218,12 @@ def _slots(kind: str) -> tuple[str, ...]:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A temporary directory for the rows of a task."""
-    for parent in cluster_data.temporary_directories():
+    """A temporary directory for the rows of a task, in memory if there is room."""
+    for parent in (*cluster_data.memory_directories(), cluster_data.worker_directory()):
         with suppress(OSError):
-            if shutil.disk_usage(parent).free < _ROOM:
-                continue
-            directory = Path(tempfile.mkdtemp(prefix="optimizer-bench-", dir=parent))
-            break
+            if shutil.disk_usage(parent).free > _ROOM:
+                directory = cluster_data.make_temporary(parent)
+                break
     else:
         raise WorkerError("no temporary directory has room for the rows of a task")
     try:

@@ -223,11 +223,13 @@ def _remove_semaphores(directory: Path = _SHARED_MEMORY) -> None:
         for file in directory.glob("sem.loky-*"):
             match, status = _SEMAPHORE.fullmatch(file.name), file.stat()
             is_old = time.time() - status.st_mtime > _OLD
-            if match and is_old and status.st_uid == os.getuid() and not _exists(int(match[1])):
+            is_ours = status.st_uid == os.getuid()
+            if match and is_old and is_ours and not process_exists(int(match[1])):
                 file.unlink()
 
 
-def _exists(process: int) -> bool:
+def process_exists(process: int) -> bool:
+    """Return whether there is a process of this number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
