@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.cli.converters import file_or_stdout, fraction, win_threshold
+from bench.cli.converters import file_or_stdout, fraction, sweep_path, win_threshold
 from bench.cli.margins import margin, margin_on_scale
 from bench.cli.options import (
     CORRECTION_HELP,
@@ -36,6 +36,7 @@ from bench.cli.pair_tests import (
 from bench.cli.printing import print_note, printable
 from bench.errors import TableError, UsageError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
+from bench.storage.remote import named
 from bench.sweeps.reproduce import NO_TEST, program
 from bench.tuning.plan import holds_plan
 
@@ -90,12 +91,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of an analysis."""
     parser.add_argument(
         "files",
-        type=Path,
+        type=sweep_path,
         nargs="+",
         metavar="FILE",
-        help="a sweep's directory such as results/mnist; or tables as text (CSV, TSV, with ';'), "
-        "JSON, JSON lines, parquet or feather, compressed with gzip or not; or directories of "
-        "tables, or of TensorBoard's event files",
+        help="a sweep's directory such as results/mnist, or its URI; or tables as text (CSV, TSV, "
+        "with ';'), JSON, JSON lines, parquet or feather, compressed with gzip or not; or "
+        "directories of tables, or of TensorBoard's event files",
     )
     _add_columns(parser.add_argument_group("columns"))
     _add_judging(parser.add_argument_group("judging"))
@@ -186,14 +187,16 @@ def _add_judging(group: _ActionsContainer) -> None:
 
 def analyze_command(arguments: Namespace) -> str:
     """The shortest command line that repeats this analysis."""
-    words = [*map(str, arguments.files), *repeated_options(arguments, _REPEATED)]
-    return f"{program('analyze')} {shlex.join(words)}"
+    words = [named(str(file)) for file in arguments.files]
+    options = repeated_options(arguments, _REPEATED)
+    return f"{program('analyze')} {shlex.join([*words, *options])}"
 
 
 def run(arguments: Namespace) -> int:
     """Compare the treatments; print a table, or write the requested files."""
     from bench.cli import console
     from bench.cli.stored_tuning import analyze_tuning
+    from bench.storage.mirror import pulled
 
     refuse_contradictions(arguments)
     outputs = {name: getattr(arguments, name) for name in ("json", "html", *_FORMATS)}
@@ -207,6 +210,8 @@ def run(arguments: Namespace) -> int:
     if arguments.diagrams and arguments.html is None:
         raise UsageError("--diagrams adds to the HTML report: give --html FILE too")
     is_shown = arguments.html is not None or not any(outputs.values())
+    for file in arguments.files:
+        pulled(file)
     if len(arguments.files) == 1 and holds_plan(arguments.files[0]):
         given = repeated_options(arguments, _REPEATED)
         is_shown = is_shown and not printed
@@ -329,7 +334,7 @@ def _table_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest:
         table=outcomes.table,
         roles=reading.roles,
         reading=reading.lines,
-        source=", ".join(map(str, arguments.files)),
+        source=named(", ".join(map(str, arguments.files))),
         name=sweep_name(arguments.files[0].resolve()),
         command=analyze_command(arguments),
         alpha=_given(arguments.alpha, Declaration.alpha),
@@ -390,7 +395,7 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
     return _AnalysisRequest(
         table=table if is_primary else arrange(table, roles, path, None).table,
         roles=roles,
-        source=str(path),
+        source=named(str(path)),
         name=stored.spec.name,
         command=stored.command if is_declared else analyze_command(arguments),
         alpha=declared.alpha,

@@ -27,6 +27,7 @@ from bench.cli.options import (
 )
 from bench.cli.printing import print_note
 from bench.errors import UsageError
+from bench.storage.remote import named
 from bench.sweeps.reproduce import program
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _add_judging(group: _ActionsContainer) -> None:
 
 def compare_command(arguments: Namespace) -> str:
     """The shortest command line that repeats this comparison."""
-    words = [str(arguments.before), str(arguments.after)]
+    words = [named(str(arguments.before)), named(str(arguments.after))]
     options = repeated_options(arguments, dict.fromkeys(("alpha", "margin")))
     return f"{program('compare')} {shlex.join([*words, *options])}"
 
@@ -135,7 +136,7 @@ def _compare(arguments: Namespace) -> SweepChange:
     tables = (without_columns(sweep.rows, arguments.ignore_column) for sweep in (before, after))
     found = compare_sweeps(
         *tables,
-        names=(str(arguments.before), str(arguments.after)),
+        names=(named(str(arguments.before)), named(str(arguments.after))),
         command=compare_command(arguments),
         **judged,
     )
@@ -148,10 +149,11 @@ def _compare(arguments: Namespace) -> SweepChange:
 
 
 def _open(path: Path) -> StoredSweep:
+    from bench.storage.mirror import pulled
     from bench.sweeps.load import open_sweep
     from bench.sweeps.rows import refuse_all_failed
 
-    stored = open_sweep(path)
+    stored = open_sweep(pulled(path))
     refuse_all_failed(stored.rows, path)
     return stored
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench.errors import SpecError
+from bench.errors import SpecError, UsageError
 from bench.spec.expressions import MAX_SEEDS
 from bench.spec.options import MAX_JOBS, MAX_TIMEOUT
+from bench.storage.remote import results_root, sweep_directory
 from bench.sweeps.reproduce import ANY_NUMBER, AUTO_LOOKS, NO_TEST
 
 T = TypeVar("T")
@@ -47,6 +48,23 @@ def file_path(text: str) -> Path:
     if text == "-":
         raise argparse.ArgumentTypeError("must be a file's path, got '-'")
     return file_or_stdout(text)
+
+
+def results_directory(text: str) -> Path:
+    """The directory of sweeps, or for a URI that of its copies."""
+    return _of_results(results_root, text)
+
+
+def sweep_path(text: str) -> Path:
+    """The directory of a sweep, or for a URI that of its copy, or any other path."""
+    return _of_results(sweep_directory, text)
+
+
+def _of_results(find: Callable[[str], Path], text: str) -> Path:
+    try:
+        return find(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def whole_number(text: str) -> int:

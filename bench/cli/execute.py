@@ -26,6 +26,7 @@ from bench.spec.options import LOKY, ExecutionOptions
 from bench.spec.shards import Shard, directory_name
 from bench.storage.files import require_output
 from bench.storage.looks import Ledger, TakenLook
+from bench.storage.mirror import pulled
 from bench.storage.records import FAILED
 from bench.storage.store import Damage, Store, joined
 from bench.sweeps.estimate import estimate
@@ -90,8 +91,8 @@ def _train_shards(specs: Sequence[SweepSpec], arguments: Namespace) -> int:
 def as_stored(spec: SweepSpec, arguments: Namespace) -> SweepSpec:
     """Return the sweep with the stored default name and evaluations of an earlier version."""
     earlier = whole_sweep_name(spec.workload, spec.budget)[:100]
-    is_named = arguments.name is not None or (arguments.results / spec.name).exists()
-    if not is_named and (arguments.results / earlier).exists():
+    is_named = pulled(_store(spec, arguments).directory).exists() or arguments.name is not None
+    if not is_named and pulled(arguments.results / earlier).exists():
         spec = replace(spec, name=earlier)
     stored = None
     with suppress(BenchError):  # it is raised again when the directory is used

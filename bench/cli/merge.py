@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from bench.cli.converters import results_directory
 from bench.cli.options import Command
 from bench.cli.printing import printable
 from bench.sweeps.reproduce import program
@@ -15,17 +16,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of merging."""
     parser.add_argument(
         "sources",
-        type=Path,
         nargs="+",
         metavar="SHARD",
-        help="directories of shards of one sweep, or of copies of it",
+        help="directories of shards of one sweep, or of copies of it, or their URIs",
     )
     parser.add_argument(
         "--results",
-        type=Path,
+        type=results_directory,
         default=Path("results"),
         metavar="DIR",
-        help="the merged sweep is stored in DIR/NAME/ (default: results)",
+        help="the merged sweep is stored in DIR/NAME/ (default: results); it may be a URI",
     )
     parser.add_argument(
         "--mix-devices",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from bench.cli.converters import file_or_stdout, file_path
+from bench.cli.converters import file_or_stdout, file_path, sweep_path
 from bench.errors import UsageError
 from bench.storage.files import require_output, write_atomically
 
@@ -47,9 +47,10 @@ def add_results(parser: _ActionsContainer, name: str) -> None:
     """Add the position of a stored sweep."""
     parser.add_argument(
         name,
-        type=Path,
+        type=sweep_path,
         metavar=name.upper(),
-        help="a sweep's directory such as results/mnist, or a parquet file of rows",
+        help="a sweep's directory such as results/mnist, or its URI such as "
+        "s3://bucket/results/mnist, or a parquet file of rows",
     )
 
 

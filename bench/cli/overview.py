@@ -16,6 +16,7 @@ from bench.datasets.names import short_name
 from bench.errors import UsageError
 from bench.spec.model import SweepSpec, default_sweep_name
 from bench.storage.files import require_output, require_writable
+from bench.storage.mirror import pulled, write_shared
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line, options_text, refuse_foreign
 
@@ -37,7 +38,7 @@ def check(whole: SweepSpec, arguments: Namespace) -> None:
 
     Raise UsageError if a sweep has the name already, or a file cannot be written.
     """
-    store = Store(arguments.results / whole.name)
+    store = Store(pulled(arguments.results / whole.name))
     if store.spec_file.exists():
         raise UsageError(
             f"{store.directory} holds a sweep on one dataset: give these another --name"
@@ -60,7 +61,7 @@ def compare_over(
     store = Store(arguments.results / whole.name)
     if not part:
         require_writable(store.directory, "results")
-        store.write_options(text)
+        write_shared(text.encode(), store.options_file)
     labelled = dict(zip(_labels([s.spec.workload.dataset for s in sweeps]), sweeps, strict=True))
     command = command_line(whole, execution, epochs=epochs)
     conclude(

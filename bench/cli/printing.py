@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from bench.storage.remote import named
+
 #: Characters of the beginning and of the end of a long message.
 _HALF = 2000
 
@@ -11,11 +13,14 @@ _HALF = 2000
 def printable(text: str) -> str:
     """Return `text` on one line, without control characters, escapes and direction marks.
 
+    URIs are in place of the directories of their copies.
+
     >>> printable("a\\x1b[2Jb\\nc\\u202ed")
     'a\ufffd[2Jb c\ufffdd'
     """
     return "".join(
-        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for c in named(text)
     )
 
 

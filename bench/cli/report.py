@@ -141,9 +141,10 @@ class ReportSource(Protocol):
 
 
 def _source(path: Path) -> ReportSource:
+    from bench.storage.mirror import pulled
     from bench.sweeps.load import analyse_stored, open_sweep
 
-    if holds_plan(path):
+    if holds_plan(pulled(path)):
         from bench.cli.stored_tuning import tuning_source
 
         return tuning_source(path)

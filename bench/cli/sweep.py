@@ -14,6 +14,7 @@ from bench.cli.converters import (
     fraction,
     looks_option,
     number_of_jobs,
+    results_directory,
     seconds,
     up_to,
     win_threshold,
@@ -492,23 +493,26 @@ def _add_files(group: _ActionsContainer) -> None:
         type=checked(check_sweep_name),
         help="name of the sweep (default: the dataset and what differs from the default workload)",
     )
-    _add_directory(group, "--results", "results", "rows are stored in DIR/NAME/")
-    _add_directory(group, "--reports", "reports", "the report is DIR/NAME.html")
+    group.add_argument(
+        "--results",
+        type=results_directory,
+        default=Path("results"),
+        metavar="DIR",
+        help="rows are stored in DIR/NAME/ (default: results); a URI such as s3://bucket/results "
+        "is a directory in object storage",
+    )
+    group.add_argument(
+        "--reports",
+        type=Path,
+        default=Path("reports"),
+        metavar="DIR",
+        help="the report is DIR/NAME.html (default: reports)",
+    )
     group.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
         help=f"cache of the unpacked dataset (default: ${DATA_DIR_VARIABLE} or the user's cache)",
-    )
-
-
-def _add_directory(group: _ActionsContainer, option: str, default: str, text: str) -> None:
-    group.add_argument(
-        option,
-        type=Path,
-        default=Path(default),
-        metavar="DIR",
-        help=f"{text} (default: {default})",
     )
 
 

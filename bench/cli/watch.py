@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.converters import seconds
+from bench.cli.converters import seconds, sweep_path
 from bench.cli.options import Command
 from bench.errors import UsageError
 from bench.words import count
@@ -36,7 +36,11 @@ _NOTE = "Progress only, no verdicts: this does not count as a look at the result
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of watching."""
     parser.add_argument(
-        "results", type=Path, metavar="RESULTS", help="a sweep's directory such as results/mnist"
+        "results",
+        type=sweep_path,
+        metavar="RESULTS",
+        help="a sweep's directory such as results/mnist, or its URI such as "
+        "s3://bucket/results/mnist",
     )
     parser.add_argument(
         "--interval",
@@ -82,17 +86,18 @@ def _read(directory: Path) -> _WatchedSweep:
     import pyarrow.compute as pc
 
     from bench.spec.shards import shard_of_directory
+    from bench.storage.mirror import pulled
     from bench.storage.records import FAILED
     from bench.storage.store import Store
     from bench.sweeps.lock import names_process
     from bench.sweeps.resume import compare_with_rows
     from bench.sweeps.rows import planned_rows
 
-    store = Store(directory)
+    is_written = names_process(directory)  # read first: the sweep may end while rows are read
+    store = Store(pulled(directory))
     spec = store.read_spec() if directory.is_dir() else None
     if spec is None:
         raise UsageError(f"no sweep at {directory}: expected its directory, such as results/mnist")
-    is_written = names_process(directory)  # read first: the sweep may end while rows are read
     rows = store.read_rows()
     planned = planned_rows(rows, spec)
     return _WatchedSweep(

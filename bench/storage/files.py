@@ -65,11 +65,12 @@ def write_stored(content: bytes, file: Path) -> None:
         raise StoreError(f"cannot write {file.absolute()}: {error.strerror or error}") from error
 
 
-def replace_file(content: bytes, file: Path) -> None:
+def replace_file(content: bytes, file: Path, *, is_durable: bool = True) -> None:
     """Write `content` to `file` atomically.
 
-    Steps: temporary file in the same directory, fsync, rename, fsync of the directory. The
-    directory must exist. A symbolic link is replaced, not followed: in a shared directory its
+    Steps: temporary file in the same directory, fsync, rename, fsync of the directory. Without
+    `is_durable`, a loss of power may damage the file, as nothing is synchronized. The directory
+    must exist. A symbolic link is replaced, not followed: in a shared directory its
     target may be any file of the user.
 
     Raises
@@ -86,9 +87,11 @@ def replace_file(content: bytes, file: Path) -> None:
         with temporary.open("xb") as sink:
             sink.write(content)
             sink.flush()
-            _sync(sink.fileno())
+            if is_durable:
+                _sync(sink.fileno())
         temporary.replace(file)
-        _sync_directory(file.parent)
+        if is_durable:
+            _sync_directory(file.parent)
     finally:
         _discard(temporary)
 

@@ -33,7 +33,8 @@ from pathlib import Path
 
 from bench.errors import SpecError, StoreError
 from bench.spec.expressions import format_seeds, parse_seeds
-from bench.storage.files import require_regular, write_stored
+from bench.storage.files import require_regular
+from bench.storage.mirror import write_shared
 
 #: Errors of reading a file with other content.
 _MALFORMED = (
@@ -157,7 +158,7 @@ class Ledger:
                 return
             looks = (*stored[: number - 1], shown, *stored[number:])
         entries = [_entry(look) for look in looks]
-        write_stored((json.dumps({"looks": entries}, indent=2) + "\n").encode(), self.file)
+        write_shared((json.dumps({"looks": entries}, indent=2) + "\n").encode(), self.file)
 
 
 def _entry(look: TakenLook) -> dict[str, object]:

@@ -39,7 +39,9 @@ from bench.storage.files import (
     require_writable,
     write_stored,
 )
+from bench.storage.mirror import pulled
 from bench.storage.records import FAILED, FILE_COLUMN, SCHEMA, RunRecord
+from bench.storage.remote import sweep_directory
 from bench.storage.rows import in_schema, is_unreachable, read_rows, refuse_altered, write_rows
 
 if TYPE_CHECKING:
@@ -387,7 +389,7 @@ def joined(files: Mapping[Path, pa.Table]) -> pa.Table:
 
 
 def load_runs(path: Path | str) -> pd.DataFrame:
-    """Load the rows of the directory of a sweep, or of one parquet file.
+    """Load the rows of the directory of a sweep, or of its URI, or of one parquet file.
 
     The columns are those of :class:`bench.storage.records.RunRecord`, and :data:`FILE_COLUMN`.
 
@@ -398,7 +400,7 @@ def load_runs(path: Path | str) -> pd.DataFrame:
     UsageError
         If there are no rows.
     """
-    path = Path(path)
+    path = pulled(sweep_directory(path))
     files = {path: read_rows(path)} if path.is_file() else Store(path).read_files()
     if not any(map(len, files.values())):
         raise UsageError(f"{path} holds no runs: expected a sweep's directory or a parquet file")

@@ -20,7 +20,9 @@ from bench.spec.model import Declaration, OptimizerSpec, RunSpec, SweepSpec, Wor
 from bench.spec.options import ExecutionOptions
 from bench.storage.compatibility import check_uniform, one_budget, run_spec_of
 from bench.storage.looks import Ledger, TakenLook
+from bench.storage.mirror import pulled
 from bench.storage.records import FAILED
+from bench.storage.remote import sweep_directory
 from bench.storage.rows import read_rows
 from bench.storage.store import Store
 from bench.sweeps.reproduce import command_line
@@ -217,8 +219,8 @@ def analyse(path: Path | str) -> SweepAnalysis:
     Parameters
     ----------
     path
-        A sweep's directory such as ``results/mnist``, or a parquet file of rows, which has no
-        ledger.
+        A sweep's directory such as ``results/mnist``, or its URI, or a parquet file of rows, which
+        has no ledger.
 
     Raises
     ------
@@ -231,7 +233,7 @@ def analyse(path: Path | str) -> SweepAnalysis:
     TrainingError
         If every run failed.
     """
-    return analyse_stored(open_sweep(Path(path)))
+    return analyse_stored(open_sweep(pulled(sweep_directory(path))))
 
 
 def analyse_stored(stored: StoredSweep, *, recorded: bool = True) -> SweepAnalysis:

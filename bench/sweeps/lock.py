@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 
 from bench.errors import StoreError, UsageError
 from bench.storage.files import replace_file, require_regular
+from bench.storage.lease import is_leased
+from bench.storage.remote import remote_of
 
 #: The lock must be a file of this directory, and opening a pipe must not wait for its writer.
 _FLAGS = os.O_RDONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -138,9 +140,11 @@ def _owner_file(file: Path) -> Path:
 def names_process(directory: Path) -> bool:
     """Return whether the directory names a process that writes to it, on this machine or another.
 
-    A killed process leaves its number until the next one writes to the directory.
+    A killed process leaves its number until the next one writes to the directory. The process that
+    writes to a storage has its lease.
     """
-    return bool(_owner(_owner_file(directory / ".lock")))
+    remote = remote_of(directory)
+    return bool(_owner(_owner_file(directory / ".lock"))) or bool(remote and is_leased(remote))
 
 
 def _owner(file: Path) -> str:

@@ -16,14 +16,16 @@ from bench.spec.model import SweepSpec
 from bench.storage.compatibility import UNIFORM_COLUMNS, check_uniform
 from bench.storage.consistency import RESULTS
 from bench.storage.files import write_stored
+from bench.storage.mirror import pulled
 from bench.storage.records import FAILED, SCHEMA
+from bench.storage.remote import expanded, results_root, sweep_directory
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
 from bench.sweeps.load import select_planned
-from bench.sweeps.lock import locked
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import compare_with_rows
 from bench.sweeps.rows import planned_rows
+from bench.sweeps.writing import writing
 
 #: What two rows of one run must have in common: everything that was measured, except times.
 COMPARED = (
@@ -57,9 +59,10 @@ def merge(
     Parameters
     ----------
     sources
-        Directories of shards of the sweep, or of sweeps with the same declaration.
+        Directories of shards of the sweep, or of sweeps with the same declaration, or their URIs,
+        of which the last part may be a pattern with ``*``.
     results
-        The merged sweep is stored in the subdirectory with its name.
+        The merged sweep is stored in the subdirectory with its name. It may be a URI.
     mix_devices
         Whether runs from different kinds of device are allowed in it; the report says so.
 
@@ -75,28 +78,30 @@ def merge(
     """
     sources = [sources] if isinstance(sources, str | Path) else sources
     _check_types(sources, results, mix_devices)
-    stores = [Store(Path(source)) for source in sources]
+    found = [source for given in sources for source in expanded(given)]
+    stores = [Store(pulled(sweep_directory(source))) for source in found]
     spec = _common_declaration(stores)
-    target = Store(Path(results) / spec.name)
+    target = Store(pulled(results_root(results) / spec.name))
     stores = [store for store in stores if store.directory != target.directory]
     refuse_foreign(target.options_file)
-    found = _combined(stores, spec, mix_devices=mix_devices)
+    _combined(stores, spec, mix_devices=mix_devices)
     _refuse_other_target(target, spec)
     looks = _ledger([target, *stores])
     target.create()
-    with locked(target.directory):
+    with writing(target.directory) as lock:
         target.tidy()
         _refuse_other_target(target, spec)
+        lock.flush()
         target.compact()  # separate files of runs would replace the merged rows
-        found = _combined([target, *stores], spec, mix_devices=mix_devices)
+        rows = _combined([target, *stores], spec, mix_devices=mix_devices)
         target.write_spec(spec)
         if looks is not None:
             write_stored(looks, target.looks_file)
         if not target.options_file.exists():
-            target.write_options(options_text(spec, select_planned(found, spec, target).execution))
-        write_rows(found, target.rows_file)
-    status = compare_with_rows(spec, found)
-    n_failed = pc.sum(pc.equal(found["status"], FAILED)).as_py() or 0
+            target.write_options(options_text(spec, select_planned(rows, spec, target).execution))
+        write_rows(rows, target.rows_file)
+    status = compare_with_rows(spec, rows)
+    n_failed = pc.sum(pc.equal(rows["status"], FAILED)).as_py() or 0
     return Merged(
         directory=target.directory,
         n_planned=len(status.planned),

@@ -28,14 +28,16 @@ from bench.spec.options import LOKY, ExecutionOptions
 from bench.spec.plugins import is_external
 from bench.spec.shards import Shard, directory_name, parse_shard
 from bench.storage.files import write_stored
+from bench.storage.mirror import pulled
+from bench.storage.remote import results_root
 from bench.storage.store import Damage, Repair, Store, joined, runs_table
-from bench.sweeps.lock import DirectoryLock, locked
 from bench.sweeps.parts import is_part
 from bench.sweeps.reproduce import options_text, refuse_foreign
 from bench.sweeps.resume import SweepStatus, compare_with_rows, find_missing
 from bench.sweeps.rows import planned_rows, refuse_all_failed
 from bench.sweeps.sequential import describe_look
 from bench.sweeps.verification import find_unverified, set_unverified_aside, unchanged_arrays
+from bench.sweeps.writing import WriteLock, writing
 from bench.words import count
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ def sweep(
     spec
         The sweep, made with :func:`specify`.
     results
-        Rows are stored in the subdirectory with the name of the sweep.
+        Rows are stored in the subdirectory with the name of the sweep. A URI such as
+        ``"s3://bucket/results"`` is a directory in object storage.
     data_dir
         Cache of the unpacked dataset (default: ``$OPTIMIZER_BENCH_DATA`` or the user's cache).
     device
@@ -165,6 +168,7 @@ def sweep(
         scheduler=scheduler,
     )
     part = None if shard is None else parse_shard(shard)
+    directory = pulled(results_root(results) / directory_name(spec.name, part))
     execution = resolve_execution(execution)
     from threadpoolctl import threadpool_limits
 
@@ -174,7 +178,7 @@ def sweep(
     with threadpool_limits(), process_state.restored():
         files = run_sweep(
             spec,
-            Store(Path(results) / directory_name(spec.name, part)),
+            Store(directory),
             execution,
             shard=part,
             data_dir=None if data_dir is None else Path(data_dir),
@@ -293,7 +297,7 @@ def run_sweep(
     dataset = datasets.prepare_verified(spec.workload.dataset, data_dir, quiet=quiet)
     _try_network(spec.workload, dataset.directory, execution.devices[0])
     store.create()
-    with locked(store.directory) as lock:
+    with writing(store.directory) as lock:
         store.tidy()
         moved = set_unverified_aside(unverified, store)
         repair = _repair(spec, store)
@@ -329,7 +333,7 @@ def run_sweep(
             while status.missing:
                 with unchanged_arrays(dataset, store):
                     _train(status, execution, context, lock, warned, on_event)
-                lock.verify()  # rows must not be put together in a directory that is not locked
+                lock.flush()  # rows must not be put together in a directory that is not locked
                 files, is_compact = _compact(store), True
                 if not spec.declaration.until_decided:
                     break
@@ -341,7 +345,7 @@ def run_sweep(
                     store.create()
                 on_event(LooksTaken(looks=status.looks))
         if not is_compact:
-            lock.verify()
+            lock.flush()
             files = _compact(store)
     refuse_all_failed(planned_rows(joined(files), spec), store.directory)
     return files
@@ -358,7 +362,7 @@ def _train(
     status: SweepStatus,
     execution: ExecutionOptions,
     context: RunContext,
-    lock: DirectoryLock,
+    lock: WriteLock,
     warned: Counter[str],
     on_event: Callable[[SweepEvent], None],
 ) -> None:

@@ -14,6 +14,7 @@ from bench.errors import SpecError
 from bench.spec.model import SweepSpec, Workload
 from bench.spec.ranges import Setting
 from bench.spec.resampling import n_drawn
+from bench.storage.remote import results_root
 from bench.storage.store import Store
 from bench.sweeps.load import StoredSweep, select_planned
 from bench.sweeps.run import sweep
@@ -81,7 +82,7 @@ def tune(
         metric=metric,
         extend=extend,
     )
-    directory, cache = Path(results), None if data_dir is None else Path(data_dir)
+    directory, cache = results_root(results), None if data_dir is None else Path(data_dir)
     planned = plan_of(spec, protocol, over=over, spaces=_spaces(spaces), data_dir=cache)
 
     def train(of: SweepSpec, _role: Role) -> StoredSweep:

@@ -23,7 +23,9 @@ from bench.analysis.results.tuning import TunedOptimizer, Tuning
 from bench.analysis.tuning import means_by_repeat, select_settings
 from bench.analysis.tuning_statistics import with_statistics
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
-from bench.storage.files import require_regular, write_stored
+from bench.storage.files import require_regular
+from bench.storage.mirror import pulled, write_shared
+from bench.storage.remote import sweep_directory
 from bench.storage.store import Store
 from bench.sweeps.load import StoredSweep, add_warnings, open_sweep
 from bench.sweeps.reproduce import command_line
@@ -271,7 +273,7 @@ def check_plan(plan: TuningPlan, results: Path) -> None:
 
     Raise MixedRunsError if another tuning of this name is stored; more optimizers are allowed.
     """
-    directory = results / plan.trials_name()
+    directory = pulled(results / plan.trials_name())
     stored = read_plan(directory)
     if stored is not None:
         if stored.declared == plan:
@@ -285,7 +287,7 @@ def check_plan(plan: TuningPlan, results: Path) -> None:
 def _refuse_stored(plan: TuningPlan, results: Path) -> None:
     """Refuse the names of a new tuning if another sweep has one of them."""
     for name in (*plan.trials_names, plan.tuned_name, *plan.tuned_names):
-        directory = results / name
+        directory = pulled(results / name)
         if holds_plan(directory) or Store(directory).read_spec() is not None:
             raise MixedRunsError(
                 f"{directory} holds a sweep that is not of this tuning: give another --name"
@@ -299,7 +301,7 @@ def store_plan(plan: TuningPlan, results: Path) -> None:
         names.append(plan.tuned_name)
     for name in names:
         Store(results / name).create()
-        write_stored(plan.to_json().encode(), results / name / PLAN_FILE)
+        write_shared(plan.to_json().encode(), results / name / PLAN_FILE)
 
 
 def _refuse_other(stored: TuningPlan, plan: TuningPlan, directory: Path) -> None:
@@ -345,9 +347,9 @@ def open_tuning(directory: Path) -> StoredTuning:
     results = directory.resolve().parent
     return StoredTuning(
         plan=plan,
-        trials=tuple(open_sweep(results / name) for name in plan.trials_names),
-        default=open_sweep(results / plan.name),
-        tuned=tuple(open_sweep(results / name) for name in plan.tuned_names),
+        trials=tuple(open_sweep(pulled(results / name)) for name in plan.trials_names),
+        default=open_sweep(pulled(results / plan.name)),
+        tuned=tuple(open_sweep(pulled(results / name)) for name in plan.tuned_names),
     )
 
 
@@ -357,7 +359,8 @@ def load_tuning(path: Path | str) -> Tuning:
     Parameters
     ----------
     path
-        The directory of its trials, such as ``results/mnist-trials``. The tracks are beside it.
+        The directory of its trials, such as ``results/mnist-trials``, or its URI. The tracks are
+        beside it.
 
     Raises
     ------
@@ -366,4 +369,4 @@ def load_tuning(path: Path | str) -> Tuning:
     StoreError
         If a file cannot be read.
     """
-    return open_tuning(Path(path)).result()
+    return open_tuning(pulled(sweep_directory(path))).result()
