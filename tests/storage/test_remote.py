@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -723,30 +722,46 @@ def test_a_sweep_ends_if_its_lease_is_taken_over(
     assert ".lease/000002" in names_of(s3)
 
 
+#: The request at which a sweep is killed: its method, and a part of its path and query.
+MOMENTS = {
+    "the lease is taken": ("PUT", ".lease/000001"),
+    "a row is sent": ("PUT", "/runs/sgd"),
+    "rows are put together": ("PUT", "/runs.parquet"),
+    "files of runs are removed": ("POST", "?delete"),
+}
+
+
 @pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_sweeps_lose_no_row(
-    seed: int, s3: S3, local: Path, tmp_path: Path, run_command: CommandLine
+@pytest.mark.parametrize("machine", ["same", "other"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_sweep_loses_no_row(
+    moment: str, machine: str, s3: S3, local: Path, tmp_path: Path, run_command: CommandLine
 ) -> None:
-    """Killed again and again, on a storage that fails, by processes of two machines."""
-    s3.fault = _flaky()
+    """On a storage that fails; the next command is on the same machine, or on another one."""
+    method, part = MOMENTS[moment]
     words = [*SWEEP, "--quiet", "--results", f"s3://{BUCKET}/a"]
-    for number in range(12):
-        variables = {CACHE_VARIABLE: str(tmp_path / f"cache{number % 2}"), **s3.environment}
-        process = run_command.start(*words, environment=variables)
-        try:
-            process.wait(timeout=4 + 0.7 * (number + seed) % 3)
-            break
-        except subprocess.TimeoutExpired:
+    variables = {CACHE_VARIABLE: str(tmp_path / "cache-1"), **s3.environment}
+    flaky = _flaky()
+    process = run_command.start(*words, environment=variables)
+
+    def fault(request: Request) -> str | None:
+        address = f"{request['PATH_INFO']}?{request['QUERY_STRING']}"
+        if request["REQUEST_METHOD"] == method and part in address:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        finally:
-            process.communicate()
-        for name in names_of(s3):  # as after three minutes
-            if name.startswith(".lease") and number % 2:
-                s3.put(f"a/tiny/{name}", b"{}")
-    s3.fault = None
+        return flaky(request)
+
+    s3.fault = fault
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    s3.fault = flaky
+    if machine == "other":
+        variables[CACHE_VARIABLE] = str(tmp_path / "cache-2")
+        for name in names_of(s3):
+            if name.startswith(".lease"):
+                refused = run_command(*words, environment=variables)
+                assert "another sweep (host " in refused.err
+                s3.put(f"a/tiny/{name}", b"")  # as after three minutes
     found = run_command(*words, environment=variables)
     assert found.code == 0, found.err
     assert_complete(s3, local, tmp_path)
