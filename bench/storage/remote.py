@@ -285,7 +285,7 @@ class RemoteDirectory:
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         """The file system of fsspec, and the path in it."""
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         scheme = self.uri.partition("://")[0]
         try:
