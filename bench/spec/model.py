@@ -13,7 +13,7 @@ import re
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -142,6 +142,21 @@ class OptimizerSpec:
         """All settings except the name; equal for two variants that train alike."""
         return self.algorithm, self.hyperparameters, self.batch_size, self.schedule
 
+    @cached_property
+    def _hashed(self) -> str:
+        """The JSON text that :attr:`RunSpec.key` hashes.
+
+        It is kept with the object, and not by its value: 1 and 1.0 are equal, but other texts.
+        """
+        content: dict[str, object] = {
+            "name": self.name,
+            "algorithm": self.algorithm,
+            "hyperparameters": self.hyperparameters,
+        }
+        if self.schedule is not None:
+            content["schedule"] = self.schedule
+        return canonical_json(content)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
@@ -158,22 +173,22 @@ class RunSpec:
         The keys of stored rows must stay valid. A setting that a later version adds is hashed only
         if its value differs from the behaviour of this version.
         """
-        optimizer: dict[str, object] = {
-            "name": self.optimizer.name,
-            "algorithm": self.optimizer.algorithm,
-            "hyperparameters": self.optimizer.hyperparameters,
-        }
-        if self.optimizer.schedule is not None:
-            optimizer["schedule"] = self.optimizer.schedule
-        workload = dict(vars(self.workload))  # asdict gives the same, at ten times the cost
-        if self.workload.resample_train == WHOLE:
-            del workload["resample_train"]
-        content = {
-            "workload": workload,
-            "optimizer": optimizer,
-            "seed": self.seed,
-        }
-        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+        return run_key(self.workload, self.optimizer, self.seed)
+
+
+def run_key(workload: Workload, optimizer: OptimizerSpec, seed: int) -> str:
+    """Return :attr:`RunSpec.key`, the hash of the canonical JSON of all settings of a run."""
+    number = int.__repr__(seed)  # as the JSON encoder does; raises TypeError for other types
+    parts = f'"optimizer":{optimizer._hashed}', f'"seed":{number}', _hashed_workload(workload)
+    return hashlib.sha256(f"{{{','.join(parts)}}}".encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _hashed_workload(workload: Workload) -> str:
+    content = dict(vars(workload))
+    if workload.resample_train == WHOLE:
+        del content["resample_train"]
+    return f'"workload":{canonical_json(content)}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,6 +330,10 @@ class SweepSpec:
 
     def plan(self) -> tuple[RunSpec, ...]:
         """Return all runs, seed by seed: a drift of the machine's speed affects all optimizers."""
+        return self._runs
+
+    @cached_property
+    def _runs(self) -> tuple[RunSpec, ...]:
         workloads = [self.workload_of(optimizer) for optimizer in self.optimizers]
         return tuple(
             RunSpec(workload=workload, optimizer=optimizer, seed=seed)

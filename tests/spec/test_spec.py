@@ -228,6 +228,23 @@ def test_every_setting_is_in_the_key() -> None:
     assert len({run.key for run in runs}) == len(runs)
 
 
+def test_equal_numbers_of_two_types_have_keys_of_their_own() -> None:
+    """1 and 1.0 are equal, but the hashed text is another one."""
+    variants = [replace(SGD, hyperparameters=(("lr", lr),)) for lr in (1, 1.0)]
+    keys = [RunSpec(workload=Workload(), optimizer=sgd, seed=3).key for sgd in variants]
+    assert variants[0] == variants[1]
+    assert keys == [
+        "6feb1227f307a82a628a2dc76f0a3a27a375fbc261f10f1c55ad82ce43c20967",
+        "4cfac196ed8c6ed0d13dbf6dd5b1d87a9e0f9a94909359ec6bde17139c6b7a48",
+    ]
+
+
+def test_a_plan_is_made_once() -> None:
+    spec = SweepSpec(name="x", optimizers=(SGD, ADAM), seeds=(0, 1))
+    assert spec.plan() is spec.plan()
+    assert [run.seed for run in replace(spec, seeds=(5,)).plan()] == [5, 5]
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
