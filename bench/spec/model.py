@@ -11,9 +11,9 @@ import json
 import math
 import re
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -142,21 +142,6 @@ class OptimizerSpec:
         """All settings except the name; equal for two variants that train alike."""
         return self.algorithm, self.hyperparameters, self.batch_size, self.schedule
 
-    @cached_property
-    def _hashed(self) -> str:
-        """The JSON text that :attr:`RunSpec.key` hashes.
-
-        It is kept with the object, and not by its value: 1 and 1.0 are equal, but other texts.
-        """
-        content: dict[str, object] = {
-            "name": self.name,
-            "algorithm": self.algorithm,
-            "hyperparameters": self.hyperparameters,
-        }
-        if self.schedule is not None:
-            content["schedule"] = self.schedule
-        return canonical_json(content)
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
@@ -173,22 +158,30 @@ class RunSpec:
         The keys of stored rows must stay valid. A setting that a later version adds is hashed only
         if its value differs from the behaviour of this version.
         """
-        return run_key(self.workload, self.optimizer, self.seed)
+        return run_keys(self.workload, self.optimizer, [self.seed])[0]
 
 
-def run_key(workload: Workload, optimizer: OptimizerSpec, seed: int) -> str:
-    """Return :attr:`RunSpec.key`, the hash of the canonical JSON of all settings of a run."""
-    number = int.__repr__(seed)  # as the JSON encoder does; raises TypeError for other types
-    parts = f'"optimizer":{optimizer._hashed}', f'"seed":{number}', _hashed_workload(workload)
-    return hashlib.sha256(f"{{{','.join(parts)}}}".encode()).hexdigest()
-
-
-@lru_cache(maxsize=1024)
-def _hashed_workload(workload: Workload) -> str:
-    content = dict(vars(workload))
+def run_keys(workload: Workload, optimizer: OptimizerSpec, seeds: Iterable[int]) -> list[str]:
+    """Return :attr:`RunSpec.key` of each seed, the hash of the canonical JSON of all settings."""
+    content: dict[str, object] = {
+        "name": optimizer.name,
+        "algorithm": optimizer.algorithm,
+        "hyperparameters": optimizer.hyperparameters,
+    }
+    if optimizer.schedule is not None:
+        content["schedule"] = optimizer.schedule
+    settings = dict(vars(workload))
     if workload.resample_train == WHOLE:
-        del content["resample_train"]
-    return f'"workload":{canonical_json(content)}'
+        del settings["resample_train"]
+    head = hashlib.sha256(f'{{"optimizer":{canonical_json(content)},"seed":'.encode())
+    tail = f',"workload":{canonical_json(settings)}}}'
+    keys = []
+    for seed in seeds:
+        key = head.copy()
+        # as the JSON encoder writes a whole number; raises TypeError for other types
+        key.update(f"{int.__repr__(seed)}{tail}".encode())
+        keys.append(key.hexdigest())
+    return keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,12 +327,15 @@ class SweepSpec:
 
     @cached_property
     def _runs(self) -> tuple[RunSpec, ...]:
-        workloads = [self.workload_of(optimizer) for optimizer in self.optimizers]
-        return tuple(
-            RunSpec(workload=workload, optimizer=optimizer, seed=seed)
-            for seed in self.seeds
-            for workload, optimizer in zip(workloads, self.optimizers, strict=True)
-        )
+        variants = [(self.workload_of(optimizer), optimizer) for optimizer in self.optimizers]
+        keys = [run_keys(*variant, self.seeds) for variant in variants]
+        runs = []
+        for place, seed in enumerate(self.seeds):
+            for (workload, optimizer), own in zip(variants, keys, strict=True):
+                run = RunSpec(workload=workload, optimizer=optimizer, seed=seed)
+                run.__dict__["key"] = own[place]  # the cached property
+                runs.append(run)
+        return tuple(runs)
 
     def workload_of(self, optimizer: OptimizerSpec) -> Workload:
         """Return the workload of a variant: that of the sweep at the variant's batch size."""
