@@ -16,13 +16,15 @@ from bench.storage.records import DIVERGED, FAILED, MAX_SECONDS, OK, STATUSES
 
 #: Allowed years of the start of a run.
 FIRST_YEAR, LAST_YEAR = 1970, 2200
-_EVALUATIONS = ("eval_test_accuracy", "eval_test_loss", "eval_train_loss", "eval_train_seconds")
-_MEASURED = (
+#: Columns with one value for each evaluation.
+EVALUATIONS = ("eval_test_accuracy", "eval_test_loss", "eval_train_loss", "eval_train_seconds")
+#: Columns that are not null unless the run failed.
+MEASURED = (
     *("test_correct", "test_total", "test_accuracy", "correct_bits", "train_seconds"),
-    *("eval_seconds", "eval_iterations", *_EVALUATIONS),
+    *("eval_seconds", "eval_iterations", *EVALUATIONS),
 )
 #: Columns that are null in the row of a failed run.
-RESULTS = (*_MEASURED, "test_loss", "train_loss")
+RESULTS = (*MEASURED, "test_loss", "train_loss")
 
 
 def contradiction(row: Mapping[str, Any]) -> str | None:
@@ -41,7 +43,7 @@ def _contradictions(row: Mapping[str, Any]) -> Iterator[str]:
             if row[name] is not None:
                 yield f"{name} is not null, though the status is {status}"
         return
-    for name in _MEASURED:
+    for name in MEASURED:
         if row[name] is None:
             yield f"{name} is null, though the status is {status}"
     if (row["diverged_at"] is None) != (status == OK):
@@ -70,7 +72,7 @@ def _wrong_outcome(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _wrong_evaluations(row: Mapping[str, Any]) -> Iterator[str]:
     at = row["eval_iterations"]
-    for name in _EVALUATIONS:
+    for name in EVALUATIONS:
         if len(row[name]) != len(at):
             yield f"{name} has {len(row[name])} entries, eval_iterations {len(at)}"
     if not at or not _ascend(at) or at[-1] > row["iterations"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +14,12 @@ from bench.errors import SpecError, StoreError
 from bench.storage.compatibility import run_spec_of
 from bench.storage.consistency import contradiction
 from bench.storage.files import require_regular, write_stored
+from bench.storage.intact import are_consistent, have_own_keys
 from bench.storage.records import LATER_COLUMNS, SCHEMA, SCHEMA_VERSION
 
 _ROWS_IN_GROUP = 64
+#: For no more rows than this, the checks row by row are faster than those of whole columns.
+_FEW = 64
 #: Errors that do not depend on the content of a file.
 _UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -30,15 +35,36 @@ def read_rows(file: Path, *, check: bool = True) -> pa.Table:
     Without `check` only the checksums of the pages are verified, not what the rows say. Raise
     StoreError if the file is not a parquet file with this schema, or a row was altered.
     """
+    with _opened(file) as source:
+        is_large = source.num_row_groups > 1
+        rows = in_schema(source.read(use_threads=is_large))
+        if is_large:  # every group is a chunk, and all that follows would be slow
+            rows = rows.combine_chunks()
+        if check:
+            refuse_altered(rows)
+        return rows
+
+
+def read_keys(file: Path) -> pa.ChunkedArray:
+    """Read only the keys of the runs in one file; raise StoreError as :func:`read_rows`."""
+    with _opened(file) as source:
+        return source.read(columns=["run_key"])["run_key"]
+
+
+def count_rows(file: Path) -> int:
+    """Return the number of rows in one file; raise StoreError as :func:`read_rows`."""
+    with _opened(file) as source:
+        return int(source.metadata.num_rows)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file; errors of the block become a StoreError that names it."""
     try:
         require_regular(file)
         # not read_table, which is slower and adds columns for directories named key=value
         with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as opened:
-            is_large = opened.num_row_groups > 1
-            rows = in_schema(opened.read(use_threads=is_large))
-        if check:
-            refuse_altered(rows)
-        return rows
+            yield opened
     except MemoryError:  # pyarrow's is an ArrowException too, but the file is not damaged
         raise
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:
@@ -66,6 +92,8 @@ def refuse_altered(rows: pa.Table) -> None:
     for version in rows["schema_version"].unique().to_pylist():
         if version != SCHEMA_VERSION:
             raise ValueError(f"schema version {version}, this program reads {SCHEMA_VERSION}")
+    if len(rows) > _FEW and have_own_keys(rows) and are_consistent(rows):
+        return
     seen: set[str] = set()
     for row in rows.to_pylist():
         name = f"{row['optimizer']} seed {row['seed']}"
