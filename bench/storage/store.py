@@ -5,13 +5,13 @@ results/<sweep>/sweep.yaml                     the same as options of the sweep 
 results/<sweep>/looks.json                     looks at the results (bench.storage.looks)
 results/<sweep>/runs/<variant>-seed0007.parquet    one row, until the sweep ends
 results/<sweep>/runs.parquet                   all rows, after the end of the sweep
+results/<sweep>/runs-0001.parquet              more of them (bench.storage.row_files)
 results/<sweep>/quarantine/                    damaged files
 results/<sweep>/.running/                      markers of runs in flight (bench.execution.in_flight)
 results/<sweep>/.training.json                 the data of a sweep that has not ended
 
 During a sweep each run has a separate file, so a killed process or a full disk does not affect
-other runs. At the end the rows are merged into one file, because ten thousand files are slow to
-read.
+other runs. At the end the rows are put together, because ten thousand files are slow to read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.spec.model import RunSpec, SweepSpec, Workload
@@ -42,7 +41,8 @@ from bench.storage.files import (
 from bench.storage.mirror import pulled
 from bench.storage.records import FAILED, FILE_COLUMN, SCHEMA, RunRecord
 from bench.storage.remote import sweep_directory
-from bench.storage.rows import in_schema, is_unreachable, read_rows, refuse_altered, write_rows
+from bench.storage.row_files import FIRST, MOST_ROWS, add_rows, rows_files, valid_rows, without_runs
+from bench.storage.rows import is_unreachable, read_rows, write_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,12 @@ class Store:
 
     @property
     def rows_file(self) -> Path:
-        return self.directory / "runs.parquet"
+        """The file of all rows of a sweep that has ended; a large one has more of them."""
+        return self.directory / FIRST
+
+    def rows_files(self) -> tuple[Path, ...]:
+        """Return the files of many rows: :func:`bench.storage.row_files.rows_files`."""
+        return rows_files(self.directory)
 
     @property
     def warnings_file(self) -> Path:
@@ -136,7 +141,7 @@ class Store:
             raise SpecError(f"{self.spec_file}: {error}") from error
 
     def read_rows(self) -> pa.Table:
-        """Return all stored rows; a separate file of a run replaces its row in `runs.parquet`.
+        """Return all stored rows; a separate file of a run replaces its row in a larger file.
 
         Raise StoreError if a file cannot be read, and MixedRunsError if two files hold the same
         run.
@@ -146,11 +151,17 @@ class Store:
     def read_files(self) -> dict[Path, pa.Table]:
         """Return the rows by file; see :meth:`read_rows`.
 
-        A sweep may end and merge its files at the same time, so `runs.parquet` is read last.
+        A sweep may end and put its files together at the same time, so the files of many rows are
+        listed and read last.
         """
+        single = self._read_runs(self._run_files())
+        return _without_replaced({file: read_rows(file) for file in self.rows_files()}, single)
+
+    def _read_runs(self, files: Sequence[Path]) -> dict[Path, pa.Table]:
+        """Read the files of single runs; one that has been removed since is left out."""
         single: dict[Path, pa.Table] = {}
         misnamed: StoreError | None = None
-        for file in self._run_files():
+        for file in files:
             try:
                 single[file] = self._read_run(file)
             except _MisnamedError as error:
@@ -161,9 +172,7 @@ class Store:
         _refuse_copies(single)
         if misnamed is not None:
             raise misnamed
-        if not os.path.lexists(self.rows_file):
-            return single
-        return {self.rows_file: _not_replaced(read_rows(self.rows_file), single), **single}
+        return single
 
     def _run_files(self) -> list[Path]:
         try:
@@ -195,10 +204,10 @@ class Store:
     def repair(self, spec: SweepSpec | None = None) -> Repair:
         """Move damaged files to `quarantine/`, so that their runs are repeated; read the rest.
 
-        Valid rows of a damaged `runs.parquet` are kept. Where `spec` is given, a file with runs of
-        another workload counts as damaged. No other process may write here. Raise StoreError if a
-        file cannot be moved, or cannot be opened for a reason outside it, and MixedRunsError if two
-        files hold the same run.
+        Valid rows of a damaged file of many rows are kept. Where `spec` is given, a file with runs
+        of another workload counts as damaged. No other process may write here. Raise StoreError if
+        a file cannot be moved, or cannot be opened for a reason outside it, and MixedRunsError if
+        two files hold the same run.
         """
         damage: list[Damage] = []
         single: dict[Path, pa.Table] = {}
@@ -214,18 +223,17 @@ class Store:
                 single[file] = rows
         _refuse_copies(single)
         single = {self._renamed(file, rows): rows for file, rows in single.items()}
-        if not os.path.lexists(self.rows_file):
-            return Repair(files=single, damage=tuple(damage))
-        try:
-            rows = read_rows(self.rows_file)
-        except StoreError as error:
-            reason = _reason_inside(error)
-            rows = _valid_rows(self.rows_file)
-            damage.append(self._set_aside(self.rows_file, reason))
-            if len(rows):
-                write_rows(rows, self.rows_file)
-        files = {self.rows_file: _not_replaced(rows, single), **single}
-        return Repair(files=files, damage=tuple(damage))
+        many = {}
+        for file in self.rows_files():
+            try:
+                many[file] = read_rows(file)
+            except StoreError as error:
+                reason, rows = _reason_inside(error), valid_rows(file)
+                damage.append(self._set_aside(file, reason))
+                if len(rows):
+                    write_rows(rows, file)
+                    many[file] = rows
+        return Repair(files=_without_replaced(many, single), damage=tuple(damage))
 
     def _renamed(self, file: Path, rows: pa.Table) -> Path:
         """Give a file of an older version the current name, under which its run is repeated."""
@@ -259,28 +267,28 @@ class Store:
         return Damage(file=file, target=_moved(file, target), reason=reason)
 
     def compact(self) -> Mapping[Path, pa.Table]:
-        """Merge all rows into one file and return them; an interruption loses no row.
+        """Put the rows of single files together and return all; an interruption loses no row.
 
-        Raise StoreError if a file cannot be read, written or removed.
+        At most as many rows are held at a time as fit into one file, before all are read. Raise
+        StoreError if a file cannot be read, written or removed.
         """
-        files = self.read_files()
-        single = [file for file in files if file != self.rows_file]
-        if not single:
-            return files
-        rows = pa.concat_tables(files.values()).sort_by(
-            [("optimizer", "ascending"), ("seed", "ascending")]
-        )
-        write_rows(rows, self.rows_file)
-        if not read_rows(self.rows_file, check=False).equals(rows):
-            raise StoreError(f"{self.rows_file} does not hold what was written to it")
-        try:
-            for file in single:
-                file.unlink()
+        files = self._run_files()
+        for start in range(0, len(files), MOST_ROWS):
+            single = self._read_runs(files[start : start + MOST_ROWS])
+            _refuse_second_names(single, {*files})
+            add_rows(joined(single), self.directory)
+            self._remove(single)
+        if files:
             with suppress(OSError):  # the directory may contain other files
                 self.runs_directory.rmdir()
-        except OSError as error:
-            raise StoreError(f"cannot remove {file}: {error.strerror or error}") from error
-        return {self.rows_file: rows}
+        return self.read_files()
+
+    def _remove(self, files: Iterable[Path]) -> None:
+        for file in files:
+            try:
+                file.unlink()
+            except OSError as error:
+                raise StoreError(f"cannot remove {file}: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,45 +344,41 @@ def _other_workload(rows: pa.Table, spec: SweepSpec | None) -> str:
     return ""
 
 
-def _valid_rows(file: Path) -> pa.Table:
-    """Return the rows of a damaged file that can be read and are consistent."""
-    valid: dict[str, pa.Table] = {}
-    try:
-        require_regular(file)
-        source = pq.ParquetFile(file, page_checksum_verification=True)
-        groups = source.num_row_groups
-    except MemoryError:  # pyarrow's is an ArrowException too
-        raise
-    except (OSError, pa.ArrowException):
-        return SCHEMA.empty_table()
-    for number in range(groups):
-        try:
-            group = in_schema(source.read_row_group(number))
-        except MemoryError:
-            raise
-        except (OSError, pa.ArrowException, KeyError, ValueError):
-            continue
-        for place in range(len(group)):
-            row = group.slice(place, 1)
-            with suppress(ValueError, SpecError):
-                refuse_altered(row)
-                valid.setdefault(row["run_key"][0].as_py(), row)
-    return pa.concat_tables([SCHEMA.empty_table(), *valid.values()])
+def _without_replaced(
+    many: Mapping[Path, pa.Table], single: Mapping[Path, pa.Table]
+) -> dict[Path, pa.Table]:
+    """All rows by their files, without those of `many` whose runs have files of their own."""
+    if single:
+        keys = joined(single)["run_key"]
+        many = {file: without_runs(rows, keys) for file, rows in many.items()}
+    _refuse_copies(many)
+    return {**many, **single}
 
 
-def _not_replaced(rows: pa.Table, single: Mapping[Path, pa.Table]) -> pa.Table:
-    """The rows of `runs.parquet` whose runs have no files of their own."""
-    keys = [key for table in single.values() for key in table["run_key"].to_pylist()]
-    return rows.filter(pc.invert(pc.is_in(rows["run_key"], pa.array(keys, pa.string()))))
-
-
-def _refuse_copies(single: Mapping[Path, pa.Table]) -> None:
+def _refuse_copies(files: Mapping[Path, pa.Table]) -> None:
+    """Raise MixedRunsError if two files hold the same run."""
+    keys = joined(files)["run_key"]
+    if pc.count_distinct(keys).as_py() == len(keys):
+        return
     seen: dict[str, Path] = {}
-    for file, table in single.items():
+    for file, table in files.items():
         for key in table["run_key"].to_pylist():
             first = seen.setdefault(key, file)
             if first is not file:
                 raise MixedRunsError(f"{first} and {file} hold the same run: remove one of them")
+
+
+def _refuse_second_names(single: Mapping[Path, pa.Table], files: Set[Path]) -> None:
+    """Raise MixedRunsError if the run of a file with an older name has another one in `files`."""
+    for file in filter(_is_older_name, single):
+        for row in single[file].select(["optimizer", "seed"]).to_pylist():
+            other = file.with_name(_run_file_name(**row))
+            if other in files:
+                raise MixedRunsError(f"{file} and {other} hold the same run: remove one of them")
+
+
+def _is_older_name(file: Path) -> bool:
+    return re.fullmatch(rf".*-[0-9a-f]{{{_OLD_DIGITS}}}-seed[0-9]+\.parquet", file.name) is not None
 
 
 def finished_keys(rows: pa.Table) -> set[str]:

@@ -19,7 +19,7 @@ from bench.storage.files import write_stored
 from bench.storage.mirror import pulled
 from bench.storage.records import FAILED, SCHEMA
 from bench.storage.remote import expanded, results_root, sweep_directory
-from bench.storage.rows import write_rows
+from bench.storage.row_files import ORDER, add_rows, without_runs
 from bench.storage.store import Store
 from bench.sweeps.load import select_planned
 from bench.sweeps.reproduce import options_text, refuse_foreign
@@ -32,7 +32,6 @@ COMPARED = (
     *("status", "diverged_at", "initial_weights_sha256", "data_order_sha256", "data_hash"),
     *(column for column in RESULTS if not column.endswith("seconds")),
 )
-_ORDER = [("optimizer", "ascending"), ("seed", "ascending")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ def merge(
             write_stored(looks, target.looks_file)
         if not target.options_file.exists():
             target.write_options(options_text(spec, select_planned(rows, spec, target).execution))
-        write_rows(rows, target.rows_file)
+        add_rows(rows, target.directory)
     status = compare_with_rows(spec, rows)
     n_failed = pc.sum(pc.equal(rows["status"], FAILED)).as_py() or 0
     return Merged(
@@ -186,27 +185,49 @@ def _combined(stores: Sequence[Store], spec: SweepSpec, *, mix_devices: bool = F
 
     The rows of earlier stores are kept; a run that failed in one is taken from another.
     """
-    kept: dict[str, tuple[Mapping[str, Any], Store]] = {}
-    expected: Mapping[str, object] | None = None
+    kept, expected = SCHEMA.empty_table(), None
+    sources: dict[str, Store] = {}
     for store in stores:
         rows = store.read_rows()
-        if len(planned_rows(rows, spec)) != len(rows):
+        n_planned = len(planned_rows(rows, spec))
+        if n_planned != len(rows):
             raise MixedRunsError(
-                f"{store.directory} holds {len(rows) - len(planned_rows(rows, spec))} runs that "
-                "are not in the plan of its sweep: move them to another directory"
+                f"{store.directory} holds {len(rows) - n_planned} runs that are not in the plan of "
+                "its sweep: move them to another directory"
             )
-        for row in rows.to_pylist():
-            expected = expected or {column: row[column] for column in UNIFORM_COLUMNS}
-            before = kept.get(row["run_key"])
-            if before is None or (before[0]["status"] == FAILED != row["status"]):
-                kept[row["run_key"]] = row, store
-            elif row["status"] != FAILED:
-                _refuse_conflict(before, (row, store))
+        if len(rows) and expected is None:
+            expected = rows.select(list(UNIFORM_COLUMNS)).slice(0, 1).to_pylist()[0]
+        kept = _with_rows(kept, rows, store, sources)
         if expected is not None:
             advice = "merged runs must agree in this"
             check_uniform(rows, expected, store.directory, advice, mix_devices=mix_devices)
-    table = pa.Table.from_pylist([row for row, _ in kept.values()], schema=SCHEMA)
-    return table.sort_by(_ORDER)
+    return kept.sort_by(ORDER)
+
+
+def _with_rows(kept: pa.Table, rows: pa.Table, store: Store, sources: dict[str, Store]) -> pa.Table:
+    """Add the rows of a store to those of earlier ones, whose stores are in `sources` by key."""
+    place = pc.index_in(rows["run_key"], kept["run_key"])
+    is_again = pc.is_valid(place)
+    again, before = rows.filter(is_again), kept.take(place.filter(is_again))
+    has_failed = pc.equal(before["status"], FAILED)
+    has_result = pc.not_equal(again["status"], FAILED)
+    both = pc.and_(pc.invert(has_failed), has_result)
+    _refuse_conflicts(before.filter(both), again.filter(both), store, sources)
+    better = again.filter(pc.and_(has_failed, has_result))
+    new = pa.concat_tables([rows.filter(pc.invert(is_again)), better])
+    sources.update(dict.fromkeys(new["run_key"].to_pylist(), store))
+    return pa.concat_tables([without_runs(kept, better["run_key"]), new])
+
+
+def _refuse_conflicts(
+    before: pa.Table, now: pa.Table, store: Store, sources: Mapping[str, Store]
+) -> None:
+    """Raise MixedRunsError if two rows of one run, in the same place, have different results."""
+    compared = list(COMPARED)
+    if before.select(compared).equals(now.select(compared)):
+        return
+    for one, two in zip(before.to_pylist(), now.to_pylist(), strict=True):
+        _refuse_conflict((one, sources[one["run_key"]]), (two, store))
 
 
 def _refuse_conflict(

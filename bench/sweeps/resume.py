@@ -100,10 +100,13 @@ def compare_with_rows(spec: SweepSpec, rows: pa.Table, shard: Shard | None = Non
         planned = tuple(shard.of(planned))
     keys = [run.key for run in planned]
     finished = finished_keys(rows)
+    done = finished & set(keys)
     return SweepStatus(
         planned=planned,
         missing=tuple(r for r, key in zip(planned, keys, strict=True) if key not in finished),
-        done=rows.filter(pc.is_in(rows["run_key"], pa.array([*finished & set(keys)], pa.string()))),
+        done=rows
+        if len(done) == len(rows)
+        else rows.filter(pc.is_in(rows["run_key"], pa.array([*done], pa.string()))),
         looks=needed.looks,
     )
 
@@ -140,11 +143,15 @@ def _refuse_other_base(spec: SweepSpec, stored: SweepSpec, store: Store) -> None
 
 def _refuse_other_meaning(rows: pa.Table, planned: Sequence[RunSpec], store: Store) -> None:
     """Refuse a name that stands for other settings than in the stored runs."""
+    keys = pa.array([run.key for run in planned])
+    others = rows.filter(pc.invert(pc.is_in(rows["run_key"], keys)))
+    if not len(others):
+        return
     meant = {(run.optimizer.name, run.seed): run for run in planned}
-    columns = ["optimizer", "seed", "run_key", "algorithm", "hyperparameters", "schedule"]
-    for row in rows.select(columns).to_pylist():
+    columns = ["optimizer", "seed", "algorithm", "hyperparameters", "schedule"]
+    for row in others.select(columns).to_pylist():
         run = meant.get((row["optimizer"], row["seed"]))
-        if run is not None and run.key != row["run_key"]:
+        if run is not None:
             own = run.optimizer
             settings = canonical_json(dict(own.hyperparameters))
             before = _meaning(row["algorithm"], row["hyperparameters"], row["schedule"])

@@ -328,7 +328,7 @@ def run_sweep(
             timeout=execution.timeout,
             in_process=execution.in_process,
         )
-        files, is_compact = repair.files, set(repair.files) <= {store.rows_file}
+        files, is_compact = repair.files, set(repair.files) <= {*store.rows_files()}
         with logging_warnings(context.store) as warned:
             while status.missing:
                 with unchanged_arrays(dataset, store):

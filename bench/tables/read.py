@@ -120,7 +120,7 @@ def is_sweep(path: Path) -> bool:
     if path.is_dir():
         store = Store(path)
         is_declared = store.spec_file.exists() or store.runs_directory.exists()
-        return is_declared or (store.rows_file.is_file() and is_sweep(store.rows_file))
+        return is_declared or any(f.is_file() and is_sweep(f) for f in store.rows_files()[:1])
     return path.suffix.lower() in PARQUET and _parquet_columns(path) >= REQUIRED_COLUMNS
 
 

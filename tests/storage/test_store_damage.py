@@ -21,7 +21,7 @@ from _rows import RUN, record
 from bench.errors import StoreError
 from bench.execution.timeouts import time_limit
 from bench.spec.model import RunSpec, SweepSpec, Workload
-from bench.storage import files, store
+from bench.storage import files, row_files, store
 from bench.storage.files import write_atomically
 from bench.storage.records import SCHEMA
 from bench.storage.rows import read_rows, write_rows
@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_opened_is_not_damaged(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.pq, "ParquetFile", refuse)
+        patch.setattr(pq, "ParquetFile", refuse)
         with pytest.raises(StoreError, match=f"cannot read the runs in .*{os.strerror(number)}$"):
             sweep.repair(DECLARED)
     assert sorted(sweep.directory.rglob("*")) == before
@@ -246,9 +246,9 @@ def test_an_interrupted_merge_loses_no_rows(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", unlink)
         if at == "write":
-            patch.setattr(store, "write_rows", interrupt)
+            patch.setattr(row_files, "write_rows", interrupt)
         if at == "check":
-            patch.setattr(store, "read_rows", _only_once(interrupt, after=2))
+            patch.setattr(row_files, "read_rows", _only_once(interrupt, after=0))
         with pytest.raises(KeyboardInterrupt):
             sweep.compact()
     assert sweep.read_rows().sort_by("seed").equals(rows.sort_by("seed"))
