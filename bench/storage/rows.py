@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,6 +43,26 @@ def read_rows(file: Path, *, check: bool = True) -> pa.Table:
         if check:
             refuse_altered(rows)
         return rows
+
+
+def read_together(files: Sequence[Path]) -> pa.Table | None:
+    """Read the files of single runs, and check their rows together.
+
+    None if a row is altered, or a file has not one row with the columns of the others: they must be
+    read one by one. Raise StoreError if a file is not a parquet file.
+    """
+    tables = []
+    for file in files:
+        with _opened(file) as source:
+            tables.append(source.read(use_threads=False))
+    try:
+        rows = in_schema(pa.concat_tables(tables)).combine_chunks()
+        refuse_altered(rows)
+    except MemoryError:
+        raise
+    except (pa.ArrowException, KeyError, ValueError, SpecError):
+        return None
+    return rows if all(len(table) == 1 for table in tables) else None
 
 
 def read_keys(file: Path) -> pa.ChunkedArray:

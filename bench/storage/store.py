@@ -16,11 +16,9 @@ other runs. At the end the rows are put together, because ten thousand files are
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,18 +41,18 @@ from bench.storage.records import FAILED, FILE_COLUMN, SCHEMA, RunRecord
 from bench.storage.remote import sweep_directory
 from bench.storage.row_files import FIRST, MOST_ROWS, add_rows, rows_files, valid_rows, without_runs
 from bench.storage.rows import is_unreachable, read_rows, write_rows
+from bench.storage.run_files import (
+    OLD_DIGITS,
+    refuse_second_names,
+    run_file_name,
+    sound_rows,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SPEC_COLUMNS = [
-    *("run_key", "optimizer", "algorithm", "hyperparameters", "schedule", "seed"),
-    *vars(Workload()),
-]
-#: Hexadecimal digits of the hash in the name of a file: 64 bits. Older files have 24 bits.
-_DIGITS, _OLD_DIGITS = 16, 6
-#: Characters of the name of a variant in the name of its files.
-_LONGEST_STEM = 60
+#: Files of single runs that are read and checked at a time: they need 0.1 MB each until then.
+_AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Store:
 
     def run_file(self, run: RunSpec) -> Path:
         """Return the file for the row of `run`."""
-        return self.runs_directory / _run_file_name(run.optimizer.name, run.seed)
+        return self.runs_directory / run_file_name(run.optimizer.name, run.seed)
 
     def create(self) -> None:
         """Create the directory; raise UsageError if rows cannot be written to it."""
@@ -161,14 +159,13 @@ class Store:
         """Read the files of single runs; one that has been removed since is left out."""
         single: dict[Path, pa.Table] = {}
         misnamed: StoreError | None = None
-        for file in files:
-            try:
-                single[file] = self._read_run(file)
-            except _MisnamedError as error:
-                single[file], misnamed = error.rows, misnamed or error
-            except StoreError:
-                if os.path.lexists(file):
-                    raise
+        for file, found in self._each(files):
+            if isinstance(found, _MisnamedError):
+                single[file], misnamed = found.rows, misnamed or found
+            elif not isinstance(found, StoreError):
+                single[file] = found
+            elif os.path.lexists(file):
+                raise found
         _refuse_copies(single)
         if misnamed is not None:
             raise misnamed
@@ -183,12 +180,25 @@ class Store:
             raise StoreError(f"cannot read {self.runs_directory}: {error.strerror}") from error
         return [self.runs_directory / name for name in sorted(names) if name.endswith(".parquet")]
 
+    def _each(self, files: Sequence[Path]) -> Iterator[tuple[Path, pa.Table | StoreError]]:
+        """Read the files of single runs, many at a time where all of these are sound."""
+        for start in range(0, len(files), _AT_A_TIME):
+            some = files[start : start + _AT_A_TIME]
+            if (rows := sound_rows(some)) is not None:
+                yield from ((file, rows.slice(place, 1)) for place, file in enumerate(some))
+                continue
+            for file in some:
+                try:
+                    yield file, self._read_run(file)
+                except StoreError as error:
+                    yield file, error
+
     def _read_run(self, file: Path) -> pa.Table:
         """Read the file of one run, and check that its name is that of the run."""
         rows = read_rows(file)
         for row in rows.select(["optimizer", "seed"]).to_pylist():
-            own = _run_file_name(**row)
-            if file.name not in (own, _run_file_name(**row, n_digits=_OLD_DIGITS)):
+            own = run_file_name(**row)
+            if file.name not in (own, run_file_name(**row, n_digits=OLD_DIGITS)):
                 raise _MisnamedError(file, own, rows)
         return rows
 
@@ -211,16 +221,15 @@ class Store:
         """
         damage: list[Damage] = []
         single: dict[Path, pa.Table] = {}
-        for file in self._run_files():
-            try:
-                rows = self._read_run(file)
-                reason = _other_workload(rows, spec)
-            except StoreError as error:
-                reason = _reason_inside(error)
+        for file, found in self._each(self._run_files()):
+            if isinstance(found, StoreError):
+                reason = _reason_inside(found)
+            else:
+                reason = _other_workload(found, spec)
             if reason:
                 damage.append(self._set_aside(file, reason))
             else:
-                single[file] = rows
+                single[file] = found
         _refuse_copies(single)
         single = {self._renamed(file, rows): rows for file, rows in single.items()}
         many = {}
@@ -238,7 +247,7 @@ class Store:
     def _renamed(self, file: Path, rows: pa.Table) -> Path:
         """Give a file of an older version the current name, under which its run is repeated."""
         for row in rows.select(["optimizer", "seed"]).to_pylist():
-            target = file.with_name(_run_file_name(**row))
+            target = file.with_name(run_file_name(**row))
             return file if target == file else _moved(file, target)
         return file
 
@@ -274,10 +283,15 @@ class Store:
         """
         files = self._run_files()
         for start in range(0, len(files), MOST_ROWS):
-            single = self._read_runs(files[start : start + MOST_ROWS])
-            _refuse_second_names(single, {*files})
-            add_rows(joined(single), self.directory)
-            self._remove(single)
+            found: list[Path] = []
+            tables = []
+            for first in range(start, min(start + MOST_ROWS, len(files)), _AT_A_TIME):
+                single = self._read_runs(files[first : min(first + _AT_A_TIME, start + MOST_ROWS)])
+                refuse_second_names(single, {*files})
+                tables.append(joined(single).combine_chunks())
+                found += single
+            add_rows(pa.concat_tables(tables), self.directory)
+            self._remove(found)
         if files:
             with suppress(OSError):  # the directory may contain other files
                 self.runs_directory.rmdir()
@@ -368,19 +382,6 @@ def _refuse_copies(files: Mapping[Path, pa.Table]) -> None:
                 raise MixedRunsError(f"{first} and {file} hold the same run: remove one of them")
 
 
-def _refuse_second_names(single: Mapping[Path, pa.Table], files: Set[Path]) -> None:
-    """Raise MixedRunsError if the run of a file with an older name has another one in `files`."""
-    for file in filter(_is_older_name, single):
-        for row in single[file].select(["optimizer", "seed"]).to_pylist():
-            other = file.with_name(_run_file_name(**row))
-            if other in files:
-                raise MixedRunsError(f"{file} and {other} hold the same run: remove one of them")
-
-
-def _is_older_name(file: Path) -> bool:
-    return re.fullmatch(rf".*-[0-9a-f]{{{_OLD_DIGITS}}}-seed[0-9]+\.parquet", file.name) is not None
-
-
 def finished_keys(rows: pa.Table) -> set[str]:
     """Return the keys of the runs that are complete; failed runs are repeated."""
     pairs = zip(rows["run_key"].to_pylist(), rows["status"].to_pylist(), strict=True)
@@ -418,21 +419,3 @@ def runs_table(files: Mapping[Path, pa.Table]) -> pd.DataFrame:
         for file, rows in files.items()
     )
     return pa.concat_tables(named).to_pandas()
-
-
-def _run_file_name(optimizer: str, seed: int, n_digits: int = _DIGITS) -> str:
-    return f"{file_stem(optimizer, n_digits)}-seed{seed:04d}.parquet"
-
-
-def file_stem(variant: str, n_digits: int = _DIGITS) -> str:
-    """Return a file name for a variant: valid on every system, and unique per variant.
-
-    >>> file_stem("adam")
-    'adam'
-    >>> file_stem("adam[lr=0.003]")
-    'adam-lr=0.003-d51208e16147bdb4'
-    """
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "-", variant).strip("-.")[:_LONGEST_STEM]
-    if safe == variant:
-        return safe
-    return f"{safe}-{hashlib.sha256(variant.encode()).hexdigest()[:n_digits]}"

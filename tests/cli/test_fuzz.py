@@ -56,7 +56,7 @@ from bench.spec.model import OptimizerSpec, RunSpec, SweepSpec, canonical_json, 
 from bench.spec.options import ExecutionOptions
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import SCHEMA
-from bench.storage.store import file_stem
+from bench.storage.run_files import file_stem
 from bench.sweeps.reproduce import command_line, options_text
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bench.storage import row_files, store
 from bench.storage.records import SCHEMA
 from bench.storage.row_files import ORDER, add_rows, rows_files
 from bench.storage.rows import as_parquet, read_rows, write_rows
+from bench.storage.run_files import sound_rows
 from bench.storage.store import Store
 
 MOST = 10
@@ -199,17 +200,40 @@ def test_a_reader_finds_every_row_while_files_are_put_together(
     sweep: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_singles(sweep, range(24))
-    read = Store._read_run
-    calls = iter(range(100))
+    monkeypatch.setattr(store, "_AT_A_TIME", 4)
+    batches = iter(range(100))
 
-    def overtaken(self: Store, file: Path) -> pa.Table:
-        if next(calls) == 3:
-            monkeypatch.setattr(Store, "_read_run", read)
-            self.compact()
+    def overtaken(files: Sequence[Path]) -> pa.Table | None:
+        if next(batches) == 3:
+            monkeypatch.setattr(store, "sound_rows", sound_rows)
+            sweep.compact()
+        return sound_rows(files)
+
+    monkeypatch.setattr(store, "sound_rows", overtaken)
+    assert seeds_of(sweep) == [*range(24)]
+
+
+def test_sound_files_are_checked_together_and_others_one_by_one(
+    sweep: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_singles(sweep, range(8))
+    monkeypatch.setattr(store, "_AT_A_TIME", 4)
+    alone = []
+    read = Store._read_run
+
+    def counted(self: Store, file: Path) -> pa.Table:
+        alone.append(file.name)
         return read(self, file)
 
-    monkeypatch.setattr(Store, "_read_run", overtaken)
-    assert seeds_of(sweep) == [*range(24)]
+    monkeypatch.setattr(Store, "_read_run", counted)
+    assert (len(sweep.read_rows()), alone) == (8, [])
+    damaged = sweep.run_file(run_of(6))
+    write_rows(table(range(6, 7), test_correct=9577), damaged)
+    with pytest.raises(StoreError, match=f"{damaged.name}: the row of sgd seed 6 is inconsistent"):
+        sweep.read_rows()
+    assert alone == [sweep.run_file(run_of(seed)).name for seed in (4, 5, 6)]
+    assert [found.file for found in sweep.repair().damage] == [damaged]
+    assert seeds_of(sweep) == [0, 1, 2, 3, 4, 5, 7]
 
 
 @pytest.mark.parametrize(

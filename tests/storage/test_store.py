@@ -23,7 +23,8 @@ from bench.storage.files import require_output, write_atomically, write_stored
 from bench.storage.looks import Ledger, TakenLook
 from bench.storage.records import FAILED, SCHEMA, RunRecord
 from bench.storage.rows import read_rows
-from bench.storage.store import Store, file_stem, finished_keys, load_runs
+from bench.storage.run_files import file_stem
+from bench.storage.store import Store, finished_keys, load_runs
 
 
 @pytest.fixture
