@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -99,6 +100,11 @@ class DaskCluster:
                 if os.getpgid(number) == worker.pid:
                     found.append(number)
         return found
+
+    def fill_disk(self, worker: subprocess.Popen[bytes]) -> None:
+        """Let the processes of a worker write to no file any more."""
+        for number in self.processes_of(worker):
+            resource.prlimit(number, resource.RLIMIT_FSIZE, (0, 0))
 
     def close(self) -> None:
         """Kill all processes."""

@@ -34,7 +34,7 @@ def declare() -> bench.SweepSpec:
 def compare(results: Path) -> Comparison:
     """Train, analyse, write and compare."""
     spec = declare()
-    runs = bench.sweep(spec, results=results, n_jobs=1, timeout=60.0, device="cpu")
+    runs = bench.sweep(spec, results=results, n_jobs=1, timeout=60.0, device="cpu", backend="loky")
     analysis = bench.analyse(results / spec.name)
     assert_type(analysis, SweepAnalysis)
     bench.report.write(analysis, results / "report.html")

@@ -136,7 +136,7 @@ class _Plan:
     def __init__(self, runs: Sequence[RunSpec], context: RunContext, scheduler: str) -> None:
         self.context, self.scheduler = context, scheduler
         self.waiting = {run.key: run for run in runs}
-        self.left_out: set[str] = set()  # addresses of workers
+        self.left_out: dict[str, str] = {}  # addresses of workers, and the reason
         self._lost: Counter[str] = Counter()  # workers that were lost with a run, by its key
         self._started_at = datetime.now(UTC)
         names = {n for run in runs for n in (run.optimizer.algorithm, run.workload.network)}
@@ -227,11 +227,19 @@ class _Dispatch:
             self._part_with(worker)
             for runs in lost:
                 yield from self._plan.lose(runs)
-        for address in threads.keys() - self._workers.keys() - self._plan.left_out:
+        left_out = self._plan.left_out
+        for address in threads.keys() - self._workers.keys() - left_out.keys():
             worker = self._workers[address] = _Worker(address, threads[address])
             self._ask(worker, ())
         if not threads:
             _warn_of_waiting(self._plan.scheduler)
+        elif not self._workers:
+            address = next(address for address in threads if address in left_out)
+            raise WorkerError(
+                f"no worker of the Dask scheduler at {self._plan.scheduler} can train this sweep "
+                f"({address}: {left_out[address]}); the finished runs are stored: give the same "
+                "command again"
+            )
 
     def _part_with(self, worker: _Worker) -> None:
         """Take back the runs of a worker."""
@@ -291,14 +299,9 @@ class _Dispatch:
         return ()
 
     def _leave_out(self, worker: _Worker, reason: str) -> None:
-        self._plan.left_out.add(worker.address)
         self._part_with(worker)
-        if not self._workers:
-            raise WorkerError(
-                f"no worker of the Dask scheduler at {self._plan.scheduler} can train this sweep "
-                f"({worker.address}: {reason}); the finished runs are stored: give the same "
-                "command again"
-            )
+        self._plan.left_out[worker.address] = reason
+        self._looked_at = -_POLL  # there may be no other worker
         warnings.warn(f"the Dask worker at {worker.address} is left out: {reason}", stacklevel=2)
 
     def _send_data(self, worker: _Worker) -> None:

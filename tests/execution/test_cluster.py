@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -292,17 +293,32 @@ def train(
 
 @pytest.mark.long
 def test_workers_that_come_and_go(own_cluster: DaskCluster, tmp_path: Path) -> None:
-    """One is killed, one comes late, and the disk of one is full."""
+    """One is killed, the disk of one fills, that of another is full, and one comes late."""
     plan, context = LONGER.plan(), make_context(tmp_path / "dask")
-    killed, _, _ = (
-        own_cluster.start_worker(),
-        own_cluster.start_worker(),
-        own_cluster.start_worker(before=FULL_DISK),
-    )
+    killed, filled = own_cluster.start_worker(), own_cluster.start_worker()
+    own_cluster.start_worker(before=FULL_DISK)
     own_cluster.wait_for_workers(3)
-    with pytest.warns(UserWarning, match="the Dask worker at .* is left out: "):
-        train(plan, context, own_cluster.address, {5: killed.kill, 9: own_cluster.start_worker})
+
+    def come_late() -> None:
+        own_cluster.start_worker()
+        own_cluster.wait_for_workers(3)
+
+    acts = {3: killed.kill, 5: come_late, 7: partial(own_cluster.fill_disk, filled)}
+    with pytest.warns(UserWarning, match="is left out: .*: File too large") as caught:
+        train(plan, context, own_cluster.address, acts)
+    assert len(caught) == 2
     assert timeless(context.store.read_rows()).equals(local_rows(plan, tmp_path / "local"))
+
+
+@pytest.mark.long
+def test_no_worker_can_train(own_cluster: DaskCluster, tmp_path: Path) -> None:
+    own_cluster.start_worker(before=FULL_DISK)
+    events = run_on_cluster(SPEC.plan(), make_context(tmp_path / "dask"), own_cluster.address)
+    with (
+        pytest.warns(UserWarning, match="is left out: .*: File too large"),
+        pytest.raises(WorkerError, match=r"no worker of .* can train this sweep \(tcp:.*too large"),
+    ):
+        list(events)
 
 
 @pytest.mark.long
