@@ -34,7 +34,7 @@ _POLL = 0.5
 #: A run that so many workers had when they were lost is recorded as failed.
 _MAX_LOST = 4
 #: Short runs are sent several at a time: seconds of such a request, and its largest number of runs.
-_SECONDS, _MOST_RUNS = 0.25, 32
+_SECONDS, _MOST_RUNS = 0.5, 32
 #: Number of rows that are written at the same time.
 _WRITERS = 8
 
