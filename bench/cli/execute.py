@@ -91,7 +91,9 @@ def _train_shards(specs: Sequence[SweepSpec], arguments: Namespace) -> int:
 def as_stored(spec: SweepSpec, arguments: Namespace) -> SweepSpec:
     """Return the sweep with the stored default name and evaluations of an earlier version."""
     earlier = whole_sweep_name(spec.workload, spec.budget)[:100]
-    is_named = pulled(_store(spec, arguments).directory).exists() or arguments.name is not None
+    for name in {spec.name, directory_name(spec.name, arguments.shard)}:
+        pulled(arguments.results / name)
+    is_named = arguments.name is not None or (arguments.results / spec.name).exists()
     if not is_named and pulled(arguments.results / earlier).exists():
         spec = replace(spec, name=earlier)
     stored = None

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from bench.storage.remote import (
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
 from bench.sweeps import writing as sending
+from bench.sweeps.lock import names_process
 from bench.sweeps.merge import COMPARED
 
 SWEEP = (
@@ -61,19 +63,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3]:
+    """A server for all tests, which share a client: making one takes half a second."""
+    import s3fs
+
     with serving() as s3:
+        s3fs.S3FileSystem.clear_instance_cache()
         yield s3
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture
 def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     """An empty bucket, and the environment of a client."""
-    import s3fs
-
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     server.clear()
-    s3fs.S3FileSystem.clear_instance_cache()
     yield server
     server.fault = None
 
@@ -478,12 +482,16 @@ def test_a_refusing_storage_is_explained_in_one_line(
 def test_a_client_without_credentials_is_told_so(
     monkeypatch: pytest.MonkeyPatch, call_command: CommandCall
 ) -> None:
+    import s3fs
+
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()
     found = call_command("report", f"s3://{BUCKET}/a/tiny")
     assert (found.code, found.err.count("\n")) == (2, 1)
     assert "NoCredentialsError" in found.err
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_storage_that_does_not_answer_is_waited_for(s3: S3) -> None:
@@ -537,12 +545,12 @@ def assert_no_secret(s3: S3, found: Finished, *directories: Path) -> None:
 
 
 def _flaky() -> Callable[[Request], str | None]:
-    """A third of all requests fail, and the others are slow."""
+    """A quarter of all requests fail, and the others are slow."""
     numbers = iter(range(10**6))
 
     def fault(_request: Request) -> str | None:
         time.sleep(0.005)
-        return None if next(numbers) % 3 else "503 Slow Down"
+        return None if next(numbers) % 4 else "503 Slow Down"
 
     return fault
 
@@ -550,11 +558,14 @@ def _flaky() -> Callable[[Request], str | None]:
 FAULTS: dict[str, Callable[[], Callable[[Request], str | None] | None]] = {
     "none": lambda: None,
     "flaky and slow": _flaky,
-    "no writes for a while": lambda: first(6, "503 Service Unavailable", method="PUT"),
+    "no writes for a while": lambda: first(3, "503 Service Unavailable", method="PUT"),
 }
 
 
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize(
+    "kind",
+    ["none", "flaky and slow", pytest.param("no writes for a while", marks=pytest.mark.long)],
+)
 def test_a_sweep_in_a_storage_has_the_rows_of_a_local_one(
     kind: str, s3: S3, local: Path, cache: Path, tmp_path: Path, call_command: CommandCall
 ) -> None:
@@ -690,7 +701,7 @@ def test_rows_that_cannot_be_sent_are_kept_and_sent_by_the_next_command(
 
     def fault(request: Request) -> str | None:
         is_row = request["REQUEST_METHOD"] == "PUT" and "/runs/" in request["PATH_INFO"]
-        return "503 Slow Down" if is_row else None
+        return "503 Service Unavailable" if is_row else None
 
     s3.fault = fault
     found = call_command(*HERE, "--results", f"s3://{BUCKET}/a")
@@ -729,6 +740,67 @@ MOMENTS = {
     "rows are put together": ("PUT", "/runs.parquet"),
     "files of runs are removed": ("POST", "?delete"),
 }
+
+
+def test_a_storage_that_fails_for_a_while_is_named_once(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnavailableError("s3://bucket/x does not answer")
+
+    lease = lease_of("a", tmp_path)
+    lease.acquire()
+    monkeypatch.setattr(sending, "_TROUBLE_AFTER", -1.0)
+    monkeypatch.setattr(RemoteDirectory, "put", fail)
+    _write("runs/c.parquet")(mirror.directory)
+    with sending.Sender(mirror, lease).started() as sender:
+        while not (found := _warnings_of(sender.verify)):
+            time.sleep(0.01)
+        assert found == [
+            "s3://bucket/x does not answer; rows wait on this machine and are sent later"
+        ]
+        assert _warnings_of(sender.verify) == []
+
+
+def _warnings_of(call: Callable[[], None]) -> list[str]:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        call()
+    return [str(warning.message) for warning in found]
+
+
+def test_watch_sees_a_sweep_of_another_machine(
+    s3: S3, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stored(s3, local)
+    directory = sweep_directory(f"s3://{BUCKET}/a/tiny")
+    assert not names_process(directory)
+    other_machine(monkeypatch, tmp_path)
+    with sending.writing(_made(sweep_directory(f"s3://{BUCKET}/a/tiny"))):
+        monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+        assert names_process(directory)
+        monkeypatch.setattr(leases, "STALE_AFTER", 0.0)
+        assert not names_process(directory)
+
+
+TUNING = ("--tune", "--tune-trials", "2", "--tune-seeds", "1")
+
+
+@pytest.mark.long
+def test_a_tuning_in_a_storage_is_read_from_another_machine(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call_command: CommandCall
+) -> None:
+    words = [*HERE, *TUNING, "--quiet", "--results", f"s3://{BUCKET}/a"]
+    assert call_command(*words).code == 0
+    other_machine(monkeypatch, tmp_path)
+    found = call_command(
+        "report", f"s3://{BUCKET}/a/tiny-trials", "--format", "json", "--output", "-"
+    )
+    assert json.loads(found.out)["name"] == "tiny"
+    assert not [name for name in s3.objects() if "/runs/" in name or ".lease" in name]
+    s3.requests.clear()
+    assert call_command(*words).code == 0
+    assert [path for method, path in s3.requests if method == "PUT" and "runs" in path] == []
 
 
 @pytest.mark.long
