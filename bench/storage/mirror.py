@@ -4,9 +4,9 @@ CACHE/results/<hash of the URI>/.state/NAME.json    what is known to be equal
 CACHE/results/<hash of the URI>/.state/NAME.lock    held while the copy of NAME is changed
 
 Every file is read or written as a whole, and only if it has changed: for the storage, its size or
-version differs from what is known; for the copy, its size or time of change does. New and changed
-files are sent before others are removed, because a sweep removes the file of a run only after its
-row is in another file. So no row is missing in the storage at any time.
+version differs from what is known; for the copy, its size or time of change does. The file of a
+run is removed from the storage only after another file with its row was sent, or if the run was set
+aside. So no row is missing in the storage at any time.
 
 If a file has changed on both sides, that of the storage is taken. No row is lost by that: a sweep
 sends the files of all runs before it puts their rows together, and files with many rows are taken
@@ -100,21 +100,29 @@ class Mirror:
             if not n_vanished:
                 return
 
-    def push(self) -> None:
-        """Send what is new or has changed in the copy, then remove what it no longer has."""
-        gone = self._known.keys() - self._scanned().keys()
-        local = self._scanned()  # again: what replaces the files that are gone is there by now
+    def push(self, *, is_complete: bool = False) -> None:
+        """Send what is new or has changed in the copy, then remove the files of some runs.
+
+        These are runs that were set aside and, if `is_complete`, those whose rows were put
+        together. Nothing else is removed, because somebody may remove the copy at any time.
+        """
+        local = self._scanned()
         changed = self._changed(local)
         for names in _batches({name: local[name][0] for name in changed}):
             contents = {}
             for name in names:
-                with suppress(FileNotFoundError):  # a sweep has put its row into another file
-                    contents[name] = (self.directory / name).read_bytes()
+                if (content := self._content(name)) is not None:
+                    contents[name] = content
             self.remote.put(contents)
             self._known |= {name: _Known(local[name], "") for name in contents}
             if time.monotonic() - self._stored_at > _STATE_EVERY:
                 self._write_state()
-        gone -= local.keys()
+        has_many = is_complete and any(map(_MANY_ROWS.fullmatch, local))
+        gone = [
+            name
+            for name in self._known.keys() - local.keys()
+            if name.startswith("runs/") and (has_many or _is_set_aside(name, local))
+        ]
         if gone:
             self.remote.remove(gone)
             for name in gone:
@@ -141,6 +149,15 @@ class Mirror:
                 return
             self.push()
         raise UnavailableError(f"{self.remote.uri} does not list all files that were sent to it")
+
+    def _content(self, name: str) -> bytes | None:
+        """The content of a file; None if a sweep has put its row into another file."""
+        try:
+            return (self.directory / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {self.directory / name}: {error.strerror}") from error
 
     def _changed(self, local: Mapping[str, _Stamp]) -> list[str]:
         known = self._known
@@ -330,6 +347,12 @@ def _files_of(directory: Path) -> Iterator[tuple[str, _Stamp]]:
             continue
         except OSError as error:
             raise StoreError(f"cannot read {directory / folder}: {error.strerror}") from error
+
+
+def _is_set_aside(name: str, local: Collection[str]) -> bool:
+    """Return whether the file of a run was moved to the quarantine."""
+    stem = re.escape(name.removeprefix("runs/").removesuffix(".parquet"))
+    return any(re.fullmatch(rf"quarantine/{stem}(-[0-9]+)?\.parquet", other) for other in local)
 
 
 def _stamp(found: os.stat_result) -> _Stamp:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.errors import BenchError, StoreError
@@ -76,6 +77,7 @@ def writing(directory: Path) -> Iterator[WriteLock]:
             patiently(mirror.pull, FIRST_PATIENCE)
             with Sender(mirror, lease).started() as sender:
                 yield WriteLock(lock, sender)
+                lock.verify()
                 sender.finish()
 
 
@@ -137,8 +139,8 @@ class Sender:
         self._complete(self._mirror.push)
 
     def finish(self) -> None:
-        """Send what the storage lacks, and check by a listing that it has all."""
-        self._complete(self._mirror.push)
+        """Send what the storage lacks, remove what was put together, and check by a listing."""
+        self._complete(partial(self._mirror.push, is_complete=True))
         self._complete(self._mirror.confirm)
 
     def _complete(self, work: Callable[[], None]) -> None:

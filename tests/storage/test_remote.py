@@ -339,7 +339,32 @@ def test_rows_are_in_the_storage_at_any_time_while_they_are_put_together(
     for name in "ab":
         (mirror.directory / "runs" / f"{name}.parquet").unlink()
     mirror.push()
+    mirror.push(is_complete=True)
     assert changes == [("put", ["runs.parquet"]), ("remove", ["runs/a.parquet", "runs/b.parquet"])]
+
+
+def test_a_run_that_was_set_aside_is_removed_from_the_storage(mirror: Mirror) -> None:
+    """Otherwise the next command would fetch it again."""
+    (mirror.directory / "quarantine").mkdir()
+    damaged = mirror.directory / "runs" / "a.parquet"
+    damaged.rename(mirror.directory / "quarantine" / "a-2.parquet")
+    mirror.push()
+    again(mirror).pull()
+    assert files(mirror.directory) == files(storage_of(mirror))
+    names = {"runs/b.parquet", "runs.parquet", "spec.json", "quarantine/a-2.parquet"}
+    assert files(storage_of(mirror)).keys() == names
+
+
+def test_nothing_is_removed_from_the_storage_if_the_copy_is_removed(mirror: Mirror) -> None:
+    before = files(storage_of(mirror))
+    shutil.rmtree(mirror.directory / "runs")
+    mirror.push()
+    assert files(storage_of(mirror)) == before
+    shutil.rmtree(mirror.directory)
+    mirror.push(is_complete=True)
+    assert files(storage_of(mirror)) == before
+    again(mirror).pull()
+    assert files(mirror.directory) == before
 
 
 def test_a_file_that_vanishes_while_it_is_fetched_is_looked_for_again(
@@ -837,3 +862,25 @@ def test_a_killed_sweep_loses_no_row(
     found = run_command(*words, environment=variables)
     assert found.code == 0, found.err
     assert_complete(s3, local, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_an_interrupted_sweep_gives_its_lease_back(
+    s3: S3, tmp_path: Path, run_command: CommandLine
+) -> None:
+    variables = {CACHE_VARIABLE: str(tmp_path / "cache-1"), **s3.environment}
+    words = [*SWEEP, "--results", f"s3://{BUCKET}/a", "--iterations", "3000", "--seeds", "8"]
+    process = run_command.start(*words, environment=variables)
+
+    def interrupt(request: Request) -> None:
+        if request["REQUEST_METHOD"] == "PUT" and "/runs/" in request["PATH_INFO"]:
+            s3.fault = None
+            process.send_signal(signal.SIGINT)
+
+    s3.fault = interrupt
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert not [name for name in names_of(s3) if name.startswith(".lease")]
+    assert [name for name in names_of(s3) if name.startswith("runs/")]
