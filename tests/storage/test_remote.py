@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +388,16 @@ def test_a_file_that_vanishes_while_it_is_fetched_is_looked_for_again(
     assert "runs-0001.parquet" in files(stored)
 
 
+def test_a_copy_to_which_a_sweep_of_this_machine_writes_is_read_as_it_is(mirror: Mirror) -> None:
+    """It is newer than the storage."""
+    with sending.writing(mirror.directory):
+        _write("runs/c.parquet")(storage_of(mirror))
+        mirrors.pulled(mirror.directory)
+        assert "runs/c.parquet" not in files(mirror.directory)
+    mirrors.pulled(mirror.directory)
+    assert "runs/c.parquet" in files(mirror.directory)
+
+
 # the lease
 
 
@@ -517,6 +529,27 @@ def test_a_client_without_credentials_is_told_so(
     assert (found.code, found.err.count("\n")) == (2, 1)
     assert "NoCredentialsError" in found.err
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_one_of_several_processes_that_start_together_holds_the_lease(
+    s3: S3, tmp_path: Path
+) -> None:
+    """The condition is that of the server: none of them has seen another's lease before."""
+    remote = RemoteDirectory(f"s3://{BUCKET}/a/x")
+    together = threading.Barrier(4)
+
+    def acquire(name: str) -> bool:
+        (tmp_path / name).mkdir()
+        lease = Lease(remote, tmp_path / name)
+        together.wait()
+        try:
+            return lease.acquire()
+        except UsageError:
+            return False
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(acquire, "abcd")) == [False, False, False, True]
+    assert names_of(s3, "a/x/") == {".lease/000001"}
 
 
 def test_a_storage_that_does_not_answer_is_waited_for(s3: S3) -> None:
