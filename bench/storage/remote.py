@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,12 @@ def named(text: str) -> str:
 
 
 def _mirrors() -> Path:
-    if given := os.environ.get(CACHE_VARIABLE):
+    return _mirrors_in(os.environ.get(CACHE_VARIABLE))
+
+
+@cache  # it is asked for each printed line
+def _mirrors_in(given: str | None) -> Path:
+    if given:
         return Path(given).absolute() / "results"
     try:
         return platformdirs.user_cache_path("optimizer-bench") / "results"

@@ -72,13 +72,14 @@ def writing(directory: Path) -> Iterator[WriteLock]:
         if remote is None:
             yield WriteLock(lock)
             return
-        with mirror_lock(directory, is_sweep=True), _leased(remote, directory) as lease:
-            mirror = Mirror(directory, remote)
-            patiently(mirror.pull, FIRST_PATIENCE)
-            with Sender(mirror, lease).started() as sender:
-                yield WriteLock(lock, sender)
-                lock.verify()
-                sender.finish()
+        with (
+            mirror_lock(directory, is_sweep=True),
+            _leased(remote, directory) as lease,
+            Sender(Mirror(directory, remote), lease).started() as sender,
+        ):
+            yield WriteLock(lock, sender)
+            lock.verify()
+            sender.finish()
 
 
 @contextmanager
@@ -112,18 +113,23 @@ class Sender:
 
     @contextmanager
     def started(self) -> Iterator[Sender]:
-        """Send and renew in the block."""
-        for work in (self._send_in_background, self._renew_in_background):
-            threading.Thread(target=work, daemon=True, name="storage").start()
+        """Fetch what is new, and send in the block what changes; renew the lease all the time."""
+        self._start(self._renew_in_background)
         try:
-            yield self
-        except StoreError:
-            raise
-        except BaseException:
-            _in_time(lambda: self._send(self._mirror.push), _LAST_WAIT)
-            raise
+            patiently(self._mirror.pull, FIRST_PATIENCE)
+            self._start(self._send_in_background)
+            try:
+                yield self
+            except StoreError:
+                raise
+            except BaseException:
+                _in_time(lambda: self._send(self._mirror.push), _LAST_WAIT)
+                raise
         finally:
             self._is_ended.set()
+
+    def _start(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, daemon=True, name="storage").start()
 
     def verify(self) -> None:
         """Raise StoreError if the lease was lost; warn once if the storage does not answer."""

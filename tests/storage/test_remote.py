@@ -22,6 +22,7 @@ from conftest import CommandCall, CommandLine, Finished
 
 import bench
 from bench.errors import StoreError, UsageError
+from bench.execution.timeouts import time_limit
 from bench.storage import lease as leases
 from bench.storage import mirror as mirrors
 from bench.storage.lease import Lease
@@ -825,6 +826,25 @@ def _warnings_of(call: Callable[[], None]) -> list[str]:
         warnings.simplefilter("always")
         call()
     return [str(warning.message) for warning in found]
+
+
+def test_the_lease_is_renewed_while_the_copy_is_fetched(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take longer than a lease lasts."""
+    monkeypatch.setattr(leases, "RENEW_EVERY", 0.0)
+    monkeypatch.setattr(sending, "RENEW_EVERY", 0.04)
+    file = storage_of(mirror) / ".lease" / "000001"
+    contents: set[bytes] = set()
+
+    def pull(_mirror: Mirror) -> None:
+        while len(contents) < 3:
+            contents.add(file.read_bytes())
+            time.sleep(0.01)
+
+    monkeypatch.setattr(Mirror, "pull", pull)
+    with time_limit(60, "not renewed"), sending.writing(mirror.directory):
+        assert len({json.loads(content)["renewed"] for content in contents}) == 3
 
 
 def test_watch_sees_a_sweep_of_another_machine(
