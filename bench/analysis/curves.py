@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -80,7 +80,7 @@ def _seconds(evaluated: pd.DataFrame, iterations: Sequence[int]) -> tuple[float 
     if SECONDS_COLUMN not in evaluated.columns:
         return (None,) * len(iterations)
     values = _at_evaluations(evaluated["eval_iterations"], evaluated[SECONDS_COLUMN])
-    return tuple(float(np.median(values[i])) if values[i] else None for i in iterations)
+    return tuple(float(np.median(values[i])) if len(values[i]) else None for i in iterations)
 
 
 def _band(
@@ -102,10 +102,25 @@ def _band(
     )
 
 
-def _at_evaluations(at: pd.Series, series: pd.Series) -> defaultdict[int, list[float]]:
+def _at_evaluations(at: pd.Series, series: pd.Series) -> Mapping[int, Sequence[float]]:
     """Return the finite values of all runs, by the number of updates before the evaluation."""
+    both = at.tolist(), series.tolist()
+    if all(isinstance(run, np.ndarray) and run.dtype.kind in "if" for runs in both for run in runs):
+        lengths = [np.minimum(len(x), len(y)) for x, y in zip(*both, strict=True)]
+        iterations, numbers = (
+            np.concatenate([run[:n] for run, n in zip(runs, lengths, strict=True)] or [[]])
+            for runs in both
+        )
+        is_known, places = np.isfinite(numbers), iterations.astype(np.int64)
+        return defaultdict(
+            list,
+            {
+                int(i): numbers[is_known & (places == i)].astype(np.float64)
+                for i in np.unique(places)
+            },
+        )
     values: defaultdict[int, list[float]] = defaultdict(list)
-    for run_at, run in zip(at, series, strict=True):
+    for run_at, run in zip(*both, strict=True):
         for iteration, value in zip(run_at, run if is_list(run) else (), strict=False):
             if value is not None and math.isfinite(value):
                 values[int(iteration)].append(float(value))

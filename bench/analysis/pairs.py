@@ -16,7 +16,12 @@ from bench.analysis.stats import effects
 from bench.analysis.stats.differences import Differences
 from bench.analysis.stats.max_t import MaxT, max_t
 from bench.analysis.stats.multiplicity import holm
-from bench.analysis.stats.permutation import monte_carlo_error, sign_flip_test
+from bench.analysis.stats.permutation import (
+    Flips,
+    PermutationPvalue,
+    monte_carlo_error,
+    sign_flip_tests,
+)
 from bench.analysis.stats.power import seeds_for_equivalence, seeds_needed_each
 from bench.analysis.stats.resampled import resampled
 from bench.analysis.stats.rounding import FloatArray
@@ -29,7 +34,7 @@ from bench.analysis.stats.student import (
     tost_pvalue,
 )
 from bench.analysis.stats.welch import MeanDifference
-from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
+from bench.analysis.stats.wilcoxon import wilcoxon_pvalues
 from bench.analysis.table import PairedTable, sign_of
 
 #: With two blocks the p-value of the sign-flip test is 1/2 or 1: it depends only on whether both
@@ -151,17 +156,43 @@ def _measured(
     if parameters.test != "sign-flip":
         is_tested = [bool(paired.differences(a, b).moments.std) for a, b in columns]
     n_tested = max(1, sum(is_tested))
+    differences = [paired.differences(a, b) for a, b in columns]
     return [
         measure_pair(
             both,
             values,
-            differences=paired.differences(a, b),
+            differences=d,
             parameters=parameters,
             single_level=level / n_tested,
-            n_tests=n_tested,
+            tests=tests,
         )
-        for both, values, (a, b) in zip(names, common, columns, strict=True)
+        for both, values, d, tests in zip(
+            names,
+            common,
+            differences,
+            flip_tests_of(differences, parameters, n_tested),
+            strict=True,
+        )
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlipTests:
+    """Tests of a pair by flipped signs: of the differences, where declared, and of their ranks."""
+
+    sign_flip: PermutationPvalue | None
+    wilcoxon: float | None
+
+
+def flip_tests_of(
+    differences: Sequence[Differences], parameters: Parameters, n_tests: int = 1
+) -> list[FlipTests]:
+    """Test the differences of several pairs, of which `n_tests` have a test."""
+    is_exact = parameters.test == "sign-flip"
+    flips = [Flips(signed=d.units, slack=d.slack, n_tests=n_tests) for d in differences]
+    exact = sign_flip_tests(flips) if is_exact else [None] * len(flips)
+    ranks = wilcoxon_pvalues([d.values for d in differences])
+    return [FlipTests(sign_flip=p, wilcoxon=q) for p, q in zip(exact, ranks, strict=True)]
 
 
 def _testable(pair: Pair) -> Pair:
@@ -252,14 +283,14 @@ def measure_pair(
     differences: Differences,
     parameters: Parameters,
     single_level: float,
-    n_tests: int = 1,
+    tests: FlipTests,
 ) -> Pair:
     """Compute all results of a pair that do not depend on the other pairs.
 
     The verdict of the result is the one for a significant difference, see :func:`decide_verdict`.
     `names` are those of a and b; `values` are theirs over the common blocks, each of shape (n,),
     without NaN, and `differences` is a minus b. The simultaneous interval has level
-    1 - `single_level`. `n_tests` is the number of pairs with a test.
+    1 - `single_level`. `tests` are those of :func:`flip_tests_of`.
     """
     (a, b), (x, y) = names, values
     sign, alpha, margin = (
@@ -275,8 +306,7 @@ def measure_pair(
     wilson = effects.wilson_interval(wins, d.n, alpha)
     a12_interval = effects.a12_interval(x, y, sign, alpha)
     posterior, threshold = posterior_shares(spread, margin), parameters.win_threshold
-    is_exact = parameters.test == "sign-flip"
-    test = sign_flip_test(d.units, d.slack, n_tests) if is_exact else None
+    test = tests.sign_flip
     pair = Pair(
         a=a,
         b=b,
@@ -290,7 +320,7 @@ def measure_pair(
         pvalue=None if test is None else test.pvalue,
         pvalue_holm=None,
         pvalue_t=t_pvalue(moments),
-        pvalue_wilcoxon=wilcoxon_pvalue(d.values),
+        pvalue_wilcoxon=tests.wilcoxon,
         pvalue_equivalence=None if margin is None else tost_pvalue(spread, -margin, margin),
         pvalue_equivalence_holm=None,
         dz=effects.cohen_dz(moments),
@@ -312,7 +342,7 @@ def measure_pair(
         pvalue_draws=None if test is None else test.draws,
         pvalue_standard_error=None if test is None else test.standard_error,
     )
-    if is_exact:
+    if parameters.test == "sign-flip":
         return pair
     return replace(
         pair, statistic=t_statistic(spread, 0.0), pvalue=t_pvalue(spread), **_NOT_RESAMPLED

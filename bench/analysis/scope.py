@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -179,6 +179,7 @@ class _Correctness:
     bits: NDArray[np.uint8]
     known: NDArray[np.bool_]
     n_examples: int
+    _sums: dict[tuple[int, bytes], FloatArray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, table: pd.DataFrame, paired: PairedTable) -> _Correctness:
@@ -198,7 +199,16 @@ class _Correctness:
         return cls(bits=bits, known=known, n_examples=n_examples)
 
     def by_example(self, column: int, blocks: NDArray[np.intp]) -> FloatArray:
-        """Return the number of these blocks in which each example is correct, shape (N,)."""
+        """Return the number of these blocks in which each example is correct, shape (N,).
+
+        It is computed once: most pairs have the same blocks.
+        """
+        key = column, blocks.tobytes()
+        if key not in self._sums:
+            self._sums[key] = self._sum(column, blocks)
+        return self._sums[key]
+
+    def _sum(self, column: int, blocks: NDArray[np.intp]) -> FloatArray:
         sums = np.zeros(self.n_examples)
         for start in range(0, len(blocks), 250):  # sums up to 255 fit into one byte
             some = self.bits[blocks[start : start + 250], column]

@@ -239,7 +239,8 @@ def _arrivals(table: pd.DataFrame, paired: PairedTable, target: float) -> _Arriv
     upper[paired.diverged] = np.inf
     lower = upper.copy()
     cells = list(zip(*np.nonzero((paired.cells >= 0) & ~paired.failed), strict=True))
-    curves = {cell: _curve(table, int(paired.cells[cell])) for cell in cells}
+    lists = table[AT].tolist(), table[ACCURACY].tolist()
+    curves = {cell: _curve(table, lists, int(paired.cells[cell])) for cell in cells}
     known = {cell: curve for cell, curve in curves.items() if curve is not None}
     if not known:
         return None
@@ -275,9 +276,11 @@ class _Curve:
     accuracy: FloatArray
 
 
-def _curve(table: pd.DataFrame, row: int) -> _Curve | None:
-    """Return the evaluations of one run; None where it has none."""
-    at, accuracy = table[AT].iloc[row], table[ACCURACY].iloc[row]
+def _curve(
+    table: pd.DataFrame, lists: tuple[Sequence[Any], Sequence[Any]], row: int
+) -> _Curve | None:
+    """Return the evaluations of one run, of the two columns in `lists`; None where it has none."""
+    at, accuracy = (column[row] for column in lists)
     if not (is_list(at) and is_list(accuracy)) or len(at) == len(accuracy) == 0:
         return None
     try:

@@ -17,11 +17,13 @@ from bench.analysis.stats import permutation
 from bench.analysis.stats.differences import paired_differences
 from bench.analysis.stats.permutation import (
     MONTE_CARLO_DRAWS,
+    Flips,
     flip_test,
+    flip_tests,
     sign_flip_pvalue,
     sign_flip_test,
 )
-from bench.analysis.stats.wilcoxon import wilcoxon_pvalue
+from bench.analysis.stats.wilcoxon import wilcoxon_pvalue, wilcoxon_pvalues
 
 whole_differences = st.lists(st.integers(-60, 60), min_size=2, max_size=10)
 
@@ -267,3 +269,29 @@ def test_a_comparison_of_many_treatments_names_random_patterns(
     found = compare(table, value="test_loss")
     assert {pair.pvalue_draws for pair in found.pairs} >= {permutation.MONTE_CARLO_DRAWS}
     assert any("Monte Carlo" in note for note in found.notes)
+
+
+def test_tests_that_share_their_random_patterns_give_what_each_gives_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where they have other numbers of differences, more patterns than fit, and exact ones."""
+    monkeypatch.setattr(permutation, "_SUMS_AT_ONCE", 2)
+    rng = np.random.default_rng(7)
+    long = [np.rint(rng.normal(0.1, 1, n) * 1e9) for n in (41, 300, 297, 1100, 8)]
+    tests = [Flips(signed=d, slack=1.0) for d in long]
+    assert flip_tests(tests) == [flip_test(d, 1.0) for d in long]
+    assert [found.draws is None for found in flip_tests(tests)] == [False] * 4 + [True]
+    ranked = [np.array([])[:1], *long]
+    assert wilcoxon_pvalues(ranked) == [wilcoxon_pvalue(d) for d in ranked]
+
+
+def test_random_patterns_are_those_of_earlier_versions() -> None:
+    """Eight signs of every pattern at a time, the weights in ascending order."""
+    d = np.rint(np.random.default_rng(8).normal(0.1, 1, 300) * 1e9)
+    weights, rng = np.sort(np.abs(d)), np.random.default_rng(permutation.MONTE_CARLO_SEED)
+    flipped = np.zeros(MONTE_CARLO_DRAWS)
+    members = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
+    for eight in np.pad(weights, (0, 4)).reshape(-1, 8):
+        flipped += (members @ eight)[np.frombuffer(rng.bytes(len(flipped)), np.uint8)]
+    extreme = np.abs(weights.sum() - 2 * flipped) >= abs(d.sum())
+    assert flip_test(d).pvalue == (extreme.sum() + 1) / (MONTE_CARLO_DRAWS + 1)

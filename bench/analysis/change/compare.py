@@ -29,7 +29,7 @@ from bench.analysis.change.facts import changed_facts, workload_differs
 from bench.analysis.change.runs import VALUE, Run, SweepRuns
 from bench.analysis.change.speed import speed_change, speed_change_of_all
 from bench.analysis.comparison import check_alpha, check_margin
-from bench.analysis.pairs import decide_verdict, measure_pair, measure_samples
+from bench.analysis.pairs import decide_verdict, flip_tests_of, measure_pair, measure_samples
 from bench.analysis.results import Change, Obstacle, Pair, Parameters, SweepChange
 from bench.analysis.stats.differences import paired_differences
 from bench.analysis.stats.multiplicity import holm
@@ -212,12 +212,14 @@ def _scores(runs: Iterable[Run]) -> FloatArray:
 def _paired_test(
     before: FloatArray, after: FloatArray, total: int | None, parameters: Parameters
 ) -> Pair:
+    differences = paired_differences(after, before, total)
     return measure_pair(
         _SIDES,
         (after, before),
-        differences=paired_differences(after, before, total),
+        differences=differences,
         parameters=parameters,
         single_level=parameters.alpha / parameters.k,
+        tests=flip_tests_of([differences], parameters)[0],
     )
 
 

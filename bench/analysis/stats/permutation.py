@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,9 @@ MONTE_CARLO_DRAWS = 99_999
 MIN_DRAWS = 9_999
 MAX_FLIPS = 5_000_000_000
 MONTE_CARLO_SEED = 20_060_101
+#: Tests, signs and patterns of a product of matrices: 100 MB of sums, and tables that fit into a
+#: cache.
+_SUMS_AT_ONCE, _SIGNS_AT_ONCE, _PATTERNS_AT_ONCE = 128, 256, 2048
 #: Smallest p-value: the smallest normal float.
 TINY = sys.float_info.min
 
@@ -77,6 +80,15 @@ class PermutationPvalue:
     def standard_error(self) -> float | None:
         """Monte Carlo standard error of the p-value; None where it is exact."""
         return None if self.draws is None else monte_carlo_error(self.pvalue, self.draws)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flips:
+    """The differences of one test, and its family: what :func:`flip_test` takes."""
+
+    signed: FloatArray
+    slack: float = 0.0
+    n_tests: int = 1
 
 
 def monte_carlo_error(pvalue: float, draws: int) -> float:
@@ -119,7 +131,13 @@ def sign_flip_test(
     True
     """
     d = np.asarray(differences, dtype=np.float64)
-    return None if len(d) < 2 else flip_test(d, slack, n_tests)
+    return sign_flip_tests([Flips(signed=d, slack=slack, n_tests=n_tests)])[0]
+
+
+def sign_flip_tests(tests: Sequence[Flips]) -> list[PermutationPvalue | None]:
+    """Return :func:`sign_flip_test` of each; those with random patterns draw them only once."""
+    found = iter(flip_tests([test for test in tests if len(test.signed) > 1]))
+    return [next(found) if len(test.signed) > 1 else None for test in tests]
 
 
 def sign_flip_pvalue(differences: ArrayLike, slack: float = 0.0) -> float | None:
@@ -136,25 +154,56 @@ def flip_test(signed: FloatArray, slack: float = 0.0, n_tests: int = 1) -> Permu
     `signed`, shape (n,), holds whole numbers; sums that differ by no more than `slack` count as
     equal. `n_tests` is the number of tests in the family, which share the limits.
     """
-    signed = signed[signed != 0]
-    unit = max(1, int(np.gcd.reduce(signed.astype(np.int64), initial=0)))
-    weights = np.sort(np.abs(signed)) / unit
-    limit = math.floor((weights.sum() - (abs(signed.sum()) - slack) / unit) / 2)
-    light = weights[weights <= limit]  # larger weights are in no light subset
-    cells = np.minimum(np.cumsum(light), limit).sum()
-    table = min(limit, light.sum())
-    can_convolve = cells <= min(MAX_CELLS, FAMILY_CELLS / n_tests) and table <= MAX_TABLE
-    longest = max_enumerated(n_tests)
-    costs = _COST_OF_SUBSET * 2.0 ** (min(len(light), longest) / 2)
-    if len(light) <= longest and (costs <= cells or not can_convolve):
-        share = _light_share_by_enumeration(light, limit)
-    elif can_convolve:
-        share = _light_share_by_convolution(light, limit)
-    else:
-        return _monte_carlo(weights, limit)
-    return PermutationPvalue(
-        pvalue=min(1.0, max(TINY, math.ldexp(share, 1 + len(light) - len(weights))))
-    )
+    return flip_tests([Flips(signed=signed, slack=slack, n_tests=n_tests)])[0]
+
+
+def flip_tests(tests: Sequence[Flips]) -> list[PermutationPvalue]:
+    """Return :func:`flip_test` of each; those with random patterns draw them only once."""
+    subsets = [_Subsets.of(test) for test in tests]
+    exact = [of.exact(test.n_tests) for of, test in zip(subsets, tests, strict=True)]
+    drawn = [of for of, found in zip(subsets, exact, strict=True) if found is None]
+    estimates = iter(_monte_carlo(drawn) if drawn else ())
+    return [next(estimates) if found is None else found for found in exact]
+
+
+@dataclass(frozen=True)
+class _Subsets:
+    """Weights in ascending order, and the largest weight of a light subset."""
+
+    weights: FloatArray
+    limit: int
+
+    @classmethod
+    def of(cls, test: Flips) -> _Subsets:
+        signed = test.signed[test.signed != 0]
+        unit = max(1, int(np.gcd.reduce(signed.astype(np.int64), initial=0)))
+        weights = np.sort(np.abs(signed)) / unit
+        limit = (weights.sum() - (abs(signed.sum()) - test.slack) / unit) / 2
+        return cls(weights, math.floor(limit))
+
+    @property
+    def draws(self) -> int:
+        """Number of random patterns, where they are needed."""
+        return max(MIN_DRAWS, min(MONTE_CARLO_DRAWS, MAX_FLIPS // len(self.weights)))
+
+    def exact(self, n_tests: int) -> PermutationPvalue | None:
+        """Return the exact p-value; None where it is too expensive in a family of `n_tests`."""
+        weights, limit = self.weights, self.limit
+        light = weights[weights <= limit]  # larger weights are in no light subset
+        cells = np.minimum(np.cumsum(light), limit).sum()
+        table = min(limit, light.sum())
+        can_convolve = cells <= min(MAX_CELLS, FAMILY_CELLS / n_tests) and table <= MAX_TABLE
+        longest = max_enumerated(n_tests)
+        costs = _COST_OF_SUBSET * 2.0 ** (min(len(light), longest) / 2)
+        if len(light) <= longest and (costs <= cells or not can_convolve):
+            share = _light_share_by_enumeration(light, limit)
+        elif can_convolve:
+            share = _light_share_by_convolution(light, limit)
+        else:
+            return None
+        return PermutationPvalue(
+            pvalue=min(1.0, max(TINY, math.ldexp(share, 1 + len(light) - len(weights))))
+        )
 
 
 def _light_share_by_enumeration(weights: FloatArray, limit: int) -> float:
@@ -192,20 +241,39 @@ def _light_share_by_convolution(weights: FloatArray, limit: int) -> float:
     return math.ldexp(ways.sum(), halvings - len(weights))
 
 
-def _monte_carlo(weights: FloatArray, limit: int) -> PermutationPvalue:
-    """Return (b + 1) / (B + 1), where b of B random sign patterns are as extreme."""
-    draws = max(MIN_DRAWS, min(MONTE_CARLO_DRAWS, MAX_FLIPS // len(weights)))
+def _monte_carlo(tests: Sequence[_Subsets]) -> list[PermutationPvalue]:
+    """Return (b + 1) / (B + 1) of each test, where b of B random sign patterns are as extreme."""
+    found: dict[int, PermutationPvalue] = {}
+    for draws in sorted({test.draws for test in tests}):
+        places = [i for i, test in enumerate(tests) if test.draws == draws]
+        for start in range(0, len(places), _SUMS_AT_ONCE):
+            some = places[start : start + _SUMS_AT_ONCE]
+            sums = _random_sums([tests[i].weights for i in some], draws)
+            for i, flipped in zip(some, sums.T, strict=True):
+                largest, limit = tests[i].weights.sum(), tests[i].limit
+                extreme = np.count_nonzero((flipped <= limit) | (flipped >= largest - limit))
+                pvalue = (int(extreme) + 1) / (draws + 1)
+                found[i] = PermutationPvalue(pvalue=pvalue, draws=draws)
+    return [found[i] for i in range(len(tests))]
+
+
+def _random_sums(weights: Sequence[FloatArray], draws: int) -> FloatArray:
+    """Return the weights of the same `draws` random subsets of each test, shape (draws, tests).
+
+    They are sums of whole numbers, and therefore exact up to 2**53.
+    """
+    longest = max(map(len, weights))
+    columns = np.zeros((-(-longest // 8) * 8, len(weights)))
+    for column, own in zip(columns.T, weights, strict=True):
+        column[: len(own)] = own
     rng = np.random.default_rng(MONTE_CARLO_SEED)
-    flipped = np.zeros(draws)
-    for table in _tables_of_sums(weights):  # eight signs at a time
-        flipped += table[np.frombuffer(rng.bytes(draws), dtype=np.uint8)]
-    extreme = int(np.count_nonzero((flipped <= limit) | (flipped >= weights.sum() - limit)))
-    return PermutationPvalue(pvalue=(extreme + 1) / (draws + 1), draws=draws)
-
-
-def _tables_of_sums(weights: FloatArray) -> Iterator[FloatArray]:
-    """Yield the weight of every subset of eight weights, shape (256,); then of the next eight."""
-    eights = np.pad(weights, (0, -len(weights) % 8)).reshape(-1, 8)
-    members = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
-    for start in range(0, len(eights), 1000):
-        yield from eights[start : start + 1000] @ members.T.astype(np.float64)
+    sums = np.zeros((draws, len(weights)))
+    for start in range(0, len(columns), _SIGNS_AT_ONCE):
+        part = columns[start : start + _SIGNS_AT_ONCE]
+        # eight signs of every pattern at a time
+        octets = [np.frombuffer(rng.bytes(draws), np.uint8) for _ in range(len(part) // 8)]
+        members = np.stack(octets, axis=1)
+        for first in range(0, draws, _PATTERNS_AT_ONCE):
+            some = slice(first, first + _PATTERNS_AT_ONCE)
+            sums[some] += np.unpackbits(members[some], axis=1).astype(np.float64) @ part
+    return sums

@@ -10,10 +10,13 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.analysis.stats.permutation import flip_test
+from bench.analysis.stats.permutation import Flips, flip_tests
+from bench.analysis.stats.rounding import FloatArray
 
 
 def wilcoxon_pvalue(differences: ArrayLike) -> float | None:
@@ -26,12 +29,20 @@ def wilcoxon_pvalue(differences: ArrayLike) -> float | None:
     >>> wilcoxon_pvalue([1, 2, 3, 4, 5, 6])
     0.03125
     """
-    d = np.asarray(differences, dtype=np.float64)
-    if len(d) < 2:
-        return None
-    d = d[d != 0]
+    return wilcoxon_pvalues([np.asarray(differences, dtype=np.float64)])[0]
+
+
+def wilcoxon_pvalues(samples: Sequence[FloatArray]) -> list[float | None]:
+    """Return :func:`wilcoxon_pvalue` of each; those with random patterns draw them only once."""
+    tests = [Flips(signed=_signed_midranks(d)) for d in samples if len(d) > 1]
+    found = iter(flip_tests(tests))
+    return [next(found).pvalue if len(d) > 1 else None for d in samples]
+
+
+def _signed_midranks(differences: FloatArray) -> FloatArray:
+    """Return twice the midrank of each difference that is not 0, with its sign."""
+    d = differences[differences != 0]
     sizes = np.abs(d)
     ascending = np.sort(sizes)
     smaller, not_larger = (ascending.searchsorted(sizes, side) for side in ("left", "right"))
-    doubled_midranks = smaller + not_larger + 1
-    return flip_test(np.sign(d) * doubled_midranks).pvalue
+    return np.asarray(np.sign(d) * (smaller + not_larger + 1))
