@@ -276,22 +276,29 @@ def test_tests_that_share_their_random_patterns_give_what_each_gives_alone(
 ) -> None:
     """Also where they have other numbers of differences, more patterns than fit, and exact ones."""
     monkeypatch.setattr(permutation, "_SUMS_AT_ONCE", 2)
+    monkeypatch.setattr(permutation, "MAX_CELLS", -1)
     rng = np.random.default_rng(7)
     long = [np.rint(rng.normal(0.1, 1, n) * 1e9) for n in (41, 300, 297, 1100, 8)]
+    long.insert(2, np.sign(long[3]) * 10.0 ** rng.integers(9, 12, len(long[3])))
     tests = [Flips(signed=d, slack=1.0) for d in long]
     assert flip_tests(tests) == [flip_test(d, 1.0) for d in long]
-    assert [found.draws is None for found in flip_tests(tests)] == [False] * 4 + [True]
+    assert [found.draws is None for found in flip_tests(tests)] == [False] * 5 + [True]
     ranked = [np.array([])[:1], *long]
     assert wilcoxon_pvalues(ranked) == [wilcoxon_pvalue(d) for d in ranked]
 
 
-def test_random_patterns_are_those_of_earlier_versions() -> None:
+@pytest.mark.parametrize("unit", [1e9, 3.0], ids=["distinct", "tied"])
+def test_random_patterns_are_those_of_earlier_versions(
+    unit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Eight signs of every pattern at a time, the weights in ascending order."""
-    d = np.rint(np.random.default_rng(8).normal(0.1, 1, 300) * 1e9)
-    weights, rng = np.sort(np.abs(d)), np.random.default_rng(permutation.MONTE_CARLO_SEED)
+    monkeypatch.setattr(permutation, "MAX_CELLS", -1)
+    d = np.rint(np.random.default_rng(8).normal(0.1, 1, 300) * unit)
+    weights, rng = np.sort(np.abs(d[d != 0])), np.random.default_rng(permutation.MONTE_CARLO_SEED)
+    assert permutation._are_tied(weights) == (unit == 3.0)
     flipped = np.zeros(MONTE_CARLO_DRAWS)
     members = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
-    for eight in np.pad(weights, (0, 4)).reshape(-1, 8):
+    for eight in np.pad(weights, (0, -len(weights) % 8)).reshape(-1, 8):
         flipped += (members @ eight)[np.frombuffer(rng.bytes(len(flipped)), np.uint8)]
     extreme = np.abs(weights.sum() - 2 * flipped) >= abs(d.sum())
     assert flip_test(d).pvalue == (extreme.sum() + 1) / (MONTE_CARLO_DRAWS + 1)

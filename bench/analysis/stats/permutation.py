@@ -249,7 +249,7 @@ def _monte_carlo(tests: Sequence[_Subsets]) -> list[PermutationPvalue]:
         for start in range(0, len(places), _SUMS_AT_ONCE):
             some = places[start : start + _SUMS_AT_ONCE]
             sums = _random_sums([tests[i].weights for i in some], draws)
-            for i, flipped in zip(some, sums.T, strict=True):
+            for i, flipped in zip(some, sums, strict=True):
                 largest, limit = tests[i].weights.sum(), tests[i].limit
                 extreme = np.count_nonzero((flipped <= limit) | (flipped >= largest - limit))
                 pvalue = (int(extreme) + 1) / (draws + 1)
@@ -257,12 +257,48 @@ def _monte_carlo(tests: Sequence[_Subsets]) -> list[PermutationPvalue]:
     return [found[i] for i in range(len(tests))]
 
 
-def _random_sums(weights: Sequence[FloatArray], draws: int) -> FloatArray:
-    """Return the weights of the same `draws` random subsets of each test, shape (draws, tests).
+def _random_sums(weights: Sequence[FloatArray], draws: int) -> Sequence[FloatArray]:
+    """Return the weights of the same `draws` random subsets of each test, shape (draws,) each.
 
     They are sums of whole numbers, and therefore exact up to 2**53.
     """
-    longest = max(map(len, weights))
+    are_tied = [_are_tied(own) for own in weights]
+    sums = {
+        is_tied: iter(
+            sums_of([w for w, own in zip(weights, are_tied, strict=True) if own is is_tied], draws)
+        )
+        for is_tied, sums_of in ((True, _sums_of_tied), (False, _sums_of_others))
+    }
+    return [next(sums[is_tied]) for is_tied in are_tied]
+
+
+def _are_tied(weights: FloatArray) -> bool:
+    """Return whether few weights differ, so that :func:`_sums_of_tied` is faster, and exact."""
+    n_distinct = np.count_nonzero(np.diff(weights)) + 1
+    return bool(8 * n_distinct <= len(weights) and len(weights) * weights[-1] < 2**53)
+
+
+def _sums_of_tied(weights: Sequence[FloatArray], draws: int) -> FloatArray:
+    """Count the members of each subset so far, and add them up where the next weight differs."""
+    changes: dict[int, list[tuple[int, float]]] = {}
+    for test, own in enumerate(weights):
+        steps = -np.diff(own, append=0.0)
+        for place in np.flatnonzero(steps):
+            changes.setdefault(int(place), []).append((test, float(steps[place])))
+    rng = np.random.default_rng(MONTE_CARLO_SEED)
+    sums, counts = np.zeros((len(weights), draws)), np.zeros(draws, np.uint32)
+    for start in range(0, max(map(len, weights), default=0), 8):
+        octets = np.frombuffer(rng.bytes(draws), np.uint8)
+        for bit in range(8):
+            counts += (octets >> (7 - bit)) & 1
+            for test, step in changes.get(start + bit, ()):
+                sums[test] += step * counts
+    return sums
+
+
+def _sums_of_others(weights: Sequence[FloatArray], draws: int) -> FloatArray:
+    """Multiply the signs of the patterns with the weights."""
+    longest = max(map(len, weights), default=0)
     columns = np.zeros((-(-longest // 8) * 8, len(weights)))
     for column, own in zip(columns.T, weights, strict=True):
         column[: len(own)] = own
@@ -276,4 +312,4 @@ def _random_sums(weights: Sequence[FloatArray], draws: int) -> FloatArray:
         for first in range(0, draws, _PATTERNS_AT_ONCE):
             some = slice(first, first + _PATTERNS_AT_ONCE)
             sums[some] += np.unpackbits(members[some], axis=1).astype(np.float64) @ part
-    return sums
+    return sums.T
