@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.results import SweepAnalysis
 from bench.report import render
+from bench.report.figures import runs
 from bench.report.figures.canvas import WIDE
 from bench.report.figures.styles import Style, styles_of
 from bench.report.html import parts as parts_module
@@ -122,3 +123,26 @@ def test_groups_of_ranks_are_restricted(many: SweepAnalysis) -> None:
     assert found is not None
     assert found.ranked == tuple(names[:MOST_SHOWN])
     assert found.groups == (tuple(names[:3]), tuple(names[37:40]))  # the last is inside another
+
+
+def test_the_page_draws_and_holds_a_part_of_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number is that of all runs, and the page says what it leaves out."""
+    analysis = sweep(many_recipes(3), n=20)
+    whole = page_view(analysis)
+    monkeypatch.setattr(runs, "MOST_DOTS", 20)  # every third of 20 seeds
+    thinned, page = page_view(analysis), render(analysis)
+    assert json.loads(thinned.data)["blocks"] == [*map(str, range(0, 20, 3))]
+    for view, n in ((whole, 20), (thinned, 7)):
+        data = json.loads(view.data)
+        assert [len(scores) for scores in data["scores"]] == [n] * 3
+        assert len(data["readings"][0]["readings"]) == 3 * n
+        assert view.runs.figure.wide.count("<use ") == whole.runs.figure.wide.count("<use ") - 3 * (
+            20 - n
+        )
+    assert json.loads(thinned.data)["analysis"] == json.loads(whole.data)["analysis"]
+    assert (thinned.runs.rows, thinned.leaders) == (whole.runs.rows, whole.leaders)
+    assert json.loads(thinned.data)["csv"] is None
+    assert len(re.findall("7 of 20.seeds, evenly spaced", page)) == 2
+    assert "dots: 7 of 20 seeds" in page
+    assert "The rows of so many runs are not in this page" in page
+    assert 'data-download="csv"' not in page

@@ -41,6 +41,8 @@ _ERROR_FLOOR = 0.05
 #: Losses are on a logarithmic scale, so more of them fit.
 _LOSS_RATIO = 10.0
 _GOLDEN = 0.6180339887498949
+#: Largest number of dots. Of more runs, those of evenly spaced seeds are drawn.
+MOST_DOTS = 4000
 
 
 def runs_figure(
@@ -48,7 +50,8 @@ def runs_figure(
 ) -> Figure:
     """Plot every run as a dot, with mean and t interval of each optimizer, best mean first.
 
-    Dots of one seed lie equally high in every row. Where the sweep repeats the source's workload,
+    Dots of one seed lie equally high in every row. Of many runs, only those of :func:`drawn_blocks`
+    have a dot; everything else is that of all runs. Where the sweep repeats the source's workload,
     its single run is marked. `styles` are those of the analysis where none are given.
     """
     treatments = analysis.comparison.treatments
@@ -62,7 +65,8 @@ def runs_figure(
         _score_axis(axes, metric, shown, 4 if layout.narrow else 7)
         unit = f", {metric.unit}" if metric.unit else ""
         axes.set_xlabel(f"{result_label(analysis)}{unit}", labelpad=8)
-        height = _seed_heights(analysis.scores, place)
+        dots = drawn_runs(analysis)
+        height = _seed_heights(dots, place)
         for row, treatment in enumerate(treatments):
             style = styles[treatment.name]
             scores = [s for s in analysis.scores if s.treatment == treatment.name]
@@ -72,8 +76,10 @@ def runs_figure(
                 style,
                 [
                     (s.value, row + place.runs + height(s.seed))
-                    for s in scores
-                    if s.value is not None and shown.holds(s.value)
+                    for s in dots
+                    if s.treatment == treatment.name
+                    and s.value is not None
+                    and shown.holds(s.value)
                 ],
             )
             draw_row_name(figure, frame, layout, row, treatment.name, style)
@@ -84,17 +90,38 @@ def runs_figure(
 def runs_points(
     analysis: SweepAnalysis, figure: Figure, layout: Layout
 ) -> tuple[tuple[float, float] | None, ...]:
-    """Return the place of each of `analysis.scores` in `figure` in pixels; None if not drawn."""
+    """Return the place of each of :func:`drawn_runs` in `figure` in pixels.
+
+    None for a run beyond the scale.
+    """
     axes, row = figure.axes[1], _NARROW_ROW if layout.narrow else _WIDE_ROW
     shown = Range(*axes.get_xlim())
     rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
-    height = _seed_heights(analysis.scores, row)
+    dots = drawn_runs(analysis)
+    height = _seed_heights(dots, row)
     return tuple(
         place_of(axes, s.value, rows[s.treatment] + row.runs + height(s.seed))
         if s.value is not None and shown.holds(s.value)
         else None
-        for s in analysis.scores
+        for s in dots
     )
+
+
+def has_too_many(analysis: SweepAnalysis) -> bool:
+    """Return whether there are more runs than :data:`MOST_DOTS`."""
+    return len(analysis.scores) > MOST_DOTS
+
+
+def drawn_blocks(analysis: SweepAnalysis) -> Sequence[Block]:
+    """Return the blocks whose runs are drawn: all, or evenly spaced ones of too many."""
+    blocks = sort_blocks(s.seed for s in analysis.scores)
+    return blocks[:: -(-len(analysis.scores) // MOST_DOTS) if has_too_many(analysis) else 1]
+
+
+def drawn_runs(analysis: SweepAnalysis) -> tuple[RunScore, ...]:
+    """Return the runs of :func:`drawn_blocks`."""
+    blocks = frozenset(drawn_blocks(analysis))
+    return tuple(s for s in analysis.scores if s.seed in blocks)
 
 
 @dataclass(frozen=True)
@@ -229,7 +256,11 @@ def _runs_key(figure: Figure, layout: Layout, analysis: SweepAnalysis) -> None:
     x, y = 10.0, 18.0
     canvas.scatter([x + 2, x + 12, x + 7], [y - 3, y - 1, y + 5], s=30, color=MUTED, alpha=0.7)
     block = Nouns.of(analysis.comparison.parameters).block
-    canvas.text(x + 26, y, f"one dot for each {block}", va="center_baseline", color=MUTED)
+    dots = f"one dot for each {block}"
+    if has_too_many(analysis):
+        n = len({s.seed for s in analysis.scores})
+        dots = f"dots: {len(drawn_blocks(analysis)):,} of {n:,} {block.plural}"
+    canvas.text(x + 26, y, dots, va="center_baseline", color=MUTED)
     x, y = (10.0, 42.0) if layout.narrow else (210.0, y)
     draw_line(canvas, [x - 4, x + 24], [y, y], color=INK, linewidth=2.2)
     draw_line(canvas, [x + 10], [y], marker="o", markersize=9, color=MUTED, markeredgecolor=PAPER)

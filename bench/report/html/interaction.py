@@ -1,7 +1,8 @@
 """Data for the script of the page: one JSON block.
 
 It holds the rows and the comparison for downloads, all scores for the seed-by-seed view of a pair,
-and the places of readings in the drawings.
+and the places of readings in the drawings. Of too many runs, it has the scores of those with dots
+only, and no rows.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ def page_data(parts: Parts, readings: Sequence[ReadingsView]) -> str:
         },
         "block": str(parts.nouns.block),
         "treatments": [_treatment(parts, t.name) for t in treatments],
-        "blocks": [clean(str(block)) for block in parts.blocks],
+        "blocks": [clean(str(block)) for block in parts.drawn],
         "scores": [
-            [values.get((t.name, block)) for block in parts.blocks] for t in shown.treatments
+            [values.get((t.name, block)) for block in parts.drawn] for t in shown.treatments
         ],
         "readings": [_readings(view) for view in readings],
         "analysis": document(shown),
-        "csv": rows_csv(analysis),
+        "csv": None if parts.is_thinned else rows_csv(analysis),
     }
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # in ASCII: nothing is lost
     # "<" opens a tag or a comment in a script element, whatever its type

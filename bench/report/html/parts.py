@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from bench.analysis.results import SweepAnalysis
 from bench.analysis.table import sort_blocks
 from bench.report.figures.canvas import NARROW, WIDE, Layout
+from bench.report.figures.runs import drawn_blocks, has_too_many
 from bench.report.figures.styles import Style, marker_name, styles_of
 from bench.report.figures.svg import inline_svg
 from bench.report.html.selection import best_of
@@ -90,7 +91,8 @@ class Parts:
     """Names, figures and formats of one analysis, for all sections.
 
     `shown` is the analysis restricted to the treatments in figures and pairs, see
-    :mod:`bench.report.html.selection`.
+    :mod:`bench.report.html.selection`. `drawn` holds the blocks whose single runs the page has;
+    `is_thinned` says whether these are fewer than all.
     """
 
     def __init__(self, analysis: SweepAnalysis) -> None:
@@ -99,6 +101,8 @@ class Parts:
         self.metric = metric_of(analysis.comparison)
         self.nouns = Nouns.of(analysis.comparison.parameters)
         self.blocks = sort_blocks(s.seed for s in analysis.scores)
+        self.is_thinned = has_too_many(self.shown)
+        self.drawn = drawn_blocks(self.shown) if self.is_thinned else self.blocks
         self._styles = styles_of(analysis)
         self._briefs = abbreviated(self._styles, _BRIEF)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.analysis.results import Treatment
 from bench.report.figures.canvas import Layout
-from bench.report.figures.runs import runs_figure, runs_points
+from bench.report.figures.runs import drawn_runs, runs_figure, runs_points
 from bench.report.html.parts import FigureView, Parts, Row
 from bench.report.html.views.readings import Reading, ReadingsView
 from bench.report.text import format as fmt
@@ -21,11 +21,16 @@ _BESIDE = Layout(width=820, narrow=False)
 
 @dataclass(frozen=True)
 class RunsView:
-    """The figure of every run and the numbers behind it."""
+    """The figure of every run and the numbers behind it.
+
+    `drawn` is the number of blocks with dots and that of all, such as ``334 of 8,000 seeds``; empty
+    where every run has a dot.
+    """
 
     figure: FigureView
     rows: tuple[Row, ...]
     has_published: bool
+    drawn: str
 
 
 def runs_view(parts: Parts) -> RunsView:
@@ -33,7 +38,13 @@ def runs_view(parts: Parts) -> RunsView:
     treatments = parts.shown.comparison.treatments
     has_published = any(luck(parts.shown, t.name) for t in treatments)
     rows = tuple(_spread_row(parts, t, has_published=has_published) for t in treatments)
-    return RunsView(_figure(parts), rows, has_published)
+    return RunsView(_figure(parts), rows, has_published, _drawn(parts))
+
+
+def _drawn(parts: Parts) -> str:
+    if not parts.is_thinned:
+        return ""
+    return f"{len(parts.drawn):,} of {parts.nouns.block.count(len(parts.blocks))}"
 
 
 def _figure(parts: Parts) -> FigureView:
@@ -52,7 +63,7 @@ def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
     """Readings of the dots; the dots of one seed are marked together if they are paired."""
     analysis = parts.shown
     rows = {t.name: i for i, t in enumerate(analysis.comparison.treatments)}
-    blocks = {block: i for i, block in enumerate(parts.blocks)}
+    blocks = {block: i for i, block in enumerate(parts.drawn)}
     is_paired = analysis.comparison.parameters.is_paired
     return ReadingsView(
         figures=(figure,),
@@ -66,7 +77,7 @@ def runs_readings(parts: Parts, figure: FigureView) -> ReadingsView:
                 f"{parts.metric.score_with_unit(s.value)}"
                 f"{'' if s.status == 'ok' else f' ({s.status})'}",
             )
-            for place, s in enumerate(analysis.scores)
+            for place, s in enumerate(drawn_runs(analysis))
         ),
     )
 
