@@ -91,6 +91,10 @@ RIGHT: Sequence[tuple[str, Sequence[str]]] = [
     ("mix-devices: true", ["--mix-devices"]),
     ("timeout: 60", ["--timeout", "60"]),
     ("in-process: true", ["--in-process"]),
+    (
+        "backend: dask\nscheduler: tcp://127.0.0.1:8786",
+        ["--backend", "dask", "--scheduler", "tcp://127.0.0.1:8786"],
+    ),
     ("name: mine", ["--name", "mine"]),
     ("results: deep/er", ["--results", "deep/er"]),
     ("reports: ../x", ["--reports", "../x"]),
