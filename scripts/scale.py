@@ -199,27 +199,30 @@ def _report(directory: Path, arguments: Namespace) -> str:
 
 
 def _overhead(directory: Path, arguments: Namespace) -> str:
-    """Train runs of one update with one worker; compare with their own training times."""
-    import os
+    """Train runs of one update with one worker; the start and the first runs are not measured."""
+    from bench import load_runs, specify
+    from bench.datasets.cache import prepare
+    from bench.execution.environment import describe_machine
+    from bench.execution.jobs import RunContext
+    from bench.execution.runner import run_plan
+    from bench.storage.store import Store
 
-    from bench import specify, sweep
-
-    spec = specify(
-        optimizers="sgd", seeds=arguments.runs, dataset="digits", iterations=1, name="overhead"
-    )
     shutil.rmtree(directory / "overhead", ignore_errors=True)
-    before = os.times()
-    wall, _ = _seconds(lambda: sweep(spec, results=directory, n_jobs=1, device="cpu"))
-    after = os.times()
-    from bench.storage.store import load_runs
-
-    runs = load_runs(directory / "overhead")
-    trained = float(runs["train_seconds"].sum() + runs["eval_seconds"].sum())
-    own = after.user + after.system - before.user - before.system
+    store, n_first = Store(directory / "overhead"), max(1, arguments.runs // 10)
+    store.create()
+    context = RunContext(arrays=prepare("digits"), machine=describe_machine("cpu", 1), store=store)
+    n = n_first + arguments.runs
+    spec = specify(optimizers="sgd", seeds=n, dataset="digits", iterations=1)
+    marks = []
+    for number, _ in enumerate(run_plan(spec.plan(), context), start=1):
+        if number in (n_first, n):
+            marks.append((time.perf_counter(), time.process_time()))
+    wall, processor = (1e3 * (b - a) / arguments.runs for a, b in zip(*marks, strict=True))
+    runs = load_runs(store.directory)
+    trained = 1e3 * float((runs["train_seconds"] + runs["eval_seconds"]).mean())
     return (
-        f"{len(runs)} runs in {wall:.1f} s, {1e3 * trained / len(runs):.2f} ms of training each; "
-        f"beside it {1e3 * (wall - trained) / len(runs):.2f} ms each with the start; processor "
-        f"time of the program {1e3 * own / len(runs):.2f} ms each"
+        f"{arguments.runs} runs with one worker, each in {wall:.1f} ms, of which {trained:.1f} ms "
+        f"are training; processor time of the program that schedules them {processor:.2f} ms"
     )
 
 

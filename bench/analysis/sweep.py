@@ -343,7 +343,7 @@ def _run_table(table: pd.DataFrame) -> RunTable:
 
 def _cells(column: pd.Series) -> list[Any] | None:
     """Return the cells of a column as text and numbers; None for a column of bytes."""
-    cells = column.tolist()
+    cells: list[Any] = column.tolist()
     kinds = set(map(type, cells))
     if any(issubclass(kind, bytes) for kind in kinds):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,7 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from _rows import RUN, record
+from _stored import three_seeds
 
+import bench
+from bench.cli import main
 from bench.errors import MixedRunsError, StoreError
 from bench.spec.model import RunSpec, SweepSpec
 from bench.storage import row_files, store
@@ -21,6 +25,7 @@ from bench.storage.row_files import ORDER, add_rows, rows_files
 from bench.storage.rows import as_parquet, read_rows, write_rows
 from bench.storage.run_files import sound_rows
 from bench.storage.store import Store
+from bench.tables.read import is_sweep
 
 MOST = 10
 
@@ -289,3 +294,28 @@ def test_putting_rows_together_needs_the_memory_of_few_files(
             peaks.append(pool.max_memory() - before)
         assert len(target.rows_files()) == n
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_commands_read_several_files_as_they_read_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(row_files, "MOST_ROWS", 5)
+    printed = []
+    for name in ("one", "several"):
+        directory = three_seeds(tmp_path / name, ("adam", "momentum", "sgd"))
+        rows = Store(directory).read_rows()
+        if name == "several":
+            Store(directory).rows_file.unlink()
+            add_rows(rows, directory)
+            assert [*sizes(Store(directory)).values()] == [5, 4]
+        assert main(["analyze", str(directory), "--json", "-"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        printed.append({**document, "looks": None})
+        Store(directory).looks_file.unlink()
+    assert printed[0] == printed[1]
+    merged = bench.merge([tmp_path / "one/results/three", directory], results=tmp_path / "merged")
+    assert (merged.n_missing, [*sizes(Store(merged.directory)).values()]) == (0, [5, 4])
+    assert Store(merged.directory).read_rows().equals(rows.sort_by(ORDER))
+    Store(directory).rows_file.unlink()
+    Store(directory).spec_file.unlink()
+    assert is_sweep(directory)
