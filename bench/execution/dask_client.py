@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import pickle
 import queue
+import socket
+import time
 import warnings
 from asyncio import CancelledError
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,8 +26,8 @@ _Result = TypeVar("_Result")
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado.application")
 #: Seconds for the way of answers to this process: those of a lost worker never arrive.
 _TRANSFER = 15.0
-#: Seconds for the end of a connection.
-_END = 5.0
+#: Seconds for the end of a connection, and between two attempts to open one.
+_END, _PAUSE = 5.0, 0.2
 #: Errors of a closed connection; attributes of a closed client are None.
 _CLOSED = (OSError, RuntimeError, AttributeError, CancelledError)
 
@@ -56,9 +58,14 @@ def connect(scheduler: str, seconds: float) -> Iterator[Connection]:
     Raise SchedulerLostError if it does not.
     """
     from distributed import Client
+    from distributed.security import Security
     from distributed.versions import VersionMismatchWarning
 
     try:
+        if not scheduler.startswith("tls://"):
+            _wait_for_greeting(scheduler, seconds)
+        elif Security().get_connection_args("client")["ssl_context"] is None:
+            raise SchedulerLostError("tls:// needs certificates in the configuration of Dask")
         with warnings.catch_warnings():  # each worker compares the versions that matter
             warnings.simplefilter("ignore", VersionMismatchWarning)
             client = Client(scheduler, timeout=seconds, set_as_default=False)
@@ -69,6 +76,28 @@ def connect(scheduler: str, seconds: float) -> Iterator[Connection]:
     finally:
         with suppress(*_CLOSED):
             client.close(timeout=_END)
+
+
+def _wait_for_greeting(scheduler: str, seconds: float) -> None:
+    """Wait until something listens at an address and sends a greeting, as a scheduler does.
+
+    distributed would wait for ever for that of another program. Raise OSError after some seconds.
+    """
+    host, _, port = scheduler.removeprefix("tcp://").rpartition(":")
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), seconds) as opened:
+                opened.settimeout(seconds)
+                if opened.recv(1):
+                    return
+            raise ConnectionError("another program listens there")
+        except TimeoutError:
+            raise TimeoutError(f"nothing was received for {seconds:g} seconds") from None
+        except (OSError, UnicodeError, OverflowError) as error:  # such as a host without a name
+            if time.monotonic() > end:
+                raise OSError(first_line(error)) from error
+        time.sleep(_PAUSE)
 
 
 class Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from bench.spec.options import (
 _COUNTED_ON = 0.8
 #: A second job fills the gaps between the kernels of the first; a third gains little.
 _MOST_JOBS_PER_GPU = 2
+#: Address of a Dask scheduler: a host name, an IPv4 address or an IPv6 address in brackets.
+_ADDRESS = re.compile(r"(tcp://|tls://)?([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +119,11 @@ def _check_backend(requested: ExecutionOptions) -> None:
         if scheduler is not None:
             raise UsageError(f"--scheduler needs --backend dask, got --backend {backend}")
         return
-    if not (isinstance(scheduler, str) and scheduler):
+    if not (isinstance(scheduler, str) and _ADDRESS.fullmatch(scheduler)):
+        got = "an address with @" if "@" in str(scheduler) else f"{scheduler!r:.80}"
         raise UsageError(
             "--backend dask needs the address of a scheduler, such as --scheduler "
-            f"tcp://127.0.0.1:8786, got {scheduler!r:.80}"
+            f"tcp://127.0.0.1:8786 or tls://127.0.0.1:8786, got {got}"
         )
     local = {
         "--n-jobs": requested.n_jobs != -1,

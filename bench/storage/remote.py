@@ -25,6 +25,7 @@ from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import platformdirs
 
@@ -39,6 +40,9 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _SPECIAL = frozenset("?#*[]\\")
 #: Storages whose objects can be created on condition that they do not exist.
 _CONDITIONAL = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory", "file", "local", "sftp")
+#: Storages whose URIs begin with the name of a bucket, which has no colon.
+_BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
+_ONE_SLASH = re.compile(rf"({'|'.join(_BUCKETS)}|hdfs):/?(?!/)", re.ASCII)
 #: Storages that have no buckets, and hold their objects in this process or on this machine.
 _LOCAL = ("memory", "file", "local")
 #: Codes of errors that say that an object exists, or is being created by another request.
@@ -58,7 +62,12 @@ class UnavailableError(StoreError):
 
 
 def is_uri(given: Path | str) -> bool:
-    """Return whether what was given as a directory of results is a URI."""
+    """Return whether what was given as a directory of results is a URI.
+
+    Raise UsageError for one that lacks a slash: it would be a directory of this machine.
+    """
+    if match := _ONE_SLASH.match(str(given)):
+        raise UsageError(f"the URI of results must begin with {match[1]}://, got {match[0]}...")
     return isinstance(given, str) and "://" in given
 
 
@@ -163,11 +172,15 @@ def _checked(given: str) -> str:
     """
     scheme, _, rest = given.rstrip("/").partition("://")
     host, _, path = rest.partition("/")
-    if ":" in host.rpartition("@")[0] or "?" in rest or "#" in rest:
+    before_at = unquote(rest).rpartition("@")[0]
+    has_port = scheme not in _BUCKETS and re.fullmatch(r"(.*@)?[^:@]+(:[0-9]{1,5})?", host)
+    if ":" in before_at or (":" in unquote(host) and not has_port) or {"?", "#"} & {*rest}:
         raise UsageError(
             "the URI of results must have no password and no query: credentials are read from the "
             "environment, as the tools of the storage read them"
         )
+    if scheme in ("http", "https"):
+        raise UsageError(f"{scheme}:// cannot store results: expected such as s3://bucket/results")
     if not _SCHEME.fullmatch(scheme) or _SPECIAL & {*rest} or not given.isprintable():
         raise UsageError(
             f"the URI of results must be one such as s3://bucket/results, got {given[:80]!r}"
@@ -344,7 +357,9 @@ def _is_lasting(error: BaseException) -> bool:
 def _reason(error: BaseException) -> str:
     """The class of an error, and its code: the texts of such errors may hold credentials."""
     number = getattr(error, "errno", None)
-    detail = _code(error) or (os.strerror(number) if isinstance(number, int) else "")
+    detail = _code(error)
+    if not detail and isinstance(number, int) and number > 0:
+        detail = os.strerror(number)
     return f"{type(error).__name__} ({detail})" if detail else type(error).__name__
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -238,17 +239,29 @@ def test_a_tuning(shared_cluster: DaskCluster, tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("tcp://127.0.0.1:1", ".*refused"),
+        ("tcp://127.0.0.1:{silent}", "nothing was received for 0.3 seconds"),
+        ("tls://127.0.0.1:1", "tls:// needs certificates in the configuration of Dask"),
+    ],
+)
 def test_no_scheduler_answers(
-    call_command: CommandCall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    address: str,
+    reason: str,
+    call_command: CommandCall,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "_FIRST", 0.3)
-    found = call_command(
-        *("sweep", *SWEEP, "--backend", "dask", "--scheduler", "tcp://127.0.0.1:1")
-    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # another program
+        address = address.format(silent=silent.getsockname()[1])
+        found = call_command("sweep", *SWEEP, "--backend", "dask", "--scheduler", address)
     assert found.code == 2
     assert re.fullmatch(
-        r"optimizer-bench: error: --scheduler: no Dask scheduler answers at "
-        r"tcp://127\.0\.0\.1:1 \(.*\)\n",
+        "optimizer-bench: error: --scheduler: no Dask scheduler answers at "
+        rf"{address} \({reason}\)\n",
         found.err,
     )
     assert not (tmp_path / "results").exists()

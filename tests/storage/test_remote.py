@@ -109,7 +109,12 @@ URIS = {
 }
 WRONG_URIS = {
     f"s3://{KEY}:{SECRET}@bucket/a": "no password and no query",
+    f"s3://{KEY}:a/{SECRET}@bucket/a": "no password and no query",
+    f"s3://{KEY}%3A{SECRET}@bucket/a": "no password and no query",
+    f"sftp://user@host:{SECRET}/a": "no password and no query",
     f"s3://bucket/a?secret={SECRET}": "no password and no query",
+    "https://bucket/a": "https:// cannot store results",
+    "s3:/bucket/a": "must begin with s3://, got s3:/...",
     f"s3://bucket/a#{SECRET}": "no password and no query",
     "s3://": "must be one such as s3://bucket/results",
     "s3:///a": "must name a bucket",
