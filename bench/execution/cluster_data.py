@@ -17,6 +17,7 @@ import time
 import warnings
 import zipfile
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -32,9 +33,23 @@ _PREFIX = "optimizer-bench-"
 #: Seconds after which the directory of a process that does not exist is removed.
 _OLD = 600.0
 
-#: The verified arrays of this process by their content hash, with the versions of their files.
-_found: dict[str, tuple[Path, object]] = {}
 _lock = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrays:
+    """A directory of arrays, and the versions that its files had before they were verified."""
+
+    directory: Path
+    versions: object
+
+    def are_unchanged(self) -> bool:
+        """Return whether the files are still those that were verified."""
+        return file_versions(self.directory) == self.versions
+
+
+#: The verified arrays of this process by their content hash.
+_found: dict[str, Arrays] = {}
 
 
 def pack(arrays: Path) -> bytes:
@@ -46,8 +61,8 @@ def pack(arrays: Path) -> bytes:
     return packed.getvalue()
 
 
-def find(dataset: str, directory: str, content_hash: str, packed: bytes) -> Path | None:
-    """Return the directory of arrays with this content hash, or None if they must be sent.
+def find(dataset: str, directory: str, content_hash: str, packed: bytes) -> Arrays | None:
+    """Return the arrays with this content hash, or None if they must be sent.
 
     Parameters
     ----------
@@ -62,40 +77,31 @@ def find(dataset: str, directory: str, content_hash: str, packed: bytes) -> Path
         If no directory has room for the arrays, or the hash of what was sent is another one.
     """
     with _lock:
-        arrays = _kept(content_hash)
-        if arrays is None:
+        arrays = _found.get(content_hash)
+        if arrays is None or not arrays.are_unchanged():
             arrays = _in_cache(dataset, directory, content_hash)
         if arrays is None and packed:
             arrays = _unpacked(packed, content_hash)
         if arrays is not None:
-            _found[content_hash] = arrays, file_versions(arrays)
+            _found[content_hash] = arrays
         return arrays
 
 
-def _kept(content_hash: str) -> Path | None:
-    arrays, versions = _found.get(content_hash, (None, None))
-    return arrays if arrays is not None and file_versions(arrays) == versions else None
-
-
-def is_unchanged(content_hash: str) -> bool:
-    """Return whether the files of the arrays are those that were verified."""
-    return _kept(content_hash) is not None
-
-
-def _in_cache(dataset: str, directory: str, content_hash: str) -> Path | None:
+def _in_cache(dataset: str, directory: str, content_hash: str) -> Arrays | None:
     """The arrays in the cache of this machine; nothing is downloaded."""
+    arrays = datasets.default_data_dir() / directory
     if PINNED.get(dataset) == content_hash:
         with suppress(BenchError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a cache that cannot be written
-            return datasets.prepare(dataset)
-    arrays = datasets.default_data_dir() / directory
+            arrays = datasets.prepare(dataset)
     with suppress(Exception):  # missing or damaged
+        versions = file_versions(arrays)
         if hash_files(arrays) == content_hash:
-            return arrays
+            return Arrays(directory=arrays, versions=versions)
     return None
 
 
-def _unpacked(packed: bytes, content_hash: str) -> Path:
+def _unpacked(packed: bytes, content_hash: str) -> Arrays:
     reason = "no temporary directory"
     for parent in (worker_directory(), *memory_directories()):
         directory = None
@@ -103,13 +109,14 @@ def _unpacked(packed: bytes, content_hash: str) -> Path:
             directory = make_temporary(parent)
             with zipfile.ZipFile(io.BytesIO(packed)) as archive:
                 archive.extractall(directory)
+            versions = file_versions(directory)
             found = hash_files(directory)
         except OSError as error:
             reason = f"cannot keep the dataset in {parent}: {error.strerror or error}"
         else:
             if found == content_hash:
                 atexit.register(shutil.rmtree, directory, ignore_errors=True)
-                return directory
+                return Arrays(directory=directory, versions=versions)
             reason = f"the arrays that were sent have SHA-256 {found}, expected {content_hash}"
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)

@@ -181,9 +181,9 @@ def _answer(request: Request, packed: bytes) -> Answer:
         store.runs_directory.mkdir()
         rows = _train(
             request.runs,
-            replace(context, arrays=arrays, machine=machine, store=store, slots=slots),
+            replace(context, arrays=arrays.directory, machine=machine, store=store, slots=slots),
         )
-    if not cluster_data.is_unchanged(content_hash):  # what the runs were trained on is unknown
+    if not arrays.are_unchanged():  # what the runs were trained on is unknown
         return Answer(needs_data=True)
     return Answer(rows=rows, seconds=time.monotonic() - started)
 
