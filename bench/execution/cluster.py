@@ -33,6 +33,10 @@ _FIRST, _AGAIN = 10.0, 60.0
 _POLL = 0.5
 #: A run that so many workers had when they were lost is recorded as failed.
 _MAX_LOST = 4
+#: Of the runs that so many lost workers had, a worker has one at a time.
+_SUSPECT = 2
+#: A sweep ends when the scheduler was lost so many times without a new row.
+_MAX_SCHEDULER_LOST = 3
 #: Short runs are sent several at a time: seconds of such a request, and its largest number of runs.
 _SECONDS, _MOST_RUNS = 0.5, 32
 #: Number of rows that are written at the same time.
@@ -52,9 +56,11 @@ def check_cluster(scheduler: str, machine: Machine) -> int:
     request = Request(versions=Versions.of(machine)).packed()
     try:
         with silent(), connect(scheduler, _FIRST) as connection:
-            while not (threads := connection.threads()):
+            if not (threads := connection.threads()):
                 _warn_of_waiting(scheduler)
+            while not threads:
                 time.sleep(_POLL)
+                threads = connection.threads()
             answers = connection.ask_all(request)
     except SchedulerLostError as error:
         raise _no_scheduler(scheduler, error) from error
@@ -88,22 +94,27 @@ def run_on_cluster(
     UsageError
         If no scheduler answers, or a worker cannot use code of the user.
     WorkerError
-        If the scheduler does not answer again, or no worker can train.
+        If the scheduler does not answer again, or is lost several times without a new row, or no
+        worker can train.
     StoreError
         If a row cannot be written.
     """
-    plan, lost = _Plan(runs, context, scheduler), False
+    plan, n_lost = _Plan(runs, context, scheduler), 0
     with silent():
         while plan.waiting:
+            n_waiting = len(plan.waiting)
             with ExitStack() as stack:
                 try:
-                    connection = stack.enter_context(connect(scheduler, _AGAIN if lost else _FIRST))
+                    seconds = _AGAIN if n_lost else _FIRST
+                    connection = stack.enter_context(connect(scheduler, seconds))
                 except SchedulerLostError as error:
-                    raise _no_scheduler(scheduler, error, lost=lost) from error
+                    raise _no_scheduler(scheduler, error, n_lost) from error
                 try:
                     yield from _Dispatch(plan, connection).events()
-                except SchedulerLostError:
-                    lost = True
+                except SchedulerLostError as error:
+                    n_lost = 1 if len(plan.waiting) < n_waiting else n_lost + 1
+                    if n_lost == _MAX_SCHEDULER_LOST:
+                        raise _no_scheduler(scheduler, error, n_lost) from error
                     warnings.warn(
                         f"the Dask scheduler at {scheduler} was lost: waiting for it for at most "
                         f"{_AGAIN:g} seconds",
@@ -111,11 +122,13 @@ def run_on_cluster(
                     )
 
 
-def _no_scheduler(scheduler: str, error: Exception, *, lost: bool = False) -> Exception:
-    if lost:
+def _no_scheduler(scheduler: str, error: Exception, n_lost: int = 0) -> Exception:
+    if n_lost:
+        is_last = n_lost == _MAX_SCHEDULER_LOST
+        what = f"was lost {n_lost} times without a new row" if is_last else "does not answer again"
         return WorkerError(
-            f"the Dask scheduler at {scheduler} does not answer any more; the finished runs are "
-            "stored: give the same command again"
+            f"the Dask scheduler at {scheduler} {what} ({error}); the finished runs are stored: "
+            "give the same command again"
         )
     return UsageError(f"--scheduler: no Dask scheduler answers at {scheduler} ({error})")
 
@@ -144,9 +157,17 @@ class _Plan:
         self._dataset = runs[0].workload.dataset if runs else ""
 
     def jobs(self) -> Iterator[Runs]:
-        """The runs of each job that has not ended."""
-        for job in make_jobs(tuple(self.waiting.values()), self.context.stack):
+        """The runs of each job that has not ended; a run that lost workers had is a job."""
+        runs = [run for run in self.waiting.values() if not self.losses(run)]
+        for job in make_jobs(runs, self.context.stack):
             yield job.runs
+        for run in self.waiting.values():
+            if self.losses(run):
+                yield (run,)
+
+    def losses(self, run: RunSpec) -> int:
+        """Number of workers that were lost with a run."""
+        return self._lost[run.key]
 
     def request(self, runs: Runs = ()) -> bytes:
         """A request to train runs; without any to prepare the data."""
@@ -174,7 +195,8 @@ class _Plan:
             self._lost[run.key] += 1
             if self._lost[run.key] == _MAX_LOST and run.key in self.waiting:
                 reason = (
-                    f"{_MAX_LOST} Dask workers were lost with this run: out of memory, or a crash"
+                    f"{_MAX_LOST} Dask workers were lost with this run: out of memory, a crash, or "
+                    "the cluster has removed them"
                 )
                 rows = failed(Job(runs=(run,)), self.context, self._started_at, reason)
                 del self.waiting[run.key]
@@ -200,11 +222,16 @@ class _Dispatch:
 
     def __init__(self, plan: _Plan, connection: Connection) -> None:
         self._plan, self._connection = plan, connection
-        self._jobs = deque(plan.jobs())
+        self._jobs: deque[Runs] = deque()
+        self._lost: deque[RunSpec] = deque()  # runs that lost workers had
         self._workers: dict[str, _Worker] = {}
         self._data: Any = None  # the arrays, while a worker receives them
         self._looked_at = -_POLL
         self._per_run = _SECONDS  # seconds of the latest runs
+        self._has_lost = False  # whether the latest worker that went was lost
+        self._is_waiting = False
+        for runs in reversed(tuple(plan.jobs())):
+            self._put_back(runs)
 
     def events(self) -> Iterator[RunEvent]:
         """Yield the events of all runs."""
@@ -222,30 +249,42 @@ class _Dispatch:
         threads = self._connection.threads()
         self._looked_at = time.monotonic()
         for address in self._workers.keys() - threads.keys():
-            worker = self._workers[address]
-            lost = [runs for runs in worker.tasks.values() if runs]
-            self._part_with(worker)
-            for runs in lost:
+            worker, self._has_lost = self._workers[address], True
+            for runs in worker.tasks.values():
                 yield from self._plan.lose(runs)
+            self._take_back_runs(worker)
         left_out = self._plan.left_out
         for address in threads.keys() - self._workers.keys() - left_out.keys():
             worker = self._workers[address] = _Worker(address, threads[address])
             self._ask(worker, ())
-        if not threads:
-            _warn_of_waiting(self._plan.scheduler)
-        elif not self._workers:
-            address = next(address for address in threads if address in left_out)
+        if not self._workers:
+            self._wait_for_workers([address for address in threads if address in left_out])
+        self._is_waiting = not self._workers
+
+    def _wait_for_workers(self, left_out: Sequence[str]) -> None:
+        """Warn once that there is no worker; raise WorkerError if each is left out, none lost."""
+        if left_out and not self._has_lost:
             raise WorkerError(
                 f"no worker of the Dask scheduler at {self._plan.scheduler} can train this sweep "
-                f"({address}: {left_out[address]}); the finished runs are stored: give the same "
-                "command again"
+                f"({left_out[0]}: {self._plan.left_out[left_out[0]]}); the finished runs are "
+                "stored: give the same command again"
             )
+        if not self._is_waiting:
+            _warn_of_waiting(self._plan.scheduler)
 
-    def _part_with(self, worker: _Worker) -> None:
-        """Take back the runs of a worker."""
+    def _take_back_runs(self, worker: _Worker) -> None:
         del self._workers[worker.address]
         self._connection.cancel(worker.tasks)
-        self._jobs.extendleft(runs for runs in worker.tasks.values() if runs)
+        for runs in worker.tasks.values():
+            self._put_back(runs)
+
+    def _put_back(self, runs: Runs) -> None:
+        """Let these runs be the next; those that lost workers had are sent one by one."""
+        runs = tuple(run for run in runs if run.key in self._plan.waiting)
+        if any(map(self._plan.losses, runs)):
+            self._lost.extendleft(runs)
+        elif runs:
+            self._jobs.appendleft(runs)
 
     def _ask(self, worker: _Worker, runs: Runs, data: Any = b"") -> None:
         key = self._connection.submit(self._plan.request(runs), worker.address, data)
@@ -256,19 +295,36 @@ class _Dispatch:
         ready = [worker for worker in self._workers.values() if worker.is_ready]
         for ahead in (1, 2) if self._per_run < _SECONDS else (1,):
             for worker in ready:
-                while len(worker.tasks) < ahead * worker.threads and (runs := self._next_runs()):
+                while len(worker.tasks) < ahead * worker.threads and (
+                    runs := self._next_runs(worker)
+                ):
                     self._ask(worker, runs)
 
-    def _next_runs(self) -> Runs:
+    def _next_runs(self, worker: _Worker) -> Runs:
         """The runs of the next request: of one job, or of several that are short."""
+        if run := self._next_lost(worker):
+            return (run,)
         threads = sum(worker.threads for worker in self._workers.values())
         most = 1
         if self._plan.context.stack == 1:
             most = min(_MOST_RUNS, int(_SECONDS / self._per_run), len(self._jobs) // (2 * threads))
         found: list[RunSpec] = []
         while self._jobs and len(found) < max(1, most):
-            found += (run for run in self._jobs.popleft() if run.key in self._plan.waiting)
+            found += self._jobs.popleft()
         return tuple(found)
+
+    def _next_lost(self, worker: _Worker) -> RunSpec | None:
+        """The next run that lost workers had, and that this worker may have beside its tasks."""
+
+        def is_suspect(run: RunSpec) -> bool:
+            return self._plan.losses(run) >= _SUSPECT
+
+        has_suspect = any(is_suspect(run) for runs in worker.tasks.values() for run in runs)
+        for place, run in enumerate(self._lost):
+            if not (has_suspect and is_suspect(run)):
+                del self._lost[place]
+                return run
+        return None
 
     def _take(self, key: str, answer: Answer | None) -> tuple[StoredRow, ...]:
         """Take an answer, and return its rows."""
@@ -279,11 +335,11 @@ class _Dispatch:
         if answer is not None and answer.rows:
             self._per_run = max(answer.seconds / len(answer.rows), 1e-6)
             return answer.rows
-        if runs:
-            self._jobs.appendleft(runs)
+        self._put_back(runs)
         if answer is None:
             self._looked_at = -_POLL  # the worker may be lost
             if not runs:
+                self._data = None  # it may be lost too
                 self._ask(worker, ())
         elif answer.error is not None:
             message = f"the Dask worker at {worker.address}: {answer.error}"
@@ -299,7 +355,8 @@ class _Dispatch:
         return ()
 
     def _leave_out(self, worker: _Worker, reason: str) -> None:
-        self._part_with(worker)
+        self._take_back_runs(worker)
+        self._has_lost = False
         self._plan.left_out[worker.address] = reason
         self._looked_at = -_POLL  # there may be no other worker
         warnings.warn(f"the Dask worker at {worker.address} is left out: {reason}", stacklevel=2)
