@@ -70,11 +70,21 @@ class _Known:
 
 
 class Mirror:
-    """The copy of a directory in a storage. One process at a time may change it."""
+    """The copy of a directory in a storage. One process at a time may change it.
+
+    Attributes
+    ----------
+    may_write
+        Called before each change of the storage; it raises StoreError if another process may
+        write to it.
+    """
+
+    may_write: Callable[[], None]
 
     def __init__(self, directory: Path, remote: RemoteDirectory) -> None:
         self.directory = directory
         self.remote = remote
+        self.may_write = lambda: None
         self._state_file = _state_path(directory, ".json")
         self._known = self._read_state()
         self._stored_at = time.monotonic()
@@ -108,11 +118,15 @@ class Mirror:
         """
         local = self._scanned()
         changed = self._changed(local)
-        for names in _batches({name: local[name][0] for name in changed}):
+        # a file of many rows is sent alone: another sweep may have written to it since the last one
+        large = [name for name in changed if _MANY_ROWS.fullmatch(name)]
+        others = {name: local[name][0] for name in changed if name not in large}
+        for names in (*_batches(others), *([name] for name in large)):
             contents = {}
             for name in names:
                 if (content := self._content(name)) is not None:
                     contents[name] = content
+            self.may_write()
             self.remote.put(contents)
             self._known |= {name: _Known(local[name], "") for name in contents}
             if time.monotonic() - self._stored_at > _STATE_EVERY:
@@ -124,6 +138,7 @@ class Mirror:
             if name.startswith("runs/") and (has_many or _is_set_aside(name, local))
         ]
         if gone:
+            self.may_write()
             self.remote.remove(gone)
             for name in gone:
                 del self._known[name]

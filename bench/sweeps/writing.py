@@ -106,6 +106,7 @@ class Sender:
 
     def __init__(self, mirror: Mirror, lease: Lease) -> None:
         self._mirror, self._lease = mirror, lease
+        mirror.may_write = self._may_write
         self._is_ended = threading.Event()
         self._is_sending = threading.Lock()
         self._failure: BenchError | None = None
@@ -166,8 +167,14 @@ class Sender:
     def _send(self, work: Callable[[], None]) -> None:
         with self._is_sending:
             if not self._is_ended.is_set():
-                self._lease.renew()  # another sweep may hold it after a pause of this machine
+                self._may_write()
                 work()
+
+    def _may_write(self) -> None:
+        """Raise StoreError if another sweep may write to the storage."""
+        if self._is_ended.is_set():
+            raise StoreError(f"the lock of {self._mirror.remote.uri} was released")
+        self._lease.renew()  # another sweep may hold it after a pause of this machine
 
     def _send_in_background(self) -> None:
         pause = _SEND_EVERY

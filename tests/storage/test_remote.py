@@ -797,6 +797,33 @@ def test_a_sweep_ends_if_its_lease_is_taken_over(
     assert ".lease/000002" in names_of(s3)
 
 
+def test_a_sweep_that_loses_its_lease_while_it_sends_writes_no_other_file(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that was suspended: the rows of the sweep that took over stay."""
+    monkeypatch.setattr(leases, "RENEW_EVERY", 0.0)
+    monkeypatch.setattr(sending, "_SEND_EVERY", 60.0)
+    monkeypatch.setattr(mirrors, "_MOST_FILES", 1)
+    stored, put = storage_of(mirror), RemoteDirectory.put
+
+    def sent(self: RemoteDirectory, contents: dict[str, bytes]) -> None:
+        put(self, contents)
+        if "looks.json" in contents:
+            _write(".lease/000002", b"{}")(stored)
+            _write("runs.parquet", b"theirs")(stored)
+
+    def write_and_flush() -> None:
+        with sending.writing(mirror.directory) as lock:
+            for name in ("looks.json", "runs.parquet"):
+                _write(name, b"ours")(mirror.directory)
+            lock.flush()
+
+    monkeypatch.setattr(RemoteDirectory, "put", sent)
+    with pytest.raises(StoreError, match="was taken over"):
+        write_and_flush()
+    assert (stored / "runs.parquet").read_bytes() == b"theirs"
+
+
 #: The request at which a sweep is killed: its method, and a part of its path and query.
 MOMENTS = {
     "the lease is taken": ("PUT", ".lease/000001"),
