@@ -299,7 +299,7 @@ def run_sweep(
     store.create()
     with writing(store.directory) as lock:
         store.tidy()
-        moved = set_unverified_aside(unverified, store)
+        moved = set_unverified_aside(unverified, store, lock.flush)
         repair = _repair(spec, store)
         for damage in (*moved, *repair.damage):
             on_damage(damage)
@@ -331,7 +331,7 @@ def run_sweep(
         files, is_compact = repair.files, set(repair.files) <= {*store.rows_files()}
         with logging_warnings(context.store) as warned:
             while status.missing:
-                with unchanged_arrays(dataset, store):
+                with unchanged_arrays(dataset, store, lock.flush):
                     _train(status, execution, context, lock, warned, on_event)
                 lock.flush()  # rows must not be put together in a directory that is not locked
                 files, is_compact = _compact(store), True

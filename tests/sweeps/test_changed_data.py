@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ import pytest
 from conftest import CommandCall
 
 from bench.datasets import cache as datasets
-from bench.errors import DataError, MixedRunsError
+from bench.errors import DataError, MixedRunsError, StoreError
 from bench.execution.jobs import RunEvent
 from bench.execution.resources import resolve_execution
+from bench.execution.timeouts import time_limit
 from bench.spec.model import SweepSpec
 from bench.spec.options import ExecutionOptions
 from bench.spec.plugins import load_external
+from bench.storage.remote import RemoteDirectory, UnavailableError, results_root
 from bench.storage.store import Damage, Store
 from bench.sweeps import run as sweeps
+from bench.sweeps import writing
 from bench.sweeps.run import SweepEvent, SweepStarted, run_sweep
 from bench.sweeps.specify import specify
 
@@ -130,6 +134,33 @@ def test_rows_of_images_that_were_zeroed_are_set_aside(
     assert len(list(place.store.quarantine_directory.iterdir())) == 2
     assert place.sweep() == 2
     assert place.outcomes() == undisturbed
+
+
+def test_rows_that_the_storage_still_has_are_set_aside_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage fails while they are moved; otherwise they would count as finished."""
+    monkeypatch.setenv("OPTIMIZER_BENCH_CACHE", str(place.directory / "copies"))
+    monkeypatch.setattr(writing, "PATIENCE", 0.0)
+    place.results = results_root(f"file://{place.directory}/storage")
+    stored, put = place.directory / "storage" / "x", RemoteDirectory.put
+
+    def refused(*_: object) -> None:
+        raise UnavailableError("the storage does not answer")
+
+    def zero_images_and_fail() -> None:
+        while len([*stored.glob("runs/*")]) < 3:
+            time.sleep(0.01)
+        place.zero_images()
+        monkeypatch.setattr(RemoteDirectory, "put", refused)
+
+    with time_limit(60, "not sent"), pytest.raises(StoreError, match="changed during training"):
+        place.sweep(change=zero_images_and_fail, after=3)
+    with pytest.raises(StoreError, match="not everything could be sent"):
+        place.sweep()
+    monkeypatch.setattr(RemoteDirectory, "put", put)
+    assert place.sweep() == 3
+    assert not place.store.training_file.exists()
 
 
 def test_images_that_another_command_restored_are_detected(place: Place) -> None:
