@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -76,6 +77,8 @@ class Lease:
             renewed=now,
         )
         self._number = 0
+        self._in_use = threading.Lock()
+        self._is_released = False
         self.is_lost = False
 
     def acquire(self) -> bool:
@@ -96,10 +99,15 @@ class Lease:
     def renew(self) -> None:
         """Renew the lease if its last renewal was a while ago.
 
-        Raise StoreError if another process has taken it over.
+        Raise StoreError if another process has taken it over, or it was released.
         """
-        if not self.is_lost and time.time() - self._own.renewed < RENEW_EVERY:
-            return
+        with self._in_use:
+            if self._is_released:
+                raise StoreError(f"the lock of {self._remote.uri} was released")
+            if self.is_lost or time.time() - self._own.renewed >= RENEW_EVERY:
+                self._renew()
+
+    def _renew(self) -> None:
         number, found = _newest(self._remote)
         is_own = number == self._number and found is not None and found.token == self._own.token
         if self.is_lost or not is_own:
@@ -115,11 +123,17 @@ class Lease:
         self._own = renewed
 
     def release(self) -> None:
-        """Remove the lease, and those before it, unless it is lost."""
-        if self.is_lost:
-            return
-        numbers = [number for number in _numbers(self._remote) if number <= self._number]
-        self._remote.remove([_file_name(number) for number in numbers])
+        """Remove the lease, and those before it, unless it is lost.
+
+        A renewal by another thread ends before. Raise UsageError or StoreError if the storage does
+        not remove them.
+        """
+        with self._in_use:
+            self._is_released = True
+            if self.is_lost:
+                return
+            numbers = [number for number in _numbers(self._remote) if number <= self._number]
+            self._remote.remove([_file_name(number) for number in numbers])
 
     @property
     def _name(self) -> str:

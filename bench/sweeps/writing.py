@@ -109,6 +109,7 @@ class Sender:
         mirror.may_write = self._may_write
         self._is_ended = threading.Event()
         self._is_sending = threading.Lock()
+        self._threads: list[threading.Thread] = []
         self._failure: BenchError | None = None
         self._failing_since: float | None = None
 
@@ -128,9 +129,12 @@ class Sender:
                 raise
         finally:
             self._is_ended.set()
+            for thread in self._threads:  # one may wait for a storage that does not answer
+                thread.join(_LAST_WAIT)
 
     def _start(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, daemon=True, name="storage").start()
+        self._threads.append(threading.Thread(target=work, daemon=True, name="storage"))
+        self._threads[-1].start()
 
     def verify(self) -> None:
         """Raise StoreError if the lease was lost; warn once if the storage does not answer."""

@@ -463,6 +463,35 @@ def test_a_renewed_lease_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.M
         other.acquire()
 
 
+def test_a_renewal_in_flight_ends_before_the_lease_is_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would write over the lease of the next process."""
+    monkeypatch.setattr(leases, "RENEW_EVERY", 0.0)
+    lease, put = lease_of("a", tmp_path), RemoteDirectory.put
+    lease.acquire()
+    is_put, may_put = threading.Event(), threading.Event()
+
+    def slowly(self: RemoteDirectory, contents: dict[str, bytes]) -> None:
+        is_put.set()
+        assert may_put.wait(60)
+        put(self, contents)
+
+    monkeypatch.setattr(RemoteDirectory, "put", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        renewal = pool.submit(lease.renew)
+        assert is_put.wait(60)
+        release = pool.submit(lease.release)
+        with pytest.raises(TimeoutError):
+            release.result(0.1)
+        may_put.set()
+        renewal.result(60)
+        release.result(60)
+    assert [*RemoteDirectory(f"memory://leases-{tmp_path.name}/x").listed(".lease")] == []
+    with pytest.raises(StoreError, match="was released"):
+        lease.renew()
+
+
 def test_a_removed_lease_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (lease_of(name, tmp_path) for name in "ab")
     one.acquire()
