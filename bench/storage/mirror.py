@@ -2,6 +2,7 @@
 
 CACHE/results/<hash of the URI>/.state/NAME.json    what is known to be equal
 CACHE/results/<hash of the URI>/.state/NAME.lock    held while the copy of NAME is changed
+CACHE/results/<hash of the URI>/.state/NAME.sweep   held too while a sweep writes to the copy
 
 Every file is read or written as a whole, and only if it has changed: for the storage, its size or
 version differs from what is known; for the copy, its size or time of change does. The file of a
@@ -53,6 +54,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 READING_PATIENCE = 20.0
 #: Seconds that a command waits for another one that fetches the same files.
 _LOCK_PATIENCE = 300.0
+#: Seconds to look whether a sweep holds a lock: another command may look at the same time.
+_LOOKING = 0.3
 
 #: Size and time of change of a file.
 _Stamp = tuple[int, int]
@@ -304,10 +307,12 @@ def mirror_lock(directory: Path, *, is_sweep: bool = False) -> Iterator[bool]:
     end.
     """
     file = _state_path(directory, ".lock")
+    lock, sweep = FileLock(file), FileLock(_state_path(directory, ".sweep"))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file)
-        is_held = _is_acquired(lock, None if is_sweep else directory / ".lock.pid")
+        is_held = _is_acquired(lock, None if is_sweep else sweep)
+        if is_sweep:
+            sweep.acquire(_LOCK_PATIENCE)
     except Timeout:
         raise UsageError(f"another command is reading {directory}: try again") from None
     except OSError as error:
@@ -315,17 +320,22 @@ def mirror_lock(directory: Path, *, is_sweep: bool = False) -> Iterator[bool]:
     try:
         yield is_held
     finally:
+        sweep.release()
         lock.release()
 
 
-def _is_acquired(lock: FileLock, sweep: Path | None) -> bool:
-    """Wait for a lock; return False if the file `sweep` says that a sweep holds it."""
+def _is_acquired(lock: FileLock, sweep: FileLock | None) -> bool:
+    """Wait for a lock; return False if the lock `sweep` is held, so that a sweep holds both."""
     for _ in range(round(_LOCK_PATIENCE)):
         with suppress(Timeout):
             lock.acquire(timeout=1.0)
             return True
-        if sweep is not None and sweep.exists():
-            return False
+        if sweep is not None:
+            try:
+                with sweep.acquire(timeout=_LOOKING):
+                    pass
+            except Timeout:
+                return False
     raise Timeout(lock.lock_file)
 
 

@@ -126,7 +126,8 @@ def expanded(given: Path | str) -> list[Path | str]:
 def remote_of(directory: Path) -> RemoteDirectory | None:
     """Return what `directory` is the copy of; None for any other directory."""
     root = directory.parent
-    if root.parent != _mirrors():
+    # a path of the user, or one that was resolved, may lead to the copies by a symbolic link
+    if root.parent != _mirrors() and os.path.realpath(root.parent) != os.path.realpath(_mirrors()):
         return None
     try:
         uri = (root / _MARKER).read_text(encoding="utf-8")

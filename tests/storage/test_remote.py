@@ -159,6 +159,15 @@ def test_other_directories_are_no_copies(tmp_path: Path) -> None:
     assert results_root("results") == sweep_directory(Path("results")) == Path("results")
 
 
+def test_a_copy_is_recognised_by_its_resolved_path(cache: Path, tmp_path: Path) -> None:
+    """As where the home directory is a symbolic link."""
+    (tmp_path / "disk").mkdir()
+    cache.symlink_to(tmp_path / "disk")
+    directory = sweep_directory("file:///data/results/x")
+    assert directory.resolve() != directory
+    assert remote_of(directory.resolve()) == remote_of(directory) is not None
+
+
 # the copy
 
 
@@ -401,6 +410,19 @@ def test_a_copy_to_which_a_sweep_of_this_machine_writes_is_read_as_it_is(mirror:
         mirrors.pulled(mirror.directory)
         assert "runs/c.parquet" not in files(mirror.directory)
     mirrors.pulled(mirror.directory)
+    assert "runs/c.parquet" in files(mirror.directory)
+
+
+def test_a_reader_waits_for_another_one_after_a_sweep_was_killed(mirror: Mirror) -> None:
+    """The copy has half of the files then; the process number of the sweep is still in it."""
+    (mirror.directory / ".lock.pid").write_text("1")
+    _write("runs/c.parquet")(storage_of(mirror))
+    with ThreadPoolExecutor(1) as pool:
+        with mirrors.mirror_lock(mirror.directory):
+            found = pool.submit(mirrors.pulled, mirror.directory)
+            with pytest.raises(TimeoutError):
+                found.result(2)
+        found.result(60)
     assert "runs/c.parquet" in files(mirror.directory)
 
 
