@@ -5,31 +5,39 @@ distributed is an optional package. It logs what is reported here as warnings an
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import logging
 import pickle
 import queue
 import socket
 import time
 import warnings
-from asyncio import CancelledError
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from bench.errors import first_line, kind_and_line
 from bench.execution.cluster_job import Answer
 
 _Result = TypeVar("_Result")
+#: The keys of tasks with their results, or None for those that were lost.
+_Transfer: TypeAlias = "Future[Iterable[tuple[str, bytes | None]]]"
 
 #: Loggers to which distributed gives a level.
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado.application")
-#: Seconds for the way of answers to this process: those of a lost worker never arrive.
-_TRANSFER = 15.0
 #: Seconds for the end of a connection, and between two attempts to open one.
 _END, _PAUSE = 5.0, 0.2
 #: Errors of a closed connection; attributes of a closed client are None.
-_CLOSED = (OSError, RuntimeError, AttributeError, CancelledError)
+_CLOSED = (
+    OSError,
+    RuntimeError,
+    AttributeError,
+    asyncio.CancelledError,
+    concurrent.futures.CancelledError,
+)
 
 
 class SchedulerLostError(Exception):
@@ -71,9 +79,11 @@ def connect(scheduler: str, seconds: float) -> Iterator[Connection]:
             client = Client(scheduler, timeout=seconds, set_as_default=False)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise SchedulerLostError(first_line(error)) from error
+    connection = Connection(client)
     try:
-        yield Connection(client)
+        yield connection
     finally:
+        connection.stop()
         with suppress(*_CLOSED):
             client.close(timeout=_END)
 
@@ -105,8 +115,9 @@ class Connection:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._futures: dict[str, Any] = {}
-        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._tasks: dict[str, tuple[Any, str]] = {}  # futures, and addresses of their workers
+        self._ended: queue.SimpleQueue[str | _Transfer] = queue.SimpleQueue()
+        self._transfers: set[_Transfer] = set()
 
     def threads(self) -> Mapping[str, int]:
         """The number of threads of each worker, by its address."""
@@ -128,41 +139,61 @@ class Connection:
         """
         submit = partial(self._client.submit, pickle.loads, request, buffers=[data])
         future = self._call(partial(submit, workers=[address], pure=False))
-        self._futures[future.key] = future
+        self._tasks[future.key] = future, address
         future.add_done_callback(lambda ended: self._ended.put(ended.key))
         return str(future.key)
 
     def cancel(self, keys: Collection[str]) -> None:
         """Cancel tasks, which have no answer then."""
-        futures = [self._futures.pop(key) for key in keys if key in self._futures]
+        futures = [self._tasks.pop(key)[0] for key in keys if key in self._tasks]
         if futures:
             self._call(partial(self._client.cancel, futures, force=True))
+
+    def stop(self) -> None:
+        """End the transfers of answers."""
+        for transfer in self._transfers:
+            transfer.cancel()
 
     def answers(self, seconds: float) -> Mapping[str, Answer | None]:
         """Wait for answers, at most so long, and return them by the keys of their tasks.
 
-        None: the answer was lost.
+        None: the answer was lost. That of a worker that is lost during the transfer may not arrive.
         """
-        ended = {key: self._futures.pop(key) for key in self._wait(seconds) if key in self._futures}
-        found: dict[str, Answer | None] = dict.fromkeys(ended)
-        for key, future in ended.items():
-            if future.status == "error":
-                found[key] = _answer(self._call(future.exception))
-        finished = {key: future for key, future in ended.items() if future.status == "finished"}
-        results = self._call(partial(self._gather, finished)) if finished else {}
-        return found | {key: _answer(result) for key, result in results.items() if result}
-
-    def _gather(self, futures: Mapping[str, Any]) -> Mapping[str, bytes | None]:
-        """The results of tasks; None: its worker was lost. Nothing if they do not arrive."""
-        gather = partial(self._client.gather, dict(futures), errors="skip", asynchronous=True)
-        try:
-            found: dict[str, bytes | None] = self._client.sync(gather, callback_timeout=_TRANSFER)
-        except TimeoutError:
-            return {}
+        found: dict[str, Answer | None] = {}
+        finished: dict[str, dict[str, Any]] = {}  # futures of each worker
+        for ended in self._wait(seconds):
+            if isinstance(ended, Future):
+                self._transfers.discard(ended)
+                results = self._call(ended.result)
+                found |= {key: _answer(result) if result else None for key, result in results}
+            elif ended in self._tasks:
+                future, address = self._tasks[ended]
+                if future.status == "finished":
+                    finished.setdefault(address, {})[ended] = future
+                else:
+                    is_error = future.status == "error"
+                    found[ended] = _answer(self._call(future.exception)) if is_error else None
+        for futures in finished.values():
+            self._begin_transfer(futures)
+        for key in found:
+            self._tasks.pop(key, None)
         return found
 
-    def _wait(self, seconds: float) -> Iterator[str]:
-        """Yield the keys of the tasks that have ended; wait for the first of them."""
+    def _begin_transfer(self, futures: Mapping[str, Any]) -> None:
+        """Fetch the results of one worker beside those of others: they may take long."""
+
+        async def fetch() -> Iterable[tuple[str, bytes | None]]:
+            gather = self._client.gather
+            found = await gather(dict(futures), errors="skip", asynchronous=True)
+            return [(key, found.get(key)) for key in futures]
+
+        loop = self._client.loop.asyncio_loop
+        transfer = self._call(lambda: asyncio.run_coroutine_threadsafe(fetch(), loop))
+        self._transfers.add(transfer)
+        transfer.add_done_callback(self._ended.put)
+
+    def _wait(self, seconds: float) -> Iterator[str | _Transfer]:
+        """Yield the keys of the tasks that have ended, and transfers; wait for the first."""
         with suppress(queue.Empty):
             yield self._ended.get(timeout=seconds)
             while True:

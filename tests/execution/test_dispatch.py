@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import asyncio
+import pickle
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import resolve_all
 
 from bench.errors import WorkerError
-from bench.execution import cluster
+from bench.execution import cluster, dask_client
 from bench.execution.cluster import Runs, _Dispatch, _Plan, run_on_cluster
 from bench.execution.cluster_job import Answer, StoredRow
 from bench.execution.dask_client import SchedulerLostError
@@ -184,3 +188,44 @@ def test_a_scheduler_that_is_lost_without_a_new_row_is_given_up(
     ):
         list(run_on_cluster(RUNS, context_in(tmp_path), "tcp://x"))
     assert len(connected) == 3
+
+
+class SlowClient:
+    """The calls of a client of Dask; the answers of the worker `slow` wait for `release`."""
+
+    status = "running"
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop, self.release = SimpleNamespace(asyncio_loop=loop), asyncio.Event()
+
+    def submit(self, *_words: object, workers: Sequence[str], **_options: object) -> object:
+        return SimpleNamespace(
+            key=f"task of {workers[0]}",
+            status="finished",
+            add_done_callback=lambda call: call(SimpleNamespace(key=f"task of {workers[0]}")),
+        )
+
+    async def gather(self, futures: Mapping[str, Any], **_options: object) -> Mapping[str, bytes]:
+        if "task of slow" in futures:
+            await self.release.wait()
+        return dict.fromkeys(futures, pickle.dumps(READY))
+
+
+def test_an_answer_that_takes_long_delays_no_other() -> None:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        client = SlowClient(loop)
+        connection = dask_client.Connection(client)
+        for address in ("slow", "fast"):
+            connection.submit(b"", address)
+        assert connection.answers(9) == {}, "both are being fetched"
+        assert connection.answers(9) == {"task of fast": READY}
+        assert connection.answers(0.01) == {}
+        loop.call_soon_threadsafe(client.release.set)
+        assert connection.answers(9) == {"task of slow": READY}
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
