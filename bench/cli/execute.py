@@ -17,7 +17,7 @@ from bench.cli.config import naming_file
 from bench.cli.printing import print_note, printable
 from bench.cli.progress import ProgressCounts, show_progress
 from bench.cli.sweep import make_spec
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.execution.resources import describe_resources, resolve_execution
 from bench.execution.timeouts import time_limit
 from bench.optimizers.trial import watched
@@ -127,11 +127,18 @@ def _execution(arguments: Namespace) -> ExecutionOptions:
 
 
 def _execution_here(arguments: Namespace) -> ExecutionOptions:
-    """The execution on this machine, whether or not the sweep will use a cluster."""
+    """The execution on this machine, whether or not the sweep will use a cluster.
+
+    Where this machine does not have the device of the cluster, it is the one that it has.
+    """
     execution = _execution(arguments)
     if execution.scheduler is None:
         return execution
-    return resolve_execution(replace(execution, backend=LOKY, scheduler=None, n_jobs=-1))
+    here = replace(execution, backend=LOKY, scheduler=None, n_jobs=-1)
+    try:
+        return resolve_execution(here)
+    except UsageError:  # no such device
+        return resolve_execution(replace(here, device="auto", tf32=False))
 
 
 def run_one(spec: SweepSpec, arguments: Namespace) -> StoredSweep:

@@ -267,9 +267,11 @@ def test_no_scheduler_answers(
     assert not (tmp_path / "results").exists()
 
 
-def test_a_dry_run_asks_no_cluster(call_command: CommandCall) -> None:
+@pytest.mark.parametrize("device", [(), ("--device", "cuda", "--tf32")], ids=["cpu", "cuda"])
+def test_a_dry_run_asks_no_cluster(device: tuple[str, ...], call_command: CommandCall) -> None:
+    """It needs no device of the cluster either."""
     found = call_command(
-        *("sweep", *SWEEP, "--seeds", "1", "--optimizers", "sgd", "--dry-run"),
+        *("sweep", *SWEEP, "--seeds", "1", "--optimizers", "sgd", "--dry-run", *device),
         *("--backend", "dask", "--scheduler", "tcp://127.0.0.1:1"),
     )
     assert found.code == 0
