@@ -18,15 +18,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import SpecError, StoreError
-from bench.storage.files import require_regular
+from bench.storage.files import require_regular, write_stored
 from bench.storage.records import SCHEMA
 from bench.storage.rows import (
+    as_parquet,
     count_rows,
     in_schema,
     read_keys,
     read_rows,
     refuse_altered,
-    write_rows,
 )
 
 #: Largest number of rows in one file: about 40 MB with 10,000 test images.
@@ -55,13 +55,13 @@ def rows_files(directory: Path) -> tuple[Path, ...]:
 def add_rows(rows: pa.Table, directory: Path) -> None:
     """Add rows to the files of `directory`; a row replaces that of the same run.
 
-    Every file is written atomically, read back and compared. An interruption loses no stored row.
-    Raise StoreError if a file cannot be read or written.
+    Every file is written atomically, compared before and read back after it. An interruption loses
+    no stored row. Raise StoreError if a file cannot be read or written.
     """
     files = rows_files(directory)
-    has_room = bool(files) and count_rows(files[-1]) < MOST_ROWS
-    for file in files[:-1] if has_room else files:
+    for file in files:
         rows = _replace_in(file, rows)
+    has_room = bool(files) and count_rows(files[-1]) < MOST_ROWS
     file = files[-1] if has_room else _following(files, directory)
     while len(rows):
         rows = _fill(file, rows)
@@ -83,16 +83,11 @@ def _replace_in(file: Path, rows: pa.Table) -> pa.Table:
 
 
 def _fill(file: Path, rows: pa.Table) -> pa.Table:
-    """Add rows to `file` until it is full, those that replace rows first; return the others."""
+    """Add rows of new runs to `file`, which has room, until it is full; return the others."""
     before = read_rows(file) if os.path.lexists(file) else SCHEMA.empty_table()
-    is_again = pc.is_in(rows["run_key"], before["run_key"])
-    again, others = rows.filter(is_again), rows.filter(pc.invert(is_again))
-    kept = without_runs(before, again["run_key"])
-    room = max(0, MOST_ROWS - len(before))
-    changed = pa.concat_tables([kept, again, others.slice(0, room)]).sort_by(ORDER)
-    if not changed.equals(before):
-        _write(changed, file)
-    return others.slice(room)
+    room = MOST_ROWS - len(before)
+    _write(pa.concat_tables([before, rows.slice(0, room)]).sort_by(ORDER), file)
+    return rows.slice(room)
 
 
 def without_runs(rows: pa.Table, keys: pa.ChunkedArray) -> pa.Table:
@@ -127,7 +122,11 @@ def valid_rows(file: Path) -> pa.Table:
 
 
 def _write(rows: pa.Table, file: Path) -> None:
-    write_rows(rows, file)
+    """Write rows if they can be read from the content; read them back from the file."""
+    content = as_parquet(rows)
+    if not read_rows(file, check=False, content=content).equals(rows):
+        raise StoreError(f"cannot write {file}: its content would not be the rows")
+    write_stored(content, file)
     if not read_rows(file, check=False).equals(rows):
         raise StoreError(f"{file} does not hold what was written to it")
 

@@ -29,13 +29,14 @@ def is_unreachable(error: BaseException | None) -> bool:
     return isinstance(error, MemoryError) or getattr(error, "errno", None) in _UNREACHABLE
 
 
-def read_rows(file: Path, *, check: bool = True) -> pa.Table:
+def read_rows(file: Path, *, check: bool = True, content: bytes | None = None) -> pa.Table:
     """Read the rows of one file, with the columns and types of the schema.
 
-    Without `check` only the checksums of the pages are verified, not what the rows say. Raise
-    StoreError if the file is not a parquet file with this schema, or a row was altered.
+    Without `check` only the checksums of the pages are verified, not what the rows say. With
+    `content` this is read, which will be written to the file. Raise StoreError if the file is not a
+    parquet file with this schema, or a row was altered.
     """
-    with _opened(file) as source:
+    with _opened(file, content) as source:
         is_large = source.num_row_groups > 1
         rows = in_schema(source.read(use_threads=is_large))
         if is_large:  # every group is a chunk, and all that follows would be slow
@@ -78,13 +79,15 @@ def count_rows(file: Path) -> int:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[pq.ParquetFile]:
+def _opened(file: Path, content: bytes | None = None) -> Iterator[pq.ParquetFile]:
     """Open a parquet file; errors of the block become a StoreError that names it."""
     try:
-        require_regular(file)
+        if content is None:
+            require_regular(file)
+        place = file if content is None else pa.BufferReader(content)
         # not read_table, which is slower and adds columns for directories named key=value
-        with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as opened:
-            yield opened
+        with pq.ParquetFile(place, page_checksum_verification=True, pre_buffer=False) as source:
+            yield source
     except MemoryError:  # pyarrow's is an ArrowException too, but the file is not damaged
         raise
     except (OSError, pa.ArrowException, KeyError, ValueError, SpecError) as error:

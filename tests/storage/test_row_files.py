@@ -105,8 +105,8 @@ def test_a_file_of_an_earlier_version_with_more_rows_stays(sweep: Store) -> None
 #: Calls after which a compaction of 24 rows into three files, the first of which is there already,
 #: is interrupted: the function, and how often it is called before.
 STEPS = [
-    *(("write_rows", n) for n in range(3)),
-    *(("read_rows", n) for n in range(6)),
+    *(("write_stored", n) for n in range(4)),
+    *(("read_rows", n) for n in range(10)),
     *(("unlink", n) for n in (0, 5, 9, 10, 17)),
 ]
 
@@ -273,6 +273,17 @@ def test_an_older_name_of_a_run_in_another_batch_is_an_error(sweep: Store) -> No
     os.link(current, older)
     with pytest.raises(MixedRunsError, match=f"{older.name} and .*{current.name} hold the same"):
         sweep.compact()
+
+
+def test_content_that_does_not_hold_the_rows_replaces_no_file(
+    sweep: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(table(range(6)), sweep.directory)
+    before = sweep.rows_file.read_bytes()
+    monkeypatch.setattr(row_files, "as_parquet", lambda rows: as_parquet(rows.slice(1)))
+    with pytest.raises(StoreError, match=r"cannot write .*runs\.parquet: its content would not"):
+        add_rows(table(range(4, 8)), sweep.directory)
+    assert sweep.rows_file.read_bytes() == before
 
 
 @pytest.mark.long
