@@ -92,11 +92,21 @@ class Mirror:
         self._known = self._read_state()
         self._stored_at = time.monotonic()
 
-    def pull(self) -> None:
+    def pull(self, *, checks_all: bool = False) -> None:
         """Fetch what is new or has changed in the storage, and remove what it no longer has.
 
         Files that were never sent stay, and so do changed ones, if the storage has their old
-        version. Files that cannot be read are fetched again.
+        version. Of these, and of all with `checks_all`, files that cannot be read are fetched
+        again.
+
+        Raises
+        ------
+        UsageError
+            If the storage refuses.
+        StoreError
+            If the copy cannot be read or written.
+        UnavailableError
+            If the storage does not answer, or its files vanish all the time.
         """
         for _ in range(_MOST_LISTINGS):
             listed = {n: of for n, of in self.remote.listed().items() if _MIRRORED.fullmatch(n)}
@@ -106,12 +116,14 @@ class Mirror:
                 name: of.size
                 for name, of in listed.items()
                 if not self._is_current(name, of, local.get(name), keeps_rows)
+                or (checks_all and not self._is_sound(name, check=False))
             }
             n_vanished = self._fetch(wanted, listed)
             self._remove(listed, local, keeps_rows)
             self._write_state()
             if not n_vanished:
                 return
+        raise UnavailableError(f"{self.remote.uri} is changing: files vanish while it is fetched")
 
     def push(self, *, is_complete: bool = False) -> None:
         """Send what is new or has changed in the copy, then remove the files of some runs.
@@ -203,12 +215,12 @@ class Mirror:
             return False
         return stamp == known.stamp or self._is_sound(name)
 
-    def _is_sound(self, name: str) -> bool:
-        """Return whether a file that was changed, such as by a killed command, can be read."""
+    def _is_sound(self, name: str, *, check: bool = True) -> bool:
+        """Return whether a file can be read; `check`: and its rows are consistent."""
         if not name.endswith(".parquet"):
             return True
         try:
-            read_rows(self.directory / name)
+            read_rows(self.directory / name, check=check)
         except StoreError:
             return False
         return True

@@ -118,7 +118,8 @@ class Sender:
         """Fetch what is new, and send in the block what changes; renew the lease all the time."""
         self._start(self._renew_in_background)
         try:
-            patiently(self._mirror.pull, FIRST_PATIENCE)
+            # a damaged file of the copy would be set aside, and replace the one in the storage
+            patiently(partial(self._mirror.pull, checks_all=True), FIRST_PATIENCE)
             self._start(self._send_in_background)
             try:
                 yield self

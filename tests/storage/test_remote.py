@@ -403,6 +403,31 @@ def test_a_file_that_vanishes_while_it_is_fetched_is_looked_for_again(
     assert "runs-0001.parquet" in files(stored)
 
 
+def test_a_storage_whose_files_always_vanish_is_not_taken_for_fetched(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write("runs/c.parquet")(storage_of(mirror))
+    monkeypatch.setattr(RemoteDirectory, "fetch", lambda *_: {})
+    with pytest.raises(UnavailableError, match="files vanish while it is fetched"):
+        again(mirror).pull()
+
+
+def test_a_sweep_fetches_files_again_that_were_damaged_in_the_copy(mirror: Mirror) -> None:
+    """Their sizes and times are as before, as after a flipped bit."""
+    stored = files(storage_of(mirror))
+    for name in ("runs.parquet", "runs/a.parquet"):
+        file = mirror.directory / name
+        content, before = bytearray(file.read_bytes()), file.stat()
+        content[len(content) // 3] ^= 1
+        file.write_bytes(content)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again(mirror).pull()
+    assert files(mirror.directory) != stored
+    with sending.writing(mirror.directory):
+        found = files(mirror.directory)
+    assert {name: found[name] for name in stored} == stored
+
+
 def test_a_copy_to_which_a_sweep_of_this_machine_writes_is_read_as_it_is(mirror: Mirror) -> None:
     """It is newer than the storage."""
     with sending.writing(mirror.directory):
@@ -920,7 +945,7 @@ def test_the_lease_is_renewed_while_the_copy_is_fetched(
     file = storage_of(mirror) / ".lease" / "000001"
     contents: set[bytes] = set()
 
-    def pull(_mirror: Mirror) -> None:
+    def pull(_mirror: Mirror, **_: object) -> None:
         while len(contents) < 3:
             contents.add(file.read_bytes())
             time.sleep(0.01)
