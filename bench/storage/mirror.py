@@ -31,17 +31,18 @@ from filelock import FileLock, Timeout
 from bench.errors import StoreError, UsageError
 from bench.storage.files import replace_file, write_stored
 from bench.storage.remote import Listed, RemoteDirectory, UnavailableError, remote_of
+from bench.storage.row_files import holds_many_rows
 from bench.storage.rows import read_rows
 
 T = TypeVar("T")
 
-#: Files that are in the storage: nothing else in a directory is sent or fetched.
+#: Files that are in the storage, beside those of many rows: nothing else is sent or fetched.
 _MIRRORED = re.compile(
-    r"((runs|quarantine)/)?[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*\.(parquet|json|yaml|log)", re.ASCII
+    r"(runs|quarantine)/[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*\.parquet"
+    r"|spec\.json|looks\.json|tuning\.json|sweep\.yaml|warnings\.log",
+    re.ASCII,
 )
 _FOLDERS = ("", "runs", "quarantine")
-#: Files with the rows of many runs.
-_MANY_ROWS = re.compile(r"runs[^/]*\.parquet")
 #: Number of files, and of their bytes, that are sent or fetched at the same time.
 _MOST_FILES, _MOST_BYTES = 256, 64_000_000
 #: Number of times that a listing is repeated if files have vanished since.
@@ -109,7 +110,7 @@ class Mirror:
             If the storage does not answer, or its files vanish all the time.
         """
         for _ in range(_MOST_LISTINGS):
-            listed = {n: of for n, of in self.remote.listed().items() if _MIRRORED.fullmatch(n)}
+            listed = {n: of for n, of in self.remote.listed().items() if _is_mirrored(n)}
             local = self._scanned()
             keeps_rows = self._has_known_rows(listed)
             wanted = {
@@ -134,7 +135,7 @@ class Mirror:
         local = self._scanned()
         changed = self._changed(local)
         # a file of many rows is sent alone: another sweep may have written to it since the last one
-        large = [name for name in changed if _MANY_ROWS.fullmatch(name)]
+        large = [name for name in changed if holds_many_rows(name)]
         others = {name: local[name][0] for name in changed if name not in large}
         for names in (*_batches(others), *([name] for name in large)):
             contents = {}
@@ -146,7 +147,7 @@ class Mirror:
             self._known |= {name: _Known(local[name], "") for name in contents}
             if time.monotonic() - self._stored_at > _STATE_EVERY:
                 self._write_state()
-        has_many = is_complete and any(map(_MANY_ROWS.fullmatch, local))
+        has_many = is_complete and any(map(holds_many_rows, local))
         gone = [
             name
             for name in self._known.keys() - local.keys()
@@ -195,8 +196,8 @@ class Mirror:
 
     def _has_known_rows(self, listed: Mapping[str, Listed]) -> bool:
         """Return whether the files of many rows in the storage are those that are known."""
-        before = {n: of.version for n, of in self._known.items() if _MANY_ROWS.fullmatch(n)}
-        return before == {n: of.version for n, of in listed.items() if _MANY_ROWS.fullmatch(n)}
+        before = {n: of.version for n, of in self._known.items() if holds_many_rows(n)}
+        return before == {n: of.version for n, of in listed.items() if holds_many_rows(n)}
 
     def _is_current(
         self, name: str, listed: Listed, stamp: _Stamp | None, keeps_rows: bool
@@ -205,7 +206,7 @@ class Mirror:
         known = self._known.get(name)
         if stamp is None or known is None:
             return False
-        if not keeps_rows and _MANY_ROWS.fullmatch(name):
+        if not keeps_rows and holds_many_rows(name):
             return (known.stamp, known.version) == (stamp, listed.version)
         if not known.version:  # sent by a killed command: the row of a run does not change
             if not name.startswith("runs/") or listed.size != known.stamp[0]:
@@ -252,7 +253,7 @@ class Mirror:
             if local.get(name) == self._known.pop(name).stamp:
                 (self.directory / name).unlink(missing_ok=True)
         for name in local.keys() - listed.keys():
-            if not keeps_rows and _MANY_ROWS.fullmatch(name):
+            if not keeps_rows and holds_many_rows(name):
                 (self.directory / name).unlink(missing_ok=True)
 
     def _scanned(self) -> dict[str, _Stamp]:
@@ -266,7 +267,7 @@ class Mirror:
             return {
                 str(name): _Known((int(size), int(changed)), str(version))
                 for name, (size, changed, version) in stored.items()
-                if _MIRRORED.fullmatch(name)
+                if _is_mirrored(name)
             }
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return {}
@@ -377,13 +378,17 @@ def _files_of(directory: Path) -> Iterator[tuple[str, _Stamp]]:
             with os.scandir(directory / folder) as entries:
                 for entry in entries:
                     name = f"{folder}/{entry.name}" if folder else entry.name
-                    if _MIRRORED.fullmatch(name) and entry.is_file(follow_symlinks=False):
+                    if _is_mirrored(name) and entry.is_file(follow_symlinks=False):
                         with suppress(FileNotFoundError):
                             yield name, _stamp(entry.stat(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise StoreError(f"cannot read {directory / folder}: {error.strerror}") from error
+
+
+def _is_mirrored(name: str) -> bool:
+    return holds_many_rows(name) or _MIRRORED.fullmatch(name) is not None
 
 
 def _is_set_aside(name: str, local: Collection[str]) -> bool:

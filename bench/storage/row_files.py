@@ -37,6 +37,11 @@ _NAME = re.compile(r"runs(?:-([0-9]{4,9}))?\.parquet", re.ASCII)
 ORDER = [("optimizer", "ascending"), ("seed", "ascending")]
 
 
+def holds_many_rows(name: str) -> bool:
+    """Return whether this is the name of a file of many rows."""
+    return _NAME.fullmatch(name) is not None
+
+
 def rows_files(directory: Path) -> tuple[Path, ...]:
     """Return the files of many rows in `directory`, in the order of their numbers.
 

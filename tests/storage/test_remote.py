@@ -41,6 +41,7 @@ from bench.storage.store import Store
 from bench.sweeps import writing as sending
 from bench.sweeps.lock import names_process
 from bench.sweeps.merge import COMPARED
+from bench.tuning.plan import PLAN_FILE
 
 SWEEP = (
     *("sweep", "--dataset", "digits", "--optimizers", "sgd,adam", "--seeds", "2"),
@@ -264,6 +265,14 @@ CHANGES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None], dict[st
         {"runs.parquet": "storage", "runs-0001.parquet": "none"},
     ),
     "of others in the storage": (_write("notes.txt"), _nothing, {"notes.txt": "storage only"}),
+    "of the user in the copy": (_nothing, _write("secrets.yaml"), {"secrets.yaml": "copy only"}),
+    "other rows of the user": (
+        _nothing,
+        _write("runs-backup.parquet"),
+        {"runs-backup.parquet": "copy only"},
+    ),
+    "a plan of a tuning": (_nothing, _write(PLAN_FILE), {PLAN_FILE: "copy"}),
+    "warnings": (_nothing, _write("warnings.log"), {"warnings.log": "copy"}),
     "hidden": (_write(".hidden.json"), _nothing, {".hidden.json": "storage only"}),
 }
 
@@ -279,7 +288,7 @@ def test_pulling_takes_what_changed_and_keeps_what_was_not_sent(kind: str, mirro
     wanted = files(stored)
     for name, origin in expected.items():
         wanted.pop(name, None)
-        if origin in ("storage", "copy"):
+        if origin in ("storage", "copy", "copy only"):
             wanted[name] = (files(stored) if origin == "storage" else before)[name]
     assert files(mirror.directory) == wanted
 
@@ -293,9 +302,14 @@ def test_what_was_pulled_and_pushed_is_equal(kind: str, mirror: Mirror) -> None:
     found.pull()
     found.push()
     found.confirm()
-    others = [name for name, origin in expected.items() if origin == "storage only"]
-    stored = {n: c for n, c in files(storage_of(mirror)).items() if n not in others}
-    assert files(mirror.directory) == stored
+    others = [name for name, origin in expected.items() if origin.endswith("only")]
+    copy, stored = (
+        {name: content for name, content in files(directory).items() if name not in others}
+        for directory in (mirror.directory, storage_of(mirror))
+    )
+    assert copy == stored
+    both = files(mirror.directory).keys() & files(storage_of(mirror)).keys()
+    assert not both.intersection(others)
     assert again(mirror).unsent() == []
 
 
