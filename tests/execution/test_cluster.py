@@ -214,6 +214,7 @@ def test_classes_of_this_program_that_crash_and_hang(
     assert "the run took longer than the 30 seconds of --timeout" in runs["error"]["hanging"]
 
 
+@pytest.mark.long
 def test_code_that_only_this_machine_has(
     shared_cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

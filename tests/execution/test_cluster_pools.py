@@ -24,6 +24,7 @@ def pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pools]:
     found._close_all()
 
 
+@pytest.mark.long
 def test_each_process_has_a_slot_and_is_kept(pools: Pools, tmp_path: Path) -> None:
     slots = Slots(tmp_path / "of the task", DEVICES)
     with pools.pool(8, slots) as one, pools.pool(8, slots) as other:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from _cases import some
 from _s3 import BUCKET, KEY, S3, SECRET, Request, first, serving
 from _stored import copy_example
 from conftest import CommandCall, CommandLine, Finished
@@ -718,7 +719,7 @@ FAULTS: dict[str, Callable[[], Callable[[Request], str | None] | None]] = {
 
 @pytest.mark.parametrize(
     "kind",
-    ["none", "flaky and slow", pytest.param("no writes for a while", marks=pytest.mark.long)],
+    some(["flaky and slow", "none", "no writes for a while"], 3),
 )
 def test_a_sweep_in_a_storage_has_the_rows_of_a_local_one(
     kind: str, s3: S3, local: Path, cache: Path, tmp_path: Path, call_command: CommandCall
@@ -793,6 +794,7 @@ def test_a_look_that_cannot_be_recorded_is_a_warning(
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.long
 def test_a_page_names_the_uri(
     s3: S3, local: Path, cache: Path, tmp_path: Path, call_command: CommandCall
 ) -> None:
@@ -814,6 +816,7 @@ def test_functions_take_a_uri(s3: S3, local: Path) -> None:
     assert not [name for name in names_of(s3) if name.startswith(("runs/", ".lease"))]
 
 
+@pytest.mark.long
 def test_shards_are_merged_in_the_storage(
     s3: S3, local: Path, tmp_path: Path, call_command: CommandCall
 ) -> None:
