@@ -101,6 +101,31 @@ def _discard(file: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+def move_aside(file: Path, directory: Path) -> Path:
+    """Move a file into another directory, under a name that is free there; return its new path.
+
+    Raise StoreError if it cannot be moved.
+    """
+    target, number = directory / file.name, 1
+    while os.path.lexists(target):
+        number += 1
+        target = directory / f"{file.stem}-{number}{file.suffix}"
+    return move(file, target)
+
+
+def move(file: Path, target: Path) -> Path:
+    """Move a file within a results directory, and return its new path.
+
+    Raise StoreError if it cannot be moved.
+    """
+    try:
+        target.parent.mkdir(exist_ok=True)
+        return file.rename(target)
+    except OSError as error:
+        why = error.strerror or error
+        raise StoreError(f"cannot move {file} to {target}: {why}") from error
+
+
 def require_output(file: Path, what: str, inputs: Path | None = None) -> None:
     """Check, before hours of training, that `what` can be written to `file`.
 

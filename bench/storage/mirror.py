@@ -11,7 +11,8 @@ aside. So no row is missing in the storage at any time.
 
 If a file has changed on both sides, that of the storage is taken. No row is lost by that: a sweep
 sends the files of all runs before it puts their rows together, and files with many rows are taken
-from one side only.
+from one side only. The file of a run that was not sent is moved to the quarantine if these have
+other rows than before, and among them one of the same run that has not failed.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from bench.errors import StoreError, UsageError
-from bench.storage.files import replace_file, write_stored
+from bench.storage.files import move_aside, replace_file, write_stored
 from bench.storage.remote import Listed, RemoteDirectory, UnavailableError, remote_of
-from bench.storage.row_files import holds_many_rows
-from bench.storage.rows import read_rows
+from bench.storage.row_files import finished_runs, holds_many_rows
+from bench.storage.rows import read_keys, read_rows
 
 T = TypeVar("T")
 
@@ -121,6 +122,8 @@ class Mirror:
             }
             n_vanished = self._fetch(wanted, listed)
             self._remove(listed, local, keeps_rows)
+            if not keeps_rows:
+                self._set_repeated_aside()
             self._write_state()
             if not n_vanished:
                 return
@@ -255,6 +258,16 @@ class Mirror:
         for name in local.keys() - listed.keys():
             if not keeps_rows and holds_many_rows(name):
                 (self.directory / name).unlink(missing_ok=True)
+
+    def _set_repeated_aside(self) -> None:
+        """Move unsent files of runs which another machine has finished and put together."""
+        unsent = [name for name in self.unsent() if name.startswith("runs/")]
+        with suppress(StoreError):  # the sweep command sets damaged files aside
+            finished = finished_runs(self.directory) if unsent else set()
+            for name in unsent:
+                file = self.directory / name
+                if finished.issuperset(read_keys(file).to_pylist()):
+                    move_aside(file, self.directory / "quarantine")
 
     def _scanned(self) -> dict[str, _Stamp]:
         """Return the files of the copy that belong into the storage."""

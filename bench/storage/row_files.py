@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 
 from bench.errors import SpecError, StoreError
 from bench.storage.files import require_regular, write_stored
-from bench.storage.records import SCHEMA
+from bench.storage.records import FAILED, SCHEMA
 from bench.storage.rows import (
     as_parquet,
     count_rows,
     in_schema,
+    read_columns,
     read_keys,
     read_rows,
     refuse_altered,
@@ -55,6 +56,18 @@ def rows_files(directory: Path) -> tuple[Path, ...]:
         raise StoreError(f"cannot read {directory}: {error.strerror}") from error
     found.sort(key=lambda match: (int(match[1] or 0), match[0]))
     return tuple(directory / match[0] for match in found)
+
+
+def finished_runs(directory: Path) -> set[str]:
+    """Return the keys of the runs with a row that has not failed, in the files of many rows.
+
+    Raise StoreError if a file cannot be read.
+    """
+    found: set[str] = set()
+    for file in rows_files(directory):
+        rows = read_columns(file, ["run_key", "status"])
+        found |= {*rows.filter(pc.not_equal(rows["status"], FAILED))["run_key"].to_pylist()}
+    return found
 
 
 def add_rows(rows: pa.Table, directory: Path) -> None:

@@ -68,8 +68,13 @@ def read_together(files: Sequence[Path]) -> pa.Table | None:
 
 def read_keys(file: Path) -> pa.ChunkedArray:
     """Read only the keys of the runs in one file; raise StoreError as :func:`read_rows`."""
+    return read_columns(file, ["run_key"])["run_key"]
+
+
+def read_columns(file: Path, names: Sequence[str]) -> pa.Table:
+    """Read only some columns of one file, unchecked; raise StoreError as :func:`read_rows`."""
     with _opened(file) as source:
-        return source.read(columns=["run_key"])["run_key"]
+        return source.read(columns=names)
 
 
 def count_rows(file: Path) -> int:

@@ -31,6 +31,8 @@ import pyarrow.compute as pc
 from bench.errors import MixedRunsError, SpecError, StoreError, UsageError
 from bench.spec.model import RunSpec, SweepSpec, Workload
 from bench.storage.files import (
+    move,
+    move_aside,
     remove_temporaries,
     require_regular,
     require_writable,
@@ -248,7 +250,7 @@ class Store:
         """Give a file of an older version the current name, under which its run is repeated."""
         for row in rows.select(["optimizer", "seed"]).to_pylist():
             target = file.with_name(run_file_name(**row))
-            return file if target == file else _moved(file, target)
+            return file if target == file else move(file, target)
         return file
 
     def set_aside_since(self, since: datetime, reason: str) -> tuple[Damage, ...]:
@@ -268,12 +270,8 @@ class Store:
         return tuple(moved)
 
     def _set_aside(self, file: Path, reason: str) -> Damage:
-        target = self.quarantine_directory / file.name
-        number = 1
-        while os.path.lexists(target):
-            number += 1
-            target = self.quarantine_directory / f"{file.stem}-{number}{file.suffix}"
-        return Damage(file=file, target=_moved(file, target), reason=reason)
+        target = move_aside(file, self.quarantine_directory)
+        return Damage(file=file, target=target, reason=reason)
 
     def compact(self) -> Mapping[Path, pa.Table]:
         """Put the rows of single files together and return all; an interruption loses no row.
@@ -328,16 +326,6 @@ class _MisnamedError(StoreError):
     def __init__(self, file: Path, own: str, rows: pa.Table) -> None:
         super().__init__(f"{file} holds the run of {own}: rename it to that name")
         self.rows = rows
-
-
-def _moved(file: Path, target: Path) -> Path:
-    """Move a file within a results directory, and return its new path."""
-    try:
-        target.parent.mkdir(exist_ok=True)
-        return file.rename(target)
-    except OSError as error:
-        why = error.strerror or error
-        raise StoreError(f"cannot move {file} to {target}: {why}") from error
 
 
 def _reason_inside(error: StoreError) -> str:

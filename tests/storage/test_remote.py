@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from _cases import some
 from _s3 import BUCKET, KEY, S3, SECRET, Request, first, serving
@@ -397,6 +398,25 @@ def test_nothing_is_removed_from_the_storage_if_the_copy_is_removed(mirror: Mirr
     assert files(storage_of(mirror)) == before
     again(mirror).pull()
     assert files(mirror.directory) == before
+
+
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_an_unsent_run_does_not_replace_the_one_that_another_machine_has_finished(
+    status: str, mirror: Mirror
+) -> None:
+    """Both were trained: one by a command that was killed, the other by the next one elsewhere."""
+    stored = storage_of(mirror)
+    theirs = pq.read_table(stored / "runs" / "a.parquet")
+    theirs = theirs.set_column(theirs.column_names.index("status"), "status", [[status]])
+    (mirror.directory / "runs" / "a.parquet").rename(mirror.directory / "runs" / "c.parquet")
+    for file in ("runs/a.parquet", "runs/b.parquet"):
+        (stored / file).unlink()
+    write_rows(theirs, stored / "runs.parquet")
+    again(mirror).pull()
+    place = "quarantine" if status == "ok" else "runs"
+    assert f"{place}/c.parquet" in files(mirror.directory)
+    again(mirror).pull()
+    assert f"{place}/c.parquet" in files(mirror.directory)
 
 
 def test_a_file_that_vanishes_while_it_is_fetched_is_looked_for_again(
