@@ -91,10 +91,17 @@ class Lease:
             raise self._held_by(found)
         self._number, content = number + 1, _content(self._own)
         # the answer to a request may be lost, so that its repetition finds the own lease
-        if not self._remote.create(self._name, content) and self._found() != self._own:
+        is_created = self._remote.create(self._name, content)
+        if not is_created and self._holder_of(self._number) != self._own:
             raise self._held_by(_newest(self._remote)[1])
-        is_exclusive = not self._remote.create(self._name, content)
-        return is_exclusive and self._remote.is_conditional
+        # where a file is seen before its content, another process can take the next number
+        newest, other = _newest(self._remote)
+        if newest > self._number:
+            raise self._given_way(other)
+        before = self._holder_of(number) if number and found is None else None
+        if before is not None and not self._may_replace(before):
+            raise self._given_way(before)
+        return not self._remote.create(self._name, content)
 
     def renew(self) -> None:
         """Renew the lease if its last renewal was a while ago.
@@ -139,13 +146,18 @@ class Lease:
     def _name(self) -> str:
         return _file_name(self._number)
 
-    def _found(self) -> Holder | None:
-        """The content of the file with the own number."""
-        return _holder(self._remote.fetch([self._name]).get(self._name, b""))
+    def _holder_of(self, number: int) -> Holder | None:
+        """Return the content of the file with a number."""
+        name = _file_name(number)
+        return _holder(self._remote.fetch([name]).get(name, b""))
 
     def _may_replace(self, found: Holder) -> bool:
         is_of_ended_process = (found.host, found.copy) == (self._own.host, self._own.copy)
         return is_of_ended_process or is_stale(found)
+
+    def _given_way(self, other: Holder | None) -> UsageError:
+        self._remote.remove([self._name])
+        return self._held_by(other)
 
     def _held_by(self, found: Holder | None) -> UsageError:
         who = f" ({found})" if found else ""
@@ -157,7 +169,10 @@ class Lease:
 
 
 def is_leased(remote: RemoteDirectory) -> bool:
-    """Return whether a process holds the lease of a directory, as far as its renewals show."""
+    """Return whether a process holds the lease of a directory, as far as its renewals show.
+
+    Raise UsageError or UnavailableError if the lease cannot be read.
+    """
     _, found = _newest(remote)
     return found is not None and not is_stale(found)
 

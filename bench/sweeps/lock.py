@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from bench.errors import StoreError, UsageError
 from bench.storage.files import replace_file, require_regular
 from bench.storage.lease import is_leased
+from bench.storage.mirror import READING_PATIENCE, patiently
 from bench.storage.remote import remote_of
 
 #: The lock must be a file of this directory, and opening a pipe must not wait for its writer.
@@ -141,10 +142,12 @@ def names_process(directory: Path) -> bool:
     """Return whether the directory names a process that writes to it, on this machine or another.
 
     A killed process leaves its number until the next one writes to the directory. The process that
-    writes to a storage has its lease.
+    writes to a storage has its lease. Raise UsageError or UnavailableError if it cannot be read.
     """
+    if _owner(_owner_file(directory / ".lock")):
+        return True
     remote = remote_of(directory)
-    return bool(_owner(_owner_file(directory / ".lock"))) or bool(remote and is_leased(remote))
+    return remote is not None and patiently(lambda: is_leased(remote), READING_PATIENCE)
 
 
 def _owner(file: Path) -> str:

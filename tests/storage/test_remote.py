@@ -592,6 +592,30 @@ def test_a_damaged_lease_is_replaced(content: bytes, tmp_path: Path) -> None:
     assert lease_of("a", tmp_path).acquire()
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_lease_gives_way_to_one_whose_content_was_not_seen(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on file://, where a file is seen before its content, and each takes its own number."""
+    remote = RemoteDirectory(f"memory://leases-{tmp_path.name}/x")
+    other, create = lease_of("b", tmp_path), RemoteDirectory.create
+    other.acquire()
+    content = remote.fetch([".lease/000001"])[".lease/000001"]
+    other.release()
+    if number == 1:
+        remote.put({".lease/000001": b""})
+
+    def created(self: RemoteDirectory, name: str, own: bytes) -> bool:
+        is_created = create(self, name, own)
+        self.put({f".lease/{number:06d}": content})
+        return is_created
+
+    monkeypatch.setattr(RemoteDirectory, "create", created)
+    with pytest.raises(UsageError, match=r"another sweep \(host "):
+        lease_of("a", tmp_path).acquire()
+    assert [*remote.listed(".lease")] == [f".lease/{number:06d}"]
+
+
 def test_a_storage_that_ignores_conditions_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1004,6 +1028,11 @@ def test_watch_sees_a_sweep_of_another_machine(
         assert names_process(directory)
         monkeypatch.setattr(leases, "STALE_AFTER", 0.0)
         assert not names_process(directory)
+
+
+def test_watch_waits_for_a_storage_that_fails_for_a_moment(s3: S3) -> None:
+    s3.fault = first(2, "503 Slow Down")
+    assert not names_process(sweep_directory(f"s3://{BUCKET}/a/tiny"))
 
 
 TUNING = ("--tune", "--tune-trials", "2", "--tune-seeds", "1")
