@@ -36,7 +36,7 @@ from bench.cli.pair_tests import (
 from bench.cli.printing import print_note, printable
 from bench.errors import TableError, UsageError
 from bench.spec.model import CORRECTIONS, Correction, Declaration
-from bench.storage.remote import named
+from bench.storage.remote import with_uris
 from bench.sweeps.reproduce import NO_TEST, program
 from bench.tuning.plan import holds_plan
 
@@ -187,7 +187,7 @@ def _add_judging(group: _ActionsContainer) -> None:
 
 def analyze_command(arguments: Namespace) -> str:
     """The shortest command line that repeats this analysis."""
-    words = [named(str(file)) for file in arguments.files]
+    words = [with_uris(str(file)) for file in arguments.files]
     options = repeated_options(arguments, _REPEATED)
     return f"{program('analyze')} {shlex.join([*words, *options])}"
 
@@ -334,7 +334,7 @@ def _table_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest:
         table=outcomes.table,
         roles=reading.roles,
         reading=reading.lines,
-        source=named(", ".join(map(str, arguments.files))),
+        source=with_uris(", ".join(map(str, arguments.files))),
         name=sweep_name(arguments.files[0].resolve()),
         command=analyze_command(arguments),
         alpha=_given(arguments.alpha, Declaration.alpha),
@@ -395,7 +395,7 @@ def _sweep_request(arguments: Namespace, roles: Roles) -> _AnalysisRequest | Non
     return _AnalysisRequest(
         table=table if is_primary else arrange(table, roles, path, None).table,
         roles=roles,
-        source=named(str(path)),
+        source=with_uris(str(path)),
         name=stored.spec.name,
         command=stored.command if is_declared else analyze_command(arguments),
         alpha=declared.alpha,

@@ -27,7 +27,7 @@ from bench.cli.options import (
 )
 from bench.cli.printing import print_note
 from bench.errors import UsageError
-from bench.storage.remote import named
+from bench.storage.remote import with_uris
 from bench.sweeps.reproduce import program
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _add_judging(group: _ActionsContainer) -> None:
 
 def compare_command(arguments: Namespace) -> str:
     """The shortest command line that repeats this comparison."""
-    words = [named(str(arguments.before)), named(str(arguments.after))]
+    words = [with_uris(str(arguments.before)), with_uris(str(arguments.after))]
     options = repeated_options(arguments, dict.fromkeys(("alpha", "margin")))
     return f"{program('compare')} {shlex.join([*words, *options])}"
 
@@ -136,7 +136,7 @@ def _compare(arguments: Namespace) -> SweepChange:
     tables = (without_columns(sweep.rows, arguments.ignore_column) for sweep in (before, after))
     found = compare_sweeps(
         *tables,
-        names=(named(str(arguments.before)), named(str(arguments.after))),
+        names=(with_uris(str(arguments.before)), with_uris(str(arguments.after))),
         command=compare_command(arguments),
         **judged,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench.storage.remote import named
+from bench.storage.remote import with_uris
 
 #: Characters of the beginning and of the end of a long message.
 _HALF = 2000
@@ -20,7 +20,7 @@ def printable(text: str) -> str:
     """
     return "".join(
         c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}"
-        for c in named(text)
+        for c in with_uris(text)
     )
 
 

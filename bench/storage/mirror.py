@@ -111,18 +111,19 @@ class Mirror:
             If the storage does not answer, or its files vanish all the time.
         """
         for _ in range(_MOST_LISTINGS):
-            listed = {n: of for n, of in self.remote.listed().items() if _is_mirrored(n)}
+            everything = self.remote.listed()
+            listed = {name: found for name, found in everything.items() if _is_mirrored(name)}
             local = self._scanned()
-            keeps_rows = self._has_known_rows(listed)
+            large_files_are_known = self._has_known_rows(listed)
             wanted = {
-                name: of.size
-                for name, of in listed.items()
-                if not self._is_current(name, of, local.get(name), keeps_rows)
+                name: found.size
+                for name, found in listed.items()
+                if not self._is_current(name, found, local.get(name), large_files_are_known)
                 or (checks_all and not self._is_sound(name, check=False))
             }
             n_vanished = self._fetch(wanted, listed)
-            self._remove(listed, local, keeps_rows)
-            if not keeps_rows:
+            self._remove(listed, local, large_files_are_known)
+            if not large_files_are_known:
                 self._set_repeated_aside()
             self._write_state()
             if not n_vanished:
@@ -134,6 +135,15 @@ class Mirror:
 
         These are runs that were set aside and, if `is_complete`, those whose rows were put
         together. Nothing else is removed, because somebody may remove the copy at any time.
+
+        Raises
+        ------
+        UsageError
+            If the storage refuses.
+        StoreError
+            If a file cannot be read, or `may_write` does not allow it.
+        UnavailableError
+            If the storage does not answer.
         """
         local = self._scanned()
         changed = self._changed(local)
@@ -163,13 +173,17 @@ class Mirror:
                 del self._known[name]
 
     def unsent(self) -> list[str]:
-        """Return the names of the files that the storage lacks, or has in another version."""
+        """Return the names of the files that the storage lacks, or has in another version.
+
+        Raise StoreError if the copy cannot be read.
+        """
         return self._changed(self._scanned())
 
     def confirm(self) -> None:
         """Check by a listing that the storage has all that was sent, and send again what it lacks.
 
-        Raise UnavailableError if it still lacks a file.
+        Names and sizes are compared, not contents. Raise as :meth:`push`, and UnavailableError if
+        the storage still lacks a file.
         """
         for _ in range(2):
             listed = self.remote.listed()
@@ -199,17 +213,20 @@ class Mirror:
 
     def _has_known_rows(self, listed: Mapping[str, Listed]) -> bool:
         """Return whether the files of many rows in the storage are those that are known."""
-        before = {n: of.version for n, of in self._known.items() if holds_many_rows(n)}
-        return before == {n: of.version for n, of in listed.items() if holds_many_rows(n)}
+        before, now = (
+            {name: found.version for name, found in files.items() if holds_many_rows(name)}
+            for files in (self._known, listed)
+        )
+        return before == now
 
     def _is_current(
-        self, name: str, listed: Listed, stamp: _Stamp | None, keeps_rows: bool
+        self, name: str, listed: Listed, stamp: _Stamp | None, large_files_are_known: bool
     ) -> bool:
         """Return whether a file need not be fetched; note the version of one that was sent."""
         known = self._known.get(name)
         if stamp is None or known is None:
             return False
-        if not keeps_rows and holds_many_rows(name):
+        if not large_files_are_known and holds_many_rows(name):
             return (known.stamp, known.version) == (stamp, listed.version)
         if not known.version:  # sent by a killed command: the row of a run does not change
             if not name.startswith("runs/") or listed.size != known.stamp[0]:
@@ -249,14 +266,14 @@ class Mirror:
         return n_vanished
 
     def _remove(
-        self, listed: Mapping[str, Listed], local: Mapping[str, _Stamp], keeps_rows: bool
+        self, listed: Mapping[str, Listed], local: Mapping[str, _Stamp], large_files_are_known: bool
     ) -> None:
         """Remove the unchanged files that the storage no longer has."""
         for name in self._known.keys() - listed.keys():
             if local.get(name) == self._known.pop(name).stamp:
                 (self.directory / name).unlink(missing_ok=True)
         for name in local.keys() - listed.keys():
-            if not keeps_rows and holds_many_rows(name):
+            if not large_files_are_known and holds_many_rows(name):
                 (self.directory / name).unlink(missing_ok=True)
 
     def _set_repeated_aside(self) -> None:

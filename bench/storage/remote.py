@@ -108,7 +108,7 @@ def sweep_directory(given: Path | str) -> Path:
     return results_root(above) / name
 
 
-def expanded(given: Path | str) -> list[Path | str]:
+def matching_uris(given: Path | str) -> list[Path | str]:
     """Return the URIs of the directories whose names match a URI with ``*`` in its last part.
 
     Anything else is returned as it is. Raise UsageError if none matches.
@@ -136,7 +136,7 @@ def remote_of(directory: Path) -> RemoteDirectory | None:
     return RemoteDirectory(f"{uri}/{directory.name}")
 
 
-def named(text: str) -> str:
+def with_uris(text: str) -> str:
     """Return `text` with URIs in place of the directories of their copies."""
     mirrors = str(_mirrors())
     if mirrors not in text:

@@ -18,7 +18,7 @@ from bench.storage.consistency import RESULTS
 from bench.storage.files import write_stored
 from bench.storage.mirror import pulled
 from bench.storage.records import FAILED, SCHEMA
-from bench.storage.remote import expanded, results_root, sweep_directory
+from bench.storage.remote import matching_uris, results_root, sweep_directory
 from bench.storage.row_files import ORDER, add_rows, without_runs
 from bench.storage.store import Store
 from bench.sweeps.load import select_planned
@@ -77,7 +77,7 @@ def merge(
     """
     sources = [sources] if isinstance(sources, str | Path) else sources
     _check_types(sources, results, mix_devices)
-    found = [source for given in sources for source in expanded(given)]
+    found = [source for given in sources for source in matching_uris(given)]
     stores = [Store(pulled(sweep_directory(source))) for source in found]
     spec = _common_declaration(stores)
     target = Store(pulled(results_root(results) / spec.name))

@@ -33,10 +33,10 @@ from bench.storage.remote import (
     CACHE_VARIABLE,
     RemoteDirectory,
     UnavailableError,
-    named,
     remote_of,
     results_root,
     sweep_directory,
+    with_uris,
 )
 from bench.storage.rows import write_rows
 from bench.storage.store import Store
@@ -140,7 +140,7 @@ def test_a_uri_has_a_directory_of_its_own(given: str, cache: Path) -> None:
     assert remote is not None
     assert remote.uri == uri
     assert sweep_directory(uri) == root / "mnist"
-    assert named(f"see {root}/mnist/runs.parquet") == f"see {uri}/runs.parquet"
+    assert with_uris(f"see {root}/mnist/runs.parquet") == f"see {uri}/runs.parquet"
 
 
 @pytest.mark.parametrize("given", WRONG_URIS)
