@@ -1030,9 +1030,19 @@ def test_watch_sees_a_sweep_of_another_machine(
         assert not names_process(directory)
 
 
-def test_watch_waits_for_a_storage_that_fails_for_a_moment(s3: S3) -> None:
-    s3.fault = first(2, "503 Slow Down")
-    assert not names_process(sweep_directory(f"s3://{BUCKET}/a/tiny"))
+def test_watch_waits_for_a_storage_that_fails_for_a_moment(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, n_calls = RemoteDirectory.listed, iter(range(10))
+
+    def fail_once(self: RemoteDirectory, folder: str = "") -> dict[str, Any]:
+        if next(n_calls) == 0:
+            raise UnavailableError("file:// does not answer")
+        return listed(self, folder)
+
+    monkeypatch.setattr(RemoteDirectory, "listed", fail_once)
+    assert not names_process(mirror.directory)
+    assert next(n_calls) == 2
 
 
 TUNING = ("--tune", "--tune-trials", "2", "--tune-seeds", "1")
