@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -246,9 +247,9 @@ def test_an_interrupted_merge_loses_no_rows(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", unlink)
         if at == "write":
-            patch.setattr(row_files, "write_rows", interrupt)
+            patch.setattr(row_files, "write_stored", interrupt)
         if at == "check":
-            patch.setattr(row_files, "read_rows", _only_once(interrupt, after=0))
+            patch.setattr(row_files, "read_rows", _only_once(interrupt, after=1))
         with pytest.raises(KeyboardInterrupt):
             sweep.compact()
     assert sweep.read_rows().sort_by("seed").equals(rows.sort_by("seed"))
@@ -259,12 +260,12 @@ def test_an_interrupted_merge_loses_no_rows(
 def _only_once(interrupt: Callable[..., None], after: int) -> Callable[..., pa.Table]:
     left = after
 
-    def read(file: Path, *, check: bool = True) -> pa.Table:
+    def read(file: Path, **options: Any) -> pa.Table:
         nonlocal left
         left -= 1
         if left < 0:
             interrupt()
-        return read_rows(file, check=check)
+        return read_rows(file, **options)
 
     return read
 
