@@ -22,7 +22,7 @@ from bench.execution.cluster_data import pack
 from bench.execution.cluster_job import Answer, Request, StoredRow, Versions
 from bench.execution.dask_client import Connection, SchedulerLostError, connect, silent
 from bench.execution.environment import Machine
-from bench.execution.jobs import Job, RunContext, RunEvent, failed, make_jobs, store
+from bench.execution.jobs import WRITERS, Job, RunContext, RunEvent, failed, make_jobs, store
 from bench.spec import plugins
 from bench.spec.model import RunSpec
 from bench.storage.files import write_stored
@@ -39,8 +39,6 @@ _SUSPECT = 2
 _MAX_SCHEDULER_LOST = 3
 #: Short runs are sent several at a time: seconds of such a request, and its largest number of runs.
 _SECONDS, _MOST_RUNS = 0.5, 32
-#: Number of rows that are written at the same time.
-_WRITERS = 8
 
 Runs = tuple[RunSpec, ...]
 
@@ -152,8 +150,7 @@ class _Plan:
         self.left_out: dict[str, str] = {}  # addresses of workers, and the reason
         self._lost: Counter[str] = Counter()  # workers that were lost with a run, by its key
         self._started_at = datetime.now(UTC)
-        names = {n for run in runs for n in (run.optimizer.algorithm, run.workload.network)}
-        self._pickles = plugins.pickles_of(names)
+        self._pickles = plugins.pickles_of_runs(runs)
         self._dataset = runs[0].workload.dataset if runs else ""
 
     def jobs(self) -> Iterator[Runs]:
@@ -235,7 +232,7 @@ class _Dispatch:
 
     def events(self) -> Iterator[RunEvent]:
         """Yield the events of all runs."""
-        with ThreadPoolExecutor(_WRITERS) as writers:
+        with ThreadPoolExecutor(WRITERS) as writers:
             while self._plan.waiting:
                 if time.monotonic() - self._looked_at >= _POLL:
                     yield from self._look_at_workers()

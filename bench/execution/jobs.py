@@ -21,7 +21,7 @@ from bench.storage.records import FAILED, SCHEMA_VERSION, RunRecord
 from bench.storage.store import Store
 
 #: Number of rows that are written at the same time.
-_WRITERS = 8
+WRITERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def store(runs: Sequence[FinishedRun], context: RunContext) -> tuple[RunEvent, .
     if len(runs) == 1:
         return (runs[0].store(context),)
     try:
-        with ThreadPoolExecutor(min(len(runs), _WRITERS)) as writers:
+        with ThreadPoolExecutor(min(len(runs), WRITERS)) as writers:
             return tuple(writers.map(lambda run: run.store(context), runs))
     except RuntimeError:  # no more threads: what is written twice is the same
         return tuple(run.store(context) for run in runs)

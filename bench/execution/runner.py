@@ -217,9 +217,7 @@ def _in_pool(
     jobs: Sequence[Job], context: RunContext, in_flight: InFlight, pools: Pools, *, is_alone: bool
 ) -> Generator[RunEvent]:
     """Do the jobs in a pool; without workers in this process, unless `is_alone`."""
-    specs = [job.runs[0] for job in jobs]
-    names = {name for run in specs for name in (run.optimizer.algorithm, run.workload.network)}
-    pickles = plugins.pickles_of(names)
+    pickles = plugins.pickles_of_runs(job.runs[0] for job in jobs)
     do = partial(_do_marked, context=context, in_flight=in_flight, pickles=pickles)
     if not is_alone and not uses_workers(context):
         for job in jobs:

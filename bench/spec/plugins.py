@@ -26,6 +26,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.errors import SpecError, kind_and_line, suggestion
+from bench.spec.model import RunSpec
 from bench.spec.sources import content_hash, have_common_code, is_importable, pickled
 
 _NAME = re.compile(
@@ -121,6 +122,11 @@ def registered(name: str, value: object) -> str:
 def pickles_of(names: Iterable[str]) -> dict[str, bytes]:
     """Return the pickles of those of `names` that are registered, for :func:`receive`."""
     return {name: _pickles[name] for name in names if name in _pickles}
+
+
+def pickles_of_runs(runs: Iterable[RunSpec]) -> dict[str, bytes]:
+    """Return the pickles of the optimizers and networks of runs that are registered."""
+    return pickles_of({n for run in runs for n in (run.optimizer.algorithm, run.workload.network)})
 
 
 def receive(pickles: Mapping[str, bytes]) -> None:

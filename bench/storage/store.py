@@ -280,12 +280,13 @@ class Store:
         StoreError if a file cannot be read, written or removed.
         """
         files = self._run_files()
+        names = {*files}
         for start in range(0, len(files), MOST_ROWS):
             found: list[Path] = []
             tables = []
             for first in range(start, min(start + MOST_ROWS, len(files)), _AT_A_TIME):
                 single = self._read_runs(files[first : min(first + _AT_A_TIME, start + MOST_ROWS)])
-                refuse_second_names(single, {*files})
+                refuse_second_names(single, names)
                 tables.append(joined(single).combine_chunks())
                 found += single
             add_rows(pa.concat_tables(tables), self.directory)
