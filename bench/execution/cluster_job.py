@@ -67,7 +67,7 @@ class Versions:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a worker shall do: compare the versions, find the data, and train runs.
+    """Request to a worker: compare the versions, find the data, and train runs.
 
     Attributes
     ----------

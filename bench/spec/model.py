@@ -162,7 +162,10 @@ class RunSpec:
 
 
 def run_keys(workload: Workload, optimizer: OptimizerSpec, seeds: Iterable[int]) -> list[str]:
-    """Return :attr:`RunSpec.key` of each seed, the hash of the canonical JSON of all settings."""
+    """Return :attr:`RunSpec.key` of each seed, in the order of the seeds.
+
+    A key is 64 hexadecimal digits: the SHA-256 of the canonical JSON of all settings.
+    """
     content: dict[str, object] = {
         "name": optimizer.name,
         "algorithm": optimizer.algorithm,

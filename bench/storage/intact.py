@@ -174,7 +174,7 @@ def _have_rates(done: pa.Table) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Lists:
-    """Lists of numbers, one behind the other; no list is null.
+    """Lists of numbers as one array; no list is null.
 
     Attributes
     ----------

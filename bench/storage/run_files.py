@@ -19,6 +19,11 @@ _LONGEST_STEM = 60
 
 
 def run_file_name(optimizer: str, seed: int, n_digits: int = _DIGITS) -> str:
+    """Return the name of the file for the row of one run.
+
+    >>> run_file_name("adam", 7)
+    'adam-seed0007.parquet'
+    """
     return f"{file_stem(optimizer, n_digits)}-seed{seed:04d}.parquet"
 
 
