@@ -270,6 +270,7 @@ class _Dispatch:
             _warn_of_waiting(self._plan.scheduler)
 
     def _take_back_runs(self, worker: _Worker) -> None:
+        """Forget a worker; its runs are the next."""
         del self._workers[worker.address]
         self._connection.cancel(worker.tasks)
         for runs in worker.tasks.values():
@@ -299,7 +300,7 @@ class _Dispatch:
 
     def _next_runs(self, worker: _Worker) -> Runs:
         """The runs of the next request: of one job, or of several that are short."""
-        if run := self._next_lost(worker):
+        if self._lost and (run := self._next_lost(worker)):
             return (run,)
         threads = sum(worker.threads for worker in self._workers.values())
         most = 1
