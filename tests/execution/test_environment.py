@@ -46,7 +46,7 @@ OF_THE_PLACE = (
     *("n_jobs", "cores", "git_commit"),
 )
 #: Bytes: more than one row takes, less than forty in one file.
-ROOM_FOR_A_ROW = 40_000
+ROOM_FOR_A_ROW = 27_000
 #: Root is asked for permission too once it has given up these.
 OBEDIENT = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 #: Nobody may start only so many processes, but still finds this Python in root's home.
