@@ -162,6 +162,8 @@ COMMANDS: list[tuple[str, set[str]]] = [
     ("report results/three", TORCH),
     (SWEEP, TORCH if is_cpu_build() and sys.platform == "linux" else set()),
 ]
+#: Number of those that neither draw nor train.
+N_FAST = 8
 _RUN = """
 import contextlib, io, sys
 from bench.cli import main
@@ -175,15 +177,21 @@ for words, unwanted in {commands!r}:
 """
 
 
+@pytest.mark.parametrize(
+    "commands", [COMMANDS[:N_FAST], pytest.param(COMMANDS, marks=pytest.mark.long)]
+)
 def test_what_a_command_does_not_import(
-    tmp_path: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+    commands: list[tuple[str, set[str]]],
+    tmp_path: Path,
+    digits: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(digits.parent))  # unpacking imports scikit-learn
     stored = three_seeds(tmp_path, ("adam", "momentum", "sgd"))
     shutil.copytree(stored, tmp_path / "results" / "copy")
-    code = _RUN.format(commands=COMMANDS)
+    code = _RUN.format(commands=commands)
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     wrong = {"sweep --seed", "report"}
-    assert found.stdout.splitlines() == [f"{w} {2 if w in wrong else 0}" for w, _ in COMMANDS]
+    assert found.stdout.splitlines() == [f"{w} {2 if w in wrong else 0}" for w, _ in commands]

@@ -52,6 +52,8 @@ def file_path(text: str) -> Path:
 
 def results_directory(text: str) -> Path:
     """The directory of sweeps, or for a URI that of its copies."""
+    if text.startswith("memory:"):
+        raise argparse.ArgumentTypeError("memory:// keeps nothing after the end of a command")
     return _of_results(results_root, text)
 
 

@@ -452,6 +452,7 @@ def test_some_failures_leave_a_report_and_exit_1(
     assert "10 runs, 8 done already" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_full_device_is_no_traceback(tmp_path: Path) -> None:
     rows = few_rows(tmp_path, ("adam", "sgd"))
     with Path("/dev/full").open("w") as full:

@@ -56,6 +56,7 @@ ERRORS = [
         (f"sweep --backend dask --scheduler {address}", "needs the address of a scheduler, such as")
         for address in ("garbage", "http://h:1", "tcp://h:x", "tcp://[::1", "tcp://u:p@h:1")
     ),
+    ("sweep --results memory://x", "--results: memory:// keeps nothing after the end of a command"),
     ("sweep --scheduler tcp://h:1", "--scheduler needs --backend dask, got --backend loky"),
     ("sweep --backend dask --scheduler tcp://h:1 -j 2", "--n-jobs cannot be given with --backend"),
     ("sweep --backend dask --scheduler tcp://h:1 --gpus 0", "--gpus cannot be given with --backe"),

@@ -406,7 +406,8 @@ def _poison(place: Path) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("room", [pytest.param("nr_inodes=3", marks=pytest.mark.long), "size=8k"])
+@pytest.mark.long
+@pytest.mark.parametrize("room", ["nr_inodes=3", "size=8k"])
 def test_no_room_for_semaphores_is_one_line(room: str, run_command: CommandLine) -> None:
     if sys.platform != "linux" or os.geteuid():
         pytest.skip("mounts a small /dev/shm, which only root can on Linux")

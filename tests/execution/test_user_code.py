@@ -115,6 +115,7 @@ def test_a_run_that_misbehaves_changes_no_other(
     assert len(said) < 5000
 
 
+@pytest.mark.long
 def test_exceptions_that_end_programs_fail_only_their_run_in_a_worker(
     arrays: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_the_precision_of_every_part_is_restored(name: str) -> None:
     assert any(text.startswith("the precision of float32") for text in changes.numeric)
 
 
+@pytest.mark.long
 def test_the_text_of_an_exception_has_a_time_limit_too(arrays: Path, tmp_path: Path) -> None:
     context = make_context(tmp_path, arrays, in_process=True, timeout=1.0)
     (event,) = run_plan(plan_of("HangingText"), context)

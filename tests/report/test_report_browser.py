@@ -387,6 +387,7 @@ CONTROLS = (
 BUTTON_LINES = {"Copy", "Clear", "Close", "SVG", "PNG", "Over", "Scale", "Differences to"}
 
 
+@pytest.mark.long
 def test_everything_is_printed_but_controls(browser: Any, reports: Reports, tmp_path: Path) -> None:
     pypdf = pytest.importorskip("pypdf")
     report = reports["small"]

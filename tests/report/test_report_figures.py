@@ -235,6 +235,7 @@ def test_one_seed_has_no_band_and_no_interval() -> None:
     assert len(marks(svg(curves_figure, sweep()), "accuracyband")) == 8
 
 
+@pytest.mark.long
 def test_names_stand_at_the_line_ends_where_they_fit() -> None:
     assert "nesterov" in text_of(svg(curves_figure, sweep()))
     assert "nesterov" in text_of(svg(curves_figure, sweep(), NARROW))

@@ -124,6 +124,7 @@ def test_events(tmp_path: Path) -> None:
     assert looks == [9, 11, 14]
 
 
+@pytest.mark.long
 def test_a_look_waits_for_failed_runs(tmp_path: Path) -> None:
     flag = tmp_path / "fails"
 

@@ -359,6 +359,7 @@ def test_another_column_of_a_sweep_is_secondary(call_command: CommandCall) -> No
     assert "warning: test_loss is not the metric that was declared before the runs" in finished.out
 
 
+@pytest.mark.long
 def test_sweeps_of_different_workloads_are_an_error(call_command: CommandCall) -> None:
     fast = ("--optimizers", "sgd,adam", "--seeds", "2", "--in-process", "--no-report")
     assert call_command("sweep", *fast, "--iterations", "20", "--name", "other").code == 0
