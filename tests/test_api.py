@@ -404,6 +404,7 @@ print(len(runs), len(workers()))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_plain_script_trains_in_workers_and_may_be_interrupted(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

@@ -156,9 +156,8 @@ SURROUNDINGS = {
 NAMES = list(SURROUNDINGS)
 
 
-@pytest.mark.parametrize(
-    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.long) for name in NAMES[1:])]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
 def test_rows_are_the_same_wherever_they_are_made(
     name: str, run_command: CommandLine, ordinary: Path
 ) -> None:

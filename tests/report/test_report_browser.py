@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from _browser import Opened, Page, Reports, visit, visiting
+from _cases import some
 from _tunings import tuning_of
 
 from bench.report.html.tuning_page import write_tuning
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.browser
 # ---------------------------------------------------------------- errors, requests, widths
 
 
-@pytest.mark.parametrize("name", ["troubled", "hostile"])
+@pytest.mark.parametrize("name", some(["hostile", "troubled"], 2))
 def test_no_error_no_request_no_sideways_scrolling(
     browser: Any, reports: Reports, name: str
 ) -> None:

@@ -125,6 +125,7 @@ def test_groups_of_ranks_are_restricted(many: SweepAnalysis) -> None:
     assert found.groups == (tuple(names[:3]), tuple(names[37:40]))  # the last is inside another
 
 
+@pytest.mark.long
 def test_the_page_draws_and_holds_a_part_of_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every number is that of all runs, and the page says what it leaves out."""
     analysis = sweep(many_recipes(3), n=20)

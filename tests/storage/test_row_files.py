@@ -121,7 +121,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sweep.directory
 
 
-@pytest.mark.parametrize(("name", "n_before"), some(STEPS, 4))
+@pytest.mark.parametrize(("name", "n_before"), some(STEPS, 8))
 @pytest.mark.parametrize("error", [KeyboardInterrupt, StoreError])
 def test_an_interruption_loses_no_row(
     begun: Path,

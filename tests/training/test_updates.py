@@ -65,7 +65,7 @@ def variant(text: str) -> tuple[OptimizerSpec, Workload]:
     return spec, replace(BASE, batch_size=spec.batch_size or BASE.batch_size)
 
 
-@pytest.mark.parametrize("text", some([*CAPTURED, *NOT_CAPTURED], 3))
+@pytest.mark.parametrize("text", some([*CAPTURED, *NOT_CAPTURED], 5))
 def test_replayed_updates_equal_those_in_python(text: str, few: DeviceData) -> None:
     """On the CPU."""
     spec, workload = variant(text)
