@@ -172,7 +172,7 @@ def finished(
     notes: tuple[str, ...] = (),
 ) -> FinishedRun:
     """Build the row of a run from the outcome of its training."""
-    columns = {**_columns(run, context.machine, started_at), "data_hash": context.data_hash}
+    columns = {**columns_of(run, context.machine, started_at), "data_hash": context.data_hash}
     return FinishedRun(run=run, record=RunRecord(**columns, **outcome, stack=stack), notes=notes)
 
 
@@ -191,8 +191,8 @@ def late_message(context: RunContext, dump: str = "", *, n_runs: int = 1) -> str
     return f"{message} and did not react; its worker was ended here:\n{dump}" if dump else message
 
 
-def _columns(run: RunSpec, machine: Machine, started_at: datetime) -> dict[str, Any]:
-    """The columns that are known whether or not the run succeeds."""
+def columns_of(run: RunSpec, machine: Machine, started_at: datetime) -> dict[str, Any]:
+    """Return the columns of a row that are known whether or not the run succeeds."""
     return {
         **vars(run.workload),
         **vars(machine),

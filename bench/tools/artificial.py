@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from bench.execution.environment import Machine, describe_machine
-from bench.spec.model import RunSpec, SweepSpec, canonical_json
-from bench.storage.records import OK, SCHEMA, SCHEMA_VERSION
+from bench.execution.jobs import columns_of
+from bench.spec.model import RunSpec, SweepSpec
+from bench.storage.records import OK, SCHEMA
 
 #: Number of test images.
 N_IMAGES = 10_000
@@ -48,14 +49,7 @@ def _row(
     losses = (1 - accuracy) * (3 + np.arange(len(at))[::-1]) + rng.random(len(at)) * 0.01
     seconds = 1e-3 * np.array(at) * (1 + 0.1 * rng.random())
     return {
-        **vars(run.workload),
-        **vars(machine),
-        "run_key": run.key,
-        "optimizer": run.optimizer.name,
-        "algorithm": run.optimizer.algorithm,
-        "hyperparameters": canonical_json(dict(run.optimizer.hyperparameters)),
-        "schedule": run.optimizer.schedule,
-        "seed": run.seed,
+        **columns_of(run, machine, datetime(2026, 1, 1, tzinfo=UTC)),
         "initial_weights_sha256": f"{run.seed:064x}",
         "data_order_sha256": f"{run.seed:064x}",
         "data_hash": "0" * 64,
@@ -73,7 +67,5 @@ def _row(
         "eval_train_seconds": seconds,
         "train_seconds": seconds[-1],
         "eval_seconds": 0.05,
-        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
         "stack": 1,
-        "schema_version": SCHEMA_VERSION,
     }
