@@ -31,13 +31,13 @@ from bench.storage.files import write_stored
 _FIRST, _AGAIN = 10.0, 60.0
 #: Seconds between two looks at which workers the cluster has.
 _POLL = 0.5
-#: A run that so many workers had when they were lost is recorded as failed.
+#: A run is recorded as failed after this many workers were lost while they had it.
 _MAX_LOST = 4
-#: Of the runs that so many lost workers had, a worker has one at a time.
+#: After this many lost workers, a run is not sent to a worker that has another such run.
 _SUSPECT = 2
-#: A sweep ends when the scheduler was lost so many times without a new row.
+#: A sweep ends after this many losses of the scheduler without a new row between them.
 _MAX_SCHEDULER_LOST = 3
-#: Short runs are sent several at a time: seconds of such a request, and its largest number of runs.
+#: Requests with several short runs: intended duration in seconds, and largest number of runs.
 _SECONDS, _MOST_RUNS = 0.5, 32
 
 Runs = tuple[RunSpec, ...]
@@ -187,7 +187,7 @@ class _Plan:
             yield row.event
 
     def lose(self, runs: Runs) -> Iterator[RunEvent]:
-        """Count the loss of a worker that had these runs; record those as failed that had many."""
+        """Count a lost worker for each of its runs; record runs as failed at :data:`_MAX_LOST`."""
         for run in runs:
             self._lost[run.key] += 1
             if self._lost[run.key] == _MAX_LOST and run.key in self.waiting:
@@ -225,7 +225,7 @@ class _Dispatch:
         self._data: Any = None  # the arrays, while a worker receives them
         self._looked_at = -_POLL
         self._per_run = _SECONDS  # seconds of the latest runs
-        self._has_lost = False  # whether the latest worker that went was lost
+        self._has_lost = False  # whether the last worker that left was lost
         self._is_waiting = False
         for runs in reversed(tuple(plan.jobs())):
             self._put_back(runs)

@@ -42,8 +42,8 @@ class Holder:
     Attributes
     ----------
     copy
-        A random name of the copies of this user on this machine. They are locked too, so a lease
-        with the own name was left by a process that has ended.
+        A random name of the copies of this user on this machine. Only the process that has locked
+        the copy may take a lease, so that another lease with this name is left from an ended one.
     token
         A random name of the lease.
     since, renewed

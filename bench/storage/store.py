@@ -53,7 +53,7 @@ from bench.storage.run_files import (
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Files of single runs that are read and checked at a time: they need 0.1 MB each until then.
+#: Number of files of single runs that are read and checked together; each needs 0.1 MB meanwhile.
 _AT_A_TIME = 500
 
 
@@ -77,7 +77,7 @@ class Store:
 
     @property
     def rows_file(self) -> Path:
-        """The file of all rows of a sweep that has ended; a large one has more of them."""
+        """The file with the rows of a finished sweep; a large sweep has further files."""
         return self.directory / FIRST
 
     def rows_files(self) -> tuple[Path, ...]:
@@ -276,8 +276,8 @@ class Store:
     def compact(self) -> Mapping[Path, pa.Table]:
         """Put the rows of single files together and return all; an interruption loses no row.
 
-        At most as many rows are held at a time as fit into one file, before all are read. Raise
-        StoreError if a file cannot be read, written or removed.
+        The rows of one file at a time are in memory while they are put together; then all are read.
+        Raise StoreError if a file cannot be read, written or removed.
         """
         files = self._run_files()
         names = {*files}
